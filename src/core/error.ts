@@ -1,0 +1,128 @@
+/**
+ * The one error type of Tidemark. Match on `code`: it is stable, and it survives two copies of the
+ * package being installed, which `instanceof` does not.
+ */
+
+/** Whose fault: `local` means this side misused something; `remote` means a peer, a file or the world did. */
+export type Fault = "local" | "remote";
+
+/** A stable error code; `ERROR_CODES` says what each one means. */
+export type ErrorCode =
+  | "BAD_OPTION"
+  | "BAD_ID"
+  | "UNKNOWN_PROCESS"
+  | "NO_CHANNEL"
+  | "CHANNEL_FULL"
+  | "MESSAGE_TOO_LARGE"
+  | "BAD_MESSAGE"
+  | "APPLICATION_THREW"
+  | "CAPTURE_THREW"
+  | "UNREACHABLE"
+  | "UNSUITABLE_TRANSPORT"
+  | "STOPPED"
+  | "ABORTED"
+  | "BUSY"
+  | "SNAPSHOT_ABANDONED"
+  | "MALFORMED_FRAME"
+  | "UNREADABLE_MESSAGE"
+  | "FRAME_TOO_LARGE"
+  | "PEER_RESTARTED"
+  | "PEER_UNREACHABLE"
+  | "HANDSHAKE_REFUSED"
+  | "STRANGER"
+  | "DUPLICATE_ID"
+  | "VERSION_MISMATCH"
+  | "EPOCH_MISMATCH"
+  | "ADDRESS_IN_USE"
+  | "STORE_FAILED"
+  | "DAMAGED"
+  | "NOT_FOUND"
+  | "NOT_RUNNING"
+  | "ALREADY_RUNNING";
+
+/**
+ * Every code that can appear, with whose fault it is and what it means. `docs/operate/errors.md` is
+ * checked against this table.
+ */
+export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> = {
+  BAD_OPTION: ["local", "An option has a value that cannot be used."],
+  BAD_ID: ["local", "A process or snapshot id is not well formed."],
+  UNKNOWN_PROCESS: ["local", "The process named is not part of the system."],
+  NO_CHANNEL: ["local", "There is no channel from this process to the one named."],
+  CHANNEL_FULL: ["local", "More is waiting to be sent on a channel than its limit allows."],
+  MESSAGE_TOO_LARGE: ["local", "A message is larger than one frame may be."],
+  BAD_MESSAGE: ["local", "A message, state or reply cannot be encoded."],
+  APPLICATION_THREW: ["local", "The application threw; the process stopped as it was."],
+  CAPTURE_THREW: ["local", "The application's capture threw; the snapshot is abandoned."],
+  UNREACHABLE: ["local", "Some process cannot be reached by channels from the initiator."],
+  UNSUITABLE_TRANSPORT: ["local", "The transport does not guarantee what an algorithm needs."],
+  STOPPED: ["local", "The process is stopped or stopping."],
+  ABORTED: ["local", "The caller gave up waiting."],
+  BUSY: ["local", "Too many requests are waiting already."],
+  SNAPSHOT_ABANDONED: ["remote", "The snapshot was abandoned; the message gives the reason."],
+  MALFORMED_FRAME: ["remote", "A peer sent a frame that is not well formed."],
+  UNREADABLE_MESSAGE: ["remote", "A peer sent a message that this process cannot decode."],
+  FRAME_TOO_LARGE: ["remote", "A peer announced a frame beyond the limit."],
+  PEER_RESTARTED: ["remote", "A peer came back without its state; its channels start afresh."],
+  PEER_UNREACHABLE: ["remote", "A peer does not answer at its address."],
+  HANDSHAKE_REFUSED: ["remote", "The other side refused the connection; the message says why."],
+  STRANGER: ["remote", "Someone who is not part of this system tried to connect."],
+  DUPLICATE_ID: ["remote", "A second process uses an id that is in use."],
+  VERSION_MISMATCH: ["remote", "The other side speaks another protocol version."],
+  EPOCH_MISMATCH: ["remote", "The other side lives in another epoch."],
+  ADDRESS_IN_USE: ["remote", "The address to listen on is taken."],
+  STORE_FAILED: ["remote", "The snapshot store could not read or write."],
+  DAMAGED: ["remote", "A stored file is not what was written; the message names it."],
+  NOT_FOUND: ["remote", "The snapshot or system named does not exist."],
+  NOT_RUNNING: ["remote", "No running system answers in the directory."],
+  ALREADY_RUNNING: ["remote", "A system is running in the directory already."],
+};
+
+/** What `new TidemarkError` takes beside code and message. */
+export interface ErrorDetails {
+  /** True (the default): what was asked surely did not happen. False: it may or may not have. */
+  readonly definite?: boolean;
+  readonly cause?: unknown;
+}
+
+/**
+ * Thrown, or handed to `onProblem`, for everything that can go wrong in Tidemark.
+ *
+ * @example
+ * ```ts
+ * import { isTidemarkError, parseSnapshotId } from "tidemark";
+ * try {
+ *   parseSnapshotId("not an id");
+ * } catch (error) {
+ *   if (!isTidemarkError(error, "BAD_ID")) throw error;
+ * }
+ * ```
+ */
+export class TidemarkError extends Error {
+  static override readonly name = "TidemarkError";
+  override readonly name = "TidemarkError";
+  readonly code: ErrorCode;
+  readonly fault: Fault;
+  readonly definite: boolean;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.fault = ERROR_CODES[code][0];
+    this.definite = details.definite ?? true;
+  }
+}
+
+/** True for an error of Tidemark (of any installed copy), and of that code if one is given. */
+export function isTidemarkError(error: unknown, code?: ErrorCode): error is TidemarkError {
+  return (
+    error instanceof Error &&
+    error.name === "TidemarkError" &&
+    (code === undefined || (error as { code?: unknown }).code === code)
+  );
+}
+
+/** The text of anything that was thrown. */
+export function textOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

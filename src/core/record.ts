@@ -1,0 +1,51 @@
+/**
+ * How messages lie in a batch: one *record* each, a little-endian 32-bit length, that many bytes, and
+ * zeros up to a multiple of 4. A batch is a plain sequence of records, so it can be hashed, kept or
+ * passed on as one range of bytes, and records of two batches can be put one behind the other.
+ */
+
+/** The bytes that a record of `length` content bytes takes. */
+export function recordBytes(length: number): number {
+  return 4 + ((length + 3) & ~3);
+}
+
+/**
+ * Counts the records from `start` to `end`; -1 if the bytes are not a whole number of well-formed ones.
+ * What a peer sent is checked with this before anything of it is used.
+ */
+export function countRecords(view: DataView, start: number, end: number): number {
+  let at = start;
+  let count = 0;
+  while (at + 4 <= end) {
+    const length = view.getUint32(at, true);
+    if (length > end - at - 4) return -1;
+    at += 4 + ((length + 3) & ~3);
+    count += 1;
+  }
+  return at === end ? count : -1;
+}
+
+/** The contents of every record, as views into `bytes`, which must be well formed. */
+export function readRecords(bytes: Uint8Array): Uint8Array[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const contents: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = view.getUint32(at, true);
+    contents.push(bytes.subarray(at + 4, at + 4 + length));
+    at += recordBytes(length);
+  }
+  return contents;
+}
+
+/** The contents as one run of records. */
+export function writeRecords(contents: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(contents.reduce((sum, { length }) => sum + recordBytes(length), 0));
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  for (const content of contents) {
+    view.setUint32(at, content.length, true);
+    bytes.set(content, at + 4);
+    at += recordBytes(content.length);
+  }
+  return bytes;
+}

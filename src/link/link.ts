@@ -1,0 +1,451 @@
+/**
+ * One end of an exactly-once FIFO stream of records in each direction between two processes.
+ *
+ * Assumptions. The transport below may lose, repeat, reorder and delay frames and go down and up again;
+ * it does not alter them. Both ends keep their state while the transport is away; an end that comes
+ * back without it shows another incarnation, and then both directions begin afresh.
+ *
+ * Theory of operation. Records are numbered from 0; a batch of `count` records from number `first` on is
+ * sent as one frame and kept until a cumulative acknowledgement covers it. The receiver takes the batch
+ * that begins with the number it expects, keeps a bounded amount of later ones, and drops what it has had:
+ * so repetition, loss and reordering leave no trace above (Stenning 1976; Cachin, Guerraoui and
+ * Rodrigues 2011, §2.4). Acknowledgements ride on batches; alone they go after `ackDelayMs`, or at
+ * once when a quarter of the window is owed. After a reconnect each end asks what the other expects and
+ * resumes there. On a transport that may lose or reorder frames, a batch that is not acknowledged in time (Jacobson
+ * 1988: smoothed round trip plus four deviations, doubled each time) is sent again.
+ *
+ * Flow control. The receiver also says how many bytes its application has *taken*; the sender has at most
+ * `windowBytes` on the way that are not, so a slow receiver holds a bounded amount; when nothing is on the
+ * way and the window is shut, it asks now and then, for the news that it opened may be lost. What waits at
+ * the sender is bounded by its owner, who looks at `waitingBytes`.
+ */
+
+import type { Machine } from "../core/machine.ts";
+import { countRecords } from "../core/record.ts";
+import type { OutgoingBatch } from "./batch-writer.ts";
+import {
+  acknowledgement,
+  BATCH_HEADER_BYTES,
+  type Batch,
+  type FrameHeader,
+  type ParsedFrame,
+  writeBatchHeader,
+} from "./frame.ts";
+
+/** What a link must be told when it is made. */
+export interface LinkOptions {
+  /** Tells several links to the same peer apart, 0 to 255. */
+  readonly stream: number;
+  readonly epoch: number;
+  /** This process' own incarnation. */
+  readonly incarnation: number;
+  /** True if the transport neither loses nor reorders while the peer is up: no resend timer then. */
+  readonly reliable: boolean;
+  /** Bytes that may be on the way and not taken. */
+  readonly windowBytes: number;
+  /** How long an acknowledgement may wait for a batch to ride on, in milliseconds. */
+  readonly ackDelayMs: number;
+}
+
+/** What happens to a link. */
+export type LinkInput =
+  | { readonly type: "up"; readonly incarnation: number; readonly nowMs: number }
+  | { readonly type: "down" }
+  | { readonly type: "send"; readonly batch: OutgoingBatch; readonly nowMs: number }
+  | { readonly type: "frame"; readonly frame: ParsedFrame; readonly nowMs: number }
+  /** The application took that many bytes of received bodies. */
+  | { readonly type: "taken"; readonly bytes: number; readonly nowMs: number }
+  /** The transport did not take a frame although the peer is up. */
+  | { readonly type: "dropped"; readonly nowMs: number }
+  | { readonly type: "tick"; readonly nowMs: number };
+
+/** What the driver of a link must do, in order. */
+export type LinkEffect =
+  | { readonly type: "transmit"; readonly frame: Uint8Array }
+  /** The next batch of the stream, exactly once and in order. */
+  | { readonly type: "batch"; readonly batch: Batch }
+  /** The peer came back without its state: `unsent` records were lost, both directions begin at 0. */
+  | { readonly type: "reset"; readonly unsent: number }
+  /** The frame broke the protocol and was dropped. */
+  | { readonly type: "malformed"; readonly reason: string };
+
+/** A batch that is not acknowledged. */
+interface QueuedBatch {
+  readonly frame: Uint8Array;
+  readonly kind: number;
+  readonly first: number;
+  readonly count: number;
+  /** Bytes of bodies up to and with this one, since the stream began. */
+  readonly endBytes: number;
+  sentAtMs: number;
+  sendings: number;
+}
+
+/** Everything a link knows; plain data. */
+export interface LinkState {
+  up: boolean;
+  /** After a reconnect: nothing is sent until the peer has said what it expects. */
+  resuming: boolean;
+  /** 0 before the first connection. */
+  peerIncarnation: number;
+  /** Number of the next record to send. */
+  next: number;
+  /** Sent or waiting, not acknowledged. */
+  queue: QueuedBatch[];
+  /** How many of `queue` are sent. */
+  sent: number;
+  /** Bytes of bodies given to this link since the stream began, and what the peer took and has had of them. */
+  givenBytes: number;
+  peerTakenBytes: number;
+  ackedBytes: number;
+  /** Number of the next record to receive. */
+  expected: number;
+  /** Bytes of bodies handed up, and how many of them the application took. */
+  receivedBytes: number;
+  takenBytes: number;
+  /** Batches that came before their turn, by their first number. */
+  early: Map<number, Batch>;
+  earlyBytes: number;
+  /** Received or taken, and not said to the peer yet. */
+  owedBytes: number;
+  /** When an acknowledgement is due; Infinity if none is. */
+  ackAtMs: number;
+  /** When the peer is asked again, if there is something to ask. */
+  askAtMs: number;
+  /** When everything not acknowledged is sent again, because a frame was dropped here; Infinity if not. */
+  retryAtMs: number;
+  /** Smoothed round trip and its deviation; 0 until measured. */
+  roundTripMs: number;
+  deviationMs: number;
+}
+
+/** A stream whose application takes nothing lets this many early batches wait at most. */
+const MAX_EARLY = 1024;
+const FIRST_RESEND_MS = 100;
+const LEAST_RESEND_MS = 20;
+const MOST_RESEND_MS = 5_000;
+/** How many batches one tick looks at and sends again: a bound on the work, not on correctness. */
+const RESENDS_PER_TICK = 64;
+const RETRY_MS = 50;
+const ASK_MS = 100;
+
+/** See the head of the file. */
+export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
+  readonly state: LinkState;
+  readonly #options: LinkOptions;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.state = {
+      up: false,
+      resuming: false,
+      peerIncarnation: 0,
+      ...freshStream(),
+    };
+  }
+
+  /** Bytes given to this link that the peer has not acknowledged. */
+  get waitingBytes(): number {
+    return this.state.givenBytes - this.state.ackedBytes;
+  }
+
+  /** When `tick` is wanted, on the driver's clock; Infinity if not at all. */
+  get deadlineMs(): number {
+    const { state } = this;
+    if (!state.up) return Number.POSITIVE_INFINITY;
+    let deadline = Math.min(state.ackAtMs, state.retryAtMs);
+    if (this.#mustAsk) deadline = Math.min(deadline, state.askAtMs);
+    if (!this.#options.reliable) {
+      const end = Math.min(state.sent, RESENDS_PER_TICK);
+      for (let i = 0; i < end; i += 1) {
+        deadline = Math.min(deadline, this.#resendAtMs(state.queue[i] as QueuedBatch));
+      }
+    }
+    return deadline;
+  }
+
+  step(input: LinkInput): readonly LinkEffect[] {
+    const effects: LinkEffect[] = [];
+    switch (input.type) {
+      case "send":
+        this.#give(input.batch);
+        this.#pump(input.nowMs, effects);
+        break;
+      case "frame":
+        this.#receive(input.frame, input.nowMs, effects);
+        break;
+      case "taken":
+        this.state.takenBytes += input.bytes;
+        this.#owe(input.bytes, input.nowMs);
+        this.#acknowledgeIfDue(input.nowMs, effects);
+        break;
+      case "up":
+        this.#up(input.incarnation, input.nowMs, effects);
+        break;
+      case "down":
+        this.state.up = false;
+        this.state.ackAtMs = Number.POSITIVE_INFINITY;
+        break;
+      case "dropped":
+        this.state.retryAtMs = Math.min(this.state.retryAtMs, input.nowMs + RETRY_MS);
+        break;
+      case "tick":
+        this.#tick(input.nowMs, effects);
+        break;
+    }
+    return effects;
+  }
+
+  #up(incarnation: number, nowMs: number, effects: LinkEffect[]): void {
+    const { state } = this;
+    if (state.peerIncarnation !== incarnation) {
+      if (state.peerIncarnation !== 0) {
+        const unsent = state.queue.reduce((sum, { count }) => sum + count, 0);
+        Object.assign(state, freshStream());
+        effects.push({ type: "reset", unsent });
+      }
+      state.peerIncarnation = incarnation;
+    }
+    state.up = true;
+    state.resuming = true;
+    state.sent = 0;
+    state.retryAtMs = Number.POSITIVE_INFINITY;
+    this.#ask(nowMs, effects);
+  }
+
+  #give({ frame, kind, count }: OutgoingBatch): void {
+    const { state } = this;
+    state.givenBytes += frame.length - BATCH_HEADER_BYTES;
+    state.queue.push({
+      frame,
+      kind,
+      first: state.next,
+      count,
+      endBytes: state.givenBytes,
+      sentAtMs: 0,
+      sendings: 0,
+    });
+    state.next += count;
+  }
+
+  /** Sends what waits, as far as the window goes; one batch may always be on the way. */
+  #pump(nowMs: number, effects: LinkEffect[]): void {
+    const { state } = this;
+    if (!state.up || state.resuming) return;
+    for (; state.sent < state.queue.length; state.sent += 1) {
+      const batch = state.queue[state.sent] as QueuedBatch;
+      const ahead = batch.endBytes - state.peerTakenBytes;
+      const size = batch.frame.length - BATCH_HEADER_BYTES;
+      if (ahead > this.#options.windowBytes && ahead > size) return;
+      this.#transmit(batch, nowMs, effects);
+    }
+  }
+
+  #transmit(batch: QueuedBatch, nowMs: number, effects: LinkEffect[]): void {
+    // A frame that was handed out is never written to again: sent once more, it says what it said.
+    if (batch.sendings === 0) {
+      writeBatchHeader(batch.frame, this.#header(), batch.kind, batch.first, batch.count);
+      this.#settle();
+    }
+    batch.sendings += 1;
+    batch.sentAtMs = nowMs;
+    effects.push({ type: "transmit", frame: batch.frame });
+  }
+
+  #header(): FrameHeader {
+    const { state } = this;
+    return {
+      stream: this.#options.stream,
+      epoch: this.#options.epoch,
+      from: this.#options.incarnation,
+      to: state.peerIncarnation,
+      acknowledged: state.expected,
+      taken: state.takenBytes,
+    };
+  }
+
+  #receive(frame: ParsedFrame, nowMs: number, effects: LinkEffect[]): void {
+    const { state } = this;
+    // Left over from another life of either side, or from before a restore.
+    if (
+      !state.up ||
+      frame.from !== state.peerIncarnation ||
+      frame.to !== this.#options.incarnation ||
+      frame.epoch !== this.#options.epoch
+    )
+      return;
+    if (frame.acknowledged > state.next || frame.taken > state.givenBytes) {
+      effects.push({ type: "malformed", reason: "it acknowledges what was never sent" });
+      return;
+    }
+    this.#acknowledged(frame.acknowledged, frame.taken, nowMs);
+    if (frame.asks) state.ackAtMs = nowMs;
+    if (frame.batch) this.#arrive(frame.batch, nowMs, effects);
+    this.#pump(nowMs, effects);
+    this.#acknowledgeIfDue(nowMs, effects);
+  }
+
+  #acknowledged(upTo: number, taken: number, nowMs: number): void {
+    const { state } = this;
+    state.peerTakenBytes = Math.max(state.peerTakenBytes, taken);
+    state.resuming = false;
+    let done = 0;
+    for (; done < state.queue.length; done += 1) {
+      const batch = state.queue[done] as QueuedBatch;
+      if (batch.first + batch.count > upTo) break;
+      state.ackedBytes = batch.endBytes;
+      // Karn and Partridge 1987: what was sent twice says nothing about the round trip.
+      if (batch.sendings === 1) this.#measure(nowMs - batch.sentAtMs);
+    }
+    if (done > 0) {
+      state.queue.splice(0, done);
+      state.sent = Math.max(0, state.sent - done);
+    }
+  }
+
+  #measure(sampleMs: number): void {
+    const { state } = this;
+    if (state.roundTripMs === 0) {
+      state.roundTripMs = Math.max(sampleMs, 0.01);
+      state.deviationMs = sampleMs / 2;
+      return;
+    }
+    const error = sampleMs - state.roundTripMs;
+    state.roundTripMs += error / 8;
+    state.deviationMs += (Math.abs(error) - state.deviationMs) / 4;
+  }
+
+  #arrive(batch: Batch & { readonly first: number }, nowMs: number, effects: LinkEffect[]): void {
+    const { state } = this;
+    const { body, first, count } = batch;
+    if (first + count <= state.expected) {
+      // Had already: the acknowledgement was lost, so it is owed again.
+      state.ackAtMs = Math.min(state.ackAtMs, nowMs + this.#options.ackDelayMs);
+      return;
+    }
+    const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    if (count === 0 || countRecords(view, 0, body.length) !== count) {
+      effects.push({ type: "malformed", reason: "its records are not what its header says" });
+      return;
+    }
+    if (first < state.expected) {
+      effects.push({ type: "malformed", reason: "it cuts the stream elsewhere than before" });
+      return;
+    }
+    if (first > state.expected) {
+      this.#keepEarly(batch);
+      return;
+    }
+    this.#handUp(batch, nowMs, effects);
+    for (
+      let early = state.early.get(state.expected);
+      early !== undefined;
+      early = state.early.get(state.expected)
+    ) {
+      state.early.delete(state.expected);
+      state.earlyBytes -= early.body.length;
+      this.#handUp(early, nowMs, effects);
+    }
+  }
+
+  #handUp(batch: Batch, nowMs: number, effects: LinkEffect[]): void {
+    const { state } = this;
+    state.expected += batch.count;
+    state.receivedBytes += batch.body.length;
+    this.#owe(batch.body.length, nowMs);
+    effects.push({ type: "batch", batch });
+  }
+
+  /** Beyond the bound a batch is dropped as if lost: it comes again. */
+  #keepEarly(batch: Batch & { readonly first: number }): void {
+    const { state } = this;
+    if (state.early.has(batch.first) || state.early.size >= MAX_EARLY) return;
+    if (state.earlyBytes + batch.body.length > this.#options.windowBytes * 2 && state.early.size > 0)
+      return;
+    state.early.set(batch.first, { kind: batch.kind, count: batch.count, body: batch.body });
+    state.earlyBytes += batch.body.length;
+  }
+
+  #owe(bytes: number, nowMs: number): void {
+    const { state } = this;
+    state.owedBytes += bytes;
+    state.ackAtMs =
+      state.owedBytes * 4 >= this.#options.windowBytes
+        ? nowMs
+        : Math.min(state.ackAtMs, nowMs + this.#options.ackDelayMs);
+  }
+
+  #acknowledgeIfDue(nowMs: number, effects: LinkEffect[]): void {
+    if (this.state.up && this.state.ackAtMs <= nowMs) this.#acknowledge(effects);
+  }
+
+  #acknowledge(effects: LinkEffect[], asks = false): void {
+    effects.push({ type: "transmit", frame: acknowledgement(this.#header(), asks) });
+    this.#settle();
+  }
+
+  /** Something waits, and no frame is on the way whose acknowledgement would let it go. */
+  get #mustAsk(): boolean {
+    const { resuming, sent, queue } = this.state;
+    return resuming || (sent === 0 && queue.length > 0);
+  }
+
+  #ask(nowMs: number, effects: LinkEffect[]): void {
+    this.state.askAtMs = nowMs + ASK_MS;
+    this.#acknowledge(effects, true);
+  }
+
+  #settle(): void {
+    this.state.owedBytes = 0;
+    this.state.ackAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  #resendAtMs(batch: QueuedBatch): number {
+    const { roundTripMs, deviationMs } = this.state;
+    const first =
+      roundTripMs === 0
+        ? FIRST_RESEND_MS
+        : Math.max(LEAST_RESEND_MS, roundTripMs + 4 * deviationMs) + this.#options.ackDelayMs;
+    return batch.sentAtMs + Math.min(MOST_RESEND_MS, first * 2 ** (batch.sendings - 1));
+  }
+
+  #tick(nowMs: number, effects: LinkEffect[]): void {
+    const { state } = this;
+    if (!state.up) return;
+    if (state.retryAtMs <= nowMs) {
+      state.retryAtMs = Number.POSITIVE_INFINITY;
+      state.sent = 0;
+      this.#pump(nowMs, effects);
+    } else if (!this.#options.reliable) {
+      const end = Math.min(state.sent, RESENDS_PER_TICK);
+      for (let i = 0; i < end; i += 1) {
+        const batch = state.queue[i] as QueuedBatch;
+        if (this.#resendAtMs(batch) <= nowMs) this.#transmit(batch, nowMs, effects);
+      }
+    }
+    if (this.#mustAsk && state.askAtMs <= nowMs) this.#ask(nowMs, effects);
+    this.#acknowledgeIfDue(nowMs, effects);
+  }
+}
+
+function freshStream(): Omit<LinkState, "up" | "resuming" | "peerIncarnation"> {
+  return {
+    next: 0,
+    queue: [],
+    sent: 0,
+    givenBytes: 0,
+    peerTakenBytes: 0,
+    ackedBytes: 0,
+    expected: 0,
+    receivedBytes: 0,
+    takenBytes: 0,
+    early: new Map(),
+    earlyBytes: 0,
+    owedBytes: 0,
+    ackAtMs: Number.POSITIVE_INFINITY,
+    askAtMs: 0,
+    retryAtMs: Number.POSITIVE_INFINITY,
+    roundTripMs: 0,
+    deviationMs: 0,
+  };
+}

@@ -1,0 +1,85 @@
+/** What a user of Tidemark writes: one deterministic participant. */
+
+import type { ProcessId } from "../core/id.ts";
+import type { Random } from "../core/random.ts";
+
+/**
+ * One participant. Every method is synchronous, so every turn is atomic: it happens whole, between two
+ * others, and what it sends leaves when it returns. A method that throws stops the process.
+ *
+ * To be replayed and simulated an application must be deterministic: time, randomness and timers come from
+ * the turn, never from the outside.
+ *
+ * @typeParam M messages, between processes
+ * @typeParam State what `capture` gives; with a frozen state, the list of its slices
+ * @typeParam Request asked from outside the computation
+ * @typeParam Reply the answers
+ */
+export interface Application<M, State = unknown, Request = never, Reply = never> {
+  /** Once, before anything else. */
+  start?(turn: Turn<M, Reply>): void;
+  /** A message was received: the channel gives each one once, in the order sent. */
+  receive?(from: ProcessId, message: M, turn: Turn<M, Reply>): void;
+  /** Someone outside asks; answer with `turn.reply(id, …)`, in this turn or a later one. */
+  request?(id: number, request: Request, turn: Turn<M, Reply>): void;
+  /** A timer that was set is due. */
+  timer?(name: string, turn: Turn<M, Reply>): void;
+  /** `send` gave false for that channel, and now there is room again. */
+  writable?(to: ProcessId, turn: Turn<M, Reply>): void;
+  /**
+   * The state as it is now. Must not change the application. A value is encoded at once; a `FrozenState` is
+   * fixed now and encoded in slices while the process goes on.
+   */
+  capture(): State | FrozenState;
+  /** Back to a captured state, before any input. */
+  restore(state: State): void;
+}
+
+/** What an application can do during one turn. Not to be kept: it is good until the method returns. */
+export interface Turn<M, Reply = never> {
+  readonly self: ProcessId;
+  /** Milliseconds since 1970, never going back. The only clock an application should look at. */
+  readonly nowMs: number;
+  /** Seeded; the same in a replay. */
+  readonly random: Random;
+  /** The processes that this one has a channel to, ascending. */
+  readonly peers: readonly ProcessId[];
+  /**
+   * Sends a message on a channel, or the same one on several (encoded once). False: it is sent, but so much
+   * waits on a channel that it would be good to stop until `writable`.
+   *
+   * @throws TidemarkError `NO_CHANNEL`, `CHANNEL_FULL` (see `limitBytes`), `MESSAGE_TOO_LARGE`, `BAD_MESSAGE`
+   */
+  send(to: ProcessId | readonly ProcessId[], message: M): boolean;
+  /** Answers a request. A second answer, or one to nobody, is ignored. */
+  reply(request: number, reply: Reply): void;
+  /** Calls `timer(name)` after that many milliseconds. The same name again moves the timer. */
+  setTimer(name: string, afterMs: number): void;
+}
+
+/**
+ * A state that is fixed in O(1) and encoded later, slice by slice, between turns, so that capturing a large
+ * state is not a pause. Whoever makes one keeps the old values (by copy-on-write, say) until `next` has passed
+ * them. Restoring gives the application the list of slices.
+ */
+export class FrozenState {
+  readonly #next: () => unknown;
+  readonly #release: () => void;
+
+  /**
+   * @param next gives the next slice, about a millisecond's worth of encoding; `undefined` after the last
+   * @param release called once, after the last slice or when the snapshot is abandoned
+   */
+  constructor(next: () => unknown, release: () => void = () => {}) {
+    this.#next = next;
+    this.#release = release;
+  }
+
+  next(): unknown {
+    return this.#next();
+  }
+
+  release(): void {
+    this.#release();
+  }
+}

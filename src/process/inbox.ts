@@ -1,0 +1,49 @@
+/**
+ * Messages and markers that have come off a link and wait to be received one by one, when a process is in
+ * manual receive mode. The inbox lies *below* the snapshot machine: what waits here is still in its channel,
+ * so a snapshot records it as channel state, and a waiting marker closes nothing yet.
+ */
+
+import { recordBytes } from "../core/record.ts";
+import type { Batch } from "../link/frame.ts";
+
+interface Waiting {
+  readonly batch: Batch;
+  /** Where in the body the next record begins. */
+  at: number;
+}
+
+/** What waits in one channel, in order. */
+export class Inbox {
+  readonly #waiting: Waiting[] = [];
+  #count = 0;
+
+  /** How many records wait. */
+  get count(): number {
+    return this.#count;
+  }
+
+  add(batch: Batch): void {
+    this.#waiting.push({ batch, at: 0 });
+    this.#count += batch.count;
+  }
+
+  /** Takes the first record as a batch of its own. */
+  take(): Batch | undefined {
+    const first = this.#waiting[0];
+    if (!first) return undefined;
+    const { kind, body } = first.batch;
+    const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    const end = first.at + recordBytes(view.getUint32(first.at, true));
+    const taken: Batch = { kind, count: 1, body: body.subarray(first.at, end) };
+    first.at = end;
+    if (end === body.length) this.#waiting.shift();
+    this.#count -= 1;
+    return taken;
+  }
+
+  clear(): void {
+    this.#waiting.length = 0;
+    this.#count = 0;
+  }
+}

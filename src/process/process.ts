@@ -1,0 +1,1038 @@
+/**
+ * A process: the machine that a driver runs. It is made of an application and, for each peer, a link for the
+ * channel both ways and one for control, with the snapshot machines between them and the application.
+ *
+ * Assumptions. The driver performs effects in order, before the next input; the time in inputs does not go
+ * back. Of the transport only what `guarantees` says.
+ *
+ * Theory of operation. One input is one turn. A frame goes up: link (drops repeats, orders) → inbox (only in manual
+ * receive mode) → snapshot machine (counts, hashes, records) → application. What the application sends in
+ * a turn is put straight into one frame per peer, which at the end of the turn, or before a marker, goes down:
+ * snapshot machine (counts, hashes) → link → driver. So a marker never overtakes a message, and a state is fixed
+ * between two messages. Nothing here throws for what a peer sends: it is dropped and reported. An
+ * application that throws stops the process, with nothing of that turn sent.
+ */
+
+import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
+import { type ProcessId, type SnapshotId, parseSnapshotId, snapshotId } from "../core/id.ts";
+import type { Machine } from "../core/machine.ts";
+import { Random, type RandomState } from "../core/random.ts";
+import { readRecords, recordBytes } from "../core/record.ts";
+import type { Topology } from "../core/topology.ts";
+import { BatchWriter, batchOf, type OutgoingBatch } from "../link/batch-writer.ts";
+import { BATCH_HEADER_BYTES, type Batch, parseFrame } from "../link/frame.ts";
+import { Link, type LinkEffect, type LinkInput, type LinkState } from "../link/link.ts";
+import {
+  ChandyLamport,
+  type Marker,
+  type RecordedChannels,
+  type SnapshotEffect,
+  type SnapshotInput,
+  type SnapshotState,
+} from "../snapshot/chandy-lamport.ts";
+import {
+  Collector,
+  type CollectorInput,
+  type CollectorState,
+  waitsFor,
+} from "../snapshot/collector.ts";
+import type { PieceRecord } from "../snapshot/manifest.ts";
+import { type Application, FrozenState, type Turn } from "./application.ts";
+import type { Codec } from "./codec.ts";
+import { Inbox } from "./inbox.ts";
+import {
+  type Control,
+  decodeControl,
+  decodeMarker,
+  encodeWire,
+  KIND_CONTROL,
+  KIND_MARKER,
+  KIND_MESSAGES,
+  STREAM_CHANNEL,
+  STREAM_CONTROL,
+} from "./wire.ts";
+
+/** What a process is made of. */
+export interface ProcessOptions<M, State, Request, Reply> {
+  readonly self: ProcessId;
+  readonly topology: Topology;
+  readonly application: Application<M, State, Request, Reply>;
+  readonly messageCodec: Codec<M>;
+  readonly stateCodec: Codec<unknown>;
+  /** For `turn.random`. */
+  readonly seed: number | string;
+  readonly incarnation: number;
+  readonly epoch: number;
+  /** The transport neither loses nor reorders frames while a peer is up. */
+  readonly reliable: boolean;
+  /** Frames beyond this cannot be sent. */
+  readonly maxFrameBytes: number;
+  /** `manual`: messages wait in their channel until a `receive` input takes them. */
+  readonly receive: "auto" | "manual";
+  /** Bytes on the way on one channel that the receiver has not taken; `send` gives false beyond. */
+  readonly windowBytes: number;
+  /** Bytes that may wait on one channel; beyond, `send` throws `CHANNEL_FULL`. */
+  readonly limitBytes: number;
+  /** A peer that has been down for this long is lost: snapshots do not wait for it. */
+  readonly lostAfterMs: number;
+  /** Snapshots begun here are numbered from the next count on. */
+  readonly lastCount: number;
+}
+
+/** What happens to a process. `nowMs`: milliseconds since 1970, never going back. */
+export type ProcessInput<Request> =
+  | { readonly type: "start"; readonly nowMs: number }
+  | {
+      readonly type: "frame";
+      readonly from: ProcessId;
+      readonly frame: Uint8Array;
+      readonly nowMs: number;
+    }
+  | {
+      readonly type: "peer-up";
+      readonly peer: ProcessId;
+      readonly incarnation: number;
+      readonly nowMs: number;
+    }
+  | {
+      readonly type: "peer-down";
+      readonly peer: ProcessId;
+      readonly reason: string;
+      readonly nowMs: number;
+    }
+  /** The transport dropped a frame although the peer is up. */
+  | { readonly type: "dropped"; readonly peer: ProcessId; readonly nowMs: number }
+  | {
+      readonly type: "request";
+      readonly id: number;
+      readonly request: Request;
+      readonly nowMs: number;
+    }
+  | { readonly type: "timer"; readonly name: string; readonly nowMs: number }
+  | { readonly type: "tick"; readonly nowMs: number }
+  /** Manual mode: takes the head of that channel, a message or a marker. */
+  | { readonly type: "receive"; readonly from: ProcessId; readonly nowMs: number }
+  /** Begins a snapshot; `snapshot-started` or `snapshot-refused` answers with the same token. */
+  | {
+      readonly type: "snapshot";
+      readonly token: number;
+      readonly timeoutMs: number;
+      readonly nowMs: number;
+    }
+  | {
+      readonly type: "abandon";
+      readonly snapshot: SnapshotId;
+      readonly reason: string;
+      readonly nowMs: number;
+    }
+  /** The piece of a `piece` effect is durable. */
+  | { readonly type: "stored"; readonly piece: PieceRecord; readonly nowMs: number }
+  | {
+      readonly type: "store-failed";
+      readonly snapshot: SnapshotId;
+      readonly reason: string;
+      readonly nowMs: number;
+    }
+  /** The manifest of a `commit` effect is written, or, with a reason, is not. */
+  | {
+      readonly type: "committed";
+      readonly snapshot: SnapshotId;
+      readonly failed?: string;
+      readonly nowMs: number;
+    }
+  /** The system has another topology now. */
+  | { readonly type: "topology"; readonly topology: Topology; readonly nowMs: number };
+
+/** A state as it was captured: encoded, or frozen and to be encoded slice by slice. */
+export type CapturedState = Uint8Array | FrozenState;
+
+/** What manual receiving took off a channel. */
+export type Received<M> =
+  | { readonly kind: "message"; readonly from: ProcessId; readonly message: M }
+  | { readonly kind: "marker"; readonly from: ProcessId; readonly snapshot: SnapshotId };
+
+/** What the driver must do, in this order, before the next input. */
+export type ProcessEffect<M, Reply> =
+  | { readonly type: "frame"; readonly to: ProcessId; readonly frame: Uint8Array }
+  | { readonly type: "reply"; readonly id: number; readonly reply: Reply }
+  | { readonly type: "timer"; readonly name: string; readonly afterMs: number }
+  /** A `tick` is wanted at that time; replaces what was wanted before. */
+  | { readonly type: "wake"; readonly atMs: number }
+  | { readonly type: "received"; readonly received: Received<M> | undefined }
+  | { readonly type: "snapshot-started"; readonly token: number; readonly snapshot: SnapshotId }
+  | { readonly type: "snapshot-refused"; readonly token: number; readonly error: TidemarkError }
+  /** The state is recorded (in this turn). */
+  | { readonly type: "recorded"; readonly snapshot: SnapshotId }
+  /** Store this piece, then say `stored` or `store-failed`. */
+  | {
+      readonly type: "piece";
+      readonly snapshot: SnapshotId;
+      readonly state: CapturedState;
+      readonly recorded: RecordedChannels;
+      readonly recordedAtMs: number;
+      readonly recordingMs: number;
+    }
+  /** The cut is made (at the initiator). */
+  | { readonly type: "cut"; readonly snapshot: SnapshotId; readonly cutMs: number }
+  /** Write the manifest of these pieces, then say `committed` (at the initiator). */
+  | {
+      readonly type: "commit";
+      readonly snapshot: SnapshotId;
+      readonly startedAtMs: number;
+      readonly cutMs: number;
+      readonly pieces: readonly PieceRecord[];
+    }
+  /** The snapshot is over: complete, or abandoned for that reason. */
+  | { readonly type: "settled"; readonly snapshot: SnapshotId; readonly reason?: string }
+  | { readonly type: "problem"; readonly error: TidemarkError }
+  /** The application threw: no further input is taken. */
+  | { readonly type: "failed"; readonly error: TidemarkError };
+
+/** What a process knows, as plain data but for the application, which `capture` gives. */
+export interface ProcessState {
+  readonly failed: boolean;
+  readonly random: RandomState;
+  readonly snapshots: SnapshotState;
+  readonly collections: CollectorState;
+  readonly links: readonly {
+    readonly peer: ProcessId;
+    readonly channel: LinkState;
+    readonly control: LinkState;
+  }[];
+}
+
+/** Numbers for people and monitors. */
+export interface ProcessCounters {
+  /** Messages sent and received since the process started. */
+  readonly sent: number;
+  readonly received: number;
+}
+
+/** Who is late, what is held, and by whom. */
+export interface Explanation {
+  readonly process: ProcessId;
+  /** Empty when nothing is late. */
+  readonly snapshots: readonly {
+    readonly snapshot: SnapshotId;
+    readonly sinceMs: number;
+    /** What this process waits for, e.g. "the marker of p3". */
+    readonly waitsFor: readonly string[];
+  }[];
+  /** Channels on which something waits, and peers that are not there. */
+  readonly channels: readonly {
+    readonly from: ProcessId;
+    readonly to: ProcessId;
+    /** Sent and not acknowledged, or received and not taken. */
+    readonly waiting: { readonly messages: number; readonly bytes: number };
+    readonly up: boolean;
+    /** Why the peer is not there. */
+    readonly reason?: string;
+    readonly downSinceMs?: number;
+  }[];
+}
+
+/** What a process keeps of each peer. */
+interface Peer {
+  readonly id: ProcessId;
+  readonly channel: Link;
+  readonly control: Link;
+  readonly outbox: BatchWriter;
+  readonly inbox: Inbox;
+  up: boolean;
+  downSinceMs: number;
+  reason: string;
+  /** Down for so long that nobody waits for it. */
+  lost: boolean;
+  /** `send` gave false. */
+  congested: boolean;
+  sent: number;
+  received: number;
+}
+
+const ACK_DELAY_MS = 5;
+
+/** See the head of the file. */
+export class Process<M, State, Request = never, Reply = never>
+  implements Machine<ProcessInput<Request>, ProcessEffect<M, Reply>, ProcessState>
+{
+  readonly #options: ProcessOptions<M, State, Request, Reply>;
+  readonly #application: Application<M, State, Request, Reply>;
+  readonly #random: Random;
+  readonly #turn: ProcessTurn<M, Reply>;
+  readonly #peers = new Map<ProcessId, Peer>();
+  readonly #snapshots: ChandyLamport;
+  readonly #collector = new Collector();
+  /** States of snapshots whose channels are still being recorded. */
+  readonly #captured = new Map<SnapshotId, CapturedState>();
+  /** Peers with messages in an open batch, in this turn. */
+  readonly #toFlush: Peer[] = [];
+  #topology: Topology;
+  #view = 0;
+  #count: number;
+  #failed = false;
+  #congested = 0;
+  #wakeAtMs = Number.POSITIVE_INFINITY;
+  #nowMs = 0;
+  #effects: ProcessEffect<M, Reply>[] = [];
+
+  constructor(options: ProcessOptions<M, State, Request, Reply>) {
+    this.#options = options;
+    this.#application = options.application;
+    this.#random = new Random(options.seed);
+    this.#topology = options.topology;
+    this.#count = options.lastCount;
+    const { self, topology } = options;
+    this.#snapshots = new ChandyLamport(
+      this.#view,
+      topology.incoming(self),
+      topology.outgoing(self),
+    );
+    this.#addPeers(0);
+    this.#turn = new ProcessTurn(
+      {
+        send: (to, message) => this.#send(to, message),
+        effect: (effect) => this.#effects.push(effect),
+      },
+      self,
+      this.#random,
+      topology.outgoing(self),
+    );
+  }
+
+  get state(): ProcessState {
+    return {
+      failed: this.#failed,
+      random: this.#random.state,
+      snapshots: this.#snapshots.state,
+      collections: this.#collector.state,
+      links: [...this.#peers.values()].map(({ id, channel, control }) => ({
+        peer: id,
+        channel: channel.state,
+        control: control.state,
+      })),
+    };
+  }
+
+  get topology(): Topology {
+    return this.#topology;
+  }
+
+  /** True while more waits on some channel than its window: requests from outside had better wait. */
+  get congested(): boolean {
+    return this.#congested > 0;
+  }
+
+  get counters(): ProcessCounters {
+    let sent = 0;
+    let received = 0;
+    for (const peer of this.#peers.values()) {
+      sent += peer.sent;
+      received += peer.received;
+    }
+    return { sent, received };
+  }
+
+  /** Manual mode: how many messages and markers wait in the channel from that process. */
+  waiting(from: ProcessId): number {
+    return this.#peers.get(from)?.inbox.count ?? 0;
+  }
+
+  step(input: ProcessInput<Request>): readonly ProcessEffect<M, Reply>[] {
+    const effects: ProcessEffect<M, Reply>[] = [];
+    if (this.#failed) return effects;
+    this.#effects = effects;
+    this.#nowMs = input.nowMs;
+    this.#turn.nowMs = input.nowMs;
+    try {
+      this.#perform(input);
+      this.#flush();
+    } catch (thrown) {
+      if (!(thrown instanceof ApplicationThrew)) throw thrown;
+      this.#fail(thrown);
+    }
+    if (input.type === "tick") this.#rewake();
+    return effects;
+  }
+
+  #perform(input: ProcessInput<Request>): void {
+    switch (input.type) {
+      case "start":
+        for (const peer of this.#peers.values()) peer.downSinceMs = input.nowMs;
+        this.#wake(input.nowMs + this.#options.lostAfterMs);
+        this.#call((application, turn) => application.start?.(turn));
+        break;
+      case "frame":
+        this.#frame(input.from, input.frame);
+        break;
+      case "peer-up":
+        this.#peerUp(input.peer, input.incarnation);
+        break;
+      case "peer-down":
+        this.#peerDown(input.peer, input.reason);
+        break;
+      case "dropped": {
+        const peer = this.#peers.get(input.peer);
+        if (!peer) break;
+        this.#link(peer, peer.channel, { type: "dropped", nowMs: input.nowMs });
+        this.#link(peer, peer.control, { type: "dropped", nowMs: input.nowMs });
+        break;
+      }
+      case "request":
+        this.#call((application, turn) => application.request?.(input.id, input.request, turn));
+        break;
+      case "timer":
+        this.#call((application, turn) => application.timer?.(input.name, turn));
+        break;
+      case "tick":
+        this.#tick();
+        break;
+      case "receive":
+        this.#receiveOne(input.from);
+        break;
+      case "snapshot":
+        this.#initiate(input.token, input.timeoutMs);
+        break;
+      case "abandon":
+        this.#collect({ type: "abandon", snapshot: input.snapshot, reason: input.reason });
+        break;
+      case "stored":
+        this.#tellInitiator(input.piece.snapshot, { type: "stored", piece: input.piece });
+        break;
+      case "store-failed":
+        this.#tellInitiator(input.snapshot, {
+          type: "failed",
+          snapshot: input.snapshot,
+          reason: input.reason,
+        });
+        break;
+      case "committed":
+        this.#collect(
+          input.failed === undefined
+            ? { type: "committed", snapshot: input.snapshot }
+            : { type: "commit-failed", snapshot: input.snapshot, reason: input.failed },
+        );
+        break;
+      case "topology":
+        this.#changeTopology(input.topology);
+        break;
+    }
+  }
+
+  // The application.
+
+  #call(
+    method: (application: Application<M, State, Request, Reply>, turn: Turn<M, Reply>) => void,
+  ): void {
+    try {
+      method(this.#application, this.#turn);
+    } catch (thrown) {
+      throw new ApplicationThrew(thrown);
+    }
+  }
+
+  #fail({ thrown }: ApplicationThrew): void {
+    this.#failed = true;
+    for (const captured of this.#captured.values()) release(captured);
+    this.#captured.clear();
+    // Of the turn in which it threw nothing leaves.
+    this.#effects.length = 0;
+    const message = `the application of ${this.#options.self} threw: ${textOf(thrown)}`;
+    const error = new TidemarkError("APPLICATION_THREW", message, { cause: thrown });
+    this.#effects.push({ type: "failed", error });
+  }
+
+  #send(to: ProcessId | readonly ProcessId[], message: M): boolean {
+    let content: Uint8Array;
+    try {
+      content = this.#options.messageCodec.encode(message);
+    } catch (thrown) {
+      const reason = `${this.#options.messageCodec.name} cannot encode it: ${textOf(thrown)}`;
+      throw new TidemarkError("BAD_MESSAGE", `a message cannot be sent: ${reason}`, {
+        cause: thrown,
+      });
+    }
+    if (typeof to === "string") return this.#put(to, content);
+    let room = true;
+    for (const one of to) room = this.#put(one, content) && room;
+    return room;
+  }
+
+  #put(to: ProcessId, content: Uint8Array): boolean {
+    const { self, maxFrameBytes, windowBytes, limitBytes } = this.#options;
+    const peer = this.#peers.get(to);
+    if (!peer || !this.#snapshots.state.outgoing.has(to))
+      throw new TidemarkError("NO_CHANNEL", `there is no channel from ${self} to ${to}`);
+    const { outbox } = peer;
+    const length = content.length;
+    if (recordBytes(length) + BATCH_HEADER_BYTES > maxFrameBytes)
+      throw new TidemarkError(
+        "MESSAGE_TOO_LARGE",
+        `a message of ${length} bytes to ${to} does not fit a frame of ${maxFrameBytes}`,
+      );
+    if (outbox.count === 0) this.#toFlush.push(peer);
+    else if (outbox.mustTakeBefore(length)) this.#flushPeer(peer);
+    const waiting = peer.channel.waitingBytes + outbox.bytes;
+    if (waiting + length > limitBytes)
+      throw new TidemarkError(
+        "CHANNEL_FULL",
+        `${waiting} bytes wait on the channel to ${to}${peer.up ? "" : `, which is down (${peer.reason})`}; ` +
+          `its limit is ${limitBytes}: stop sending when send gives false, until writable`,
+      );
+    outbox.append(content);
+    if (waiting + length < windowBytes) return true;
+    if (!peer.congested) {
+      peer.congested = true;
+      this.#congested += 1;
+    }
+    return false;
+  }
+
+  /** Everything sent in this turn goes down, one frame per peer unless it is much. */
+  #flush(): void {
+    for (const peer of this.#toFlush) if (peer.outbox.count > 0) this.#flushPeer(peer);
+    this.#toFlush.length = 0;
+  }
+
+  #flushPeer(peer: Peer): void {
+    const batch = peer.outbox.take();
+    peer.sent += batch.count;
+    const body = batch.frame.subarray(BATCH_HEADER_BYTES);
+    this.#snapshots.step({ type: "sent", to: peer.id, count: batch.count, body });
+    this.#give(peer, peer.channel, batch);
+  }
+
+  // Links.
+
+  #addPeers(nowMs: number): void {
+    const { self, incarnation, epoch, reliable, windowBytes } = this.#options;
+    const link = (stream: number): Link =>
+      new Link({ stream, epoch, incarnation, reliable, windowBytes, ackDelayMs: ACK_DELAY_MS });
+    for (const id of this.#topology.processes) {
+      if (id === self || this.#peers.has(id)) continue;
+      this.#peers.set(id, {
+        id,
+        channel: link(STREAM_CHANNEL),
+        control: link(STREAM_CONTROL),
+        outbox: new BatchWriter(KIND_MESSAGES),
+        inbox: new Inbox(),
+        up: false,
+        downSinceMs: nowMs,
+        reason: "it has not been reached yet",
+        lost: false,
+        congested: false,
+        sent: 0,
+        received: 0,
+      });
+    }
+  }
+
+  #frame(from: ProcessId, frame: Uint8Array): void {
+    const peer = this.#peers.get(from);
+    const parsed = parseFrame(frame);
+    if (!peer || typeof parsed === "string") {
+      const reason = typeof parsed === "string" ? parsed : "it is not a peer";
+      this.#problem("MALFORMED_FRAME", `dropped a frame of ${from}: ${reason}`);
+      return;
+    }
+    if (parsed.stream === STREAM_CHANNEL) {
+      this.#link(peer, peer.channel, { type: "frame", frame: parsed, nowMs: this.#nowMs });
+      this.#relieve(peer);
+    } else if (parsed.stream === STREAM_CONTROL) {
+      this.#link(peer, peer.control, { type: "frame", frame: parsed, nowMs: this.#nowMs });
+    } else {
+      this.#problem("MALFORMED_FRAME", `dropped a frame of ${from}: unknown stream ${parsed.stream}`);
+    }
+  }
+
+  #give(peer: Peer, link: Link, batch: OutgoingBatch): void {
+    this.#link(peer, link, { type: "send", batch, nowMs: this.#nowMs });
+  }
+
+  #link(peer: Peer, link: Link, input: LinkInput): void {
+    for (const effect of link.step(input)) this.#linkEffect(peer, link, effect);
+    this.#wake(link.deadlineMs);
+  }
+
+  #linkEffect(peer: Peer, link: Link, effect: LinkEffect): void {
+    switch (effect.type) {
+      case "transmit":
+        this.#effects.push({ type: "frame", to: peer.id, frame: effect.frame });
+        break;
+      case "batch":
+        if (link === peer.control) this.#control(peer, effect.batch);
+        else if (this.#options.receive === "manual") peer.inbox.add(effect.batch);
+        else this.#received(peer, effect.batch);
+        break;
+      case "reset":
+        if (link === peer.channel) this.#restarted(peer, effect.unsent);
+        break;
+      case "malformed":
+        this.#problem("MALFORMED_FRAME", `dropped a frame of ${peer.id}: ${effect.reason}`);
+        break;
+    }
+  }
+
+  /** The next batch of a channel reaches the snapshot machine and the application. */
+  #received(peer: Peer, { kind, count, body }: Batch): void {
+    const { id } = peer;
+    if (!this.#snapshots.state.incoming.has(id)) {
+      this.#problem("MALFORMED_FRAME", `dropped a message of ${id}: it has no channel to here`);
+    } else if (kind === KIND_MESSAGES) {
+      peer.received += count;
+      this.#snapshots.step({ type: "received", from: id, count, body });
+      this.#hand(id, body);
+    } else if (kind === KIND_MARKER) {
+      for (const content of readRecords(body)) {
+        const marker = decodeMarker(content);
+        if (marker) this.#record({ type: "marker", from: id, marker, nowMs: this.#nowMs });
+        else this.#problem("MALFORMED_FRAME", `dropped a marker of ${id} that is not well formed`);
+      }
+    } else {
+      this.#problem("MALFORMED_FRAME", `dropped a batch of ${id} of the unknown kind ${kind}`);
+    }
+    this.#link(peer, peer.channel, { type: "taken", bytes: body.length, nowMs: this.#nowMs });
+  }
+
+  #hand(from: ProcessId, body: Uint8Array): void {
+    const application = this.#application;
+    const turn = this.#turn;
+    const codec = this.#options.messageCodec;
+    const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    const end = body.length;
+    for (let at = 0; at < end; ) {
+      const length = view.getUint32(at, true);
+      const content = body.subarray(at + 4, at + 4 + length);
+      at += recordBytes(length);
+      let message: M;
+      try {
+        message = codec.decode(content);
+      } catch (thrown) {
+        this.#unreadable(from, thrown);
+        continue;
+      }
+      try {
+        application.receive?.(from, message, turn);
+      } catch (thrown) {
+        throw new ApplicationThrew(thrown);
+      }
+    }
+  }
+
+  #unreadable(from: ProcessId, thrown: unknown): void {
+    const { messageCodec } = this.#options;
+    const reason = `${messageCodec.name} cannot decode it: ${textOf(thrown)}`;
+    this.#problem("UNREADABLE_MESSAGE", `dropped a message of ${from}: ${reason}`, thrown);
+  }
+
+  /** Manual mode: one record leaves its channel. */
+  #receiveOne(from: ProcessId): void {
+    const peer = this.#peers.get(from);
+    const batch = peer?.inbox.take();
+    let received: Received<M> | undefined;
+    if (peer && batch) {
+      const content = readRecords(batch.body)[0] as Uint8Array;
+      received = this.#describe(from, batch.kind, content);
+      this.#received(peer, batch);
+    }
+    this.#effects.push({ type: "received", received });
+  }
+
+  #describe(from: ProcessId, kind: number, content: Uint8Array): Received<M> | undefined {
+    if (kind === KIND_MARKER) {
+      const marker = decodeMarker(content);
+      return marker && { kind: "marker", from, snapshot: marker.snapshot };
+    }
+    try {
+      return { kind: "message", from, message: this.#options.messageCodec.decode(content) };
+    } catch {
+      // Reported when the application would get it.
+      return undefined;
+    }
+  }
+
+  /** There is room on the channel again. */
+  #relieve(peer: Peer): void {
+    if (!peer.congested || peer.channel.waitingBytes * 2 > this.#options.windowBytes) return;
+    peer.congested = false;
+    this.#congested -= 1;
+    this.#call((application, turn) => application.writable?.(peer.id, turn));
+  }
+
+  #peerUp(id: ProcessId, incarnation: number): void {
+    const peer = this.#peers.get(id);
+    if (!peer) return;
+    peer.up = true;
+    peer.lost = false;
+    this.#link(peer, peer.channel, { type: "up", incarnation, nowMs: this.#nowMs });
+    this.#link(peer, peer.control, { type: "up", incarnation, nowMs: this.#nowMs });
+  }
+
+  #peerDown(id: ProcessId, reason: string): void {
+    const peer = this.#peers.get(id);
+    if (!peer?.up) return;
+    peer.up = false;
+    peer.reason = reason;
+    peer.downSinceMs = this.#nowMs;
+    this.#link(peer, peer.channel, { type: "down" });
+    this.#link(peer, peer.control, { type: "down" });
+    this.#wake(this.#nowMs + this.#options.lostAfterMs);
+  }
+
+  #restarted(peer: Peer, unsent: number): void {
+    const { id } = peer;
+    peer.inbox.clear();
+    const lost = unsent === 0 ? "" : `; ${unsent} messages to it were lost`;
+    this.#problem(
+      "PEER_RESTARTED",
+      `${id} came back without its state: its channels start afresh${lost}`,
+    );
+    const reason = `process lost: ${id} came back without its state`;
+    this.#record({ type: "reset", peer: id, reason });
+    this.#collect({ type: "abandon-all", reason });
+    this.#relieve(peer);
+  }
+
+  // Snapshots.
+
+  #initiate(token: number, timeoutMs: number): void {
+    const { self } = this.#options;
+    const refuse = (code: ErrorCode, message: string): void => {
+      const error = new TidemarkError(code, message);
+      this.#effects.push({ type: "snapshot-refused", token, error });
+    };
+    const unreachable = this.#topology.unreachableFrom(self);
+    if (unreachable.length > 0) {
+      const names = unreachable.join(", ");
+      const message = `no path of channels leads from ${self} to ${names}: no snapshot can begin at ${self}`;
+      refuse("UNREACHABLE", message);
+      return;
+    }
+    const lost = [...this.#peers.values()].filter((peer) => peer.lost).map(whyLost);
+    if (lost.length > 0) {
+      refuse("SNAPSHOT_ABANDONED", `the snapshot was abandoned: ${lost.join("; ")}`);
+      return;
+    }
+    this.#count += 1;
+    const snapshot = snapshotId(self, this.#count);
+    this.#effects.push({ type: "snapshot-started", token, snapshot });
+    const nowMs = this.#nowMs;
+    const participants = this.#topology.processes;
+    this.#collect({ type: "begin", snapshot, participants, timeoutMs, nowMs });
+    const marker: Marker = { snapshot, view: this.#view, live: this.#live(), timeoutMs };
+    this.#record({ type: "initiate", marker, nowMs });
+  }
+
+  /** The lowest count of a snapshot begun here that is not settled. */
+  #live(): number {
+    let live = this.#count;
+    for (const id of this.#collector.state.collections.keys())
+      live = Math.min(live, parseSnapshotId(id).count);
+    return live;
+  }
+
+  #record(input: SnapshotInput): void {
+    let failed: SnapshotId | undefined;
+    for (const effect of this.#snapshots.step(input)) {
+      // After a capture that threw, nothing more is done for that snapshot.
+      if (failed !== undefined && snapshotOf(effect) === failed) continue;
+      if (!this.#snapshotEffect(effect)) failed = snapshotOf(effect);
+    }
+    this.#wake(this.#snapshots.deadlineMs);
+  }
+
+  /** False if the state could not be captured. */
+  #snapshotEffect(effect: SnapshotEffect): boolean {
+    switch (effect.type) {
+      case "record":
+        this.#flush();
+        return this.#capture(effect.snapshot);
+      case "marker":
+        this.#marker(effect.to, effect.marker);
+        break;
+      case "complete": {
+        const { snapshot } = effect;
+        const state = this.#captured.get(snapshot) as CapturedState;
+        this.#captured.delete(snapshot);
+        this.#effects.push({ ...effect, type: "piece", state });
+        this.#tellInitiator(snapshot, { type: "complete", snapshot });
+        break;
+      }
+      case "abandoned":
+        this.#forget(effect.snapshot, effect.reason);
+        break;
+      case "refuse":
+        this.#tellInitiator(effect.snapshot, { ...effect, type: "failed" });
+        break;
+      case "irregular":
+        this.#problem("MALFORMED_FRAME", effect.reason);
+        break;
+    }
+    return true;
+  }
+
+  #capture(snapshot: SnapshotId): boolean {
+    try {
+      const state = this.#application.capture();
+      const frozen = state instanceof FrozenState;
+      this.#captured.set(snapshot, frozen ? state : this.#options.stateCodec.encode(state));
+      this.#effects.push({ type: "recorded", snapshot });
+      return true;
+    } catch (thrown) {
+      const reason = `capture threw at ${this.#options.self}: ${textOf(thrown)}`;
+      this.#problem("CAPTURE_THREW", `${snapshot}: ${reason}`, thrown);
+      this.#record({ type: "abandon", snapshot, reason });
+      this.#tellInitiator(snapshot, { type: "failed", snapshot, reason });
+      return false;
+    }
+  }
+
+  #marker(to: ProcessId, marker: Marker): void {
+    const peer = this.#peers.get(to);
+    if (peer) this.#give(peer, peer.channel, batchOf(KIND_MARKER, encodeWire(marker)));
+  }
+
+  /** Nothing of the snapshot stays here. */
+  #forget(snapshot: SnapshotId, reason: string): void {
+    const captured = this.#captured.get(snapshot);
+    if (captured !== undefined) release(captured);
+    this.#captured.delete(snapshot);
+    // At the initiator the collector settles it.
+    if (parseSnapshotId(snapshot).initiator !== this.#options.self)
+      this.#effects.push({ type: "settled", snapshot, reason });
+  }
+
+  #tellInitiator(snapshot: SnapshotId, control: Control): void {
+    const { initiator } = parseSnapshotId(snapshot);
+    if (initiator === this.#options.self) {
+      this.#fromParticipant(initiator, control);
+      return;
+    }
+    const peer = this.#peers.get(initiator);
+    if (peer) this.#sendControl(peer, control);
+  }
+
+  #sendControl(peer: Peer, control: Control): void {
+    this.#give(peer, peer.control, batchOf(KIND_CONTROL, encodeWire(control)));
+  }
+
+  #control(peer: Peer, { body }: Batch): void {
+    for (const content of readRecords(body)) {
+      const control = decodeControl(content);
+      if (!control) {
+        this.#problem("MALFORMED_FRAME", `dropped a word of control of ${peer.id}: not well formed`);
+      } else if (control.type === "settled") {
+        this.#settledElsewhere(peer.id, control.snapshot, control.reason);
+      } else {
+        this.#fromParticipant(peer.id, control);
+      }
+    }
+    this.#link(peer, peer.control, { type: "taken", bytes: body.length, nowMs: this.#nowMs });
+  }
+
+  #settledElsewhere(from: ProcessId, snapshot: SnapshotId, reason: string | undefined): void {
+    // Only its initiator settles a snapshot.
+    if (parseSnapshotId(snapshot).initiator !== from) return;
+    if (reason === undefined) this.#effects.push({ type: "settled", snapshot });
+    else this.#record({ type: "abandon", snapshot, reason });
+  }
+
+  #fromParticipant(from: ProcessId, control: Control): void {
+    switch (control.type) {
+      case "complete":
+        this.#collect({ ...control, from, nowMs: this.#nowMs });
+        break;
+      case "stored":
+        this.#collect({ ...control, from });
+        break;
+      case "failed":
+        this.#collect({ type: "abandon", snapshot: control.snapshot, reason: control.reason });
+        break;
+      case "settled":
+        break;
+    }
+  }
+
+  #collect(input: CollectorInput): void {
+    for (const effect of this.#collector.step(input)) {
+      if (effect.type !== "settled") {
+        this.#effects.push(effect);
+        continue;
+      }
+      const { snapshot, reason } = effect;
+      for (const peer of this.#peers.values()) this.#sendControl(peer, effect);
+      this.#effects.push(effect);
+      if (reason !== undefined) this.#record({ type: "abandon", snapshot, reason });
+    }
+    this.#wake(this.#collector.deadlineMs);
+  }
+
+  #changeTopology(topology: Topology): void {
+    const { self } = this.#options;
+    this.#topology = topology;
+    this.#view += 1;
+    this.#addPeers(this.#nowMs);
+    this.#turn.peers = topology.outgoing(self);
+    this.#collect({ type: "abandon-all", reason: "view changed" });
+    this.#record({
+      type: "view",
+      view: this.#view,
+      incoming: topology.incoming(self),
+      outgoing: topology.outgoing(self),
+    });
+  }
+
+  // Time.
+
+  #tick(): void {
+    const nowMs = this.#nowMs;
+    for (const peer of this.#peers.values()) {
+      if (peer.channel.deadlineMs <= nowMs) this.#link(peer, peer.channel, { type: "tick", nowMs });
+      if (peer.control.deadlineMs <= nowMs) this.#link(peer, peer.control, { type: "tick", nowMs });
+      if (!peer.up && !peer.lost && peer.downSinceMs + this.#options.lostAfterMs <= nowMs)
+        this.#lose(peer);
+    }
+    if (this.#snapshots.deadlineMs <= nowMs) this.#record({ type: "tick", nowMs });
+    if (this.#collector.deadlineMs <= nowMs) this.#collect({ type: "tick", nowMs });
+  }
+
+  /** Nobody waits for it any more: every snapshot that needs it is abandoned. */
+  #lose(peer: Peer): void {
+    peer.lost = true;
+    const reason = whyLost(peer);
+    this.#collect({ type: "abandon-all", reason });
+    for (const snapshot of this.#snapshots.state.recordings.keys())
+      if (parseSnapshotId(snapshot).initiator === peer.id)
+        this.#record({ type: "abandon", snapshot, reason });
+  }
+
+  /** Asks the driver for a tick, if it is not coming early enough already. */
+  #wake(atMs: number): void {
+    if (atMs >= this.#wakeAtMs) return;
+    this.#wakeAtMs = atMs;
+    this.#effects.push({ type: "wake", atMs });
+  }
+
+  /** The tick that was asked for has come: find the next. */
+  #rewake(): void {
+    this.#wakeAtMs = Number.POSITIVE_INFINITY;
+    let next = Math.min(this.#snapshots.deadlineMs, this.#collector.deadlineMs);
+    for (const peer of this.#peers.values()) {
+      next = Math.min(next, peer.channel.deadlineMs, peer.control.deadlineMs);
+      if (!peer.up && !peer.lost) next = Math.min(next, peer.downSinceMs + this.#options.lostAfterMs);
+    }
+    this.#wake(next);
+  }
+
+  #problem(code: ErrorCode, message: string, cause?: unknown): void {
+    this.#effects.push({ type: "problem", error: new TidemarkError(code, message, { cause }) });
+  }
+
+  /** Names what is late or held, and what holds it. */
+  explain(): Explanation {
+    const { self } = this.#options;
+    const snapshots = [...this.#snapshots.state.recordings].map(([snapshot, recording]) => ({
+      snapshot,
+      sinceMs: recording.recordedAtMs,
+      waitsFor: [...recording.incoming]
+        .filter(([, { open }]) => open)
+        .map(([from]) => `the marker of ${from}${this.#absence(from)}`),
+    }));
+    for (const [snapshot, collection] of this.#collector.state.collections) {
+      if (!snapshots.some((other) => other.snapshot === snapshot))
+        snapshots.push({
+          snapshot,
+          sinceMs: collection.startedAtMs,
+          waitsFor: [waitsFor(collection)],
+        });
+    }
+    const channels: Explanation["channels"][number][] = [];
+    for (const peer of this.#peers.values()) {
+      const { id, up, channel, inbox } = peer;
+      const down = up ? {} : { reason: peer.reason, downSinceMs: peer.downSinceMs };
+      const { queue, receivedBytes, takenBytes } = channel.state;
+      const unacknowledged = queue.reduce((sum, { count }) => sum + count, 0);
+      if (unacknowledged > 0 || !up)
+        channels.push({
+          from: self,
+          to: id,
+          waiting: { messages: unacknowledged, bytes: channel.waitingBytes },
+          up,
+          ...down,
+        });
+      if (inbox.count > 0)
+        channels.push({
+          from: id,
+          to: self,
+          waiting: { messages: inbox.count, bytes: receivedBytes - takenBytes },
+          up,
+          ...down,
+        });
+    }
+    return { process: self, snapshots, channels };
+  }
+
+  #absence(id: ProcessId): string {
+    const peer = this.#peers.get(id);
+    return !peer || peer.up ? "" : `, which is down: ${peer.reason}`;
+  }
+}
+
+/** Carries what an application threw out of the turn. */
+class ApplicationThrew extends Error {
+  readonly thrown: unknown;
+
+  constructor(thrown: unknown) {
+    super("the application threw");
+    this.thrown = thrown;
+  }
+}
+
+/** What a turn may do to its process. */
+interface TurnActions<M, Reply> {
+  send(to: ProcessId | readonly ProcessId[], message: M): boolean;
+  effect(effect: ProcessEffect<M, Reply>): void;
+}
+
+/** One object for all turns of a process: a turn costs no memory. */
+class ProcessTurn<M, Reply> implements Turn<M, Reply> {
+  readonly self: ProcessId;
+  readonly random: Random;
+  nowMs = 0;
+  peers: readonly ProcessId[];
+  readonly #actions: TurnActions<M, Reply>;
+
+  constructor(
+    actions: TurnActions<M, Reply>,
+    self: ProcessId,
+    random: Random,
+    peers: readonly ProcessId[],
+  ) {
+    this.#actions = actions;
+    this.self = self;
+    this.random = random;
+    this.peers = peers;
+  }
+
+  send(to: ProcessId | readonly ProcessId[], message: M): boolean {
+    return this.#actions.send(to, message);
+  }
+
+  reply(id: number, reply: Reply): void {
+    this.#actions.effect({ type: "reply", id, reply });
+  }
+
+  setTimer(name: string, afterMs: number): void {
+    this.#actions.effect({ type: "timer", name, afterMs });
+  }
+}
+
+function snapshotOf(effect: SnapshotEffect): SnapshotId | undefined {
+  if (effect.type === "irregular") return undefined;
+  return effect.type === "marker" ? effect.marker.snapshot : effect.snapshot;
+}
+
+const whyLost = ({ id, reason }: Peer): string => `process lost: ${id} is down (${reason})`;
+
+function release(captured: CapturedState): void {
+  if (captured instanceof FrozenState) captured.release();
+}

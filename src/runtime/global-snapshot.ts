@@ -1,0 +1,100 @@
+/** A global snapshot to look into: the manifest at hand, the bodies read from the store when asked for. */
+
+import { TidemarkError } from "../core/error.ts";
+import type { ProcessId, SnapshotId } from "../core/id.ts";
+import { readRecords } from "../core/record.ts";
+import { bytesCodec, type Codec, jsonCodec } from "../process/codec.ts";
+import type { Manifest, PartReference, PieceRecord } from "../snapshot/manifest.ts";
+import { type Verdict, verifySnapshot } from "../snapshot/verify.ts";
+import { msgpackCodec } from "./msgpack-codec.ts";
+import type { StoredSnapshot } from "./snapshot-store.ts";
+
+/** The codecs that everybody can read; an application's own are given beside them. */
+const KNOWN_CODECS: readonly Codec<unknown>[] = [
+  msgpackCodec(),
+  jsonCodec(),
+  bytesCodec as Codec<unknown>,
+];
+
+/**
+ * Every process' state and every message in flight, at one consistent cut.
+ *
+ * @typeParam State what `Application.capture` gives
+ * @typeParam M messages
+ */
+export class GlobalSnapshot<State = unknown, M = unknown> {
+  readonly manifest: Manifest;
+  readonly #part: (reference: PartReference) => Promise<Uint8Array>;
+  readonly #codecs: readonly Codec<unknown>[];
+
+  /** @param codecs an application's own, tried before the well-known ones by name */
+  constructor(stored: StoredSnapshot, codecs: readonly Codec<unknown>[] = []) {
+    this.manifest = stored.manifest;
+    this.#part = (reference) => stored.part(reference);
+    this.#codecs = [...codecs, ...KNOWN_CODECS];
+  }
+
+  get id(): SnapshotId {
+    return this.manifest.id;
+  }
+
+  /**
+   * The state that a process recorded: the value it captured, or the list of slices of a frozen state.
+   * @throws TidemarkError `UNKNOWN_PROCESS`, `DAMAGED`, `STORE_FAILED`, `BAD_MESSAGE` when no codec reads it
+   */
+  async state(process: ProcessId): Promise<State> {
+    const { state } = this.#piece(process);
+    const codec = this.#codec(state.encoding);
+    const values: unknown[] = [];
+    for (const part of state.parts) values.push(decode(codec, await this.#part(part)));
+    return (state.sliced ? values : values[0]) as State;
+  }
+
+  /**
+   * The messages in flight on a channel, in order.
+   * @throws TidemarkError as `state`
+   */
+  async inFlight(from: ProcessId, to: ProcessId): Promise<M[]> {
+    const piece = this.#piece(to);
+    const channel = piece.incoming.find((incoming) => incoming.from === from);
+    if (!channel)
+      throw new TidemarkError("NO_CHANNEL", `${this.id} has no channel ${from} → ${to}`);
+    if (!channel.part) return [];
+    const codec = this.#codec(piece.messageEncoding);
+    return readRecords(await this.#part(channel.part)).map((bytes) => decode(codec, bytes) as M);
+  }
+
+  /** Proves the snapshot consistent from its certificate and bodies alone (snapshot/verify.ts). */
+  async verify(): Promise<Verdict> {
+    const parts = new Map<string, Uint8Array>();
+    for (const piece of this.manifest.pieces) {
+      for (const part of [...piece.state.parts, ...piece.incoming.map(({ part }) => part)]) {
+        if (part && !parts.has(part.sha256)) parts.set(part.sha256, await this.#part(part));
+      }
+    }
+    return verifySnapshot(this.manifest, ({ sha256 }) => parts.get(sha256));
+  }
+
+  #piece(process: ProcessId): PieceRecord {
+    const piece = this.manifest.pieces.find((one) => one.process === process);
+    if (piece) return piece;
+    const names = this.manifest.processes.join(", ");
+    throw new TidemarkError("UNKNOWN_PROCESS", `${this.id} has no ${process}, only ${names}`);
+  }
+
+  #codec(name: string): Codec<unknown> {
+    const codec = this.#codecs.find((one) => one.name === name);
+    if (codec) return codec;
+    throw new TidemarkError("BAD_MESSAGE", `${this.id} is encoded as ${name}, for which there is no codec`);
+  }
+}
+
+function decode(codec: Codec<unknown>, bytes: Uint8Array): unknown {
+  try {
+    return codec.decode(bytes);
+  } catch (cause) {
+    throw new TidemarkError("BAD_MESSAGE", `${codec.name} cannot decode ${bytes.length} bytes`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,165 @@
+/** Snapshots in memory, for tests, demos and processes that restore only while they live. */
+
+import { hash } from "node:crypto";
+import { TidemarkError } from "../core/error.ts";
+import { checkProcessId, type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
+import {
+  type Manifest,
+  newestFirst,
+  type PartReference,
+  partsOf,
+  type SnapshotSummary,
+  summarise,
+} from "../snapshot/manifest.ts";
+import { checkManifest } from "../snapshot/manifest-check.ts";
+import type { PieceBodies, SnapshotStore, StoredPiece, StoredSnapshot } from "./snapshot-store.ts";
+
+/**
+ * Keeps snapshots in the memory of this OS process: nothing survives its end. Several running processes
+ * may share one store, and must, if their pieces are to meet in one snapshot. `close` changes nothing.
+ *
+ * @example
+ * ```ts
+ * import { memoryStore } from "tidemark";
+ * const store = memoryStore();
+ * for await (const snapshot of store.list()) throw new Error(`unexpected: ${snapshot.id}`);
+ * if ((await store.lastCount("p1")) !== 0) throw new Error("a new store has seen no snapshot");
+ * ```
+ */
+export function memoryStore(): SnapshotStore {
+  return new MemoryStore();
+}
+
+/** A run of bytes, kept while a pending or committed snapshot holds it. */
+interface Part {
+  readonly bytes: Uint8Array;
+  holders: number;
+}
+
+/** The SHA-256 of every part that a snapshot holds, each once. */
+type Holdings = Set<string>;
+
+class MemoryStore implements SnapshotStore {
+  readonly #parts = new Map<string, Part>();
+  /** What was written for snapshots that have no manifest yet. */
+  readonly #pending = new Map<SnapshotId, Holdings>();
+  /** Manifests as text, so that whoever reads one gets a copy of their own. */
+  readonly #committed = new Map<
+    SnapshotId,
+    { readonly manifest: string; readonly summary: SnapshotSummary; readonly holdings: Holdings }
+  >();
+  readonly #lastCounts = new Map<ProcessId, number>();
+
+  async writePiece({ snapshot, process, state, channels }: PieceBodies): Promise<StoredPiece> {
+    this.#noteCount(snapshot);
+    checkProcessId(process);
+    const holdings = this.#pending.get(snapshot) ?? new Set();
+    this.#pending.set(snapshot, holdings);
+    const put = (bytes: Uint8Array): PartReference => {
+      // Nothing would ever release what is put after the snapshot has ended.
+      if (this.#pending.get(snapshot) !== holdings)
+        throw new TidemarkError("SNAPSHOT_ABANDONED", `${snapshot} ended while it was written`);
+      const sha256 = hash("sha256", bytes);
+      // The caller may use its buffer again.
+      if (!this.#parts.has(sha256)) {
+        const copy = new Uint8Array(bytes);
+        this.#parts.set(sha256, { bytes: copy, holders: 0 });
+      };
+      this.#hold(holdings, sha256);
+      return { sha256, bytes: bytes.length };
+    };
+    const slices: PartReference[] = [];
+    for await (const slice of state) slices.push(put(slice));
+    return {
+      state: slices,
+      channels: new Map([...channels].map(([from, runs]) => [from, put(Buffer.concat(runs))])),
+    };
+  }
+
+  async writeManifest(manifest: Manifest): Promise<void> {
+    const { id } = manifest;
+    this.#noteCount(id);
+    const text = JSON.stringify(manifest);
+    const checked = checkManifest(JSON.parse(text));
+    if ("problem" in checked)
+      throw new TidemarkError("DAMAGED", `the manifest of ${id} is not valid: ${checked.problem}`);
+    if (this.#committed.has(id))
+      throw new TidemarkError("STORE_FAILED", `snapshot ${id} is in the store already`);
+    for (const reference of partsOf(checked.manifest)) this.#find(reference);
+    const holdings: Holdings = new Set();
+    for (const { sha256 } of partsOf(checked.manifest)) this.#hold(holdings, sha256);
+    const summary = summarise(checked.manifest);
+    this.#committed.set(id, { manifest: text, summary, holdings });
+    this.#endPending(id);
+  }
+
+  async abandon(id: SnapshotId): Promise<void> {
+    parseSnapshotId(id);
+    this.#endPending(id);
+  }
+
+  async get(id: SnapshotId): Promise<StoredSnapshot | undefined> {
+    parseSnapshotId(id);
+    const committed = this.#committed.get(id);
+    return (
+      committed && {
+        manifest: JSON.parse(committed.manifest),
+        part: async (reference) => this.#find(reference).slice(),
+      }
+    );
+  }
+
+  async *list(): AsyncGenerator<SnapshotSummary> {
+    yield* [...this.#committed.values()].map(({ summary }) => summary).sort(newestFirst);
+  }
+
+  async lastCount(initiator: ProcessId): Promise<number> {
+    return this.#lastCounts.get(checkProcessId(initiator)) ?? 0;
+  }
+
+  async delete(id: SnapshotId): Promise<boolean> {
+    parseSnapshotId(id);
+    const committed = this.#committed.get(id);
+    if (!committed) return false;
+    this.#committed.delete(id);
+    this.#drop(committed.holdings);
+    return true;
+  }
+
+  async close(): Promise<void> {}
+
+  #noteCount(id: SnapshotId): void {
+    const { initiator, count } = parseSnapshotId(id);
+    this.#lastCounts.set(initiator, Math.max(count, this.#lastCounts.get(initiator) ?? 0));
+  }
+
+  #find({ sha256, bytes }: PartReference): Uint8Array {
+    const part = this.#parts.get(sha256);
+    if (part?.bytes.length === bytes) return part.bytes;
+    throw new TidemarkError(
+      "DAMAGED",
+      `part ${sha256} with ${bytes} bytes is ${part ? `${part.bytes.length} bytes long` : "missing"}`,
+    );
+  }
+
+  #hold(holdings: Holdings, sha256: string): void {
+    if (holdings.has(sha256)) return;
+    holdings.add(sha256);
+    (this.#parts.get(sha256) as Part).holders += 1;
+  }
+
+  #drop(holdings: Holdings): void {
+    for (const sha256 of holdings) {
+      const part = this.#parts.get(sha256) as Part;
+      part.holders -= 1;
+      if (part.holders === 0) this.#parts.delete(sha256);
+    }
+  }
+
+  /** Lets go of what was written for a snapshot, which has its manifest now or never will. */
+  #endPending(id: SnapshotId): void {
+    const holdings = this.#pending.get(id);
+    this.#pending.delete(id);
+    this.#drop(holdings ?? new Set());
+  }
+}

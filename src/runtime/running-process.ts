@@ -1,0 +1,693 @@
+/**
+ * Drives a `Process` with sockets, files and clocks: turns what happens outside into its inputs and performs its
+ * effects, in order, before the next input. This is the only place that reads a clock for it.
+ */
+
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { TidemarkError, textOf } from "../core/error.ts";
+import { checkProcessId, type ProcessId, type SnapshotId } from "../core/id.ts";
+import { type Channel, Topology } from "../core/topology.ts";
+import { type Application, FrozenState } from "../process/application.ts";
+import type { Codec } from "../process/codec.ts";
+import {
+  type CapturedState,
+  type Explanation,
+  Process,
+  type ProcessCounters,
+  type ProcessEffect,
+  type ProcessInput,
+  type Received,
+} from "../process/process.ts";
+import { MANIFEST_FORMAT, type Manifest, type PieceRecord } from "../snapshot/manifest.ts";
+import { checkManifest } from "../snapshot/manifest-check.ts";
+import { GlobalSnapshot } from "./global-snapshot.ts";
+import { msgpackCodec } from "./msgpack-codec.ts";
+import type { SnapshotStore } from "./snapshot-store.ts";
+import type { Transport } from "./transport.ts";
+
+/** What `startProcess` takes. */
+export interface ProcessConfiguration<M, State, Request, Reply> {
+  readonly id: ProcessId;
+  readonly application: Application<M, State, Request, Reply>;
+  /** Every process of the system, this one included. */
+  readonly processes: readonly ProcessId[];
+  /** Opened and closed by the running process. */
+  readonly transport: Transport;
+  /** Shared by all processes of the system; not closed by the running process. */
+  readonly store: SnapshotStore;
+  /** Which channels there are. @default "mesh": one each way between any two */
+  readonly channels?: "mesh" | readonly Channel[];
+  /** Only processes of the same system talk to each other. @default "tidemark" */
+  readonly system?: string;
+  /** @default 1 */
+  readonly epoch?: number;
+  /** How messages become bytes; the same at every process. @default MessagePack */
+  readonly messageCodec?: Codec<M>;
+  /** How states become bytes. @default MessagePack */
+  readonly stateCodec?: Codec<State>;
+  /** For `turn.random`. @default a random one */
+  readonly seed?: number | string;
+  /** `manual`: messages wait in their channel until `receive` takes them. @default "auto" */
+  readonly receive?: "auto" | "manual";
+  /** Bytes on the way on one channel, not taken by the receiver. @default 1 MiB */
+  readonly windowBytes?: number;
+  /** Bytes that may wait on one channel, beyond which `turn.send` throws. @default 64 MiB */
+  readonly limitBytes?: number;
+  /** A peer that is down for this long is lost: snapshots no longer wait for it. @default 5000 */
+  readonly lostAfterMs?: number;
+  /** Requests that may wait while a channel is congested; more are refused as `BUSY`. @default 1024 */
+  readonly maxWaitingRequests?: number;
+  /** Hears of everything that went wrong without stopping the process. @default a process warning */
+  readonly onProblem?: (problem: TidemarkError) => void;
+}
+
+/** A process that runs. */
+export interface RunningProcess<M = unknown, State = unknown, Request = never, Reply = never>
+  extends AsyncDisposable {
+  readonly id: ProcessId;
+  /** Where the transport can be reached. */
+  readonly address: string;
+  readonly counters: ProcessCounters;
+  /** Settles when the process has stopped: with nothing, or with why it had to. */
+  readonly stopped: Promise<TidemarkError | undefined>;
+  /**
+   * Asks the application.
+   * @throws TidemarkError `STOPPED`, `ABORTED`, `BUSY`, `APPLICATION_THREW`; with `definite` false when it
+   * may or may not have taken effect
+   */
+  request(request: Request, options?: { readonly signal?: AbortSignal }): Promise<Reply>;
+  /**
+   * Takes a global snapshot, with this process as the initiator; the system runs on meanwhile.
+   *
+   * @param options.label kept in the manifest, at most 256 characters
+   * @param options.timeoutMs when to give up. @default 30000
+   * @param options.onCut called when the cut is made, before everything is stored
+   * @throws TidemarkError `UNREACHABLE`, `SNAPSHOT_ABANDONED` with the reason, `STOPPED`, `ABORTED`
+   */
+  snapshot(options?: SnapshotOptions): Promise<GlobalSnapshot<State, M>>;
+  /** What is late or held, and which process or channel holds it. */
+  explain(): Explanation;
+  /**
+   * Manual receive mode: takes the head of a channel, and waits for it if there is none.
+   * @throws TidemarkError `NO_CHANNEL`, `ABORTED`, `STOPPED`, and `BAD_OPTION` in automatic mode
+   */
+  receive(from: ProcessId, options?: { readonly signal?: AbortSignal }): Promise<Received<M>>;
+  /** The system has one more process, with channels both ways to all. Snapshots under way are abandoned. */
+  join(process: ProcessId, address: string): void;
+  /** Ends the process: what was sent leaves, what waits is rejected. */
+  stop(): Promise<void>;
+}
+
+/** How to take a snapshot. */
+export interface SnapshotOptions {
+  readonly label?: string;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  readonly onCut?: (snapshot: SnapshotId, cutMs: number) => void;
+}
+
+/**
+ * Starts one process of a system. Its peers may start before or after it.
+ *
+ * @throws TidemarkError `BAD_OPTION`, `BAD_ID`, `UNKNOWN_PROCESS`, `ADDRESS_IN_USE`, `STORE_FAILED`
+ *
+ * @example
+ * ```ts
+ * import { type Application, MemoryNetwork, memoryStore, startProcess } from "tidemark";
+ *
+ * class Counter implements Application<number, number, number, number> {
+ *   #sum = 0;
+ *   request(id: number, add: number, turn: Parameters<NonNullable<Application<number, number, number, number>["request"]>>[2]) {
+ *     this.#sum += add;
+ *     turn.reply(id, this.#sum);
+ *   }
+ *   capture() { return this.#sum; }
+ *   restore(sum: number) { this.#sum = sum; }
+ * }
+ *
+ * await using counter = await startProcess({
+ *   id: "solo",
+ *   processes: ["solo"],
+ *   application: new Counter(),
+ *   transport: new MemoryNetwork().transport(),
+ *   store: memoryStore(),
+ * });
+ * await counter.request(7);
+ * const snapshot = await counter.snapshot();
+ * if ((await snapshot.state("solo")) !== 7) throw new Error("the state is 7");
+ * ```
+ */
+export async function startProcess<M, State, Request = never, Reply = never>(
+  configuration: ProcessConfiguration<M, State, Request, Reply>,
+): Promise<RunningProcess<M, State, Request, Reply>> {
+  const driver = new Driver(configuration, await configuration.store.lastCount(configuration.id));
+  await driver.open();
+  return driver;
+}
+
+interface Waiter<T> {
+  resolve(value: T): void;
+  reject(error: TidemarkError): void;
+}
+
+interface SnapshotWaiter<State, M> extends Waiter<GlobalSnapshot<State, M>> {
+  readonly options: SnapshotOptions;
+}
+
+/** When time runs: milliseconds since 1970 that never go back, whatever is done to the computer's clock. */
+const nowMs = (): number => performance.timeOrigin + performance.now();
+
+const SNAPSHOT_TIMEOUT_MS = 30_000;
+const LABEL_CHARACTERS = 256;
+/** The longest delay that Node's timers take. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Request, Reply> {
+  readonly id: ProcessId;
+  readonly stopped: Promise<TidemarkError | undefined>;
+  readonly #configuration: ProcessConfiguration<M, State, Request, Reply>;
+  readonly #transport: Transport;
+  readonly #store: SnapshotStore;
+  readonly #stateCodec: Codec<unknown>;
+  readonly #messageCodec: Codec<M>;
+  readonly #process: Process<M, State, Request, Reply>;
+  readonly #timers = new Map<string, NodeJS.Timeout | NodeJS.Immediate>();
+  readonly #requests = new Map<number, Waiter<Reply>>();
+  /** Requests that are held back while a channel is congested. */
+  readonly #held: { readonly id: number; readonly request: Request }[] = [];
+  readonly #starting = new Map<number, SnapshotWaiter<State, M>>();
+  readonly #snapshots = new Map<SnapshotId, SnapshotWaiter<State, M>>();
+  readonly #receivers: { readonly from: ProcessId; readonly waiter: Waiter<Received<M>> }[] = [];
+  readonly #captureMs = new Map<SnapshotId, number>();
+  /** Pieces that are being stored, and whether they are still wanted. */
+  readonly #storing = new Map<SnapshotId, { wanted: boolean }>();
+  readonly #incarnation: number;
+  #lastRequest = 0;
+  #wake: NodeJS.Timeout | undefined;
+  #stepStartedMs = 0;
+  #received: Received<M> | undefined;
+  #end: TidemarkError | undefined;
+  #stopping: Promise<void> | undefined;
+  #settleStopped!: (error: TidemarkError | undefined) => void;
+
+  constructor(configuration: ProcessConfiguration<M, State, Request, Reply>, lastCount: number) {
+    const { id, processes, channels, transport } = configuration;
+    this.id = checkProcessId(id);
+    const topology = new Topology(processes, channels);
+    if (!topology.has(id))
+      throw new TidemarkError(
+        "UNKNOWN_PROCESS",
+        `${id} is not among the processes of its system: ${topology.processes.join(", ")}`,
+      );
+    this.#configuration = configuration;
+    this.#transport = transport;
+    this.#store = configuration.store;
+    this.#messageCodec = configuration.messageCodec ?? msgpackCodec<M>();
+    this.#stateCodec = (configuration.stateCodec ?? msgpackCodec()) as Codec<unknown>;
+    this.#incarnation = 1 + Math.floor(Math.random() * (2 ** 32 - 1));
+    const { guarantees, maxFrameBytes } = transport;
+    this.#process = new Process({
+      self: id,
+      topology,
+      application: configuration.application,
+      messageCodec: this.#messageCodec,
+      stateCodec: this.#stateCodec,
+      seed: configuration.seed ?? this.#incarnation,
+      incarnation: this.#incarnation,
+      epoch: configuration.epoch ?? 1,
+      reliable: guarantees.fifo && guarantees.lossless,
+      maxFrameBytes,
+      receive: configuration.receive ?? "auto",
+      windowBytes: positive("windowBytes", configuration.windowBytes, 1024 * 1024),
+      limitBytes: positive("limitBytes", configuration.limitBytes, 64 * 1024 * 1024),
+      lostAfterMs: positive("lostAfterMs", configuration.lostAfterMs, 5000),
+      lastCount,
+    });
+    this.stopped = new Promise((resolve) => {
+      this.#settleStopped = resolve;
+    });
+  }
+
+  get address(): string {
+    return this.#transport.address ?? "";
+  }
+
+  get counters(): ProcessCounters {
+    return this.#process.counters;
+  }
+
+  async open(): Promise<void> {
+    const { system = "tidemark", epoch = 1 } = this.#configuration;
+    await this.#transport.open(
+      { system, self: this.id, incarnation: this.#incarnation, epoch },
+      {
+        peerUp: (peer, incarnation) =>
+          this.#step({ type: "peer-up", peer, incarnation, nowMs: nowMs() }),
+        peerDown: (peer, reason) =>
+          this.#step({ type: "peer-down", peer, reason, nowMs: nowMs() }),
+        frame: (from, frame) => this.#step({ type: "frame", from, frame, nowMs: nowMs() }),
+        problem: (error) => this.#problem(error),
+      },
+    );
+    this.#step({ type: "start", nowMs: nowMs() });
+  }
+
+  request(request: Request, options: { readonly signal?: AbortSignal } = {}): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      this.#checkRunning();
+      const { maxWaitingRequests = 1024, application } = this.#configuration;
+      if (!application.request)
+        throw new TidemarkError("BAD_OPTION", `the application of ${this.id} takes no requests`);
+      if (this.#held.length >= maxWaitingRequests)
+        throw new TidemarkError(
+          "BUSY",
+          `${this.#held.length} requests wait at ${this.id}, because a channel is congested`,
+        );
+      this.#lastRequest += 1;
+      const id = this.#lastRequest;
+      const forget = whenAborted(options.signal, (error) => {
+        const held = this.#held.findIndex((one) => one.id === id);
+        if (held >= 0) this.#held.splice(held, 1);
+        this.#requests.delete(id);
+        reject(held >= 0 ? error : new TidemarkError("ABORTED", error.message, { definite: false }));
+      });
+      this.#requests.set(id, {
+        resolve: (reply) => {
+          forget();
+          resolve(reply);
+        },
+        reject: (error) => {
+          forget();
+          reject(error);
+        },
+      });
+      this.#held.push({ id, request });
+      this.#admit();
+    });
+  }
+
+  /** Lets requests in, unless they had better wait. */
+  #admit(): void {
+    while (this.#held.length > 0 && !this.#process.congested && !this.#end) {
+      const { id, request } = this.#held.shift() as { id: number; request: Request };
+      this.#step({ type: "request", id, request, nowMs: nowMs() });
+    }
+  }
+
+  snapshot(options: SnapshotOptions = {}): Promise<GlobalSnapshot<State, M>> {
+    return new Promise((resolve, reject) => {
+      this.#checkRunning();
+      const { label, signal } = options;
+      if (label !== undefined && (label.length === 0 || label.length > LABEL_CHARACTERS))
+        throw new TidemarkError("BAD_OPTION", `a label has 1 to ${LABEL_CHARACTERS} characters`);
+      const timeoutMs = Math.ceil(positive("timeoutMs", options.timeoutMs, SNAPSHOT_TIMEOUT_MS));
+      this.#lastRequest += 1;
+      const token = this.#lastRequest;
+      const forget = whenAborted(signal, (error) => {
+        reject(error);
+        for (const [snapshot, one] of this.#snapshots) {
+          if (one !== waiter) continue;
+          const reason = "the caller gave up";
+          this.#step({ type: "abandon", snapshot, reason, nowMs: nowMs() });
+        }
+      });
+      const waiter: SnapshotWaiter<State, M> = {
+        options,
+        resolve: (snapshot) => {
+          forget();
+          resolve(snapshot);
+        },
+        reject: (error) => {
+          forget();
+          reject(error);
+        },
+      };
+      this.#starting.set(token, waiter);
+      this.#step({ type: "snapshot", token, timeoutMs, nowMs: nowMs() });
+    });
+  }
+
+  explain(): Explanation {
+    return this.#process.explain();
+  }
+
+  receive(
+    from: ProcessId,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Received<M>> {
+    return new Promise((resolve, reject) => {
+      this.#checkRunning();
+      if (this.#configuration.receive !== "manual")
+        throw new TidemarkError("BAD_OPTION", `${this.id} receives by itself: start it as manual`);
+      if (!this.#process.topology.incoming(this.id).includes(from))
+        throw new TidemarkError("NO_CHANNEL", `there is no channel from ${from} to ${this.id}`);
+      const forget = whenAborted(options.signal, (error) => {
+        const index = this.#receivers.findIndex((one) => one.waiter === waiter);
+        if (index >= 0) this.#receivers.splice(index, 1);
+        reject(error);
+      });
+      const waiter: Waiter<Received<M>> = {
+        resolve: (received) => {
+          forget();
+          resolve(received);
+        },
+        reject: (error) => {
+          forget();
+          reject(error);
+        },
+      };
+      this.#receivers.push({ from, waiter });
+      this.#serveReceivers();
+    });
+  }
+
+  /** Whoever waits longest for a channel gets what comes in on it first. */
+  #serveReceivers(): void {
+    for (let i = 0; i < this.#receivers.length; ) {
+      const { from, waiter } = this.#receivers[i] as (typeof this.#receivers)[number];
+      if (this.#process.waiting(from) === 0) {
+        i += 1;
+        continue;
+      }
+      this.#receivers.splice(i, 1);
+      this.#received = undefined;
+      this.#step({ type: "receive", from, nowMs: nowMs() });
+      const received = this.#received as Received<M> | undefined;
+      if (received) waiter.resolve(received);
+      else waiter.reject(new TidemarkError("UNREADABLE_MESSAGE", `a message of ${from} was dropped`));
+    }
+  }
+
+  join(process: ProcessId, address: string): void {
+    this.#checkRunning();
+    const { topology } = this.#process;
+    if (!topology.has(process)) {
+      const grown = topology.withMeshed(process);
+      this.#step({ type: "topology", topology: grown, nowMs: nowMs() });
+    }
+    this.#transport.connect(process, address);
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop(undefined);
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stop(cause: TidemarkError | undefined): Promise<void> {
+    for (const snapshot of this.#snapshots.keys()) {
+      const reason = `${this.id} stops`;
+      this.#step({ type: "abandon", snapshot, reason, nowMs: nowMs() });
+    }
+    const held = new Set(this.#held.map(({ id }) => id));
+    this.#end = cause ?? new TidemarkError("STOPPED", `${this.id} has stopped`);
+    const end = this.#end;
+    clearTimeout(this.#wake);
+    for (const timer of this.#timers.values()) clear(timer);
+    this.#timers.clear();
+    for (const [id, waiter] of this.#requests)
+      waiter.reject(
+        new TidemarkError(end.code, end.message, { definite: held.has(id), cause: end.cause }),
+      );
+    this.#requests.clear();
+    this.#held.length = 0;
+    for (const waiter of [...this.#starting.values(), ...this.#snapshots.values()])
+      waiter.reject(end);
+    for (const { waiter } of this.#receivers.splice(0)) waiter.reject(end);
+    for (const storing of this.#storing.values()) storing.wanted = false;
+    await this.#transport.close();
+    this.#settleStopped(cause);
+  }
+
+  #checkRunning(): void {
+    if (this.#end) throw this.#end;
+    if (this.#stopping) throw new TidemarkError("STOPPED", `${this.id} is stopping`);
+  }
+
+  #problem(error: TidemarkError): void {
+    const { onProblem } = this.#configuration;
+    if (onProblem) onProblem(error);
+    else process.emitWarning(error.message, { type: "TidemarkWarning", code: error.code });
+  }
+
+  // The loop: one input, its effects.
+
+  #step(input: ProcessInput<Request>): void {
+    if (this.#end) return;
+    this.#stepStartedMs = performance.now();
+    const effects = this.#process.step(input);
+    for (const effect of effects) this.#perform(effect);
+    if (this.#held.length > 0) this.#admit();
+    if (this.#receivers.length > 0) this.#serveReceivers();
+  }
+
+  #perform(effect: ProcessEffect<M, Reply>): void {
+    switch (effect.type) {
+      case "frame":
+        if (!this.#transport.send(effect.to, effect.frame)) this.#dropped(effect.to);
+        break;
+      case "reply":
+        this.#requests.get(effect.id)?.resolve(effect.reply);
+        this.#requests.delete(effect.id);
+        break;
+      case "timer":
+        this.#setTimer(effect.name, effect.afterMs);
+        break;
+      case "wake":
+        this.#setWake(effect.atMs);
+        break;
+      case "received":
+        this.#received = effect.received;
+        break;
+      case "snapshot-started": {
+        const waiter = this.#starting.get(effect.token);
+        this.#starting.delete(effect.token);
+        if (waiter) this.#snapshots.set(effect.snapshot, waiter);
+        break;
+      }
+      case "snapshot-refused":
+        this.#starting.get(effect.token)?.reject(effect.error);
+        this.#starting.delete(effect.token);
+        break;
+      case "recorded":
+        this.#captureMs.set(effect.snapshot, performance.now() - this.#stepStartedMs);
+        break;
+      case "piece":
+        void this.#storePiece(effect);
+        break;
+      case "cut":
+        this.#snapshots.get(effect.snapshot)?.options.onCut?.(effect.snapshot, effect.cutMs);
+        break;
+      case "commit":
+        void this.#commit(effect);
+        break;
+      case "settled":
+        this.#settled(effect.snapshot, effect.reason);
+        break;
+      case "problem":
+        this.#problem(effect.error);
+        break;
+      case "failed":
+        this.#stopping ??= this.#stop(effect.error);
+        break;
+    }
+  }
+
+  /** The link must know, but not before this turn's effects are performed. */
+  #dropped(peer: ProcessId): void {
+    queueMicrotask(() => this.#step({ type: "dropped", peer, nowMs: nowMs() }));
+  }
+
+  #setTimer(name: string, afterMs: number): void {
+    const old = this.#timers.get(name);
+    if (old) clear(old);
+    const due = (): void => {
+      this.#timers.delete(name);
+      this.#step({ type: "timer", name, nowMs: nowMs() });
+    };
+    const timer =
+      afterMs > 0 ? setTimeout(due, Math.min(afterMs, TIMER_MS_MAX)) : setImmediate(due);
+    this.#timers.set(name, timer);
+  }
+
+  #setWake(atMs: number): void {
+    clearTimeout(this.#wake);
+    const afterMs = Math.min(TIMER_MS_MAX, Math.max(0, Math.ceil(atMs - nowMs())));
+    this.#wake = setTimeout(() => this.#step({ type: "tick", nowMs: nowMs() }), afterMs);
+  }
+
+  // Snapshots.
+
+  async #storePiece(effect: Extract<ProcessEffect<M, Reply>, { type: "piece" }>): Promise<void> {
+    const { snapshot, recorded } = effect;
+    const storing = { wanted: true };
+    this.#storing.set(snapshot, storing);
+    const captureMs = this.#captureMs.get(snapshot) ?? 0;
+    this.#captureMs.delete(snapshot);
+    try {
+      const stored = await this.#store.writePiece({
+        snapshot,
+        process: this.id,
+        state: this.#slices(effect.state, storing),
+        channels: new Map(
+          recorded.incoming
+            .filter(({ inFlight }) => inFlight > 0)
+            .map(({ from, messages }) => [from, messages]),
+        ),
+      });
+      if (!storing.wanted) return;
+      const piece: PieceRecord = {
+        snapshot,
+        process: this.id,
+        epoch: this.#configuration.epoch ?? 1,
+        state: {
+          encoding: this.#stateCodec.name,
+          sliced: effect.state instanceof FrozenState,
+          parts: stored.state,
+        },
+        messageEncoding: this.#messageCodec.name,
+        incoming: recorded.incoming.map(({ from, received, hash, inFlight }) => {
+          const part = stored.channels.get(from);
+          return { from, received, hash, inFlight, ...(part ? { part } : {}) };
+        }),
+        outgoing: recorded.outgoing,
+        timing: {
+          recordedAtMs: effect.recordedAtMs,
+          recordingMs: effect.recordingMs,
+          captureMs,
+        },
+      };
+      this.#step({ type: "stored", piece, nowMs: nowMs() });
+    } catch (thrown) {
+      if (!storing.wanted) return;
+      const reason = `${this.id} could not store its piece: ${textOf(thrown)}`;
+      this.#step({ type: "store-failed", snapshot, reason, nowMs: nowMs() });
+    } finally {
+      this.#storing.delete(snapshot);
+      if (!storing.wanted) await this.#discard(snapshot);
+    }
+  }
+
+  /** A frozen state is encoded one slice a turn, so that nothing waits for more than a slice. */
+  async *#slices(
+    state: CapturedState,
+    storing: { readonly wanted: boolean },
+  ): AsyncGenerator<Uint8Array> {
+    if (!(state instanceof FrozenState)) {
+      yield state;
+      return;
+    }
+    try {
+      for (let slice = state.next(); slice !== undefined; slice = state.next()) {
+        yield this.#stateCodec.encode(slice);
+        await nextTurn();
+        if (!storing.wanted)
+          throw new TidemarkError("SNAPSHOT_ABANDONED", "the snapshot was abandoned");
+      }
+    } finally {
+      state.release();
+    }
+  }
+
+  async #commit(effect: Extract<ProcessEffect<M, Reply>, { type: "commit" }>): Promise<void> {
+    const { snapshot, startedAtMs, cutMs, pieces } = effect;
+    const { topology } = this.#process;
+    const label = this.#snapshots.get(snapshot)?.options.label;
+    const manifest: Manifest = {
+      format: MANIFEST_FORMAT,
+      id: snapshot,
+      ...(label === undefined ? {} : { label }),
+      system: this.#configuration.system ?? "tidemark",
+      epoch: this.#configuration.epoch ?? 1,
+      initiator: this.id,
+      startedAtMs,
+      cutMs,
+      processes: topology.processes,
+      channels: topology.channels(),
+      pieces,
+    };
+    let failed: { readonly failed?: string } = {};
+    try {
+      const checked = checkManifest(manifest);
+      if ("problem" in checked) throw new TidemarkError("DAMAGED", checked.problem);
+      await this.#store.writeManifest(manifest);
+    } catch (thrown) {
+      failed = { failed: `its manifest could not be written: ${textOf(thrown)}` };
+    }
+    if (failed.failed === undefined) {
+      // The manifest is on disk: whatever happens to this process now, the snapshot exists.
+      this.#snapshots
+        .get(snapshot)
+        ?.resolve(new GlobalSnapshot<State, M>(this.#stored(manifest), this.#codecs()));
+      this.#snapshots.delete(snapshot);
+    }
+    this.#step({ type: "committed", snapshot, ...failed, nowMs: nowMs() });
+  }
+
+  /** Bodies are read when they are asked for. */
+  #stored(manifest: Manifest): ConstructorParameters<typeof GlobalSnapshot>[0] {
+    return {
+      manifest,
+      part: async (reference) => {
+        const stored = await this.#store.get(manifest.id);
+        if (!stored) throw new TidemarkError("NOT_FOUND", `${manifest.id} has been deleted`);
+        return stored.part(reference);
+      },
+    };
+  }
+
+  #codecs(): Codec<unknown>[] {
+    return [this.#stateCodec, this.#messageCodec as Codec<unknown>];
+  }
+
+  #settled(snapshot: SnapshotId, reason: string | undefined): void {
+    this.#captureMs.delete(snapshot);
+    if (reason === undefined) return;
+    const waiter = this.#snapshots.get(snapshot);
+    this.#snapshots.delete(snapshot);
+    waiter?.reject(
+      new TidemarkError("SNAPSHOT_ABANDONED", `${snapshot} was abandoned: ${reason}`),
+    );
+    const storing = this.#storing.get(snapshot);
+    if (storing) storing.wanted = false;
+    else void this.#discard(snapshot);
+  }
+
+  async #discard(snapshot: SnapshotId): Promise<void> {
+    try {
+      await this.#store.abandon(snapshot);
+    } catch (thrown) {
+      const reason = `what was written for ${snapshot} could not be removed: ${textOf(thrown)}`;
+      this.#problem(new TidemarkError("STORE_FAILED", reason, { cause: thrown }));
+    }
+  }
+}
+
+/** Calls `act` if and when the signal aborts, but not any more after the function it gives is called. */
+function whenAborted(
+  signal: AbortSignal | undefined,
+  act: (error: TidemarkError) => void,
+): () => void {
+  if (!signal) return () => {};
+  const listener = (): void =>
+    act(new TidemarkError("ABORTED", "the caller gave up", { cause: signal.reason }));
+  if (signal.aborted) {
+    throw new TidemarkError("ABORTED", "the caller had given up already", { cause: signal.reason });
+  }
+  signal.addEventListener("abort", listener, { once: true });
+  return () => signal.removeEventListener("abort", listener);
+}
+
+function clear(timer: NodeJS.Timeout | NodeJS.Immediate): void {
+  if ("hasRef" in timer && "refresh" in timer) clearTimeout(timer);
+  else clearImmediate(timer as NodeJS.Immediate);
+}
+
+function positive(name: string, value: number | undefined, byDefault: number): number {
+  if (value === undefined) return byDefault;
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new TidemarkError("BAD_OPTION", `${name} is ${value}: it must be a number above 0`);
+}

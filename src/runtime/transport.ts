@@ -1,0 +1,118 @@
+/**
+ * The port to the network. A transport carries frames between processes, best effort: the link above it
+ * makes the exactly-once FIFO channel out of whatever it is given, as long as the transport says
+ * truly what it guarantees.
+ */
+
+import { TidemarkError } from "../core/error.ts";
+import { checkProcessId, type ProcessId } from "../core/id.ts";
+
+/** A run of bytes that a transport carries whole or not at all. Nobody writes to it once it is sent. */
+export type Frame = Uint8Array;
+
+/** What a transport promises while a peer is up. */
+export interface TransportGuarantees {
+  /** Frames to one peer arrive in the order they were sent. */
+  readonly fifo: boolean;
+  /** Every frame that `send` took arrives, unless the peer goes down. */
+  readonly lossless: boolean;
+  /** No frame arrives twice. */
+  readonly duplicateFree: boolean;
+}
+
+/**
+ * What a transport tells its owner. It never calls from inside a method of its own, nor one event from
+ * inside another; and never again once `close` has been called.
+ */
+export interface TransportEvents {
+  /**
+   * The peer can be sent to. `incarnation` is the number that the peer's transport was opened with.
+   * The first event about a peer; again after each `peerDown`.
+   */
+  peerUp(peer: ProcessId, incarnation: number): void;
+  /** The peer cannot be sent to. Frames on the way are lost, all or some. */
+  peerDown(peer: ProcessId, reason: string): void;
+  /**
+   * A frame came in; only while the peer is up. The bytes are the receiver's to keep; the transport does
+   * not reuse them. They may be a view into more: copy what is small and kept for long.
+   */
+  frame(peer: ProcessId, frame: Frame): void;
+  /** Something went wrong that the owner should know: a stranger, a version mismatch, a broken frame … */
+  problem(error: TidemarkError): void;
+}
+
+/** Who this process is, for the handshake. */
+export interface TransportIdentity {
+  /** The name of the system; only processes of the same system talk to each other. */
+  readonly system: string;
+  readonly self: ProcessId;
+  /** A number from 1 to 2^32 - 1 that differs each time the process starts. */
+  readonly incarnation: number;
+  /** Raised by every restore; processes of different epochs do not talk to each other. */
+  readonly epoch: number;
+}
+
+/**
+ * Gives the identity back if it is well formed; for transports, when they are opened.
+ * @throws TidemarkError `BAD_ID`, `BAD_OPTION`
+ */
+export function checkIdentity(identity: TransportIdentity): TransportIdentity {
+  const { system, self, incarnation, epoch } = identity;
+  checkProcessId(self);
+  if (typeof system !== "string" || system.length < 1 || system.length > 256)
+    throw new TidemarkError("BAD_OPTION", "system must be a name of 1 to 256 characters");
+  checkWhole("incarnation", incarnation, 1, 2 ** 32 - 1);
+  checkWhole("epoch", epoch, 0, Number.MAX_SAFE_INTEGER);
+  return identity;
+}
+
+/**
+ * Gives the value of a numeric option back if it is a whole number between the two, both included.
+ * @throws TidemarkError `BAD_OPTION`
+ */
+export function checkWhole(name: string, value: unknown, low: number, high: number): number {
+  if (isWhole(value, low, high)) return value;
+  throw new TidemarkError(
+    "BAD_OPTION",
+    `${name} must be a whole number from ${low} to ${high}, not ${String(value)}`,
+  );
+}
+
+/** True for a whole number between the two, both included. */
+export function isWhole(value: unknown, low: number, high: number): value is number {
+  return Number.isInteger(value) && (value as number) >= low && (value as number) <= high;
+}
+
+/** Carries frames between the processes of one system. */
+export interface Transport {
+  readonly guarantees: TransportGuarantees;
+  /** The largest frame it carries, in bytes. */
+  readonly maxFrameBytes: number;
+  /**
+   * Begins to listen and to reach every peer, for as long as it is open. Resolves when it listens.
+   * Once only: what was opened, or failed to, is not opened again.
+   * @throws TidemarkError `ADDRESS_IN_USE`, `BAD_ID`, `BAD_OPTION`, `STOPPED`
+   */
+  open(identity: TransportIdentity, events: TransportEvents): Promise<void>;
+  /**
+   * Adds a peer to reach, before or after `open`. `address` is the transport's own; the same peer and
+   * address again is no change, and this process itself is no peer.
+   * @throws TidemarkError `BAD_ID`, `BAD_OPTION`
+   */
+  connect(peer: ProcessId, address: string): void;
+  /** Where others reach this process; `undefined` before `open` has resolved. */
+  readonly address: string | undefined;
+  /**
+   * Sends, best effort, in order while the peer is up. False: the frame was dropped, because the peer is
+   * unknown or not up, or too much is waiting for it already.
+   * @throws TidemarkError `MESSAGE_TOO_LARGE` for a frame beyond `maxFrameBytes`: it could never leave
+   */
+  send(to: ProcessId, frame: Frame): boolean;
+  /** Bytes taken by `send` that have not left this process. */
+  buffered(to: ProcessId): number;
+  /**
+   * Stops listening, ends every connection, after what was sent has left or a second has passed.
+   * Again is no change: it gives the same promise.
+   */
+  close(): Promise<void>;
+}

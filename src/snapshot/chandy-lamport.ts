@@ -1,0 +1,374 @@
+/**
+ * One process' share in global snapshots: Chandy and Lamport 1985, "Distributed Snapshots: Determining
+ * Global States of Distributed Systems", §3.1, for any number of snapshots at a time.
+ *
+ * Assumptions. Channels are exactly-once FIFO (the link sees to that). Every process can be reached from
+ * the initiator (the initiator checks). `record` is performed, and the state fixed with it, before any
+ * later effect and before the next input.
+ *
+ * Theory of operation. Marker-sending rule: a process records its state, and then, before anything else,
+ * sends one marker on every outgoing channel. Marker-receiving rule: the first marker of a snapshot makes
+ * the process record, with the channel it came on as empty; a later one closes its channel, whose state is
+ * what came in on it since recording. With the last marker the piece is complete. Every snapshot has
+ * a recording of its own, so they overlap freely.
+ *
+ * An ended snapshot (complete here, or abandoned) must not begin again when one of its markers comes late.
+ * Its number is remembered until its initiator says, in any later marker, that all before `live` are over.
+ *
+ * For the certificate the machine counts and hashes, on every channel, what was sent and received; a
+ * recording notes where that stood.
+ */
+
+import {
+  type ChannelHash,
+  emptyChannelHash,
+  foldChannelHash,
+  formatChannelHash,
+} from "../core/channel-hash.ts";
+import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
+import type { Machine } from "../core/machine.ts";
+import type { IncomingRecord, OutgoingRecord } from "./manifest.ts";
+
+/** What travels on a channel to tell before from after. */
+export interface Marker {
+  readonly snapshot: SnapshotId;
+  /** Counts how often the topology has changed: processes that disagree cannot take a snapshot together. */
+  readonly view: number;
+  /** Every snapshot of the initiator with a lower count is over. */
+  readonly live: number;
+  /** How long the initiator waits before it abandons the snapshot. */
+  readonly timeoutMs: number;
+}
+
+/** A channel state as it was recorded: the runs of records, in order. */
+export interface RecordedChannel extends IncomingRecord {
+  readonly messages: readonly Uint8Array[];
+}
+
+/** What one process recorded, but for its state. */
+export interface RecordedChannels {
+  readonly incoming: readonly RecordedChannel[];
+  readonly outgoing: readonly OutgoingRecord[];
+}
+
+/** What happens to the machine. */
+export type SnapshotInput =
+  /** This process begins a snapshot. */
+  | { readonly type: "initiate"; readonly marker: Marker; readonly nowMs: number }
+  | {
+      readonly type: "marker";
+      readonly from: ProcessId;
+      readonly marker: Marker;
+      readonly nowMs: number;
+    }
+  /** Messages were taken off a channel; seen before the application sees them. */
+  | {
+      readonly type: "received";
+      readonly from: ProcessId;
+      readonly count: number;
+      readonly body: Uint8Array;
+    }
+  /** Messages were put on a channel. */
+  | {
+      readonly type: "sent";
+      readonly to: ProcessId;
+      readonly count: number;
+      readonly body: Uint8Array;
+    }
+  | { readonly type: "abandon"; readonly snapshot: SnapshotId; readonly reason: string }
+  /** The topology changed: what is being recorded is abandoned. */
+  | {
+      readonly type: "view";
+      readonly view: number;
+      readonly incoming: readonly ProcessId[];
+      readonly outgoing: readonly ProcessId[];
+    }
+  /** A peer came back without its state: its channels begin afresh. */
+  | { readonly type: "reset"; readonly peer: ProcessId; readonly reason: string }
+  | { readonly type: "tick"; readonly nowMs: number };
+
+/** What the driver must do, in order. */
+export type SnapshotEffect =
+  /** Fix the state now. */
+  | { readonly type: "record"; readonly snapshot: SnapshotId }
+  | { readonly type: "marker"; readonly to: ProcessId; readonly marker: Marker }
+  /** Every channel is closed. */
+  | {
+      readonly type: "complete";
+      readonly snapshot: SnapshotId;
+      readonly recorded: RecordedChannels;
+      readonly recordedAtMs: number;
+      readonly recordingMs: number;
+    }
+  /** Nothing of the snapshot is left here. */
+  | { readonly type: "abandoned"; readonly snapshot: SnapshotId; readonly reason: string }
+  /** This process cannot take part; the initiator should know. */
+  | { readonly type: "refuse"; readonly snapshot: SnapshotId; readonly reason: string }
+  /** Something that cannot happen on exactly-once FIFO channels. */
+  | { readonly type: "irregular"; readonly reason: string };
+
+/** How far a channel has come. */
+interface Progress {
+  count: number;
+  readonly hash: ChannelHash;
+}
+
+interface OpenChannel {
+  readonly received: number;
+  readonly hash: string;
+  readonly messages: Uint8Array[];
+  inFlight: number;
+  open: boolean;
+}
+
+/** A snapshot that is being recorded here. */
+export interface Recording {
+  readonly marker: Marker;
+  readonly recordedAtMs: number;
+  readonly outgoing: readonly OutgoingRecord[];
+  readonly incoming: Map<ProcessId, OpenChannel>;
+  /** Channels without their marker. */
+  open: number;
+}
+
+/** What is over of one initiator's snapshots: all below `live`, and `ended`. */
+interface Over {
+  live: number;
+  readonly ended: Set<number>;
+}
+
+/** Everything the machine knows; plain data. */
+export interface SnapshotState {
+  view: number;
+  incoming: Map<ProcessId, Progress>;
+  outgoing: Map<ProcessId, Progress>;
+  readonly recordings: Map<SnapshotId, Recording>;
+  readonly over: Map<ProcessId, Over>;
+}
+
+/** A participant gives up after this many times the initiator's time-out: its word should come first. */
+const PATIENCE = 2;
+
+/** See the head of the file. */
+export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, SnapshotState> {
+  readonly state: SnapshotState;
+
+  constructor(view: number, incoming: readonly ProcessId[], outgoing: readonly ProcessId[]) {
+    this.state = {
+      view,
+      incoming: new Map(incoming.map((from) => [from, begin()])),
+      outgoing: new Map(outgoing.map((to) => [to, begin()])),
+      recordings: new Map(),
+      over: new Map(),
+    };
+  }
+
+  /** When `tick` is wanted; Infinity if not at all. */
+  get deadlineMs(): number {
+    let deadline = Number.POSITIVE_INFINITY;
+    for (const recording of this.state.recordings.values())
+      deadline = Math.min(deadline, giveUpAtMs(recording));
+    return deadline;
+  }
+
+  step(input: SnapshotInput): readonly SnapshotEffect[] {
+    const effects: SnapshotEffect[] = [];
+    switch (input.type) {
+      case "received":
+        this.#received(input.from, input.count, input.body);
+        break;
+      case "sent":
+        advance(this.state.outgoing.get(input.to), input.count, input.body);
+        break;
+      case "initiate":
+        this.#record(input.marker, input.nowMs, undefined, effects);
+        break;
+      case "marker":
+        this.#marker(input.from, input.marker, input.nowMs, effects);
+        break;
+      case "abandon":
+        this.#abandon(input.snapshot, input.reason, effects);
+        break;
+      case "view":
+        this.#view(input.view, input.incoming, input.outgoing, effects);
+        break;
+      case "reset":
+        this.#reset(input.peer, input.reason, effects);
+        break;
+      case "tick":
+        for (const [snapshot, recording] of this.state.recordings) {
+          if (giveUpAtMs(recording) <= input.nowMs)
+            this.#abandon(snapshot, "timeout: its initiator has not settled it", effects);
+        }
+        break;
+    }
+    return effects;
+  }
+
+  #received(from: ProcessId, count: number, body: Uint8Array): void {
+    advance(this.state.incoming.get(from), count, body);
+    for (const { incoming } of this.state.recordings.values()) {
+      const channel = incoming.get(from);
+      if (!channel?.open) continue;
+      channel.messages.push(body);
+      channel.inFlight += count;
+    }
+  }
+
+  #marker(from: ProcessId, marker: Marker, nowMs: number, effects: SnapshotEffect[]): void {
+    const { initiator, count } = parseSnapshotId(marker.snapshot);
+    this.#noteLive(initiator, marker.live, effects);
+    const recording = this.state.recordings.get(marker.snapshot);
+    if (recording) {
+      this.#close(recording, from, nowMs, effects);
+      return;
+    }
+    const over = this.#over(initiator);
+    if (count < over.live || over.ended.has(count)) return;
+    if (marker.view !== this.state.view) {
+      over.ended.add(count);
+      const reason = "view changed: the processes do not agree on who takes part";
+      effects.push({ type: "refuse", snapshot: marker.snapshot, reason });
+      return;
+    }
+    this.#record(marker, nowMs, from, effects);
+  }
+
+  /** The marker-sending rule. `from` is the channel that the first marker came on, and so is empty. */
+  #record(
+    marker: Marker,
+    nowMs: number,
+    from: ProcessId | undefined,
+    effects: SnapshotEffect[],
+  ): void {
+    const { state } = this;
+    effects.push({ type: "record", snapshot: marker.snapshot });
+    const incoming = new Map<ProcessId, OpenChannel>();
+    for (const [source, { count, hash }] of state.incoming)
+      incoming.set(source, {
+        received: count,
+        hash: formatChannelHash(hash),
+        messages: [],
+        inFlight: 0,
+        open: true,
+      });
+    const outgoing: OutgoingRecord[] = [];
+    for (const [to, { count, hash }] of state.outgoing) {
+      outgoing.push({ to, sent: count, hash: formatChannelHash(hash) });
+      effects.push({ type: "marker", to, marker });
+    }
+    const recording: Recording = {
+      marker,
+      recordedAtMs: nowMs,
+      outgoing,
+      incoming,
+      open: incoming.size,
+    };
+    state.recordings.set(marker.snapshot, recording);
+    if (from === undefined) this.#completeIfClosed(recording, nowMs, effects);
+    else this.#close(recording, from, nowMs, effects);
+  }
+
+  /** The marker-receiving rule. */
+  #close(recording: Recording, from: ProcessId, nowMs: number, effects: SnapshotEffect[]): void {
+    const channel = recording.incoming.get(from);
+    if (!channel?.open) {
+      const reason = `a second marker of ${recording.marker.snapshot} came from ${from}`;
+      effects.push({ type: "irregular", reason });
+      return;
+    }
+    channel.open = false;
+    recording.open -= 1;
+    this.#completeIfClosed(recording, nowMs, effects);
+  }
+
+  #completeIfClosed(recording: Recording, nowMs: number, effects: SnapshotEffect[]): void {
+    if (recording.open > 0) return;
+    const { snapshot } = recording.marker;
+    this.#end(snapshot);
+    const incoming = [...recording.incoming].map(([from, channel]) => ({
+      from,
+      received: channel.received,
+      hash: channel.hash,
+      inFlight: channel.inFlight,
+      messages: channel.messages,
+    }));
+    effects.push({
+      type: "complete",
+      snapshot,
+      recorded: { incoming, outgoing: recording.outgoing },
+      recordedAtMs: recording.recordedAtMs,
+      recordingMs: nowMs - recording.recordedAtMs,
+    });
+  }
+
+  #abandon(snapshot: SnapshotId, reason: string, effects: SnapshotEffect[]): void {
+    this.#end(snapshot);
+    effects.push({ type: "abandoned", snapshot, reason });
+  }
+
+  /** Forgets the recording, and remembers that the snapshot must not begin again. */
+  #end(snapshot: SnapshotId): void {
+    this.state.recordings.delete(snapshot);
+    const { initiator, count } = parseSnapshotId(snapshot);
+    const over = this.#over(initiator);
+    if (count >= over.live) over.ended.add(count);
+  }
+
+  #over(initiator: ProcessId): Over {
+    let over = this.state.over.get(initiator);
+    if (!over) {
+      over = { live: 0, ended: new Set() };
+      this.state.over.set(initiator, over);
+    }
+    return over;
+  }
+
+  #noteLive(initiator: ProcessId, live: number, effects: SnapshotEffect[]): void {
+    const over = this.#over(initiator);
+    if (live <= over.live) return;
+    over.live = live;
+    for (const count of over.ended) if (count < live) over.ended.delete(count);
+    for (const snapshot of this.state.recordings.keys()) {
+      const id = parseSnapshotId(snapshot);
+      if (id.initiator === initiator && id.count < live)
+        this.#abandon(snapshot, "its initiator has settled it", effects);
+    }
+  }
+
+  #abandonAll(reason: string, effects: SnapshotEffect[]): void {
+    for (const snapshot of this.state.recordings.keys()) this.#abandon(snapshot, reason, effects);
+  }
+
+  #view(
+    view: number,
+    incoming: readonly ProcessId[],
+    outgoing: readonly ProcessId[],
+    effects: SnapshotEffect[],
+  ): void {
+    const { state } = this;
+    this.#abandonAll("view changed", effects);
+    state.view = view;
+    state.incoming = new Map(incoming.map((id) => [id, state.incoming.get(id) ?? begin()]));
+    state.outgoing = new Map(outgoing.map((id) => [id, state.outgoing.get(id) ?? begin()]));
+  }
+
+  #reset(peer: ProcessId, reason: string, effects: SnapshotEffect[]): void {
+    this.#abandonAll(reason, effects);
+    if (this.state.incoming.has(peer)) this.state.incoming.set(peer, begin());
+    if (this.state.outgoing.has(peer)) this.state.outgoing.set(peer, begin());
+    this.state.over.delete(peer);
+  }
+}
+
+const begin = (): Progress => ({ count: 0, hash: emptyChannelHash() });
+
+const giveUpAtMs = ({ recordedAtMs, marker }: Recording): number =>
+  recordedAtMs + PATIENCE * marker.timeoutMs;
+
+function advance(progress: Progress | undefined, count: number, body: Uint8Array): void {
+  if (!progress) return;
+  progress.count += count;
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  foldChannelHash(progress.hash, view, 0, body.length);
+}

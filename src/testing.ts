@@ -1,0 +1,8 @@
+/**
+ * For tests of other people's adapters: contract suites that any test runner can run.
+ * @module
+ */
+
+export type { ContractCase } from "./runtime/contract-case.ts";
+export { snapshotStoreContract } from "./runtime/snapshot-store-contract.ts";
+export { transportContract } from "./runtime/transport-contract.ts";
