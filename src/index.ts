@@ -16,7 +16,7 @@ export { GlobalSnapshot } from "./runtime/global-snapshot.ts";
 export { MemoryNetwork } from "./runtime/memory-transport.ts";
 export { memoryStore } from "./runtime/memory-store.ts";
 export { msgpackCodec } from "./runtime/msgpack-codec.ts";
-export { type ProcessConfiguration, type RunningProcess, type SnapshotOptions, startProcess } from "./runtime/running-process.ts";
+export { type ProcessConfiguration, type RecordedHere, type RunningProcess, type SnapshotOptions, startProcess } from "./runtime/running-process.ts";
 export type { PieceBodies, SnapshotStore, StoredPiece, StoredSnapshot } from "./runtime/snapshot-store.ts";
 export { type SpoiledOptions, spoiledTransport } from "./runtime/spoiled-transport.ts";
 export { type TcpOptions, tcpTransport } from "./runtime/tcp-transport.ts";

@@ -24,15 +24,16 @@ export type AccountRequest =
   | { readonly type: "state" }
   | { readonly type: "transfer"; readonly to: ProcessId; readonly amount: number };
 
-/** `ok` is false when the balance was too small, and nothing happened. */
+/** `ok` is false when a transfer was not possible, and nothing happened. */
 export interface AccountReply extends AccountState {
   readonly ok: boolean;
 }
 
 /** How an account behaves. */
 export interface AccountOptions {
+  /** The balance it begins with, a whole number. */
   readonly money: number;
-  /** Random transfers that it makes by itself, per second. @default 0: none */
+  /** Random transfers that it makes by itself, per second, while it has money and room. @default 0: none */
   readonly rate?: number | "max";
 }
 
@@ -48,19 +49,19 @@ export class Account implements Application<Transfer, AccountState, AccountReque
   readonly #rate: number | "max";
   #balance: number;
   #transfers = 0;
-  /** Where the rate counts from. */
-  #sinceMs = 0;
-  #sinceTransfers = 0;
+  /** Random transfers that the rate allows now, and when that was reckoned. */
+  #due: number;
+  #dueAtMs = 0;
   /** No timer is set: nothing to send, or no room. */
-  #idle = true;
+  #idle: boolean = true;
 
   constructor({ money, rate = 0 }: AccountOptions) {
     this.#balance = money;
     this.#rate = rate;
+    this.#due = rate === "max" ? Number.POSITIVE_INFINITY : 0;
   }
 
   start(turn: Turn<Transfer, AccountReply>): void {
-    this.#sinceMs = turn.nowMs;
     this.#resume(turn);
   }
 
@@ -72,28 +73,25 @@ export class Account implements Application<Transfer, AccountState, AccountReque
   request(id: number, request: AccountRequest, turn: Turn<Transfer, AccountReply>): void {
     let ok = true;
     if (request.type === "transfer") {
-      ok = request.amount <= this.#balance;
-      if (ok) this.#transfer(request.to, request.amount, turn);
+      const { to, amount } = request;
+      const whole = Number.isSafeInteger(amount) && amount >= 0;
+      ok = whole && amount <= this.#balance && turn.peers.includes(to);
+      if (ok) this.#transfer(to, amount, turn);
     }
     turn.reply(id, { ok, ...this.capture() });
   }
 
   timer(_name: string, turn: Turn<Transfer, AccountReply>): void {
-    this.#idle = true;
-    const due =
-      this.#rate === "max"
-        ? BURST
-        : this.#sinceTransfers +
-          Math.floor(((turn.nowMs - this.#sinceMs) * this.#rate) / 1000) -
-          this.#transfers;
+    this.#reckon(turn.nowMs);
     let room = true;
-    for (let i = 0; i < Math.min(due, BURST) && room && this.#balance > 0; i += 1) {
+    for (let i = 0; i < BURST && this.#due >= 1 && room && this.#balance > 0; i += 1) {
       const to = turn.random.pick(turn.peers);
       if (to === undefined) return;
-      const amount = turn.random.between(1, Math.min(AMOUNT_MAX, this.#balance));
-      room = this.#transfer(to, amount, turn);
+      room = this.#transfer(to, turn.random.between(1, Math.min(AMOUNT_MAX, this.#balance)), turn);
+      this.#due -= 1;
     }
-    if (room && this.#balance > 0) this.#resume(turn);
+    this.#idle = !room || this.#balance === 0;
+    if (!this.#idle) this.#wait(turn);
   }
 
   writable(_to: ProcessId, turn: Turn<Transfer, AccountReply>): void {
@@ -107,7 +105,6 @@ export class Account implements Application<Transfer, AccountState, AccountReque
   restore({ balance, transfers }: AccountState): void {
     this.#balance = balance;
     this.#transfers = transfers;
-    this.#sinceTransfers = transfers;
   }
 
   #transfer(to: ProcessId, amount: number, turn: Turn<Transfer, AccountReply>): boolean {
@@ -116,9 +113,23 @@ export class Account implements Application<Transfer, AccountState, AccountReque
     return turn.send(to, { amount });
   }
 
+  /** What was missed while there was no money is not made up for. */
   #resume(turn: Turn<Transfer, AccountReply>): void {
     if (this.#rate === 0) return;
     this.#idle = false;
-    turn.setTimer("transfer", this.#rate === "max" ? 0 : PERIOD_MS);
+    this.#dueAtMs = turn.nowMs;
+    this.#wait(turn);
+  }
+
+  #wait(turn: Turn<Transfer, AccountReply>): void {
+    turn.setTimer("transfer", this.#due >= 1 ? 0 : PERIOD_MS);
+  }
+
+  #reckon(nowMs: number): void {
+    if (this.#rate === "max") return;
+    const due = this.#due + ((nowMs - this.#dueAtMs) * this.#rate) / 1000;
+    // Nor is more than a second's worth after the process was held up.
+    this.#due = Math.min(due, Math.max(1, this.#rate));
+    this.#dueAtMs = nowMs;
   }
 }

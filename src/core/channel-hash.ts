@@ -6,10 +6,11 @@
  * Theory of operation. The bytes are taken as little-endian 32-bit words; word number i goes to lane
  * i mod 4. A lane takes a word by exclusive or, a multiplication by an odd constant and a rotation: each
  * step is a bijection of lane and word, so two streams that differ in one word always end differently,
- * and others with a chance of 2^-32 or less. Four lanes keep a processor's multiplier busy (about
+ * and others end alike by chance once in 2^32 or less. Four lanes keep a processor's multiplier busy (about
  * 10 bytes a nanosecond), and the number of words taken so far is all that must be known to go on, so
  * the hash does not depend on how the stream was cut into batches. It finds mistakes and careless
- * edits; it is not a signature: whoever may rewrite a whole snapshot may compute a fitting hash.
+ * edits; it is not a signature: differences that cancel out are easy to choose (the top bit of a word and
+ * bit 12 of the fourth one after it), and whoever may rewrite a whole snapshot computes a fitting hash.
  */
 
 /** Plain data. `words` is the number of words taken so far, modulo 4. */

@@ -124,5 +124,10 @@ export function isTidemarkError(error: unknown, code?: ErrorCode): error is Tide
 
 /** The text of anything that was thrown. */
 export function textOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown);
+  } catch {
+    // An object that cannot be made text.
+    return `a thrown ${typeof thrown}`;
+  }
 }

@@ -24,8 +24,14 @@ export function checkProcessId(text: unknown): ProcessId {
   if (isProcessId(text)) return text;
   throw new TidemarkError(
     "BAD_ID",
-    `${JSON.stringify(text)} is not a process id: use 1 to 64 letters, digits, ".", "_" or "-", beginning with a letter or digit`,
+    `${show(text)} is not a process id: use 1 to 64 letters, digits, ".", "_" or "-", beginning with a letter or digit`,
   );
+}
+
+/** Whatever it is, as short text: what is no id may be a megabyte, or nothing that JSON can hold. */
+function show(value: unknown): string {
+  if (typeof value !== "string") return `a value of type ${typeof value}`;
+  return JSON.stringify(value.length > 80 ? `${value.slice(0, 79)}…` : value);
 }
 
 /** True for a well-formed snapshot id. */
@@ -49,10 +55,7 @@ export function parseSnapshotId(text: unknown): {
 } {
   const match = typeof text === "string" ? SNAPSHOT_ID.exec(text) : null;
   if (!match)
-    throw new TidemarkError(
-      "BAD_ID",
-      `${JSON.stringify(text)} is not a snapshot id: one looks like p2/7`,
-    );
+    throw new TidemarkError("BAD_ID", `${show(text)} is not a snapshot id: one looks like p2/7`);
   const [, initiator, count] = match as unknown as [string, string, string];
   return { id: `${initiator}/${Number(count)}`, initiator, count: Number(count) };
 }

@@ -33,7 +33,7 @@ export class Random {
     // The high half of a large number, and every character of a text, count too.
     const more =
       typeof seed === "number"
-        ? [Math.trunc(seed / 2 ** 32)]
+        ? [Math.floor(seed / 2 ** 32)]
         : [...seed].map((c) => c.codePointAt(0) ?? 0);
     const next = (): number => {
       x = (x + 0x9e3779b9) | 0;

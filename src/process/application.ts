@@ -65,6 +65,7 @@ export interface Turn<M, Reply = never> {
 export class FrozenState {
   readonly #next: () => unknown;
   readonly #release: () => void;
+  #released = false;
 
   /**
    * @param next gives the next slice, about a millisecond's worth of encoding; `undefined` after the last
@@ -80,6 +81,8 @@ export class FrozenState {
   }
 
   release(): void {
+    if (this.#released) return;
+    this.#released = true;
     this.#release();
   }
 }

@@ -201,6 +201,18 @@ export interface ProcessState {
   }[];
 }
 
+/** What a process has recorded of a snapshot that is not settled. */
+export interface RecordedSoFar {
+  readonly state: CapturedState;
+  readonly incoming: readonly {
+    readonly from: ProcessId;
+    /** The marker has come: nothing will be added. */
+    readonly closed: boolean;
+    /** Runs of records, in order. */
+    readonly messages: readonly Uint8Array[];
+  }[];
+}
+
 /** Numbers for people and monitors. */
 export interface ProcessCounters {
   /** Messages sent and received since the process started. */
@@ -262,8 +274,10 @@ export class Process<M, State, Request = never, Reply = never>
   readonly #peers = new Map<ProcessId, Peer>();
   readonly #snapshots: ChandyLamport;
   readonly #collector = new Collector();
-  /** States of snapshots whose channels are still being recorded. */
+  /** Recorded states of snapshots that are not settled … */
   readonly #captured = new Map<SnapshotId, CapturedState>();
+  /** … and their channels, once the last marker has come. */
+  readonly #completed = new Map<SnapshotId, RecordedChannels>();
   /** Peers with messages in an open batch, in this turn. */
   readonly #toFlush: Peer[] = [];
   #topology: Topology;
@@ -432,8 +446,10 @@ export class Process<M, State, Request = never, Reply = never>
 
   #fail({ thrown }: ApplicationThrew): void {
     this.#failed = true;
-    for (const captured of this.#captured.values()) release(captured);
+    for (const [snapshot, captured] of this.#captured)
+      if (!this.#completed.has(snapshot)) release(captured);
     this.#captured.clear();
+    this.#completed.clear();
     // Of the turn in which it threw nothing leaves.
     this.#effects.length = 0;
     const message = `the application of ${this.#options.self} threw: ${textOf(thrown)}`;
@@ -752,13 +768,15 @@ export class Process<M, State, Request = never, Reply = never>
       case "complete": {
         const { snapshot } = effect;
         const state = this.#captured.get(snapshot) as CapturedState;
-        this.#captured.delete(snapshot);
+        this.#completed.set(snapshot, effect.recorded);
         this.#effects.push({ ...effect, type: "piece", state });
         this.#tellInitiator(snapshot, { type: "complete", snapshot });
         break;
       }
       case "abandoned":
-        this.#forget(effect.snapshot, effect.reason);
+        // At the initiator the collector settles it.
+        if (parseSnapshotId(effect.snapshot).initiator !== this.#options.self)
+          this.#settle(effect.snapshot, effect.reason);
         break;
       case "refuse":
         this.#tellInitiator(effect.snapshot, { ...effect, type: "failed" });
@@ -791,14 +809,14 @@ export class Process<M, State, Request = never, Reply = never>
     if (peer) this.#give(peer, peer.channel, batchOf(KIND_MARKER, encodeWire(marker)));
   }
 
-  /** Nothing of the snapshot stays here. */
-  #forget(snapshot: SnapshotId, reason: string): void {
+  /** The snapshot is over, complete or abandoned for that reason: nothing of it stays here. */
+  #settle(snapshot: SnapshotId, reason: string | undefined): void {
     const captured = this.#captured.get(snapshot);
-    if (captured !== undefined) release(captured);
+    // Whoever stores a completed piece releases the state: it may be at it.
+    if (captured !== undefined && !this.#completed.has(snapshot)) release(captured);
     this.#captured.delete(snapshot);
-    // At the initiator the collector settles it.
-    if (parseSnapshotId(snapshot).initiator !== this.#options.self)
-      this.#effects.push({ type: "settled", snapshot, reason });
+    this.#completed.delete(snapshot);
+    this.#effects.push({ type: "settled", snapshot, ...(reason === undefined ? {} : { reason }) });
   }
 
   #tellInitiator(snapshot: SnapshotId, control: Control): void {
@@ -832,7 +850,7 @@ export class Process<M, State, Request = never, Reply = never>
   #settledElsewhere(from: ProcessId, snapshot: SnapshotId, reason: string | undefined): void {
     // Only its initiator settles a snapshot.
     if (parseSnapshotId(snapshot).initiator !== from) return;
-    if (reason === undefined) this.#effects.push({ type: "settled", snapshot });
+    if (reason === undefined) this.#settle(snapshot, undefined);
     else this.#record({ type: "abandon", snapshot, reason });
   }
 
@@ -860,7 +878,7 @@ export class Process<M, State, Request = never, Reply = never>
       }
       const { snapshot, reason } = effect;
       for (const peer of this.#peers.values()) this.#sendControl(peer, effect);
-      this.#effects.push(effect);
+      this.#settle(snapshot, reason);
       if (reason !== undefined) this.#record({ type: "abandon", snapshot, reason });
     }
     this.#wake(this.#collector.deadlineMs);
@@ -925,6 +943,19 @@ export class Process<M, State, Request = never, Reply = never>
 
   #problem(code: ErrorCode, message: string, cause?: unknown): void {
     this.#effects.push({ type: "problem", error: new TidemarkError(code, message, { cause }) });
+  }
+
+  /** What this process has recorded of a snapshot; `undefined` before it records and once that is settled. */
+  recorded(snapshot: SnapshotId): RecordedSoFar | undefined {
+    const state = this.#captured.get(snapshot);
+    if (state === undefined) return undefined;
+    const completed = this.#completed.get(snapshot)?.incoming;
+    const incoming = completed
+      ? completed.map(({ from, messages }) => ({ from, closed: true, messages }))
+      : [...(this.#snapshots.state.recordings.get(snapshot)?.incoming ?? [])].map(
+          ([from, { open, messages }]) => ({ from, closed: !open, messages }),
+        );
+    return { state, incoming };
   }
 
   /** Names what is late or held, and what holds it. */

@@ -85,7 +85,10 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
   #codec(name: string): Codec<unknown> {
     const codec = this.#codecs.find((one) => one.name === name);
     if (codec) return codec;
-    throw new TidemarkError("BAD_MESSAGE", `${this.id} is encoded as ${name}, for which there is no codec`);
+    throw new TidemarkError(
+      "BAD_MESSAGE",
+      `${this.id} is encoded as ${name}, for which there is no codec`,
+    );
   }
 }
 

@@ -64,7 +64,7 @@ class MemoryStore implements SnapshotStore {
       if (!this.#parts.has(sha256)) {
         const copy = new Uint8Array(bytes);
         this.#parts.set(sha256, { bytes: copy, holders: 0 });
-      };
+      }
       this.#hold(holdings, sha256);
       return { sha256, bytes: bytes.length };
     };
@@ -79,8 +79,7 @@ class MemoryStore implements SnapshotStore {
   async writeManifest(manifest: Manifest): Promise<void> {
     const { id } = manifest;
     this.#noteCount(id);
-    const text = JSON.stringify(manifest);
-    const checked = checkManifest(JSON.parse(text));
+    const checked = checkManifest(JSON.parse(JSON.stringify(manifest)));
     if ("problem" in checked)
       throw new TidemarkError("DAMAGED", `the manifest of ${id} is not valid: ${checked.problem}`);
     if (this.#committed.has(id))
@@ -88,8 +87,11 @@ class MemoryStore implements SnapshotStore {
     for (const reference of partsOf(checked.manifest)) this.#find(reference);
     const holdings: Holdings = new Set();
     for (const { sha256 } of partsOf(checked.manifest)) this.#hold(holdings, sha256);
-    const summary = summarise(checked.manifest);
-    this.#committed.set(id, { manifest: text, summary, holdings });
+    this.#committed.set(id, {
+      manifest: JSON.stringify(checked.manifest),
+      summary: summarise(checked.manifest),
+      holdings,
+    });
     this.#endPending(id);
   }
 

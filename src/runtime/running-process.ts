@@ -6,6 +6,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, type SnapshotId } from "../core/id.ts";
+import { readRecords } from "../core/record.ts";
 import { type Channel, Topology } from "../core/topology.ts";
 import { type Application, FrozenState } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
@@ -81,10 +82,16 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
    *
    * @param options.label kept in the manifest, at most 256 characters
    * @param options.timeoutMs when to give up. @default 30000
+   * @param options.onRecorded called when this process has recorded, with the snapshot's id
    * @param options.onCut called when the cut is made, before everything is stored
    * @throws TidemarkError `UNREACHABLE`, `SNAPSHOT_ABANDONED` with the reason, `STOPPED`, `ABORTED`
    */
   snapshot(options?: SnapshotOptions): Promise<GlobalSnapshot<State, M>>;
+  /**
+   * What this process has recorded so far of a snapshot that is under way; `undefined` before it records and once
+   * the snapshot is settled. A frozen state is not shown.
+   */
+  recorded(snapshot: SnapshotId): RecordedHere<State, M> | undefined;
   /** What is late or held, and which process or channel holds it. */
   explain(): Explanation;
   /**
@@ -92,10 +99,23 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
    * @throws TidemarkError `NO_CHANNEL`, `ABORTED`, `STOPPED`, and `BAD_OPTION` in automatic mode
    */
   receive(from: ProcessId, options?: { readonly signal?: AbortSignal }): Promise<Received<M>>;
+  /** Says where a process of the system is, for transports that were not told when they were made. */
+  connect(process: ProcessId, address: string): void;
   /** The system has one more process, with channels both ways to all. Snapshots under way are abandoned. */
   join(process: ProcessId, address: string): void;
   /** Ends the process: what was sent leaves, what waits is rejected. */
   stop(): Promise<void>;
+}
+
+/** One process' share of a snapshot that is under way. */
+export interface RecordedHere<State, M> {
+  readonly state: State | undefined;
+  /** What has been recorded of each incoming channel; `closed` once its marker has come. */
+  readonly channels: readonly {
+    readonly from: ProcessId;
+    readonly closed: boolean;
+    readonly messages: readonly M[];
+  }[];
 }
 
 /** How to take a snapshot. */
@@ -103,6 +123,7 @@ export interface SnapshotOptions {
   readonly label?: string;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  readonly onRecorded?: (snapshot: SnapshotId) => void;
   readonly onCut?: (snapshot: SnapshotId, cutMs: number) => void;
 }
 
@@ -113,11 +134,11 @@ export interface SnapshotOptions {
  *
  * @example
  * ```ts
- * import { type Application, MemoryNetwork, memoryStore, startProcess } from "tidemark";
+ * import { type Application, MemoryNetwork, memoryStore, startProcess, type Turn } from "tidemark";
  *
- * class Counter implements Application<number, number, number, number> {
+ * class Counter implements Application<never, number, number, number> {
  *   #sum = 0;
- *   request(id: number, add: number, turn: Parameters<NonNullable<Application<number, number, number, number>["request"]>>[2]) {
+ *   request(id: number, add: number, turn: Turn<never, number>) {
  *     this.#sum += add;
  *     turn.reply(id, this.#sum);
  *   }
@@ -150,6 +171,12 @@ interface Waiter<T> {
   reject(error: TidemarkError): void;
 }
 
+/** Someone who waits for the next thing on a channel. */
+interface Receiver<M> {
+  readonly from: ProcessId;
+  readonly waiter: Waiter<Received<M>>;
+}
+
 interface SnapshotWaiter<State, M> extends Waiter<GlobalSnapshot<State, M>> {
   readonly options: SnapshotOptions;
 }
@@ -177,7 +204,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #held: { readonly id: number; readonly request: Request }[] = [];
   readonly #starting = new Map<number, SnapshotWaiter<State, M>>();
   readonly #snapshots = new Map<SnapshotId, SnapshotWaiter<State, M>>();
-  readonly #receivers: { readonly from: ProcessId; readonly waiter: Waiter<Received<M>> }[] = [];
+  readonly #receivers: Receiver<M>[] = [];
   readonly #captureMs = new Map<SnapshotId, number>();
   /** Pieces that are being stored, and whether they are still wanted. */
   readonly #storing = new Map<SnapshotId, { wanted: boolean }>();
@@ -243,8 +270,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       {
         peerUp: (peer, incarnation) =>
           this.#step({ type: "peer-up", peer, incarnation, nowMs: nowMs() }),
-        peerDown: (peer, reason) =>
-          this.#step({ type: "peer-down", peer, reason, nowMs: nowMs() }),
+        peerDown: (peer, reason) => this.#step({ type: "peer-down", peer, reason, nowMs: nowMs() }),
         frame: (from, frame) => this.#step({ type: "frame", from, frame, nowMs: nowMs() }),
         problem: (error) => this.#problem(error),
       },
@@ -269,7 +295,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         const held = this.#held.findIndex((one) => one.id === id);
         if (held >= 0) this.#held.splice(held, 1);
         this.#requests.delete(id);
-        reject(held >= 0 ? error : new TidemarkError("ABORTED", error.message, { definite: false }));
+        reject(
+          held >= 0 ? error : new TidemarkError("ABORTED", error.message, { definite: false }),
+        );
       });
       this.#requests.set(id, {
         resolve: (reply) => {
@@ -327,14 +355,27 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     });
   }
 
+  recorded(snapshot: SnapshotId): RecordedHere<State, M> | undefined {
+    const recorded = this.#process.recorded(snapshot);
+    if (!recorded) return undefined;
+    const { state, incoming } = recorded;
+    return {
+      state: state instanceof FrozenState ? undefined : (this.#stateCodec.decode(state) as State),
+      channels: incoming.map(({ from, closed, messages }) => ({
+        from,
+        closed,
+        messages: messages
+          .flatMap((body) => readRecords(body))
+          .map((content) => this.#messageCodec.decode(content)),
+      })),
+    };
+  }
+
   explain(): Explanation {
     return this.#process.explain();
   }
 
-  receive(
-    from: ProcessId,
-    options: { readonly signal?: AbortSignal } = {},
-  ): Promise<Received<M>> {
+  receive(from: ProcessId, options: { readonly signal?: AbortSignal } = {}): Promise<Received<M>> {
     return new Promise((resolve, reject) => {
       this.#checkRunning();
       if (this.#configuration.receive !== "manual")
@@ -364,7 +405,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** Whoever waits longest for a channel gets what comes in on it first. */
   #serveReceivers(): void {
     for (let i = 0; i < this.#receivers.length; ) {
-      const { from, waiter } = this.#receivers[i] as (typeof this.#receivers)[number];
+      const { from, waiter } = this.#receivers[i] as Receiver<M>;
       if (this.#process.waiting(from) === 0) {
         i += 1;
         continue;
@@ -374,8 +415,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       this.#step({ type: "receive", from, nowMs: nowMs() });
       const received = this.#received as Received<M> | undefined;
       if (received) waiter.resolve(received);
-      else waiter.reject(new TidemarkError("UNREADABLE_MESSAGE", `a message of ${from} was dropped`));
+      else
+        waiter.reject(new TidemarkError("UNREADABLE_MESSAGE", `a message of ${from} was dropped`));
     }
+  }
+
+  connect(process: ProcessId, address: string): void {
+    this.#checkRunning();
+    if (process !== this.id) this.#transport.connect(process, address);
   }
 
   join(process: ProcessId, address: string): void {
@@ -474,6 +521,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         break;
       case "recorded":
         this.#captureMs.set(effect.snapshot, performance.now() - this.#stepStartedMs);
+        this.#snapshots.get(effect.snapshot)?.options.onRecorded?.(effect.snapshot);
         break;
       case "piece":
         void this.#storePiece(effect);
@@ -566,6 +614,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       const reason = `${this.id} could not store its piece: ${textOf(thrown)}`;
       this.#step({ type: "store-failed", snapshot, reason, nowMs: nowMs() });
     } finally {
+      if (effect.state instanceof FrozenState) effect.state.release();
       this.#storing.delete(snapshot);
       if (!storing.wanted) await this.#discard(snapshot);
     }
@@ -580,15 +629,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       yield state;
       return;
     }
-    try {
-      for (let slice = state.next(); slice !== undefined; slice = state.next()) {
-        yield this.#stateCodec.encode(slice);
-        await nextTurn();
-        if (!storing.wanted)
-          throw new TidemarkError("SNAPSHOT_ABANDONED", "the snapshot was abandoned");
-      }
-    } finally {
-      state.release();
+    for (let slice = state.next(); slice !== undefined; slice = state.next()) {
+      yield this.#stateCodec.encode(slice);
+      await nextTurn();
+      if (!storing.wanted)
+        throw new TidemarkError("SNAPSHOT_ABANDONED", "the snapshot was abandoned");
     }
   }
 
@@ -648,9 +693,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     if (reason === undefined) return;
     const waiter = this.#snapshots.get(snapshot);
     this.#snapshots.delete(snapshot);
-    waiter?.reject(
-      new TidemarkError("SNAPSHOT_ABANDONED", `${snapshot} was abandoned: ${reason}`),
-    );
+    waiter?.reject(new TidemarkError("SNAPSHOT_ABANDONED", `${snapshot} was abandoned: ${reason}`));
     const storing = this.#storing.get(snapshot);
     if (storing) storing.wanted = false;
     else void this.#discard(snapshot);

@@ -34,11 +34,16 @@ export interface StoredSnapshot {
 
 /** Keeps snapshots. All methods throw `STORE_FAILED` when the medium does, with the cause. */
 export interface SnapshotStore {
-  /** Writes the bodies of a piece. Once resolved they survive a crash, but no snapshot is listed yet. */
+  /**
+   * Writes the bodies of a piece. Once resolved they survive a crash, but no snapshot is listed yet.
+   * An error that `state` throws is passed on.
+   * @throws TidemarkError `SNAPSHOT_ABANDONED` if `abandon` came meanwhile
+   */
   writePiece(bodies: PieceBodies): Promise<StoredPiece>;
   /**
    * Writes the manifest, and with it the snapshot: all or nothing, and once resolved it survives a crash.
-   * Every part must be there, or `DAMAGED` is thrown and nothing is listed.
+   * Every part must be there, or `DAMAGED` is thrown and nothing is listed. A manifest is never replaced:
+   * for an id that is in the store already it throws `STORE_FAILED`.
    */
   writeManifest(manifest: Manifest): Promise<void>;
   /** Forgets pieces of a snapshot that will have no manifest. Does nothing if there are none. */

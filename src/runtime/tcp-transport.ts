@@ -48,6 +48,7 @@ import {
 import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, isProcessId, type ProcessId } from "../core/id.ts";
 import {
+  checkFrameSize,
   checkIdentity,
   checkWhole,
   type Frame,
@@ -59,7 +60,7 @@ import {
 } from "./transport.ts";
 
 /** How `tcpTransport` listens and reaches its peers. */
-export interface TcpTransportOptions {
+export interface TcpOptions {
   /**
    * The host name or address to listen on. Everyone who can reach it can connect.
    * @default "127.0.0.1"
@@ -131,7 +132,7 @@ const SLAB_BYTES = 16_384;
 /** Up to this size copying a frame is cheaper than one more entry in a `writev`. */
 const SMALL_FRAME_BYTES = 1_024;
 /** So much goes to the system without waiting for the end of the turn. */
-const FLUSH_BYTES = 262_144;
+const FLUSH_BYTES = 1_048_576;
 /** Room for a frame of up to this size is made at once; for a larger one it grows as bytes arrive. */
 const ROOM_AT_ONCE_BYTES = 262_144;
 
@@ -164,7 +165,7 @@ const ROOM_AT_ONCE_BYTES = 262_144;
  * await Promise.all([a.close(), b.close()]);
  * ```
  */
-export function tcpTransport(options: TcpTransportOptions = {}): Transport {
+export function tcpTransport(options: TcpOptions = {}): Transport {
   return new TcpTransport(options);
 }
 
@@ -222,9 +223,9 @@ class TcpTransport implements Transport {
   #address: string | undefined;
   #opening: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
-  #closed = false;
+  #closed: boolean = false;
 
-  constructor(options: TcpTransportOptions) {
+  constructor(options: TcpOptions) {
     const {
       host = "127.0.0.1",
       port = 0,
@@ -283,8 +284,9 @@ class TcpTransport implements Transport {
     server.on("listening", listening.resolve);
     // Once it listens, an error is one of accepting, such as too many open files.
     server.on("error", (error: NodeJS.ErrnoException) => {
-      listening.reject(this.#cannotListen(error));
-      this.#problem("PEER_UNREACHABLE", "accept", `cannot take a connection: ${error.message}`);
+      if (this.#address === undefined) listening.reject(this.#cannotListen(error));
+      else
+        this.#problem("PEER_UNREACHABLE", "accept", `cannot take a connection: ${error.message}`);
     });
     server.listen({ host: this.#host, port: this.#port });
     await listening.promise;
@@ -340,11 +342,7 @@ class TcpTransport implements Transport {
   }
 
   send(to: ProcessId, frame: Frame): boolean {
-    if (frame.length > this.maxFrameBytes)
-      throw new TidemarkError(
-        "MESSAGE_TOO_LARGE",
-        `a frame of ${frame.length} bytes to ${to} is beyond the limit of ${this.maxFrameBytes}`,
-      );
+    checkFrameSize(to, frame, this.maxFrameBytes);
     const connection = this.#peers.get(to)?.connection;
     return connection?.send(frame) ?? false;
   }
@@ -401,11 +399,18 @@ class TcpTransport implements Transport {
     const connection = this.#add(socket, undefined);
     this.#unfinished.add(connection);
     if (this.#closed) connection.finish();
-    if (this.#unfinished.size <= MAX_UNFINISHED) return;
-    for (const oldest of this.#unfinished) {
-      this.#stranger(oldest, `one of more than ${MAX_UNFINISHED} that have not shaken hands`);
-      break;
-    }
+    if (this.#unfinished.size > MAX_UNFINISHED) this.#cutOldest();
+  }
+
+  /** Whoever means it is welcomed within a moment: the oldest that is not is the one least missed. */
+  #cutOldest(): void {
+    const [oldest] = this.#unfinished;
+    if (oldest === undefined) return;
+    const from = nameOf(oldest);
+    this.#unfinished.delete(oldest);
+    oldest.finish();
+    const text = `cut a connection from ${from}: more than ${MAX_UNFINISHED} have not shaken hands`;
+    this.#problem("STRANGER", from, text);
   }
 
   #add(socket: Socket, dialled: Peer | undefined): Connection {
@@ -483,7 +488,7 @@ class TcpTransport implements Transport {
     const { refuse, welcome } = body as { refuse?: unknown; welcome?: unknown };
     const where = `${peer.id} at ${peer.address.text}`;
     if (isObject(refuse)) {
-      const text = `${where} refused the connection: ${tidy(refuse["reason"])} (${tidy(refuse["code"])})`;
+      const text = `${where} refused the connection: ${tidy(refuse["reason"], 1_000)} (${tidy(refuse["code"])})`;
       peer.failingSinceMs = Number.POSITIVE_INFINITY;
       this.#problem("HANDSHAKE_REFUSED", peer.id, text);
       connection.end(text);
@@ -534,7 +539,7 @@ class TcpTransport implements Transport {
       this.#refuse(
         connection,
         "STRANGER",
-        `${from} is of the system ${tidy(body.system)}, and ${self} of ${tidy(system)}`,
+        `${from} is of the system "${tidy(body.system)}", and ${self} of "${tidy(system)}"`,
       );
     else if (body.to !== self)
       this.#refuse(connection, "STRANGER", `${from} looked for ${body.to}, and this is ${self}`);
@@ -615,11 +620,10 @@ class TcpTransport implements Transport {
   }
 
   #refuse(connection: Connection, code: ErrorCode, reason: string): void {
-    const { process } = connection.hello ?? {};
-    const known = process !== undefined && this.#peers.has(process);
     const from = nameOf(connection);
+    const source = this.#peers.get(connection.hello?.process ?? "")?.id ?? from;
     connection.refuse(greeting({ refuse: { code, reason } }));
-    this.#problem(code, known ? process : from, `refused a connection from ${from}: ${reason}`);
+    this.#problem(code, source, `refused a connection from ${from}: ${reason}`);
   }
 
   /** Tells a problem, unless the same one with the same source was told a moment ago. */
@@ -630,11 +634,8 @@ class TcpTransport implements Transport {
     if (nowMs - (this.#told.get(key) ?? Number.NEGATIVE_INFINITY) < PROBLEM_INTERVAL_MS) return;
     this.#told.delete(key);
     this.#told.set(key, nowMs);
-    if (this.#told.size > MAX_REMEMBERED_PROBLEMS)
-      for (const oldest of this.#told.keys()) {
-        this.#told.delete(oldest);
-        break;
-      }
+    const [oldest] = this.#told.keys();
+    if (this.#told.size > MAX_REMEMBERED_PROBLEMS && oldest) this.#told.delete(oldest);
     this.#events?.problem(new TidemarkError(code, text));
   }
 }
@@ -663,7 +664,7 @@ class Connection {
   #timer: NodeJS.Timeout | undefined;
   #error: string | undefined;
   /** It was asked whether it is there, and has said nothing since. */
-  #asked = false;
+  #asked: boolean = false;
 
   // The greeting as far as it has come in.
   #greeting: Buffer | undefined = Buffer.alloc(GREETING_HEAD_BYTES + GREETING_BODY_BYTES);
@@ -805,7 +806,7 @@ class Connection {
   }
 
   #put(bytes: number): void {
-    // Before promises' jobs, after everything that the current callback does.
+    // After everything that the current callback does, and before any other.
     if (this.#pendingBytes === 0) process.nextTick(this.#flush);
     this.#pendingBytes += bytes;
     if (this.#pendingBytes >= FLUSH_BYTES) this.#write();
@@ -845,12 +846,12 @@ class Connection {
   }
 
   #readGreeting(chunk: Buffer): void {
-    const greeting = this.#greeting as Buffer;
+    const bytes = this.#greeting as Buffer;
     let at = 0;
     while (this.#greetingHave < this.#greetingSize) {
       if (at === chunk.length) return;
       const more = chunk.copy(
-        greeting,
+        bytes,
         this.#greetingHave,
         at,
         at + this.#greetingSize - this.#greetingHave,
@@ -858,24 +859,24 @@ class Connection {
       at += more;
       this.#greetingHave += more;
       const known = Math.min(this.#greetingHave, MAGIC.length);
-      if (MAGIC.compare(greeting, 0, known, 0, known) !== 0) {
-        const start = greeting.toString("latin1", 0, Math.min(this.#greetingHave, 16));
-        this.#transport.nonsense(this, `it begins with ${tidy(start)}`);
+      if (MAGIC.compare(bytes, 0, known, 0, known) !== 0) {
+        const start = bytes.toString("latin1", 0, Math.min(this.#greetingHave, 16));
+        this.#transport.nonsense(this, `it begins with "${tidy(start)}"`);
         return;
       }
       if (this.#greetingHave === GREETING_HEAD_BYTES)
-        this.#greetingSize += greeting.readUInt16LE(MAGIC.length + 2);
-      if (this.#greetingSize > greeting.length) {
+        this.#greetingSize += bytes.readUInt16LE(MAGIC.length + 2);
+      if (this.#greetingSize > bytes.length) {
         this.#transport.nonsense(this, `a greeting of ${this.#greetingSize} bytes`);
         return;
       }
     }
-    const body = parseObject(greeting.toString("utf8", GREETING_HEAD_BYTES, this.#greetingSize));
+    const body = parseObject(bytes.toString("utf8", GREETING_HEAD_BYTES, this.#greetingSize));
     if (body === undefined) this.#transport.nonsense(this, "its greeting is not JSON");
     else if (!this.dialled && at < chunk.length)
       this.#transport.nonsense(this, "more than a hello");
     else {
-      this.#transport.greeted(this, greeting.readUInt16LE(MAGIC.length), body);
+      this.#transport.greeted(this, bytes.readUInt16LE(MAGIC.length), body);
       // Frames may follow the welcome at once.
       if (at < chunk.length) this.#data(chunk.subarray(at));
     }
@@ -984,9 +985,9 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** Text that a stranger chose, fit to be shown: quoted, without control characters, not long. */
-function tidy(text: unknown): string {
-  return JSON.stringify(String(text).slice(0, 200));
+/** Text that a stranger chose, fit to be shown. */
+function tidy(text: unknown, most = 64): string {
+  return String(text).slice(0, most).replaceAll(/\p{C}/gu, "?");
 }
 
 /** Who is at the other end, as far as that is known. */
@@ -1004,7 +1005,7 @@ function parseAddress(peer: ProcessId, text: unknown): Address {
   if (host === undefined || !isWhole(port, 1, 65_535))
     throw new TidemarkError(
       "BAD_OPTION",
-      `${tidy(text)} is not an address of ${peer}: one looks like 127.0.0.1:7001`,
+      `"${tidy(text)}" is not an address of ${peer}: one looks like 127.0.0.1:7001`,
     );
   return { host, port, text: String(text) };
 }

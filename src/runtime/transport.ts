@@ -12,7 +12,7 @@ export type Frame = Uint8Array;
 
 /** What a transport promises while a peer is up. */
 export interface TransportGuarantees {
-  /** Frames to one peer arrive in the order they were sent. */
+  /** Frames to one peer arrive in the order they were sent; if one arrives twice, the first time counts. */
   readonly fifo: boolean;
   /** Every frame that `send` took arrives, unless the peer goes down. */
   readonly lossless: boolean;
@@ -67,6 +67,18 @@ export function checkIdentity(identity: TransportIdentity): TransportIdentity {
 }
 
 /**
+ * For transports, in `send`.
+ * @throws TidemarkError `MESSAGE_TOO_LARGE`
+ */
+export function checkFrameSize(to: ProcessId, frame: Frame, maxFrameBytes: number): void {
+  if (frame.length <= maxFrameBytes) return;
+  throw new TidemarkError(
+    "MESSAGE_TOO_LARGE",
+    `a frame of ${frame.length} bytes to ${to} is beyond the limit of ${maxFrameBytes}`,
+  );
+}
+
+/**
  * Gives the value of a numeric option back if it is a whole number between the two, both included.
  * @throws TidemarkError `BAD_OPTION`
  */
@@ -112,7 +124,7 @@ export interface Transport {
   buffered(to: ProcessId): number;
   /**
    * Stops listening, ends every connection, after what was sent has left or a second has passed.
-   * Again is no change: it gives the same promise.
+   * Again is no change.
    */
   close(): Promise<void>;
 }

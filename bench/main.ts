@@ -1,0 +1,39 @@
+/** `npm run bench -- NAME [--json]`: measures one thing, or all. */
+
+import { parseArgs } from "node:util";
+import { latency } from "./latency.ts";
+import { machine } from "./machine.ts";
+import { printResult, type Result } from "./result.ts";
+import { snapshot } from "./snapshot.ts";
+import { tcp } from "./tcp.ts";
+
+const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
+  machine,
+  tcp,
+  latency,
+  snapshot,
+};
+
+const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
+
+  machine   messages through the composite machine, memory transport, one operating-system process
+  tcp       3 processes, full mesh, everyone sends to all; beside it plain sockets
+  latency   one-way times at 2,000 messages a second and process; beside it plain sockets
+  snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost
+
+Without a name: all of them. Figures are medians of at least three rounds; on a busy machine look at ratios only.`;
+
+const { values, positionals } = parseArgs({
+  options: { json: { type: "boolean", default: false }, help: { type: "boolean", default: false } },
+  allowPositionals: true,
+});
+const unknown = positionals.filter((name) => !Object.hasOwn(BENCHES, name));
+if (values.help) {
+  console.log(USAGE);
+} else if (unknown.length > 0) {
+  console.error(`bench: there is no ${unknown.join(", ")}\n\n${USAGE}`);
+  process.exitCode = 2;
+} else {
+  for (const name of positionals.length > 0 ? positionals : Object.keys(BENCHES))
+    for await (const result of BENCHES[name]?.() ?? []) printResult(result, values.json);
+}

@@ -1,0 +1,95 @@
+/**
+ * The raw limit: one member of a mesh that does with plain sockets what a Tidemark process does with channels, and
+ * nothing else: length-prefixed messages in 64 KiB batches, written when the sockets have room, parsed and counted.
+ * No sequence numbers, acknowledgements, hashes, snapshots or application.
+ */
+
+import { createServer, connect as dial, type Socket } from "node:net";
+import { type MemberOrder, serveMember } from "./member.ts";
+
+const BATCH_BYTES = 64 * 1024;
+
+const sockets: Socket[] = [];
+let received = 0;
+let onMessage: (body: Buffer) => void = () => {};
+
+/** Cuts messages out of a stream, without copying those that lie in one chunk. */
+function readMessages(socket: Socket): void {
+  let rest: Buffer = Buffer.alloc(0);
+  socket.on("data", (chunk: Buffer) => {
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    let at = 0;
+    while (at + 4 <= bytes.length) {
+      const end = at + 4 + view.getUint32(at, true);
+      if (end > bytes.length) break;
+      received += 1;
+      if (answering) onMessage(bytes.subarray(at + 4, end));
+      at = end;
+    }
+    rest = bytes.subarray(at);
+  });
+}
+
+let answering = false;
+
+function adopt(socket: Socket): void {
+  socket.setNoDelay(true);
+  sockets.push(socket);
+  readMessages(socket);
+  socket.on("error", () => {});
+}
+
+/** Fills one batch with copies of the message and writes it to every peer, as long as all have room. */
+function flood(message: Uint8Array): void {
+  const fill = (): void => {
+    for (let i = 0; i < 4; i += 1) {
+      if (sockets.some((socket) => socket.writableNeedDrain)) return;
+      const batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
+      const view = new DataView(batch.buffer);
+      let at = 0;
+      while (at + 4 + message.length <= BATCH_BYTES) {
+        view.setUint32(at, message.length, true);
+        batch.set(message, at + 4);
+        at += 4 + message.length;
+      }
+      for (const socket of sockets) socket.write(batch.subarray(0, at));
+    }
+    setImmediate(fill);
+  };
+  for (const socket of sockets) socket.on("drain", fill);
+  fill();
+}
+
+serveMember({
+  async open() {
+    const server = createServer(adopt);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    return typeof address === "object" && address ? `127.0.0.1:${address.port}` : "";
+  },
+  async connect(order: MemberOrder) {
+    const wanted = Object.keys(order.addresses).length - 1;
+    for (const [id, address] of Object.entries(order.addresses)) {
+      if (id <= order.self) continue;
+      const [host, port] = address.split(":");
+      const socket = dial(Number(port), host);
+      await new Promise<void>((resolve) => socket.once("connect", resolve));
+      adopt(socket);
+    }
+    while (sockets.length < wanted) await new Promise((resolve) => setTimeout(resolve, 5));
+  },
+  flood,
+  received: () => received,
+  send(message) {
+    const frame = Buffer.allocUnsafe(4 + message.length);
+    frame.writeUInt32LE(message.length, 0);
+    frame.set(message, 4);
+    for (const socket of sockets) socket.write(frame);
+  },
+  listen(listener) {
+    answering = true;
+    onMessage = listener;
+  },
+  snapshot: () => Promise.reject(new Error("the raw member takes no snapshots")),
+});

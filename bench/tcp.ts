@@ -1,0 +1,46 @@
+/** Throughput: three processes, full mesh, everyone sends to all, beside plain sockets doing the same. */
+
+import { throughput, withMesh } from "./member.ts";
+import { median, type Result } from "./result.ts";
+
+export const RAW_MEMBER: URL = new URL("./raw-member.ts", import.meta.url);
+export const TIDEMARK_MEMBER: URL = new URL("./tidemark-member.ts", import.meta.url);
+
+const ROUNDS = 5;
+const WARM_UP_MS = 1000;
+const SECONDS = 2;
+
+/** Lets a mesh flood, and waits until it is warm. */
+export async function flood(
+  members: Parameters<Parameters<typeof withMesh>[2]>[0],
+  bytes: number,
+): Promise<void> {
+  for (const member of members) await member.ask({ call: "flood", bytes });
+  await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));
+}
+
+const rate = (module: URL, bytes: number): Promise<number> =>
+  withMesh(module, 3, async (members) => {
+    await flood(members, bytes);
+    return throughput(members, SECONDS);
+  });
+
+export async function* tcp(): AsyncGenerator<Result> {
+  for (const bytes of [100, 1024]) {
+    const raw: number[] = [];
+    const own: number[] = [];
+    // In turn, so that a machine that changes its speed changes both.
+    for (let round = 0; round < ROUNDS; round += 1) {
+      raw.push(await rate(RAW_MEMBER, bytes));
+      own.push(await rate(TIDEMARK_MEMBER, bytes));
+    }
+    yield {
+      bench: "tcp",
+      case: `3 processes, mesh, ${bytes} B`,
+      value: median(own),
+      unit: "deliveries/s/member",
+      limit: median(raw),
+      ratio: median(own.map((value, i) => value / (raw[i] as number))),
+    };
+  }
+}

@@ -1,0 +1,181 @@
+/** `tidemark bank`: runs a script on a bank whose accounts are operating-system processes of their own. */
+
+import { rmSync } from "node:fs";
+import { mkdtemp, open } from "node:fs/promises";
+import { constants, tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+import { parseLine, splitLines } from "../bank/script.ts";
+import { isTidemarkError, textOf } from "../core/error.ts";
+import { Random } from "../core/random.ts";
+import { directoryStore } from "../runtime/directory-store.ts";
+import { type BankHome, BankMaster } from "./bank-master.ts";
+import { HostedAccount } from "./hosted-account.ts";
+
+/** How to run a script. */
+export interface BankOptions {
+  /** Decides what the script leaves open. @default none: the smallest receiver, then the smallest sender goes first */
+  readonly seed?: number | undefined;
+  /** @default each account in an operating-system process of its own, over loopback TCP */
+  readonly open?: (problem: (text: string) => void) => Promise<BankHome>;
+}
+
+/** Where the results of a script go. */
+export interface BankOutput {
+  /** Takes results: whole lines, and nothing else. */
+  readonly print: (text: string) => void;
+  /** Takes what is wrong or worth knowing: one line, without its end. */
+  readonly tell: (text: string) => void;
+}
+
+/**
+ * Runs a script line by line, as the lines come. A line that is wrong is told with its number and has no effect.
+ *
+ * @returns the exit status: 1 if any line was wrong, else 0
+ */
+export async function runBank(
+  lines: AsyncIterable<string>,
+  { seed, open = openHosted }: BankOptions,
+  { print, tell }: BankOutput,
+): Promise<number> {
+  let number = 0;
+  let status = 0;
+  const note = (text: string): void => tell(`line ${number}: note: ${text}`);
+  const wrong = (text: string): void => {
+    tell(`line ${number}: ${text}`);
+    status = 1;
+  };
+  const master = new BankMaster({
+    open: () => open((problem) => tell(`line ${number}: ${problem}`)),
+    random: seed === undefined ? undefined : new Random(seed),
+    note,
+  });
+  try {
+    for await (const line of lines) {
+      number += 1;
+      const command = parseLine(line);
+      if (!command) continue;
+      if ("problem" in command) {
+        wrong(command.problem);
+        continue;
+      }
+      try {
+        const results = await master.perform(command);
+        if (results !== "") print(results);
+      } catch (error) {
+        if (!isTidemarkError(error)) throw error;
+        wrong(error.message);
+      }
+    }
+  } finally {
+    await master.close();
+  }
+  return status;
+}
+
+/** Accounts in operating-system processes, with their snapshots in a temporary directory. */
+async function openHosted(problem: (text: string) => void): Promise<BankHome> {
+  const directory = await mkdtemp(join(tmpdir(), "tidemark-bank-"));
+  const accounts = new Set<HostedAccount>();
+  const end = (): void => {
+    for (const account of accounts) account.kill();
+    rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+  };
+  // However this process ends, but for a kill -9: then the accounts end themselves, and remove the directory.
+  process.once("exit", end);
+  return {
+    store: directoryStore(directory, { sync: false }),
+    async start(id, money) {
+      const account = await HostedAccount.start(
+        {
+          id,
+          // Another bank on this machine may have nodes of the same names.
+          system: basename(directory),
+          processes: [id],
+          money,
+          rate: 0,
+          receive: "manual",
+          seed: 0,
+          port: 0,
+          directory,
+          sync: false,
+          temporary: true,
+        },
+        ({ code, message }) => problem(`node ${message} (${code})`),
+      );
+      accounts.add(account);
+      void account.ended.then((how) => {
+        if (accounts.delete(account)) problem(`node ${id} has ended: ${how}`);
+      });
+      return account;
+    },
+    async close() {
+      const ended = [...accounts].map((account) => account.ended);
+      // There is nothing to save.
+      for (const account of accounts) account.kill();
+      accounts.clear();
+      await Promise.all(ended);
+      process.off("exit", end);
+      rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+    },
+  };
+}
+
+/** The command for the command line. */
+export function bankCommand(): Command {
+  return new Command("bank")
+    .description("run a script on a bank of processes that send each other money")
+    .argument("[file]", 'the script; without it, or with "-", standard input')
+    .option(
+      "--seed <number>",
+      "decides which channel is taken where the script leaves it open",
+      parseSeed,
+    )
+    .addHelpText("after", HELP)
+    .action(async (file: string | undefined, { seed }: { readonly seed?: number }) => {
+      process.exitCode = await onTerminal(file, seed);
+    });
+}
+
+const HELP = `
+Commands, one a line: StartMaster, KillAll, CreateNode ID MONEY, Send FROM TO AMOUNT, Receive TO [FROM],
+ReceiveAll, BeginSnapshot ID, CollectState, PrintSnapshot. docs/use/bank-script.md says what they do.
+
+Exit status: 0; 1 if a line was wrong; 2 if the script cannot be read.
+
+Example:
+  printf '%s\\n' 'CreateNode 1 100' 'CreateNode 2 50' 'Send 1 2 30' 'BeginSnapshot 1' \\
+    ReceiveAll CollectState PrintSnapshot | tidemark bank`;
+
+async function onTerminal(file: string | undefined, seed: number | undefined): Promise<number> {
+  let script: NodeJS.ReadableStream = process.stdin;
+  if (file !== undefined && file !== "-") {
+    try {
+      script = (await open(file)).createReadStream();
+    } catch (error) {
+      process.stderr.write(`error: the script cannot be read: ${textOf(error)}\n`);
+      return 2;
+    }
+  } else if (process.stdin.isTTY) {
+    process.stderr.write("Type commands, one a line; Ctrl-D ends.\n");
+  }
+  script.setEncoding("utf8");
+  // "exit" ends the accounts.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.once(signal, () => process.exit(128 + constants.signals[signal]));
+  // Whoever read the results is gone.
+  process.stdout.once("error", () => process.exit(1));
+  return await runBank(
+    splitLines(script as AsyncIterable<string>),
+    { seed },
+    {
+      print: (text) => process.stdout.write(text),
+      tell: (text) => process.stderr.write(`${text}\n`),
+    },
+  );
+}
+
+function parseSeed(text: string): number {
+  if (/^[0-9]+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
+  throw new InvalidArgumentError("Use a whole number, 0 or more.");
+}

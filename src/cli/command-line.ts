@@ -1,0 +1,82 @@
+/** The command line as a whole: which commands there are, and how everything that goes wrong is told. */
+
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { isTidemarkError, textOf } from "../core/error.ts";
+import { bankCommand } from "./bank.ts";
+import { showCommand } from "./show.ts";
+import { snapshotCommand } from "./snapshot.ts";
+import { snapshotsCommand } from "./snapshots.ts";
+import { statusCommand } from "./status.ts";
+import { printable } from "./terminal.ts";
+import { upCommand } from "./up.ts";
+import { verifyCommand } from "./verify.ts";
+
+const USAGE_STATUS = 2;
+const USAGE_CODES: readonly string[] = ["BAD_OPTION", "BAD_ID", "UNKNOWN_PROCESS", "NO_CHANNEL"];
+
+const HELP = `
+Exit status: 0 when all is well, 1 when something failed or is not consistent, 2 for a mistake in the command.
+TIDEMARK_DEBUG=1 shows where an error comes from; NO_COLOR=1 turns colours off.
+
+Examples:
+  tidemark up                   # four processes that send each other money, and a snapshot every second
+  tidemark snapshots            # what has been recorded
+  tidemark show p2/7            # every state and every message in flight
+  tidemark verify               # prove it all from the files alone`;
+
+/** Runs one command; sets the exit status of this OS process. Never throws. */
+export async function runCommandLine(args: readonly string[]): Promise<void> {
+  try {
+    await program().parseAsync(args, { from: "user" });
+  } catch (error) {
+    process.exitCode = tellError(error);
+  }
+}
+
+function program(): Command {
+  const { version } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  ) as { readonly version: string };
+  const tidemark = new Command("tidemark")
+    .description("Inspect, back up and check a running distributed Node.js system without stopping it.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this")
+    .helpCommand("help [command]", "print what a command does")
+    .addHelpText("after", HELP)
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, "tidemark: ")),
+    })
+    .showHelpAfterError("(tidemark --help lists the commands)");
+  for (const command of [
+    upCommand(),
+    statusCommand(),
+    snapshotCommand(),
+    snapshotsCommand(),
+    showCommand(),
+    verifyCommand(),
+    bankCommand(),
+  ]) {
+    command
+      .copyInheritedSettings(tidemark)
+      .helpOption("-h, --help", "print this")
+      .showHelpAfterError(`(tidemark ${command.name()} --help lists the options)`);
+    tidemark.addCommand(command);
+  }
+  return tidemark;
+}
+
+/** Gives the exit status. */
+function tellError(error: unknown): number {
+  // What commander found is told already, and so is help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_STATUS;
+  const debug = (process.env["TIDEMARK_DEBUG"] ?? "") !== "";
+  if (debug) console.error(error);
+  else if (isTidemarkError(error)) console.error(`tidemark: ${printable(error.message)}`);
+  else
+    console.error(
+      `tidemark: ${printable(textOf(error))} (this should not happen; TIDEMARK_DEBUG=1 shows where)`,
+    );
+  return isTidemarkError(error) && USAGE_CODES.includes(error.code) ? USAGE_STATUS : 1;
+}

@@ -1,0 +1,128 @@
+/** An account of a bank in an operating-system process of its own, seen from its parent. */
+
+import { type ChildProcess, fork } from "node:child_process";
+import { getCompileCacheDir } from "node:module";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type ErrorCode, TidemarkError } from "../core/error.ts";
+import type { ProcessId } from "../core/id.ts";
+import type { HostAnswer, HostCall, HostMethods, HostOptions } from "./account-host.ts";
+
+const SOURCE = fileURLToPath(new URL("./account-host.ts", import.meta.url));
+/** Built, the host lies beside this file as JavaScript. */
+const HOST = SOURCE.replace(/\.ts$/, extname(fileURLToPath(import.meta.url)));
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: TidemarkError): void;
+}
+
+/** See the head of the file. */
+export class HostedAccount {
+  readonly id: ProcessId;
+  /** Settles when the operating-system process has ended, with how. */
+  readonly ended: Promise<string>;
+  readonly #child: ChildProcess;
+  readonly #pending = new Map<number, Pending>();
+  #calls = 0;
+  #address = "";
+
+  private constructor(id: ProcessId, onProblem: (problem: TidemarkError) => void) {
+    this.id = id;
+    const compileCache = getCompileCacheDir();
+    this.#child = fork(HOST, [], {
+      // Standard output is the parent's alone.
+      stdio: ["ignore", 2, 2, "ipc"],
+      env: { ...process.env, ...(compileCache && { NODE_COMPILE_CACHE: compileCache }) },
+    });
+    this.#child.on("message", (message) => this.#hear(message as HostAnswer, onProblem));
+    this.ended = new Promise((resolve) => {
+      const end = (how: string): void => {
+        for (const { reject } of this.#pending.values())
+          reject(new TidemarkError("STOPPED", `${id} has ended: ${how}`, { definite: false }));
+        this.#pending.clear();
+        resolve(how);
+      };
+      this.#child.once("exit", (status, signal) => end(signal ?? `exit status ${status}`));
+      this.#child.on("error", (error) => end(error.message));
+    });
+  }
+
+  /**
+   * Starts the operating-system process and the account in it.
+   * @throws TidemarkError what starting a process throws, or `STOPPED` when it has ended or the caller gave up
+   */
+  static async start(
+    options: HostOptions,
+    onProblem: (problem: TidemarkError) => void,
+    signal?: AbortSignal,
+  ): Promise<HostedAccount> {
+    signal?.throwIfAborted();
+    const account = new HostedAccount(options.id, onProblem);
+    const kill = (): void => account.kill();
+    signal?.addEventListener("abort", kill);
+    try {
+      account.#address = (await account.call("start", options)).address;
+    } catch (error) {
+      kill();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", kill);
+    }
+    return account;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** Where its transport listens. */
+  get address(): string {
+    return this.#address;
+  }
+
+  get up(): boolean {
+    return this.#child.connected;
+  }
+
+  /** @throws TidemarkError what the method throws there, or `STOPPED` when it has ended */
+  call<K extends keyof HostMethods>(
+    method: K,
+    parameter: HostMethods[K][0],
+  ): Promise<HostMethods[K][1]> {
+    return new Promise((resolve, reject) => {
+      if (!this.#child.connected) throw new TidemarkError("STOPPED", `${this.id} has ended`);
+      this.#calls += 1;
+      const call: HostCall = { call: this.#calls, method, parameter };
+      this.#pending.set(call.call, { resolve: resolve as (result: unknown) => void, reject });
+      // If it cannot be sent any more, the end that follows says why.
+      this.#child.send(call, () => {});
+    });
+  }
+
+  /** Ends the account in good order, or after that long by force. */
+  async stop(withinMs = 3000): Promise<void> {
+    if (!this.#child.connected) return;
+    const timer = setTimeout(() => this.kill(), withinMs);
+    // It may end before it can answer.
+    this.call("stop", null).catch(() => {});
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  #hear(answer: HostAnswer, onProblem: (problem: TidemarkError) => void): void {
+    if ("problem" in answer) {
+      const { code, message } = answer.problem;
+      onProblem(new TidemarkError(code as ErrorCode, `${this.id}: ${message}`));
+      return;
+    }
+    const pending = this.#pending.get(answer.call);
+    this.#pending.delete(answer.call);
+    if ("result" in answer) pending?.resolve(answer.result);
+    else pending?.reject(new TidemarkError(answer.error.code as ErrorCode, answer.error.message));
+  }
+}

@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+// What is compiled once is kept, also for the operating-system processes that are started from here. It lies where
+// nobody can put anything who could not change the program as well; if it cannot be written there, so be it.
+import { enableCompileCache } from "node:module";
+import { fileURLToPath } from "node:url";
+
+enableCompileCache(fileURLToPath(new URL("../../node_modules/.cache/tidemark", import.meta.url)));
+const { runCommandLine } = await import("./command-line.ts");
+await runCommandLine(process.argv.slice(2));

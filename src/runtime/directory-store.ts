@@ -1,0 +1,1004 @@
+/**
+ * Snapshots in a directory, which any number of OS processes use at once.
+ *
+ *     snapshots/p2-7.json    the manifest of p2/7; the snapshot is listed while this file is here
+ *     snapshots/p2-9.used    says only that p2/9 is used up; goes when a higher count of p2 has a file
+ *     parts/ab/ab12…         a part, or a pack of small parts, named by the SHA-256 of its bytes
+ *     open/OPENER            empty; since its mtime, parts may be waiting here for their manifest
+ *     lock/OPENER            empty; who is committing, deleting or sweeping, or wants to
+ *     tmp/OPENER.N           what is being written or removed
+ *
+ * A file name splits at its last "-": a process id may hold one, a count cannot. An OPENER is one store
+ * object: the number of its OS process, when that started, and a random number. The first line of a
+ * manifest holds the SHA-256 of all the others, so `tail -n +2 p2-7.json | sha256sum` checks it. Files that
+ * have other names than these are somebody else's and are left alone.
+ *
+ * Assumptions. A local file system: `rename` is atomic and `fsync` does what it says. All processes run on
+ * one machine and see each other's process numbers; two containers that share the directory must share
+ * those as well. The lock of a worker thread that was terminated inside a commit is free only when
+ * its OS process ends.
+ *
+ * Theory of operation. Parts are written by anyone at any time; they are named by their content, so nobody
+ * can spoil another's. A part that is there already is not written again, it is *touched*: its mtime says
+ * that somebody relies on it. Then, in the lock, a manifest is renamed into place, after a look at every
+ * file that it needs. Files of parts go only in the lock, and only when no manifest refers to
+ * them. Together: a committed snapshot never loses a part, whatever anybody's clock says.
+ *
+ * A part without a manifest is litter, or it is waiting for its manifest; only those who wrote it know. So
+ * it is removed when it has not been touched since the oldest opener that lives came (what the dead left is swept
+ * by whoever opens next), or for `graceMs` (after a delete), or since this store wrote it (when it is
+ * abandoned). A wrong guess costs the waiting snapshot, which is refused, and no other. Between that look
+ * at the mtime and the removal somebody may touch it: the file is moved aside first, and looked at again.
+ *
+ * While some manifest is damaged nobody knows what it needs, so no part is removed; `list` tells of it,
+ * and deleting that snapshot ends it.
+ *
+ * The lock. Whoever wants it puts a file with its own name into lock/, and then looks: it has the lock
+ * if nobody else is there. Of two who come at once, at least one sees the other, so never both have it; who sees
+ * another takes its file out, waits a little and comes again. The file of a dead owner is removed by its name,
+ * so two who do that at once cannot remove anything of a third.
+ *
+ * Durability. Every file is written in tmp/, flushed, and renamed; the directories that a piece changed
+ * are flushed at its end, and the manifest is last. Deleting goes the other way round: the manifest is
+ * removed and its directory flushed before any part goes.
+ */
+
+import { createHash, hash, randomBytes } from "node:crypto";
+import { constants, readFileSync, type Stats } from "node:fs";
+import * as fs from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { checkProcessId, type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
+import {
+  type Manifest,
+  newestFirst,
+  type PartReference,
+  partsOf,
+  type SnapshotSummary,
+  summarise,
+} from "../snapshot/manifest.ts";
+import { checkManifest } from "../snapshot/manifest-check.ts";
+import type { PieceBodies, SnapshotStore, StoredPiece, StoredSnapshot } from "./snapshot-store.ts";
+
+/** How `directoryStore` writes and waits. */
+export interface DirectoryStoreOptions {
+  /**
+   * Flushes everything to the disk before saying that it is done. False is for tests and demos: when the
+   * machine crashes or loses power, the latest snapshots may be gone or damaged, which is noticed and said; when
+   * only the process crashes nothing is lost. The same for all processes that use the directory.
+   * @default true
+   */
+  readonly sync?: boolean;
+  /**
+   * How long a commit or delete waits while another process holds the lock, in milliseconds; then it is
+   * `STORE_FAILED`. 0 tries once.
+   * @default 10_000
+   */
+  readonly lockTimeoutMs?: number;
+  /**
+   * For how long a part that no snapshot needs any more is kept, in milliseconds, since a piece that is waiting
+   * for its manifest may rely on it. More than a snapshot takes from first to last; more keeps disk space longer.
+   * @default 60_000
+   */
+  readonly graceMs?: number;
+}
+
+/**
+ * Keeps snapshots in a directory, made if need be, readable by its owner only. Every process of a system
+ * may have a store of its own on the same directory. Reading makes and changes nothing in it.
+ *
+ * @throws TidemarkError `BAD_OPTION`
+ *
+ * @example
+ * ```ts
+ * import { directoryStore } from "tidemark";
+ * const store = directoryStore("backups/bank");
+ * for await (const { id, label } of store.list()) console.log(id, label ?? "");
+ * await store.close();
+ * ```
+ */
+export function directoryStore(
+  directory: string,
+  options: DirectoryStoreOptions = {},
+): SnapshotStore {
+  return new DirectoryStore(directory, options);
+}
+
+/** Parts below this size share a file, a pack … */
+const SMALL_BYTES = 65_536;
+/** … that does not grow beyond this. */
+const PACK_BYTES = 1_048_576;
+/** As much is hashed without giving way to other work. */
+const HASHED_AT_ONCE_BYTES = 1_048_576;
+const MANIFEST_BYTES_MAX = 64 * 1_048_576;
+/** Snapshots whose fate this process does not know; of older ones it does not clear up what is abandoned. */
+const PENDING_MAX = 64;
+/** Files that are looked at or read at once. */
+const FILES_AT_ONCE = 16;
+/** Files that are removed before others come to the lock. */
+const REMOVED_AT_ONCE = 1_000;
+const LOCK_PAUSE_MAX_MS = 20;
+
+const SHA256 = /^[0-9a-f]{64}$/;
+const SNAPSHOT_FILE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})-([1-9][0-9]{0,14})\.(json|used)$/;
+const OPENER = /^(([1-9][0-9]*)\.([0-9]+)\.[0-9a-f]{8})(\.[0-9]+)?$/;
+/** 64 hexadecimal digits between these; the rest of the manifest is on the lines below. */
+const FIRST_LINE = ['{ "sha256": "', '",\n'] as const;
+const FIRST_LINE_BYTES = FIRST_LINE[0].length + 64 + FIRST_LINE[1].length;
+
+/** A file in snapshots/ by what its name says. */
+interface SnapshotFile {
+  readonly name: string;
+  readonly initiator: ProcessId;
+  readonly count: number;
+  /** There is no snapshot, only its count. */
+  readonly used: boolean;
+}
+
+/** What this store wrote for one snapshot that had no manifest when it was last looked at. */
+interface Pending {
+  /** The files that were not there before, and the mtime each got. */
+  readonly written: Map<string, number>;
+  /** Pieces that are being written now. */
+  writers: number;
+  abandoned: boolean;
+}
+
+/** Parts to remove: each if its mtime is the one given, or is earlier than `untilMs`. */
+interface Clearing {
+  readonly parts: Map<string, number | undefined>;
+  readonly untilMs: number;
+}
+
+class DirectoryStore implements SnapshotStore {
+  readonly #directory: string;
+  readonly #snapshots: string;
+  readonly #parts: string;
+  readonly #openers: string;
+  readonly #lock: string;
+  readonly #tmp: string;
+  readonly #sync: boolean;
+  readonly #lockTimeoutMs: number;
+  readonly #graceMs: number;
+  readonly #opener = newOpener();
+  #temporaries = 0;
+  /** Set while this store is open, or is being opened. */
+  #opening: Promise<void> | undefined;
+  /** What `close` waits for. */
+  readonly #running = new Set<Promise<unknown>>();
+  /** The end of the queue of this store's own users of the lock. */
+  #lockQueue: Promise<unknown> = Promise.resolve();
+  /** Folders of parts that are known to be there for good. */
+  readonly #folders = new Set<string>();
+  readonly #pending = new Map<SnapshotId, Pending>();
+  readonly #references = new References();
+  /** Files to remove once they can be, and the mtime that they got if this store wrote them. */
+  readonly #expendable = new Map<string, number | undefined>();
+  /** The highest count of each initiator that went through this store. */
+  readonly #counts = new Map<ProcessId, number>();
+
+  constructor(directory: string, options: DirectoryStoreOptions) {
+    const { sync = true, lockTimeoutMs = 10_000, graceMs = 60_000 } = options;
+    if (typeof directory !== "string" || directory === "")
+      throw new TidemarkError("BAD_OPTION", "a directory store needs the path of a directory");
+    for (const [name, value] of Object.entries({ lockTimeoutMs, graceMs }))
+      if (typeof value !== "number" || !(value >= 0))
+        throw new TidemarkError("BAD_OPTION", `${name} is ${value}; use 0 or more milliseconds`);
+    this.#directory = resolve(directory);
+    this.#snapshots = join(this.#directory, "snapshots");
+    this.#parts = join(this.#directory, "parts");
+    this.#openers = join(this.#directory, "open");
+    this.#lock = join(this.#directory, "lock");
+    this.#tmp = join(this.#directory, "tmp");
+    this.#sync = sync;
+    this.#lockTimeoutMs = lockTimeoutMs;
+    this.#graceMs = graceMs;
+  }
+
+  async writePiece({ snapshot, process, state, channels }: PieceBodies): Promise<StoredPiece> {
+    this.#noteCount(snapshot);
+    checkProcessId(process);
+    return await this.#use(async () => {
+      await this.#forgetCommitted();
+      const pending = this.#pending.get(snapshot) ?? {
+        written: new Map(),
+        writers: 0,
+        abandoned: false,
+      };
+      this.#pending.set(snapshot, pending);
+      pending.writers += 1;
+      try {
+        return await this.#writeParts(snapshot, pending, state, channels);
+      } catch (error) {
+        // Whatever was written since `abandon`; if that fails now, it is tried again with the next removal.
+        if (pending.abandoned) await this.#drop(snapshot, pending).catch(() => {});
+        throw error;
+      } finally {
+        pending.writers -= 1;
+      }
+    });
+  }
+
+  async #writeParts(
+    snapshot: SnapshotId,
+    pending: Pending,
+    state: PieceBodies["state"],
+    channels: PieceBodies["channels"],
+  ): Promise<StoredPiece> {
+    const changed = new Set<string>();
+    let pack = emptyPack();
+    const goOn = (): void => {
+      if (pending.abandoned)
+        throw new TidemarkError(
+          "SNAPSHOT_ABANDONED",
+          `${snapshot} was abandoned while it was written`,
+        );
+    };
+    const flush = async (): Promise<void> => {
+      if (pack.parts.length === 0) return;
+      const { parts, chunks } = pack;
+      pack = emptyPack();
+      const sha256 = await this.#writePart(Buffer.concat(chunks), pending, changed);
+      for (const part of parts) part.pack = sha256;
+    };
+    const put = async (bytes: Uint8Array): Promise<PartReference> => {
+      goOn();
+      if (bytes.length >= SMALL_BYTES)
+        return {
+          sha256: await this.#writePart(bytes, pending, changed),
+          bytes: bytes.length,
+        };
+      if (pack.bytes + bytes.length > PACK_BYTES) await flush();
+      const part = {
+        sha256: hash("sha256", bytes),
+        bytes: bytes.length,
+        pack: "",
+        offset: pack.bytes,
+      };
+      pack.parts.push(part);
+      // The caller may use its buffer again.
+      pack.chunks.push(new Uint8Array(bytes));
+      pack.bytes += bytes.length;
+      return part;
+    };
+
+    const slices: PartReference[] = [];
+    for await (const slice of state) slices.push(await put(slice));
+    const inFlight = new Map<ProcessId, PartReference>();
+    for (const [from, runs] of channels) inFlight.set(from, await put(Buffer.concat(runs)));
+    await flush();
+    for (const folder of changed) await this.#flushFolder(folder);
+    for (const folder of changed) this.#folders.add(folder);
+    goOn();
+    return { state: slices, channels: inFlight };
+  }
+
+  /** Sees to it that a file with these bytes is there; gives its name. */
+  async #writePart(bytes: Uint8Array, pending: Pending, changed: Set<string>): Promise<string> {
+    const name = await sha256Of(bytes);
+    const path = this.#partPath(name);
+    const folder = dirname(path);
+    if (!this.#folders.has(folder)) {
+      await attempt("create", folder, fs.mkdir(folder, { recursive: true, mode: 0o700 }));
+      changed.add(this.#parts);
+    }
+    // Also when the file is there already: whoever wrote it may not have come to this.
+    changed.add(folder);
+    if (await touch(path, bytes.length)) return name;
+    const { temporary, mtimeMs } = await this.#writeTemporary(bytes);
+    await this.#rename(temporary, path);
+    pending.written.set(name, mtimeMs);
+    return name;
+  }
+
+  async writeManifest(manifest: Manifest): Promise<void> {
+    const { id } = manifest;
+    this.#noteCount(id);
+    const bytes = encodeManifest(manifest);
+    const path = this.#manifestPath(id);
+    await this.#use(async () => {
+      const { temporary } = await this.#writeTemporary(bytes);
+      try {
+        await this.#exclusive(async () => {
+          if (await lstat(path))
+            throw new TidemarkError("STORE_FAILED", `cannot write ${path}: it is there already`);
+          await this.#checkParts(manifest);
+          await this.#rename(temporary, path);
+          await this.#flushFolder(this.#snapshots).catch(async (error: TidemarkError) => {
+            await fs.unlink(path).catch(() => {});
+            // If the machine crashes before that is on the disk, the snapshot may be there again.
+            throw indefinite(error);
+          });
+        });
+      } catch (error) {
+        await fs.rm(temporary, { force: true }).catch(() => {});
+        throw error;
+      }
+      this.#pending.delete(id);
+    });
+  }
+
+  async #checkParts(manifest: Manifest): Promise<void> {
+    await forEach(filesOf(manifest), async ([name, bytes]) => {
+      const path = this.#partPath(name);
+      const stat = await lstat(path);
+      if (!stat) throw damaged(path, `it is missing, and ${manifest.id} needs it`);
+      if (!stat.isFile() || stat.size < bytes)
+        throw damaged(path, `it has ${stat.size} bytes, and ${manifest.id} needs ${bytes}`);
+    });
+  }
+
+  async abandon(id: SnapshotId): Promise<void> {
+    parseSnapshotId(id);
+    const pending = this.#pending.get(id);
+    if (!pending) return;
+    pending.abandoned = true;
+    await this.#use(() => this.#drop(id, pending));
+  }
+
+  /** Removes what was written for a snapshot that will have no manifest, and keeps its count. */
+  async #drop(id: SnapshotId, pending: Pending): Promise<void> {
+    await this.#clear(async (files) => {
+      const { initiator, count } = parseSnapshotId(id);
+      if (!files.some((file) => file.initiator === initiator && file.count >= count)) {
+        const path = this.#usedPath(id);
+        await attempt("write", path, create(path));
+        await this.#flushFolder(this.#snapshots);
+      }
+      await this.#removeLowerCounts(initiator, count, files);
+      for (const [name, mtimeMs] of pending.written) this.#expendable.set(name, mtimeMs);
+      pending.written.clear();
+      return this.#dueNow();
+    });
+    if (this.#pending.get(id) === pending) this.#pending.delete(id);
+  }
+
+  async get(id: SnapshotId): Promise<StoredSnapshot | undefined> {
+    const manifest = await this.#readManifest(id);
+    return manifest && { manifest, part: (reference) => this.#readPart(reference) };
+  }
+
+  /** Gives `undefined` if it is not there. */
+  async #readManifest(id: SnapshotId): Promise<Manifest | undefined> {
+    const path = this.#manifestPath(id);
+    const bytes = await read(path, (size) => {
+      if (size > MANIFEST_BYTES_MAX) throw damaged(path, `${size} bytes are too many`);
+      return { start: 0, length: size };
+    });
+    if (!bytes) return undefined;
+    const decoded = decodeManifest(bytes);
+    if ("problem" in decoded) throw damaged(path, decoded.problem);
+    const { manifest } = decoded;
+    if (manifest.id !== id) throw damaged(path, `it is the manifest of ${manifest.id}`);
+    return manifest;
+  }
+
+  async #readPart({ sha256, bytes, pack, offset }: PartReference): Promise<Uint8Array> {
+    const name = pack ?? sha256;
+    if (!SHA256.test(name)) throw damaged(this.#parts, `${JSON.stringify(name)} names no part`);
+    const path = this.#partPath(name);
+    const start = offset ?? 0;
+    const content = await read(path, (size) => {
+      const end = start + bytes;
+      if (pack === undefined ? size !== end : size < end)
+        throw damaged(path, `it has ${size} bytes instead of ${pack ? "at least " : ""}${end}`);
+      return { start, length: bytes };
+    });
+    if (!content) throw damaged(path, "it is missing");
+    if ((await sha256Of(content)) !== sha256)
+      throw damaged(path, `bytes ${start} to ${start + bytes} have changed`);
+    return content;
+  }
+
+  async *list(told: (error: Error) => void = () => {}): AsyncGenerator<SnapshotSummary> {
+    const summaries: SnapshotSummary[] = [];
+    await forEach(await this.#snapshotFiles(), async ({ initiator, count, used }) => {
+      if (used) return;
+      try {
+        const manifest = await this.#readManifest(`${initiator}/${count}`);
+        if (manifest) summaries.push(summarise(manifest));
+      } catch (error) {
+        told(error as TidemarkError);
+      }
+    });
+    yield* summaries.sort(newestFirst);
+  }
+
+  async lastCount(initiator: ProcessId): Promise<number> {
+    checkProcessId(initiator);
+    let last = this.#counts.get(initiator) ?? 0;
+    for (const file of await this.#snapshotFiles())
+      if (file.initiator === initiator && file.count > last) last = file.count;
+    return last;
+  }
+
+  async delete(id: SnapshotId): Promise<boolean> {
+    const path = this.#manifestPath(id);
+    if (!(await lstat(path))) return false;
+    let deleted = false;
+    const remove = async (files: readonly SnapshotFile[]): Promise<Clearing | undefined> => {
+      const { initiator, count } = parseSnapshotId(id);
+      const same = files.filter((file) => file.initiator === initiator);
+      const own = same.find((file) => !file.used && file.count === count);
+      if (!own) return undefined;
+      const used = this.#usedPath(id);
+      const keepsCount = !same.some((file) => file !== own && file.count >= count);
+      // A rename needs no room: deleting must work when the disk is full.
+      if (keepsCount) await this.#rename(path, used);
+      else await attempt("remove", path, fs.unlink(path));
+      deleted = true;
+      await this.#flushFolder(this.#snapshots);
+      for (const name of this.#references.delete(own.name)) this.#expendable.set(name, undefined);
+      if (keepsCount) await attempt("write", used, fs.truncate(used));
+      await this.#removeLowerCounts(initiator, count, same);
+      return this.#dueNow();
+    };
+    try {
+      await this.#use(() => this.#clear(remove));
+    } catch (error) {
+      throw deleted ? indefinite(error as TidemarkError) : error;
+    }
+    return deleted;
+  }
+
+  async close(): Promise<void> {
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    if (!this.#opening) return;
+    const registration = join(this.#openers, this.#opener);
+    await attempt("remove", registration, fs.rm(registration, { force: true }));
+    this.#opening = undefined;
+  }
+
+  // --- Opening -----------------------------------------------------------------------------------
+
+  /** Does what writes or removes, in an open store. */
+  async #use<T>(work: () => Promise<T>): Promise<T> {
+    const running = (async () => {
+      this.#opening ??= this.#open().catch((error: unknown) => {
+        this.#opening = undefined;
+        throw error;
+      });
+      await this.#opening;
+      try {
+        return await work();
+      } catch (error) {
+        // Somebody removed the directory, or some of it: with the next use it is made again.
+        if (isTidemarkError(error, "STORE_FAILED") && codeOf(error.cause) === "ENOENT")
+          this.#opening = undefined;
+        throw error;
+      }
+    })();
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  async #open(): Promise<void> {
+    this.#folders.clear();
+    const make = (folder: string): Promise<string | undefined> =>
+      attempt("create", folder, fs.mkdir(folder, { recursive: true, mode: 0o700 }));
+    const first = await make(this.#directory);
+    for (const folder of [this.#snapshots, this.#parts, this.#openers, this.#lock, this.#tmp])
+      await make(folder);
+    const top = first === undefined ? this.#directory : dirname(first);
+    for (let folder = this.#directory; ; folder = dirname(folder)) {
+      await this.#flushFolder(folder);
+      if (folder === top) break;
+    }
+    const registration = join(this.#openers, this.#opener);
+    await attempt("write", registration, create(registration));
+    for (const folder of [this.#tmp, this.#openers, this.#lock])
+      for (const name of await readFolder(folder)) {
+        const path = join(folder, name);
+        if (this.#isDead(name)) await attempt("remove", path, fs.rm(path, { force: true }));
+      }
+    await this.#sweep();
+  }
+
+  /** Removes the parts that nobody who lives can be relying on. */
+  async #sweep(): Promise<void> {
+    // Most of the reading is done before others are kept waiting.
+    await this.#refresh(await this.#snapshotFiles());
+    const litter = new Map<string, undefined>();
+    for (const prefix of await readFolder(this.#parts)) {
+      const folder = join(this.#parts, prefix);
+      if (!/^[0-9a-f]{2}$/.test(prefix) || !(await lstat(folder))?.isDirectory()) continue;
+      for (const name of await readFolder(folder))
+        if (SHA256.test(name) && name.startsWith(prefix) && !this.#references.has(name))
+          litter.set(name, undefined);
+    }
+    if (litter.size === 0) return;
+    await this.#clear(async () => {
+      let untilMs = Number.POSITIVE_INFINITY;
+      for (const name of await readFolder(this.#openers)) {
+        const stat = OPENER.test(name) && (await lstat(join(this.#openers, name)));
+        if (stat && !this.#isDead(name)) untilMs = Math.min(untilMs, stat.mtimeMs);
+      }
+      return { parts: litter, untilMs };
+    });
+  }
+
+  /** True for what was left in tmp/, open/ or lock/ by an opener that does not live any more. */
+  #isDead(name: string): boolean {
+    const [, opener, pid, started] = OPENER.exec(name) ?? [];
+    if (opener === undefined || opener === this.#opener) return false;
+    const running = startOf(Number(pid));
+    return running === undefined || (running !== started && running !== "0" && started !== "0");
+  }
+
+  // --- What may be removed -----------------------------------------------------------------------
+
+  /** Learns what each manifest refers to. False: one of them is damaged, so not everything is known. */
+  async #refresh(files: readonly SnapshotFile[]): Promise<boolean> {
+    const manifests = new Map(files.filter(({ used }) => !used).map((file) => [file.name, file]));
+    for (const name of this.#references.manifests())
+      if (!manifests.has(name)) this.#references.delete(name);
+    const unknown = [...manifests.values()].filter(({ name }) => !this.#references.knows(name));
+    let all = true;
+    await forEach(unknown, async ({ name, initiator, count }) => {
+      try {
+        const manifest = await this.#readManifest(`${initiator}/${count}`);
+        if (manifest) this.#references.add(name, filesOf(manifest).keys());
+      } catch {
+        // `list` and `get` tell what is wrong with it.
+        all = false;
+      }
+    });
+    return all;
+  }
+
+  /**
+   * Removes parts that no manifest refers to, if it is known which these are. It goes some at a time, so that
+   * others come to the lock in between. `begin` is done first, in the lock, and says which parts.
+   */
+  async #clear(
+    begin: (files: readonly SnapshotFile[]) => Promise<Clearing | undefined>,
+  ): Promise<void> {
+    let clearing: Clearing | undefined;
+    let left: string[] | undefined;
+    do {
+      if (left) await pause(2 * LOCK_PAUSE_MAX_MS);
+      await this.#exclusive(async () => {
+        const files = await this.#snapshotFiles();
+        const known = await this.#refresh(files);
+        if (!left) clearing = await begin(files);
+        const { parts, untilMs } = clearing ?? { parts: new Map<string, undefined>(), untilMs: 0 };
+        // What is not removed now, whoever opens next will sweep.
+        if (!known) parts.clear();
+        left ??= [...parts.keys()];
+        await forEach(left.splice(0, REMOVED_AT_ONCE), async (name) => {
+          const mayGo = (ms: number): boolean => ms === parts.get(name) || ms < untilMs;
+          if (this.#references.has(name) || (await this.#removePart(name, mayGo)))
+            parts.delete(name);
+        });
+      });
+    } while (left && left.length > 0);
+  }
+
+  #dueNow(): Clearing {
+    return { parts: this.#expendable, untilMs: Date.now() - this.#graceMs };
+  }
+
+  /** Removes one file, in the lock, if its mtime says that it may go. False: it is still there. */
+  async #removePart(name: string, mayGo: (mtimeMs: number) => boolean): Promise<boolean> {
+    const path = this.#partPath(name);
+    const stat = await lstat(path);
+    if (!stat) return true;
+    if (!stat.isFile() || !mayGo(stat.mtimeMs)) return false;
+    const aside = this.#temporaryPath();
+    try {
+      await this.#rename(path, aside);
+      const { mtimeMs } = await attempt("look at", aside, fs.lstat(aside));
+      if (mayGo(mtimeMs)) {
+        await attempt("remove", aside, fs.unlink(aside));
+        return true;
+      }
+    } catch (error) {
+      await fs.rename(aside, path).catch(() => {});
+      throw error;
+    }
+    await this.#rename(aside, path);
+    return false;
+  }
+
+  /** Of the files that only keep a count, the one with the highest is enough. */
+  async #removeLowerCounts(
+    initiator: ProcessId,
+    count: number,
+    files: readonly SnapshotFile[],
+  ): Promise<void> {
+    const same = files.filter((file) => file.initiator === initiator);
+    const highest = same.reduce((max, file) => Math.max(max, file.count), count);
+    for (const file of same) {
+      const path = join(this.#snapshots, file.name);
+      if (file.used && file.count < highest)
+        await attempt("remove", path, fs.rm(path, { force: true }));
+    }
+  }
+
+  /** Forgets pieces that have their manifest by now, and the oldest of too many. */
+  async #forgetCommitted(): Promise<void> {
+    for (const [id, { writers }] of this.#pending)
+      if (
+        writers === 0 &&
+        (this.#pending.size > PENDING_MAX || (await lstat(this.#manifestPath(id))))
+      )
+        this.#pending.delete(id);
+  }
+
+  #noteCount(id: SnapshotId): void {
+    const { initiator, count } = parseSnapshotId(id);
+    this.#counts.set(initiator, Math.max(count, this.#counts.get(initiator) ?? 0));
+  }
+
+  // --- The lock ----------------------------------------------------------------------------------
+
+  /** Does it while no other process commits, deletes or sweeps. */
+  async #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#lockQueue.then(async () => {
+      await this.#acquire();
+      try {
+        return await work();
+      } finally {
+        await this.#release();
+      }
+    });
+    this.#lockQueue = turn.catch(() => {});
+    return await turn;
+  }
+
+  async #acquire(): Promise<void> {
+    const own = join(this.#lock, this.#opener);
+    const deadlineMs = performance.now() + this.#lockTimeoutMs;
+    for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, LOCK_PAUSE_MAX_MS)) {
+      let other = await this.#otherAtLock();
+      if (other === undefined) {
+        await attempt("write", own, create(own));
+        try {
+          other = await this.#otherAtLock();
+        } catch (error) {
+          await this.#release();
+          throw error;
+        }
+        if (other === undefined) return;
+        await this.#release();
+      }
+      if (performance.now() >= deadlineMs)
+        throw new TidemarkError(
+          "STORE_FAILED",
+          `cannot lock ${this.#directory}: ${join(this.#lock, other)} was in the way for ${this.#lockTimeoutMs} ms`,
+        );
+      await pause(pauseMs * (0.5 + Math.random()));
+    }
+  }
+
+  async #release(): Promise<void> {
+    // Nothing to tell the caller: what was done is done, and the next one here finds the lock its own.
+    await fs.unlink(join(this.#lock, this.#opener)).catch(() => {});
+  }
+
+  /** Someone else who lives and has the lock or wants it. */
+  async #otherAtLock(): Promise<string | undefined> {
+    for (const name of await readFolder(this.#lock)) {
+      if (name === this.#opener || !OPENER.test(name)) continue;
+      if (!this.#isDead(name)) return name;
+      const path = join(this.#lock, name);
+      await attempt("remove", path, fs.rm(path, { force: true }));
+    }
+    return undefined;
+  }
+
+  // --- Files -------------------------------------------------------------------------------------
+
+  #manifestPath(id: SnapshotId): string {
+    const { initiator, count } = parseSnapshotId(id);
+    return join(this.#snapshots, `${initiator}-${count}.json`);
+  }
+
+  #usedPath(id: SnapshotId): string {
+    const { initiator, count } = parseSnapshotId(id);
+    return join(this.#snapshots, `${initiator}-${count}.used`);
+  }
+
+  #partPath(name: string): string {
+    return join(this.#parts, name.slice(0, 2), name);
+  }
+
+  #temporaryPath(): string {
+    this.#temporaries += 1;
+    return join(this.#tmp, `${this.#opener}.${this.#temporaries}`);
+  }
+
+  async #snapshotFiles(): Promise<SnapshotFile[]> {
+    const files: SnapshotFile[] = [];
+    for (const name of await readFolder(this.#snapshots)) {
+      const [, initiator, count, kind] = SNAPSHOT_FILE.exec(name) ?? [];
+      if (initiator !== undefined)
+        files.push({ name, initiator, count: Number(count), used: kind === "used" });
+    }
+    return files;
+  }
+
+  /** Writes and flushes a new file in tmp/. */
+  async #writeTemporary(bytes: Uint8Array): Promise<{ temporary: string; mtimeMs: number }> {
+    const temporary = this.#temporaryPath();
+    try {
+      const handle = await fs.open(temporary, "wx", 0o600);
+      try {
+        await handle.writeFile(bytes);
+        if (this.#sync) await handle.sync();
+        return { temporary, mtimeMs: (await handle.stat()).mtimeMs };
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      await fs.rm(temporary, { force: true }).catch(() => {});
+      throw failed("write", temporary, error);
+    }
+  }
+
+  /** Moves a file to or from tmp/, replacing what is there. */
+  async #rename(from: string, to: string): Promise<void> {
+    try {
+      await fs.rename(from, to);
+    } catch (error) {
+      if (dirname(from) === this.#tmp) await fs.rm(from, { force: true }).catch(() => {});
+      throw failed("write", to, error);
+    }
+  }
+
+  /** Makes what was renamed or removed in a folder survive a crash of the machine. */
+  async #flushFolder(folder: string): Promise<void> {
+    // Windows has no such thing.
+    if (!this.#sync || process.platform === "win32") return;
+    const flush = async (): Promise<void> => {
+      const handle = await fs.open(folder, "r");
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    };
+    await attempt("flush", folder, flush());
+  }
+}
+
+/** Which files the manifests refer to. */
+class References {
+  readonly #filesOf = new Map<string, readonly FileUse[]>();
+  readonly #files = new Map<string, FileUse>();
+
+  manifests(): IterableIterator<string> {
+    return this.#filesOf.keys();
+  }
+
+  knows(manifest: string): boolean {
+    return this.#filesOf.has(manifest);
+  }
+
+  has(file: string): boolean {
+    return this.#files.has(file);
+  }
+
+  add(manifest: string, files: Iterable<string>): void {
+    const uses: FileUse[] = [];
+    for (const name of files) {
+      const use = this.#files.get(name) ?? { name, manifests: 0 };
+      use.manifests += 1;
+      this.#files.set(name, use);
+      uses.push(use);
+    }
+    this.#filesOf.set(manifest, uses);
+  }
+
+  /** Gives the files that no manifest refers to any more. */
+  delete(manifest: string): string[] {
+    const last: string[] = [];
+    for (const use of this.#filesOf.get(manifest) ?? []) {
+      use.manifests -= 1;
+      if (use.manifests > 0) continue;
+      this.#files.delete(use.name);
+      last.push(use.name);
+    }
+    this.#filesOf.delete(manifest);
+    return last;
+  }
+}
+
+interface FileUse {
+  readonly name: string;
+  /** How many manifests refer to it. */
+  manifests: number;
+}
+
+/** Small parts on their way into one file. */
+interface Pack {
+  readonly parts: { sha256: string; bytes: number; pack: string; offset: number }[];
+  readonly chunks: Uint8Array[];
+  bytes: number;
+}
+
+const emptyPack = (): Pack => ({ parts: [], chunks: [], bytes: 0 });
+
+/** The files that a manifest needs, with how long each must at least be. */
+function filesOf(manifest: Manifest): Map<string, number> {
+  const files = new Map<string, number>();
+  for (const { sha256, bytes, pack = sha256, offset = 0 } of partsOf(manifest))
+    files.set(pack, Math.max(offset + bytes, files.get(pack) ?? 0));
+  return files;
+}
+
+/** @throws TidemarkError `DAMAGED` if it could not be read back, `STORE_FAILED` if it is too large */
+function encodeManifest(manifest: Manifest): Uint8Array {
+  const lines = `${JSON.stringify(manifest, null, 2).slice("{\n".length)}\n`;
+  const bytes = Buffer.from(FIRST_LINE.join(hash("sha256", lines)) + lines);
+  const decoded = decodeManifest(bytes);
+  if ("problem" in decoded)
+    throw new TidemarkError("DAMAGED", `the manifest of ${manifest.id}: ${decoded.problem}`);
+  if (bytes.length > MANIFEST_BYTES_MAX)
+    throw new TidemarkError(
+      "STORE_FAILED",
+      `the manifest of ${manifest.id} has ${bytes.length} bytes; at most ${MANIFEST_BYTES_MAX} are possible`,
+    );
+  return bytes;
+}
+
+function decodeManifest(bytes: Uint8Array): { manifest: Manifest } | { problem: string } {
+  const firstLine = Buffer.from(bytes.subarray(0, FIRST_LINE_BYTES)).toString("latin1");
+  const lines = bytes.subarray(FIRST_LINE_BYTES);
+  if (firstLine !== FIRST_LINE.join(hash("sha256", lines)))
+    return { problem: "it does not have the SHA-256 that its first line says" };
+  try {
+    const { sha256: _, ...manifest } = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    return checkManifest(manifest);
+  } catch (error) {
+    return { problem: textOf(error) };
+  }
+}
+
+/** Hashes large parts in turns, so that nothing else has to wait for long. */
+async function sha256Of(bytes: Uint8Array): Promise<string> {
+  const sha256 = createHash("sha256");
+  for (let at = 0; at < bytes.length; at += HASHED_AT_ONCE_BYTES) {
+    if (at > 0) await nextTurn();
+    sha256.update(bytes.subarray(at, at + HASHED_AT_ONCE_BYTES));
+  }
+  return sha256.digest("hex");
+}
+
+/** Says that the part is relied on; false if there is none of that size. */
+async function touch(path: string, bytes: number): Promise<boolean> {
+  const stat = await lstat(path);
+  if (!stat?.isFile() || stat.size !== bytes) return false;
+  const now = new Date();
+  try {
+    await fs.utimes(path, now, now);
+    return true;
+  } catch (error) {
+    // Removed just now.
+    if (codeOf(error) === "ENOENT") return false;
+    throw failed("touch", path, error);
+  }
+}
+
+/** Reads the part of a file that `range` chooses, knowing its size; `undefined` if there is no file. */
+async function read(
+  path: string,
+  range: (size: number) => { readonly start: number; readonly length: number },
+): Promise<Uint8Array | undefined> {
+  let handle: fs.FileHandle;
+  try {
+    // A pipe does not keep us waiting for someone to write to it.
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    handle = await fs.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "ENOENT") return undefined;
+    if (code === "ELOOP") throw damaged(path, "it is a symbolic link");
+    throw failed("read", path, error);
+  }
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile()) throw damaged(path, "it is not a file");
+    const { start, length } = range(stat.size);
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length; ) {
+      const { bytesRead } = await handle.read(bytes, at, length - at, start + at);
+      if (bytesRead === 0) throw damaged(path, "it became shorter while it was read");
+      at += bytesRead;
+    }
+    return bytes;
+  } catch (error) {
+    throw isTidemarkError(error) ? error : failed("read", path, error);
+  } finally {
+    // All that was wanted has been read.
+    await handle.close().catch(() => {});
+  }
+}
+
+/** The names in a folder; none if there is no folder. */
+async function readFolder(folder: string): Promise<string[]> {
+  try {
+    return await fs.readdir(folder);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    throw failed("read", folder, error);
+  }
+}
+
+async function lstat(path: string): Promise<Stats | undefined> {
+  try {
+    return await fs.lstat(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw failed("look at", path, error);
+  }
+}
+
+/** Makes an empty file, if there is none. */
+async function create(path: string): Promise<void> {
+  const handle = await fs.open(path, "a", 0o600);
+  await handle.close();
+}
+
+/** Does it for all items, some at a time; a failure is thrown when all that was begun has ended. */
+async function forEach<T>(items: Iterable<T>, work: (item: T) => Promise<unknown>): Promise<void> {
+  const rest = [...items].values();
+  const worker = async (): Promise<void> => {
+    for (const item of rest) await work(item);
+  };
+  const workers = await Promise.allSettled(Array.from({ length: FILES_AT_ONCE }, worker));
+  for (const { reason } of workers.filter((worker) => worker.status === "rejected")) throw reason;
+}
+
+async function attempt<T>(what: string, path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw failed(what, path, error);
+  }
+}
+
+function failed(what: string, path: string, cause: unknown): TidemarkError {
+  return new TidemarkError("STORE_FAILED", `cannot ${what} ${path}: ${textOf(cause)}`, { cause });
+}
+
+/** The same, but what was asked may have happened, or may happen yet. */
+function indefinite(error: TidemarkError): TidemarkError {
+  return new TidemarkError(error.code, error.message, { cause: error.cause, definite: false });
+}
+
+function damaged(path: string, problem: string): TidemarkError {
+  return new TidemarkError("DAMAGED", `${path} is damaged: ${problem}`);
+}
+
+function codeOf(error: unknown): string {
+  return String((error as { code?: unknown } | undefined)?.code);
+}
+
+function newOpener(): string {
+  return `${process.pid}.${startOf(process.pid)}.${randomBytes(4).toString("hex")}`;
+}
+
+/** When an OS process started, in the system's own unit, "0" if it does not say; `undefined` if none runs. */
+function startOf(pid: number): string | undefined {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  } catch {
+    // It has ended, or it is another user's and hidden, or the system has no /proc.
+    try {
+      process.kill(pid, 0);
+      return "0";
+    } catch (error) {
+      return codeOf(error) === "EPERM" ? "0" : undefined;
+    }
+  }
+  // The second field, a name in brackets, may hold anything; then come a state (Z is dead) … the start is the 22nd.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" ? undefined : fields[19];
+}

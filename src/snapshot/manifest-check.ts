@@ -1,0 +1,204 @@
+/**
+ * Lets in only what has the form of a manifest, be it from a file or from a peer. It looks at each record
+ * and at the order of each list; what records say about each other is for the verifier to prove.
+ *
+ * Theory of operation. A form takes an unknown value and its path; it gives a clean copy, or ends the
+ * check with the path and what should be there. A copy holds the fields that are known and no others,
+ * so what a later version adds is passed over as long as the `format` stays; another `format` is refused.
+ */
+
+import { textOf } from "../core/error.ts";
+import { isProcessId, isSnapshotId } from "../core/id.ts";
+import type { Channel } from "../core/topology.ts";
+import {
+  type IncomingRecord,
+  MANIFEST_FORMAT,
+  type Manifest,
+  type OutgoingRecord,
+  type PartReference,
+  type PieceRecord,
+  type PieceTiming,
+} from "./manifest.ts";
+
+/**
+ * Gives a clean copy of a manifest, or says which value first has not the right form. Never throws.
+ *
+ * @param value what `JSON.parse` gave
+ */
+export function checkManifest(
+  value: unknown,
+): { readonly manifest: Manifest } | { readonly problem: string } {
+  try {
+    return { manifest: manifestForm(value, "") };
+  } catch (thrown) {
+    return { problem: textOf(thrown) };
+  }
+}
+
+/** The same for the piece of one process. */
+export function checkPiece(
+  value: unknown,
+): { readonly piece: PieceRecord } | { readonly problem: string } {
+  try {
+    return { piece: pieceForm(value, "") };
+  } catch (thrown) {
+    return { problem: textOf(thrown) };
+  }
+}
+
+/** Gives a clean copy of the value at that path, or throws. */
+type Form<T> = (value: unknown, path: string) => T;
+
+/** A field that may be absent. */
+interface Optional<T> {
+  readonly optional: Form<T>;
+}
+
+type Forms<T> = {
+  readonly [K in keyof T]-?: Partial<Pick<T, K>> extends Pick<T, K>
+    ? Optional<Exclude<T[K], undefined>>
+    : Form<T[K]>;
+};
+
+function misfit(path: string, wanted: string): never {
+  throw new Error(path === "" ? `it must be ${wanted}` : `${path} must be ${wanted}`);
+}
+
+function leaf<T>(wanted: string, fits: (value: unknown) => value is T): Form<T> {
+  return (value, path) => (fits(value) ? value : misfit(path, wanted));
+}
+
+function record<T extends object>(forms: Forms<T>): Form<T> {
+  const fields = Object.entries(forms) as [string, Form<unknown> | Optional<unknown>][];
+  return (value, path) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      return misfit(path, "an object");
+    const copy: Record<string, unknown> = {};
+    for (const [name, form] of fields) {
+      const field: unknown = Object.hasOwn(value, name)
+        ? value[name as keyof typeof value]
+        : undefined;
+      const at = path === "" ? name : `${path}.${name}`;
+      if (typeof form === "function") copy[name] = form(field, at);
+      else if (field !== undefined) copy[name] = form.optional(field, at);
+    }
+    return copy as T;
+  };
+}
+
+/** @param order if given, what the items ascend by, no two alike */
+function list<T>(most: number, item: Form<T>, order?: (item: T) => string): Form<readonly T[]> {
+  return (value, path) => {
+    if (!Array.isArray(value) || value.length > most)
+      return misfit(path, `a list of at most ${most}`);
+    let previous = "";
+    return Array.from(value, (one: unknown, index) => {
+      const at = `${path}[#${index}]`;
+      const copy = item(one, at);
+      const key = order?.(copy);
+      if (key !== undefined) {
+        if (key <= previous) misfit(at, "after the one before it, in ascending order");
+        previous = key;
+      }
+      return copy;
+    });
+  };
+}
+
+function where<T>(form: Form<T>, wanted: string, fits: (copy: T) => boolean): Form<T> {
+  return (value, path) => {
+    const copy = form(value, path);
+    return fits(copy) ? copy : misfit(path, wanted);
+  };
+}
+
+function text(wanted: string, pattern: RegExp): Form<string> {
+  return leaf(wanted, (value): value is string => typeof value === "string" && pattern.test(value));
+}
+
+// Limits far beyond any system, which a peer or a file cannot make this process go beyond.
+const PROCESSES_MAX = 100_000;
+const CHANNELS_MAX = 10_000_000;
+const PARTS_MAX = 10_000_000;
+
+const format: Form<typeof MANIFEST_FORMAT> = leaf(
+  `"${MANIFEST_FORMAT}", the format that this version reads`,
+  (value) => value === MANIFEST_FORMAT,
+);
+const name = text("a text of 1 to 256 characters", /^.{1,256}$/s);
+const sha256 = text("64 hexadecimal digits in lower case", /^[0-9a-f]{64}$/);
+const channelHash = text("33 hexadecimal digits in lower case", /^[0-9a-f]{32}[0-3]$/);
+const processId = leaf("a process id", isProcessId);
+const snapshotId = leaf("a snapshot id", isSnapshotId);
+const truth = leaf("true or false", (value) => typeof value === "boolean");
+/** Clocks may be set back, and no harm is done: any number that JSON can hold. */
+const ms = leaf("a number", (value): value is number => Number.isFinite(value));
+const count = leaf(
+  "a whole number, 0 or more",
+  (value): value is number => Number.isSafeInteger(value) && (value as number) >= 0,
+);
+
+const partForm = where(
+  record<PartReference>({
+    sha256,
+    bytes: count,
+    pack: { optional: sha256 },
+    offset: { optional: count },
+  }),
+  "with both pack and offset, or neither",
+  ({ pack, offset }) => (pack === undefined) === (offset === undefined),
+);
+
+const incomingForm = where(
+  record<IncomingRecord>({
+    from: processId,
+    received: count,
+    hash: channelHash,
+    inFlight: count,
+    part: { optional: partForm },
+  }),
+  "with a part if, and only if, messages are in flight",
+  ({ inFlight, part }) => inFlight > 0 === (part !== undefined),
+);
+
+const pieceForm = record<PieceRecord>({
+  snapshot: snapshotId,
+  process: processId,
+  epoch: count,
+  state: where(
+    record<PieceRecord["state"]>({
+      encoding: name,
+      sliced: truth,
+      parts: list(PARTS_MAX, partForm),
+    }),
+    "with exactly one part, unless it is sliced",
+    ({ sliced, parts }) => sliced || parts.length === 1,
+  ),
+  messageEncoding: name,
+  incoming: list(PROCESSES_MAX, incomingForm, ({ from }) => from),
+  outgoing: list(
+    PROCESSES_MAX,
+    record<OutgoingRecord>({ to: processId, sent: count, hash: channelHash }),
+    ({ to }) => to,
+  ),
+  timing: record<PieceTiming>({ recordedAtMs: ms, recordingMs: ms, captureMs: ms }),
+});
+
+const manifestForm = record<Manifest>({
+  format,
+  id: snapshotId,
+  label: { optional: name },
+  system: name,
+  epoch: count,
+  initiator: processId,
+  startedAtMs: ms,
+  cutMs: ms,
+  processes: list(PROCESSES_MAX, processId, (id) => id),
+  // A space comes before everything that an id may hold: by source, then by destination.
+  channels: list(
+    CHANNELS_MAX,
+    record<Channel>({ from: processId, to: processId }),
+    ({ from, to }) => `${from} ${to}`,
+  ),
+  pieces: list(PROCESSES_MAX, pieceForm, ({ process }) => process),
+});
