@@ -87,7 +87,7 @@ export type HostAnswer =
 const MANUAL_WINDOW_BYTES = 64 * 1024 * 1024;
 
 /** After a SIGTERM. */
-const ALONE_AFTER_MS = 1000;
+const ALONE_AFTER_MS = 5000;
 
 let account: RunningAccount | undefined;
 let manual: ManualAccount | undefined;

@@ -18,7 +18,7 @@ import {
   NUMBER_MAX,
 } from "../bank/script.ts";
 import { TidemarkError } from "../core/error.ts";
-import type { SnapshotId } from "../core/id.ts";
+import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Random } from "../core/random.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
@@ -32,15 +32,15 @@ export type BankAccount = Pick<HostedAccount, "address" | "call">;
 export interface BankHome {
   /** All their snapshots are in it. */
   readonly store: SnapshotStore;
-  /** Starts an account that knows of no other. */
-  start(id: string, money: number): Promise<BankAccount>;
+  /** Starts an account that has channels to and from those others, and does not know where they are. */
+  start(id: ProcessId, money: number, others: readonly ProcessId[]): Promise<BankAccount>;
   /** Ends every account and leaves nothing behind. */
   close(): Promise<void>;
 }
 
 /** What a master is made of. */
 export interface MasterOptions {
-  readonly open: () => Promise<BankHome>;
+  readonly openHome: () => Promise<BankHome>;
   /** Decides what the script leaves open; without it the smallest receiver, then the smallest sender goes first. */
   readonly random?: Random | undefined;
   /** Hears of what a person who reads the results should know, one line each. */
@@ -140,7 +140,7 @@ export class BankMaster {
   }
 
   async #open(): Promise<BankHome> {
-    this.#home ??= await this.#options.open();
+    this.#home ??= await this.#options.openHome();
     return this.#home;
   }
 
@@ -155,20 +155,22 @@ export class BankMaster {
     // Every token is received, but the pieces may still be on their way to the store.
     if (observed?.tokens === 0)
       await this.#account(observed.initiator).call("settled", observed.id);
-    const account = await home.start(String(node), money);
+    const addresses = Object.fromEntries(
+      [...this.#accounts].map(([other, { address }]) => [String(other), address]),
+    );
+    const account = await home.start(String(node), money, Object.keys(addresses));
     if (observed && observed.tokens > 0) {
       this.#observed = undefined;
       this.#options.note(
         `the snapshot that node ${observed.initiator} began is abandoned: node ${node} is not part of it`,
       );
     }
-    // Each hears of every other one by one, so that all count the same number of changes.
-    for (const [other, there] of this.#accounts) {
-      await Promise.all([
-        there.call("join", { process: String(node), address: account.address }),
-        account.call("join", { process: String(other), address: there.address }),
-      ]);
-    }
+    await Promise.all([
+      account.call("connect", addresses),
+      ...[...this.#accounts.values()].map((other) =>
+        other.call("join", { process: String(node), address: account.address }),
+      ),
+    ]);
     this.#accounts = new Map(
       [...this.#accounts, [node, account] as const].sort(([a], [b]) => a - b),
     );

@@ -1,7 +1,7 @@
 /** `tidemark bank`: runs a script on a bank whose accounts are operating-system processes of their own. */
 
-import { rmSync } from "node:fs";
-import { mkdtemp, open } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
@@ -17,7 +17,7 @@ export interface BankOptions {
   /** Decides what the script leaves open. @default none: the smallest receiver, then the smallest sender goes first */
   readonly seed?: number | undefined;
   /** @default each account in an operating-system process of its own, over loopback TCP */
-  readonly open?: (problem: (text: string) => void) => Promise<BankHome>;
+  readonly openHome?: (problem: (text: string) => void) => Promise<BankHome>;
 }
 
 /** Where the results of a script go. */
@@ -35,7 +35,7 @@ export interface BankOutput {
  */
 export async function runBank(
   lines: AsyncIterable<string>,
-  { seed, open = openHosted }: BankOptions,
+  { seed, openHome = openHosted }: BankOptions,
   { print, tell }: BankOutput,
 ): Promise<number> {
   let number = 0;
@@ -46,7 +46,7 @@ export async function runBank(
     status = 1;
   };
   const master = new BankMaster({
-    open: () => open((problem) => tell(`line ${number}: ${problem}`)),
+    openHome: () => openHome((problem) => tell(`line ${number}: ${problem}`)),
     random: seed === undefined ? undefined : new Random(seed),
     note,
   });
@@ -75,7 +75,8 @@ export async function runBank(
 
 /** Accounts in operating-system processes, with their snapshots in a temporary directory. */
 async function openHosted(problem: (text: string) => void): Promise<BankHome> {
-  const directory = await mkdtemp(join(tmpdir(), "tidemark-bank-"));
+  // Without a moment in between, in which this process could end.
+  const directory = mkdtempSync(join(tmpdir(), "tidemark-bank-"));
   const accounts = new Set<HostedAccount>();
   const end = (): void => {
     for (const account of accounts) account.kill();
@@ -85,13 +86,13 @@ async function openHosted(problem: (text: string) => void): Promise<BankHome> {
   process.once("exit", end);
   return {
     store: directoryStore(directory, { sync: false }),
-    async start(id, money) {
+    async start(id, money, others) {
       const account = await HostedAccount.start(
         {
           id,
           // Another bank on this machine may have nodes of the same names.
           system: basename(directory),
-          processes: [id],
+          processes: [id, ...others],
           money,
           rate: 0,
           receive: "manual",

@@ -39,7 +39,9 @@ function program(): Command {
     readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
   ) as { readonly version: string };
   const tidemark = new Command("tidemark")
-    .description("Inspect, back up and check a running distributed Node.js system without stopping it.")
+    .description(
+      "Inspect, back up and check a running distributed Node.js system without stopping it.",
+    )
     .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this")
     .helpCommand("help [command]", "print what a command does")

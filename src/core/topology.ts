@@ -2,6 +2,7 @@
 
 import { TidemarkError } from "./error.ts";
 import { checkProcessId, type ProcessId } from "./id.ts";
+import { Random } from "./random.ts";
 
 /** A directed FIFO channel. */
 export interface Channel {
@@ -13,6 +14,8 @@ export interface Channel {
 export class Topology {
   /** In ascending order. */
   readonly processes: readonly ProcessId[];
+  /** A number from 0 to 2^32 - 1 that two equal topologies share; two others do by chance once in 2^32. */
+  readonly fingerprint: number;
   readonly #out = new Map<ProcessId, readonly ProcessId[]>();
   readonly #in = new Map<ProcessId, readonly ProcessId[]>();
 
@@ -55,6 +58,8 @@ export class Topology {
       this.#out.set(id, [...(out.get(id) ?? [])].sort());
       this.#in.set(id, [...(into.get(id) ?? [])].sort());
     }
+    const text = this.processes.map((id) => `${id}>${this.outgoing(id)}`).join(" ");
+    this.fingerprint = new Random(text).bits();
   }
 
   /** True if the process is part of the system. */

@@ -22,14 +22,18 @@ const LAST_SLAB_BYTES = 256 * 1024;
 /** Collects messages of one kind into batches. */
 export class BatchWriter {
   readonly #kind: number;
+  /** Of a frame with more than one message. */
+  readonly #mostBytes: number;
   #slab: Uint8Array = new Uint8Array(0);
   #view: DataView = new DataView(this.#slab.buffer);
   #start = 0;
   #end = 0;
   #count = 0;
 
-  constructor(kind: number) {
+  /** @param maxFrameBytes a message that does not fit this by itself must not be appended */
+  constructor(kind: number, maxFrameBytes: number) {
     this.#kind = kind;
+    this.#mostBytes = Math.min(BATCH_BYTES + BATCH_HEADER_BYTES, maxFrameBytes);
   }
 
   /** Messages in the open batch. */
@@ -48,7 +52,7 @@ export class BatchWriter {
     const need = recordBytes(length);
     return (
       this.#end + need > this.#slab.length ||
-      this.#end + need - this.#start > BATCH_BYTES + BATCH_HEADER_BYTES
+      this.#end + need - this.#start > this.#mostBytes
     );
   }
 

@@ -11,7 +11,7 @@
  * | 8 | u32 | incarnation of the sender |
  * | 12 | u32 | incarnation of the receiver, as the sender knows it |
  * | 16 | f64 | acknowledged: the number of the next record that the sender expects of the receiver |
- * | 24 | f64 | taken: bytes of bodies that the sender's application has taken of the receiver |
+ * | 24 | f64 | credit: a batch may be sent back that begins before so many bytes of bodies |
  * | 32 | f64 | first: the number of the first record (batch only) |
  * | 40 | u32 | count: how many records (batch only) |
  * | 44 | | records (batch only) |
@@ -32,7 +32,7 @@ export interface FrameHeader {
   readonly from: number;
   readonly to: number;
   readonly acknowledged: number;
-  readonly taken: number;
+  readonly credit: number;
 }
 
 /** A run of records that travels as one: the unit of everything below the application. */
@@ -63,7 +63,7 @@ function writeHeader(view: DataView, form: number, kind: number, header: FrameHe
   view.setUint32(8, header.from, true);
   view.setUint32(12, header.to, true);
   view.setFloat64(16, header.acknowledged, true);
-  view.setFloat64(24, header.taken, true);
+  view.setFloat64(24, header.credit, true);
 }
 
 /** Fills in the header of a batch, whose records already stand behind it in `frame`. */
@@ -100,10 +100,10 @@ export function parseFrame(frame: Uint8Array): ParsedFrame | string {
     from: view.getUint32(8, true),
     to: view.getUint32(12, true),
     acknowledged: view.getFloat64(16, true),
-    taken: view.getFloat64(24, true),
+    credit: view.getFloat64(24, true),
   };
-  if (!isCount(header.acknowledged) || !isCount(header.taken))
-    return "a frame acknowledges what is not a count";
+  if (!isCount(header.acknowledged) || !isCount(header.credit))
+    return "a frame acknowledges or allows what is not a count";
   if (form === FORM_ACK) {
     if (frame.length !== ACK_BYTES) return `an acknowledgement of ${frame.length} bytes is too long`;
     return { ...header, asks: view.getUint8(2) === 1 };

@@ -14,10 +14,10 @@
  * resumes there. On a transport that may lose or reorder frames, a batch that is not acknowledged in time (Jacobson
  * 1988: smoothed round trip plus four deviations, doubled each time) is sent again.
  *
- * Flow control. The receiver also says how many bytes its application has *taken*; the sender has at most
- * `windowBytes` on the way that are not, so a slow receiver holds a bounded amount; when nothing is on the
- * way and the window is shut, it asks now and then, for the news that it opened may be lost. What waits at
- * the sender is bounded by its owner, who looks at `waitingBytes`.
+ * Flow control. The receiver gives *credit*: the bytes that its application has taken and `windowBytes` more.
+ * A batch goes if it begins below that, so a slow receiver holds a window and one batch at the most, whatever the
+ * sender would like. When nothing is on the way and the credit is used up, the sender asks now and then, for the news of
+ * more may be lost. What waits at the sender is bounded by its owner, who looks at `waitingBytes`.
  */
 
 import type { Machine } from "../core/machine.ts";
@@ -41,7 +41,7 @@ export interface LinkOptions {
   readonly incarnation: number;
   /** True if the transport neither loses nor reorders while the peer is up: no resend timer then. */
   readonly reliable: boolean;
-  /** Bytes that may be on the way and not taken. */
+  /** Bytes that the peer may send beyond what the application has taken; a whole number, 1 or more. */
   readonly windowBytes: number;
   /** How long an acknowledgement may wait for a batch to ride on, in milliseconds. */
   readonly ackDelayMs: number;
@@ -94,10 +94,11 @@ export interface LinkState {
   queue: QueuedBatch[];
   /** How many of `queue` are sent. */
   sent: number;
-  /** Bytes of bodies given to this link since the stream began, and what the peer took and has had of them. */
+  /** Bytes of bodies given to this link since the stream began, and what the peer has had of them. */
   givenBytes: number;
-  peerTakenBytes: number;
   ackedBytes: number;
+  /** A batch that begins before so many bytes may be sent. */
+  creditBytes: number;
   /** Number of the next record to receive. */
   expected: number;
   /** Bytes of bodies handed up, and how many of them the application took. */
@@ -112,7 +113,7 @@ export interface LinkState {
   ackAtMs: number;
   /** When the peer is asked again, if there is something to ask. */
   askAtMs: number;
-  /** When everything not acknowledged is sent again, because a frame was dropped here; Infinity if not. */
+  /** When everything not acknowledged is sent again, for a frame was dropped here; Infinity if not. */
   retryAtMs: number;
   /** Smoothed round trip and its deviation; 0 until measured. */
   roundTripMs: number;
@@ -228,15 +229,14 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     state.next += count;
   }
 
-  /** Sends what waits, as far as the window goes; one batch may always be on the way. */
+  /** Sends what waits, as far as the credit goes. */
   #pump(nowMs: number, effects: LinkEffect[]): void {
     const { state } = this;
     if (!state.up || state.resuming) return;
     for (; state.sent < state.queue.length; state.sent += 1) {
       const batch = state.queue[state.sent] as QueuedBatch;
-      const ahead = batch.endBytes - state.peerTakenBytes;
-      const size = batch.frame.length - BATCH_HEADER_BYTES;
-      if (ahead > this.#options.windowBytes && ahead > size) return;
+      const startBytes = batch.endBytes - (batch.frame.length - BATCH_HEADER_BYTES);
+      if (startBytes >= state.creditBytes) return;
       this.#transmit(batch, nowMs, effects);
     }
   }
@@ -260,7 +260,7 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       from: this.#options.incarnation,
       to: state.peerIncarnation,
       acknowledged: state.expected,
-      taken: state.takenBytes,
+      credit: state.takenBytes + this.#options.windowBytes,
     };
   }
 
@@ -274,20 +274,20 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       frame.epoch !== this.#options.epoch
     )
       return;
-    if (frame.acknowledged > state.next || frame.taken > state.givenBytes) {
+    if (frame.acknowledged > state.next) {
       effects.push({ type: "malformed", reason: "it acknowledges what was never sent" });
       return;
     }
-    this.#acknowledged(frame.acknowledged, frame.taken, nowMs);
+    this.#acknowledged(frame.acknowledged, frame.credit, nowMs);
     if (frame.asks) state.ackAtMs = nowMs;
     if (frame.batch) this.#arrive(frame.batch, nowMs, effects);
     this.#pump(nowMs, effects);
     this.#acknowledgeIfDue(nowMs, effects);
   }
 
-  #acknowledged(upTo: number, taken: number, nowMs: number): void {
+  #acknowledged(upTo: number, credit: number, nowMs: number): void {
     const { state } = this;
-    state.peerTakenBytes = Math.max(state.peerTakenBytes, taken);
+    state.creditBytes = Math.max(state.creditBytes, credit);
     state.resuming = false;
     let done = 0;
     for (; done < state.queue.length; done += 1) {
@@ -330,6 +330,10 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     }
     if (first < state.expected) {
       effects.push({ type: "malformed", reason: "it cuts the stream elsewhere than before" });
+      return;
+    }
+    if (state.receivedBytes - state.takenBytes >= this.#options.windowBytes) {
+      effects.push({ type: "malformed", reason: "it goes beyond the credit" });
       return;
     }
     if (first > state.expected) {
@@ -415,6 +419,8 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     if (state.retryAtMs <= nowMs) {
       state.retryAtMs = Number.POSITIVE_INFINITY;
       state.sent = 0;
+      // It may have been an acknowledgement that was dropped.
+      state.ackAtMs = nowMs;
       this.#pump(nowMs, effects);
     } else if (!this.#options.reliable) {
       const end = Math.min(state.sent, RESENDS_PER_TICK);
@@ -434,8 +440,8 @@ function freshStream(): Omit<LinkState, "up" | "resuming" | "peerIncarnation"> {
     queue: [],
     sent: 0,
     givenBytes: 0,
-    peerTakenBytes: 0,
     ackedBytes: 0,
+    creditBytes: 0,
     expected: 0,
     receivedBytes: 0,
     takenBytes: 0,

@@ -41,13 +41,14 @@ import { type Application, FrozenState, type Turn } from "./application.ts";
 import type { Codec } from "./codec.ts";
 import { Inbox } from "./inbox.ts";
 import {
-  type Control,
   decodeControl,
   decodeMarker,
   encodeWire,
   KIND_CONTROL,
   KIND_MARKER,
   KIND_MESSAGES,
+  type Control,
+  type Report,
   STREAM_CHANNEL,
   STREAM_CONTROL,
 } from "./wire.ts";
@@ -61,15 +62,20 @@ export interface ProcessOptions<M, State, Request, Reply> {
   readonly stateCodec: Codec<unknown>;
   /** For `turn.random`. */
   readonly seed: number | string;
+  /** Differs each time the process starts; from 1 to 2^32 - 1. */
   readonly incarnation: number;
+  /** Raised by every restore; from 0 to 2^32 - 1. */
   readonly epoch: number;
   /** The transport neither loses nor reorders frames while a peer is up. */
   readonly reliable: boolean;
-  /** Frames beyond this cannot be sent. */
+  /** Frames beyond this cannot be sent; at least 16 KiB, so that words of control fit. */
   readonly maxFrameBytes: number;
   /** `manual`: messages wait in their channel until a `receive` input takes them. */
   readonly receive: "auto" | "manual";
-  /** Bytes on the way on one channel that the receiver has not taken; `send` gives false beyond. */
+  /**
+   * Bytes that may wait here on one channel, received and not taken; at the other end `send` gives false when its own
+   * window is full. A whole number.
+   */
   readonly windowBytes: number;
   /** Bytes that may wait on one channel; beyond, `send` throws `CHANNEL_FULL`. */
   readonly limitBytes: number;
@@ -243,6 +249,15 @@ export interface Explanation {
   }[];
 }
 
+/** What is kept here of a snapshot from recording until it is settled. */
+interface Share {
+  readonly state: CapturedState;
+  /** The life of the initiator that it is for. */
+  readonly incarnation: number;
+  /** Once the last marker has come; then whoever stores the piece releases the state: it may be at it. */
+  channels: RecordedChannels | undefined;
+}
+
 /** What a process keeps of each peer. */
 interface Peer {
   readonly id: ProcessId;
@@ -262,6 +277,7 @@ interface Peer {
 }
 
 const ACK_DELAY_MS = 5;
+const LEAST_FRAME_BYTES = 16_384;
 
 /** See the head of the file. */
 export class Process<M, State, Request = never, Reply = never>
@@ -274,14 +290,10 @@ export class Process<M, State, Request = never, Reply = never>
   readonly #peers = new Map<ProcessId, Peer>();
   readonly #snapshots: ChandyLamport;
   readonly #collector = new Collector();
-  /** Recorded states of snapshots that are not settled … */
-  readonly #captured = new Map<SnapshotId, CapturedState>();
-  /** … and their channels, once the last marker has come. */
-  readonly #completed = new Map<SnapshotId, RecordedChannels>();
+  readonly #shares = new Map<SnapshotId, Share>();
   /** Peers with messages in an open batch, in this turn. */
   readonly #toFlush: Peer[] = [];
   #topology: Topology;
-  #view = 0;
   #count: number;
   #failed = false;
   #congested = 0;
@@ -289,7 +301,12 @@ export class Process<M, State, Request = never, Reply = never>
   #nowMs = 0;
   #effects: ProcessEffect<M, Reply>[] = [];
 
+  /** @throws TidemarkError `BAD_OPTION` */
   constructor(options: ProcessOptions<M, State, Request, Reply>) {
+    checkWhole("incarnation", options.incarnation, 1, 2 ** 32 - 1);
+    checkWhole("epoch", options.epoch, 0, 2 ** 32 - 1);
+    checkWhole("maxFrameBytes", options.maxFrameBytes, LEAST_FRAME_BYTES, 2 ** 32 - 1);
+    checkWhole("windowBytes", options.windowBytes, 1, 2 ** 48);
     this.#options = options;
     this.#application = options.application;
     this.#random = new Random(options.seed);
@@ -297,7 +314,7 @@ export class Process<M, State, Request = never, Reply = never>
     this.#count = options.lastCount;
     const { self, topology } = options;
     this.#snapshots = new ChandyLamport(
-      this.#view,
+      topology.fingerprint,
       topology.incoming(self),
       topology.outgoing(self),
     );
@@ -410,15 +427,13 @@ export class Process<M, State, Request = never, Reply = never>
         this.#collect({ type: "abandon", snapshot: input.snapshot, reason: input.reason });
         break;
       case "stored":
-        this.#tellInitiator(input.piece.snapshot, { type: "stored", piece: input.piece });
+        this.#reportShare(input.piece.snapshot, { type: "stored", piece: input.piece });
         break;
-      case "store-failed":
-        this.#tellInitiator(input.snapshot, {
-          type: "failed",
-          snapshot: input.snapshot,
-          reason: input.reason,
-        });
+      case "store-failed": {
+        const { snapshot, reason } = input;
+        this.#reportShare(snapshot, { type: "failed", snapshot, reason });
         break;
+      }
       case "committed":
         this.#collect(
           input.failed === undefined
@@ -446,11 +461,10 @@ export class Process<M, State, Request = never, Reply = never>
 
   #fail({ thrown }: ApplicationThrew): void {
     this.#failed = true;
-    for (const [snapshot, captured] of this.#captured)
-      if (!this.#completed.has(snapshot)) release(captured);
-    this.#captured.clear();
-    this.#completed.clear();
+    for (const share of this.#shares.values()) if (!share.channels) release(share.state);
+    this.#shares.clear();
     // Of the turn in which it threw nothing leaves.
+    for (const effect of this.#effects) if (effect.type === "piece") release(effect.state);
     this.#effects.length = 0;
     const message = `the application of ${this.#options.self} threw: ${textOf(thrown)}`;
     const error = new TidemarkError("APPLICATION_THREW", message, { cause: thrown });
@@ -520,7 +534,7 @@ export class Process<M, State, Request = never, Reply = never>
   // Links.
 
   #addPeers(nowMs: number): void {
-    const { self, incarnation, epoch, reliable, windowBytes } = this.#options;
+    const { self, incarnation, epoch, reliable, windowBytes, maxFrameBytes } = this.#options;
     const link = (stream: number): Link =>
       new Link({ stream, epoch, incarnation, reliable, windowBytes, ackDelayMs: ACK_DELAY_MS });
     for (const id of this.#topology.processes) {
@@ -529,7 +543,7 @@ export class Process<M, State, Request = never, Reply = never>
         id,
         channel: link(STREAM_CHANNEL),
         control: link(STREAM_CONTROL),
-        outbox: new BatchWriter(KIND_MESSAGES),
+        outbox: new BatchWriter(KIND_MESSAGES, maxFrameBytes),
         inbox: new Inbox(),
         up: false,
         downSinceMs: nowMs,
@@ -595,13 +609,17 @@ export class Process<M, State, Request = never, Reply = never>
       this.#problem("MALFORMED_FRAME", `dropped a message of ${id}: it has no channel to here`);
     } else if (kind === KIND_MESSAGES) {
       peer.received += count;
-      this.#snapshots.step({ type: "received", from: id, count, body });
+      this.#record({ type: "received", from: id, count, body });
       this.#hand(id, body);
     } else if (kind === KIND_MARKER) {
+      // What was sent in this turn was sent before the cut, and must have been counted by then.
+      this.#flush();
       for (const content of readRecords(body)) {
         const marker = decodeMarker(content);
-        if (marker) this.#record({ type: "marker", from: id, marker, nowMs: this.#nowMs });
-        else this.#problem("MALFORMED_FRAME", `dropped a marker of ${id} that is not well formed`);
+        if (!marker)
+          this.#problem("MALFORMED_FRAME", `dropped a marker of ${id} that is not well formed`);
+        else if (this.#isCurrent(marker))
+          this.#record({ type: "marker", from: id, marker, nowMs: this.#nowMs });
       }
     } else {
       this.#problem("MALFORMED_FRAME", `dropped a batch of ${id} of the unknown kind ${kind}`);
@@ -658,6 +676,7 @@ export class Process<M, State, Request = never, Reply = never>
       const marker = decodeMarker(content);
       return marker && { kind: "marker", from, snapshot: marker.snapshot };
     }
+    if (kind !== KIND_MESSAGES) return undefined;
     try {
       return { kind: "message", from, message: this.#options.messageCodec.decode(content) };
     } catch {
@@ -679,8 +698,10 @@ export class Process<M, State, Request = never, Reply = never>
     if (!peer) return;
     peer.up = true;
     peer.lost = false;
-    this.#link(peer, peer.channel, { type: "up", incarnation, nowMs: this.#nowMs });
+    // Control first: what the channel's news leads to is told on it.
     this.#link(peer, peer.control, { type: "up", incarnation, nowMs: this.#nowMs });
+    this.#link(peer, peer.channel, { type: "up", incarnation, nowMs: this.#nowMs });
+    this.#orphan(id, incarnation, `process lost: ${id} came back without its state`);
   }
 
   #peerDown(id: ProcessId, reason: string): void {
@@ -734,8 +755,23 @@ export class Process<M, State, Request = never, Reply = never>
     const nowMs = this.#nowMs;
     const participants = this.#topology.processes;
     this.#collect({ type: "begin", snapshot, participants, timeoutMs, nowMs });
-    const marker: Marker = { snapshot, view: this.#view, live: this.#live(), timeoutMs };
+    const { incarnation } = this.#options;
+    const view = this.#topology.fingerprint;
+    const marker: Marker = { snapshot, incarnation, view, live: this.#live(), timeoutMs };
     this.#record({ type: "initiate", marker, nowMs });
+  }
+
+  /**
+   * True for a marker of the present life of its initiator, as far as that is known here. Left over from an
+   * earlier one it must begin nothing. A snapshot of this process itself begins here and nowhere else.
+   */
+  #isCurrent({ snapshot, incarnation }: Marker): boolean {
+    const { self, incarnation: own } = this.#options;
+    const { initiator } = parseSnapshotId(snapshot);
+    if (initiator === self)
+      return incarnation === own && this.#snapshots.state.recordings.has(snapshot);
+    const known = this.#peers.get(initiator)?.channel.state.peerIncarnation;
+    return known === 0 || known === incarnation;
   }
 
   /** The lowest count of a snapshot begun here that is not settled. */
@@ -751,36 +787,43 @@ export class Process<M, State, Request = never, Reply = never>
     for (const effect of this.#snapshots.step(input)) {
       // After a capture that threw, nothing more is done for that snapshot.
       if (failed !== undefined && snapshotOf(effect) === failed) continue;
-      if (!this.#snapshotEffect(effect)) failed = snapshotOf(effect);
+      if (!this.#snapshotEffect(effect, input)) failed = snapshotOf(effect);
     }
     this.#wake(this.#snapshots.deadlineMs);
   }
 
-  /** False if the state could not be captured. */
-  #snapshotEffect(effect: SnapshotEffect): boolean {
+  /** False if this process cannot take part. */
+  #snapshotEffect(effect: SnapshotEffect, cause: SnapshotInput): boolean {
     switch (effect.type) {
       case "record":
-        this.#flush();
-        return this.#capture(effect.snapshot);
+        return this.#capture(effect.marker);
       case "marker":
         this.#marker(effect.to, effect.marker);
         break;
       case "complete": {
         const { snapshot } = effect;
-        const state = this.#captured.get(snapshot) as CapturedState;
-        this.#completed.set(snapshot, effect.recorded);
-        this.#effects.push({ ...effect, type: "piece", state });
-        this.#tellInitiator(snapshot, { type: "complete", snapshot });
+        const share = this.#shares.get(snapshot) as Share;
+        share.channels = effect.recorded;
+        this.#effects.push({ ...effect, type: "piece", state: share.state });
+        this.#reportShare(snapshot, { type: "complete", snapshot });
         break;
       }
-      case "abandoned":
+      case "abandoned": {
+        const { snapshot, reason } = effect;
+        // The initiator knows what it has said itself.
+        if (cause.type !== "abandon")
+          this.#reportShare(snapshot, { type: "failed", snapshot, reason });
         // At the initiator the collector settles it.
-        if (parseSnapshotId(effect.snapshot).initiator !== this.#options.self)
-          this.#settle(effect.snapshot, effect.reason);
+        if (parseSnapshotId(snapshot).initiator !== this.#options.self)
+          this.#settle(snapshot, reason);
         break;
-      case "refuse":
-        this.#tellInitiator(effect.snapshot, { ...effect, type: "failed" });
+      }
+      case "refuse": {
+        const { marker, reason } = effect;
+        const { snapshot, incarnation } = marker;
+        this.#report(incarnation, { type: "failed", snapshot, reason });
         break;
+      }
       case "irregular":
         this.#problem("MALFORMED_FRAME", effect.reason);
         break;
@@ -788,19 +831,27 @@ export class Process<M, State, Request = never, Reply = never>
     return true;
   }
 
-  #capture(snapshot: SnapshotId): boolean {
+  #capture({ snapshot, incarnation }: Marker): boolean {
+    const { self, stateCodec } = this.#options;
+    const decline = (reason: string): false => {
+      this.#record({ type: "abandon", snapshot, reason });
+      this.#report(incarnation, { type: "failed", snapshot, reason });
+      return false;
+    };
+    const { incoming, outgoing } = this.#snapshots.state;
+    for (const peer of this.#peers.values())
+      if (peer.lost && (incoming.has(peer.id) || outgoing.has(peer.id)))
+        return decline(`${whyLost(peer)}, says ${self}`);
     try {
-      const state = this.#application.capture();
-      const frozen = state instanceof FrozenState;
-      this.#captured.set(snapshot, frozen ? state : this.#options.stateCodec.encode(state));
+      const captured = this.#application.capture();
+      const state = captured instanceof FrozenState ? captured : stateCodec.encode(captured);
+      this.#shares.set(snapshot, { state, incarnation, channels: undefined });
       this.#effects.push({ type: "recorded", snapshot });
       return true;
     } catch (thrown) {
-      const reason = `capture threw at ${this.#options.self}: ${textOf(thrown)}`;
+      const reason = `capture threw at ${self}: ${textOf(thrown)}`;
       this.#problem("CAPTURE_THREW", `${snapshot}: ${reason}`, thrown);
-      this.#record({ type: "abandon", snapshot, reason });
-      this.#tellInitiator(snapshot, { type: "failed", snapshot, reason });
-      return false;
+      return decline(reason);
     }
   }
 
@@ -811,26 +862,35 @@ export class Process<M, State, Request = never, Reply = never>
 
   /** The snapshot is over, complete or abandoned for that reason: nothing of it stays here. */
   #settle(snapshot: SnapshotId, reason: string | undefined): void {
-    const captured = this.#captured.get(snapshot);
-    // Whoever stores a completed piece releases the state: it may be at it.
-    if (captured !== undefined && !this.#completed.has(snapshot)) release(captured);
-    this.#captured.delete(snapshot);
-    this.#completed.delete(snapshot);
+    const share = this.#shares.get(snapshot);
+    if (share && !share.channels) release(share.state);
+    this.#shares.delete(snapshot);
     this.#effects.push({ type: "settled", snapshot, ...(reason === undefined ? {} : { reason }) });
   }
 
-  #tellInitiator(snapshot: SnapshotId, control: Control): void {
+  /** Tells the initiator of a snapshot that is recorded here and not settled. */
+  #reportShare(snapshot: SnapshotId, report: Report): void {
+    const share = this.#shares.get(snapshot);
+    if (share) this.#report(share.incarnation, report);
+  }
+
+  #report(incarnation: number, report: Report): void {
+    const { snapshot } = report.type === "stored" ? report.piece : report;
     const { initiator } = parseSnapshotId(snapshot);
-    if (initiator === this.#options.self) {
-      this.#fromParticipant(initiator, control);
-      return;
-    }
     const peer = this.#peers.get(initiator);
-    if (peer) this.#sendControl(peer, control);
+    if (peer) this.#sendControl(peer, { ...report, incarnation });
+    else if (initiator === this.#options.self) this.#reported(initiator, report);
   }
 
   #sendControl(peer: Peer, control: Control): void {
-    this.#give(peer, peer.control, batchOf(KIND_CONTROL, encodeWire(control)));
+    const batch = batchOf(KIND_CONTROL, encodeWire(control));
+    const { self, maxFrameBytes } = this.#options;
+    if (control.type === "stored" && batch.frame.length > maxFrameBytes) {
+      const { piece, incarnation } = control;
+      const { snapshot } = piece;
+      const reason = `the record of ${self}'s piece does not fit a frame of ${maxFrameBytes} bytes`;
+      this.#sendControl(peer, { type: "failed", incarnation, snapshot, reason });
+    } else this.#give(peer, peer.control, batch);
   }
 
   #control(peer: Peer, { body }: Batch): void {
@@ -840,8 +900,8 @@ export class Process<M, State, Request = never, Reply = never>
         this.#problem("MALFORMED_FRAME", `dropped a word of control of ${peer.id}: not well formed`);
       } else if (control.type === "settled") {
         this.#settledElsewhere(peer.id, control.snapshot, control.reason);
-      } else {
-        this.#fromParticipant(peer.id, control);
+      } else if (control.incarnation === this.#options.incarnation) {
+        this.#reported(peer.id, control);
       }
     }
     this.#link(peer, peer.control, { type: "taken", bytes: body.length, nowMs: this.#nowMs });
@@ -850,24 +910,32 @@ export class Process<M, State, Request = never, Reply = never>
   #settledElsewhere(from: ProcessId, snapshot: SnapshotId, reason: string | undefined): void {
     // Only its initiator settles a snapshot.
     if (parseSnapshotId(snapshot).initiator !== from) return;
-    if (reason === undefined) this.#settle(snapshot, undefined);
-    else this.#record({ type: "abandon", snapshot, reason });
+    if (reason === undefined && !this.#snapshots.state.recordings.has(snapshot))
+      this.#settle(snapshot, undefined);
+    else
+      this.#record({ type: "abandon", snapshot, reason: reason ?? "its initiator has settled it" });
   }
 
-  #fromParticipant(from: ProcessId, control: Control): void {
-    switch (control.type) {
+  #reported(from: ProcessId, report: Report): void {
+    switch (report.type) {
       case "complete":
-        this.#collect({ ...control, from, nowMs: this.#nowMs });
+        if (this.#collector.state.collections.has(report.snapshot))
+          this.#collect({ ...report, from, nowMs: this.#nowMs });
+        else this.#tellOver(from, report.snapshot);
         break;
       case "stored":
-        this.#collect({ ...control, from });
+        this.#collect({ ...report, from });
         break;
       case "failed":
-        this.#collect({ type: "abandon", snapshot: control.snapshot, reason: control.reason });
-        break;
-      case "settled":
+        this.#collect({ ...report, type: "abandon" });
         break;
     }
+  }
+
+  /** It came back without its state and heard of a snapshot that was abandoned before, or was just being told. */
+  #tellOver(participant: ProcessId, snapshot: SnapshotId): void {
+    const peer = this.#peers.get(participant);
+    if (peer) this.#sendControl(peer, { type: "settled", snapshot, reason: "it was over before" });
   }
 
   #collect(input: CollectorInput): void {
@@ -887,13 +955,12 @@ export class Process<M, State, Request = never, Reply = never>
   #changeTopology(topology: Topology): void {
     const { self } = this.#options;
     this.#topology = topology;
-    this.#view += 1;
     this.#addPeers(this.#nowMs);
     this.#turn.peers = topology.outgoing(self);
     this.#collect({ type: "abandon-all", reason: "view changed" });
     this.#record({
       type: "view",
-      view: this.#view,
+      view: topology.fingerprint,
       incoming: topology.incoming(self),
       outgoing: topology.outgoing(self),
     });
@@ -918,8 +985,13 @@ export class Process<M, State, Request = never, Reply = never>
     peer.lost = true;
     const reason = whyLost(peer);
     this.#collect({ type: "abandon-all", reason });
-    for (const snapshot of this.#snapshots.state.recordings.keys())
-      if (parseSnapshotId(snapshot).initiator === peer.id)
+    this.#orphan(peer.id, 0, reason);
+  }
+
+  /** Abandons what was recorded here for that initiator, but for what belongs to that life of it. */
+  #orphan(initiator: ProcessId, incarnation: number, reason: string): void {
+    for (const [snapshot, share] of this.#shares)
+      if (share.incarnation !== incarnation && parseSnapshotId(snapshot).initiator === initiator)
         this.#record({ type: "abandon", snapshot, reason });
   }
 
@@ -947,11 +1019,11 @@ export class Process<M, State, Request = never, Reply = never>
 
   /** What this process has recorded of a snapshot; `undefined` before it records and once that is settled. */
   recorded(snapshot: SnapshotId): RecordedSoFar | undefined {
-    const state = this.#captured.get(snapshot);
-    if (state === undefined) return undefined;
-    const completed = this.#completed.get(snapshot)?.incoming;
-    const incoming = completed
-      ? completed.map(({ from, messages }) => ({ from, closed: true, messages }))
+    const share = this.#shares.get(snapshot);
+    if (!share) return undefined;
+    const { state, channels } = share;
+    const incoming = channels
+      ? channels.incoming.map(({ from, messages }) => ({ from, closed: true, messages }))
       : [...(this.#snapshots.state.recordings.get(snapshot)?.incoming ?? [])].map(
           ([from, { open, messages }]) => ({ from, closed: !open, messages }),
         );
@@ -1057,9 +1129,17 @@ class ProcessTurn<M, Reply> implements Turn<M, Reply> {
   }
 }
 
+function checkWhole(name: string, value: number, low: number, high: number): void {
+  if (Number.isInteger(value) && value >= low && value <= high) return;
+  throw new TidemarkError(
+    "BAD_OPTION",
+    `${name} must be a whole number from ${low} to ${high}, not ${value}`,
+  );
+}
+
 function snapshotOf(effect: SnapshotEffect): SnapshotId | undefined {
   if (effect.type === "irregular") return undefined;
-  return effect.type === "marker" ? effect.marker.snapshot : effect.snapshot;
+  return "marker" in effect ? effect.marker.snapshot : effect.snapshot;
 }
 
 const whyLost = ({ id, reason }: Peer): string => `process lost: ${id} is down (${reason})`;

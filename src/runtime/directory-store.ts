@@ -304,12 +304,14 @@ class DirectoryStore implements SnapshotStore {
           if (await lstat(path))
             throw new TidemarkError("STORE_FAILED", `cannot write ${path}: it is there already`);
           await this.#checkParts(manifest);
-          await this.#rename(temporary, path);
-          await this.#flushFolder(this.#snapshots).catch(async (error: TidemarkError) => {
+          try {
+            await this.#rename(temporary, path);
+            await this.#flushFolder(this.#snapshots);
+          } catch (error) {
             await fs.unlink(path).catch(() => {});
             // If the machine crashes before that is on the disk, the snapshot may be there again.
-            throw indefinite(error);
-          });
+            throw indefinite(error as TidemarkError);
+          }
         });
       } catch (error) {
         await fs.rm(temporary, { force: true }).catch(() => {});
@@ -356,7 +358,7 @@ class DirectoryStore implements SnapshotStore {
 
   async get(id: SnapshotId): Promise<StoredSnapshot | undefined> {
     const manifest = await this.#readManifest(id);
-    return manifest && { manifest, part: (reference) => this.#readPart(reference) };
+    return manifest && { manifest, part: (reference) => this.#readPart(id, reference) };
   }
 
   /** Gives `undefined` if it is not there. */
@@ -374,20 +376,24 @@ class DirectoryStore implements SnapshotStore {
     return manifest;
   }
 
-  async #readPart({ sha256, bytes, pack, offset }: PartReference): Promise<Uint8Array> {
+  async #readPart(
+    id: SnapshotId,
+    { sha256, bytes, pack, offset = 0 }: PartReference,
+  ): Promise<Uint8Array> {
     const name = pack ?? sha256;
     if (!SHA256.test(name)) throw damaged(this.#parts, `${JSON.stringify(name)} names no part`);
     const path = this.#partPath(name);
-    const start = offset ?? 0;
     const content = await read(path, (size) => {
-      const end = start + bytes;
+      const end = offset + bytes;
       if (pack === undefined ? size !== end : size < end)
         throw damaged(path, `it has ${size} bytes instead of ${pack ? "at least " : ""}${end}`);
-      return { start, length: bytes };
+      return { start: offset, length: bytes };
     });
+    if (!content && !(await lstat(this.#manifestPath(id))))
+      throw new TidemarkError("NOT_FOUND", `${id} has been deleted from ${this.#directory}`);
     if (!content) throw damaged(path, "it is missing");
     if ((await sha256Of(content)) !== sha256)
-      throw damaged(path, `bytes ${start} to ${start + bytes} have changed`);
+      throw damaged(path, `bytes ${offset} to ${offset + bytes} have changed`);
     return content;
   }
 
@@ -416,7 +422,7 @@ class DirectoryStore implements SnapshotStore {
   async delete(id: SnapshotId): Promise<boolean> {
     const path = this.#manifestPath(id);
     if (!(await lstat(path))) return false;
-    let deleted = false;
+    let deleting = false;
     const remove = async (files: readonly SnapshotFile[]): Promise<Clearing | undefined> => {
       const { initiator, count } = parseSnapshotId(id);
       const same = files.filter((file) => file.initiator === initiator);
@@ -424,22 +430,22 @@ class DirectoryStore implements SnapshotStore {
       if (!own) return undefined;
       const used = this.#usedPath(id);
       const keepsCount = !same.some((file) => file !== own && file.count >= count);
+      deleting = true;
       // A rename needs no room: deleting must work when the disk is full.
       if (keepsCount) await this.#rename(path, used);
       else await attempt("remove", path, fs.unlink(path));
-      deleted = true;
       await this.#flushFolder(this.#snapshots);
       for (const name of this.#references.delete(own.name)) this.#expendable.set(name, undefined);
-      if (keepsCount) await attempt("write", used, fs.truncate(used));
+      if (keepsCount) await this.#empty(used);
       await this.#removeLowerCounts(initiator, count, same);
       return this.#dueNow();
     };
     try {
       await this.#use(() => this.#clear(remove));
     } catch (error) {
-      throw deleted ? indefinite(error as TidemarkError) : error;
+      throw deleting ? indefinite(error as TidemarkError) : error;
     }
-    return deleted;
+    return deleting;
   }
 
   async close(): Promise<void> {
@@ -603,6 +609,16 @@ class DirectoryStore implements SnapshotStore {
     }
     await this.#rename(aside, path);
     return false;
+  }
+
+  /** Gives the room back that a manifest took which now only keeps its count. Somebody may still be reading it. */
+  async #empty(used: string): Promise<void> {
+    try {
+      const { temporary } = await this.#writeTemporary(new Uint8Array());
+      await this.#rename(temporary, used);
+    } catch {
+      // Then not: no harm is done, and it goes when a higher count has a file.
+    }
   }
 
   /** Of the files that only keep a count, the one with the highest is enough. */

@@ -106,7 +106,11 @@ class MemoryStore implements SnapshotStore {
     return (
       committed && {
         manifest: JSON.parse(committed.manifest),
-        part: async (reference) => this.#find(reference).slice(),
+        part: async (reference) => {
+          if (!this.#committed.has(id) && !this.#parts.has(reference.sha256))
+            throw new TidemarkError("NOT_FOUND", `${id} has been deleted`);
+          return this.#find(reference).slice();
+        },
       }
     );
   }

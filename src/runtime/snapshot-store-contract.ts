@@ -256,6 +256,23 @@ const CASES: Readonly<Record<string, (fixture: SnapshotStoreFixture) => Promise<
     await expectWhole(store, other);
   },
 
+  "what is left to read of a snapshot that is deleted is whole, and the rest is not found": async ({
+    store,
+  }) => {
+    const shared = bytes(90_000);
+    const { parts } = await commit(store, { id: "p1/1", states: { p1: [shared, bytes(80_000)] } });
+    await commit(store, { id: "p1/2", states: { p1: [shared] } });
+    const stored = await store.get("p1/1");
+    await store.delete("p1/1");
+    for (const [reference, expected] of parts) {
+      const content = await stored?.part(reference).catch((error: unknown) => {
+        assert.ok(isTidemarkError(error, "NOT_FOUND"), String(error));
+        assert.notEqual(expected, shared);
+      });
+      if (content) assert.ok(Buffer.compare(content, expected) === 0);
+    }
+  },
+
   "deleting keeps the parts that another snapshot needs": async ({ store }) => {
     const [shared, small] = [bytes(500_000), bytes(50)];
     const states = (more: number) => ({ p1: [shared, bytes(more)], p2: [small], p3: [shared] });

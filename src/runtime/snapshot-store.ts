@@ -27,7 +27,7 @@ export interface StoredSnapshot {
   readonly manifest: Manifest;
   /**
    * The bytes of one part of this snapshot, checked against its SHA-256.
-   * @throws TidemarkError `DAMAGED` naming the file, `STORE_FAILED`
+   * @throws TidemarkError `DAMAGED` naming the file, `NOT_FOUND` if the snapshot was deleted meanwhile
    */
   part(reference: PartReference): Promise<Uint8Array>;
 }

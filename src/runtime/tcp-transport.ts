@@ -27,6 +27,10 @@
  * with the *same* incarnation is the same process, which dials only when it has no connection: the
  * older one is dead and is replaced at once.
  *
+ * A process that dies ends its connections; a host that dies without a word does not. If nothing was
+ * on the way to it, that is noticed after some 20 seconds; else when the system gives up sending it
+ * again, which takes Linux a quarter of an hour, or when the process comes back.
+ *
  * A second process with the id of one that only listens, at another address, is not found out: nobody
  * dials that address. It stays alone.
  *
@@ -125,7 +129,7 @@ const MAX_REMEMBERED_PROBLEMS = 256;
 /** A peer that has not been reached for this long is a problem worth telling. */
 const UNREACHABLE_AFTER_MS = 2_000;
 const CLOSE_TIMEOUT_MS = 1_000;
-/** A host that died without a word is noticed after about this and ten seconds, if nothing is sent. */
+/** So long nothing comes before the system asks the other host, every second, ten times. */
 const KEEP_ALIVE_MS = 10_000;
 /** Where lengths and small frames are gathered. */
 const SLAB_BYTES = 16_384;
@@ -362,12 +366,14 @@ class TcpTransport implements Transport {
     for (const connection of this.#connections) connection.finish();
     for (const peer of this.#peers.values()) peer.connection = undefined;
     await this.#opening?.catch(() => undefined);
-    if (this.#server?.listening) this.#server.close();
+    const server = this.#server;
+    const stopped = server?.listening && new Promise((resolve) => server.close(resolve));
     const late = setTimeout(() => {
       for (const connection of this.#connections) connection.socket.destroy();
     }, CLOSE_TIMEOUT_MS);
     await Promise.all([...this.#connections].map((connection) => connection.closed));
     clearTimeout(late);
+    await stopped;
   }
 
   /** Dials a peer, if that is for this process to do, and if there is nothing under way. */
@@ -987,7 +993,9 @@ function parseObject(text: string): Record<string, unknown> | undefined {
 
 /** Text that a stranger chose, fit to be shown. */
 function tidy(text: unknown, most = 64): string {
-  return String(text).slice(0, most).replaceAll(/\p{C}/gu, "?");
+  // Not `String(text)`: an object that came as JSON may have a `toString` of its own.
+  const words = typeof text === "string" ? text : typeof text;
+  return words.slice(0, most).replaceAll(/\p{C}/gu, "?");
 }
 
 /** Who is at the other end, as far as that is known. */

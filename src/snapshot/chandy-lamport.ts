@@ -32,7 +32,9 @@ import type { IncomingRecord, OutgoingRecord } from "./manifest.ts";
 /** What travels on a channel to tell before from after. */
 export interface Marker {
   readonly snapshot: SnapshotId;
-  /** Counts how often the topology has changed: processes that disagree cannot take a snapshot together. */
+  /** Of the initiator: a later life of it may use the id of an abandoned snapshot again. */
+  readonly incarnation: number;
+  /** Fingerprint of the topology: processes that disagree on it cannot take a snapshot together. */
   readonly view: number;
   /** Every snapshot of the initiator with a lower count is over. */
   readonly live: number;
@@ -90,7 +92,7 @@ export type SnapshotInput =
 /** What the driver must do, in order. */
 export type SnapshotEffect =
   /** Fix the state now. */
-  | { readonly type: "record"; readonly snapshot: SnapshotId }
+  | { readonly type: "record"; readonly marker: Marker }
   | { readonly type: "marker"; readonly to: ProcessId; readonly marker: Marker }
   /** Every channel is closed. */
   | {
@@ -103,7 +105,7 @@ export type SnapshotEffect =
   /** Nothing of the snapshot is left here. */
   | { readonly type: "abandoned"; readonly snapshot: SnapshotId; readonly reason: string }
   /** This process cannot take part; the initiator should know. */
-  | { readonly type: "refuse"; readonly snapshot: SnapshotId; readonly reason: string }
+  | { readonly type: "refuse"; readonly marker: Marker; readonly reason: string }
   /** Something that cannot happen on exactly-once FIFO channels. */
   | { readonly type: "irregular"; readonly reason: string };
 
@@ -129,6 +131,8 @@ export interface Recording {
   readonly incoming: Map<ProcessId, OpenChannel>;
   /** Channels without their marker. */
   open: number;
+  /** Bytes of all messages kept. */
+  bytes: number;
 }
 
 /** What is over of one initiator's snapshots: all below `live`, and `ended`. */
@@ -148,6 +152,10 @@ export interface SnapshotState {
 
 /** A participant gives up after this many times the initiator's time-out: its word should come first. */
 const PATIENCE = 2;
+// Far beyond what processes do that keep to the rules: bounds on what one that does not can make another keep.
+const RECORDINGS_MAX = 1024;
+const ENDED_MAX = 4096;
+const RECORDED_BYTES_MAX = 256 * 1024 * 1024;
 
 /** See the head of the file. */
 export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, SnapshotState> {
@@ -175,12 +183,17 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
     const effects: SnapshotEffect[] = [];
     switch (input.type) {
       case "received":
-        this.#received(input.from, input.count, input.body);
+        this.#received(input.from, input.count, input.body, effects);
         break;
       case "sent":
         advance(this.state.outgoing.get(input.to), input.count, input.body);
         break;
       case "initiate":
+        this.#noteLive(
+          parseSnapshotId(input.marker.snapshot).initiator,
+          input.marker.live,
+          effects,
+        );
         this.#record(input.marker, input.nowMs, undefined, effects);
         break;
       case "marker":
@@ -205,13 +218,16 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
     return effects;
   }
 
-  #received(from: ProcessId, count: number, body: Uint8Array): void {
+  #received(from: ProcessId, count: number, body: Uint8Array, effects: SnapshotEffect[]): void {
     advance(this.state.incoming.get(from), count, body);
-    for (const { incoming } of this.state.recordings.values()) {
-      const channel = incoming.get(from);
+    for (const [snapshot, recording] of this.state.recordings) {
+      const channel = recording.incoming.get(from);
       if (!channel?.open) continue;
       channel.messages.push(body);
       channel.inFlight += count;
+      recording.bytes += body.length;
+      if (recording.bytes > RECORDED_BYTES_MAX)
+        this.#abandon(snapshot, `too much came in on ${from}'s channel before its marker`, effects);
     }
   }
 
@@ -220,18 +236,22 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
     this.#noteLive(initiator, marker.live, effects);
     const recording = this.state.recordings.get(marker.snapshot);
     if (recording) {
-      this.#close(recording, from, nowMs, effects);
+      if (recording.marker.incarnation === marker.incarnation)
+        this.#close(recording, from, nowMs, effects);
       return;
     }
     const over = this.#over(initiator);
     if (count < over.live || over.ended.has(count)) return;
-    if (marker.view !== this.state.view) {
-      over.ended.add(count);
-      const reason = "view changed: the processes do not agree on who takes part";
-      effects.push({ type: "refuse", snapshot: marker.snapshot, reason });
-      return;
-    }
-    this.#record(marker, nowMs, from, effects);
+    if (marker.view !== this.state.view)
+      this.#refuse(marker, "view changed: the processes do not agree on who takes part", effects);
+    else if (this.state.recordings.size >= RECORDINGS_MAX)
+      this.#refuse(marker, `${RECORDINGS_MAX} snapshots are being recorded already`, effects);
+    else this.#record(marker, nowMs, from, effects);
+  }
+
+  #refuse(marker: Marker, reason: string, effects: SnapshotEffect[]): void {
+    this.#end(marker.snapshot, effects);
+    effects.push({ type: "refuse", marker, reason });
   }
 
   /** The marker-sending rule. `from` is the channel that the first marker came on, and so is empty. */
@@ -242,7 +262,7 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
     effects: SnapshotEffect[],
   ): void {
     const { state } = this;
-    effects.push({ type: "record", snapshot: marker.snapshot });
+    effects.push({ type: "record", marker });
     const incoming = new Map<ProcessId, OpenChannel>();
     for (const [source, { count, hash }] of state.incoming)
       incoming.set(source, {
@@ -263,6 +283,7 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
       outgoing,
       incoming,
       open: incoming.size,
+      bytes: 0,
     };
     state.recordings.set(marker.snapshot, recording);
     if (from === undefined) this.#completeIfClosed(recording, nowMs, effects);
@@ -285,7 +306,7 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
   #completeIfClosed(recording: Recording, nowMs: number, effects: SnapshotEffect[]): void {
     if (recording.open > 0) return;
     const { snapshot } = recording.marker;
-    this.#end(snapshot);
+    this.#end(snapshot, effects);
     const incoming = [...recording.incoming].map(([from, channel]) => ({
       from,
       received: channel.received,
@@ -303,16 +324,19 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
   }
 
   #abandon(snapshot: SnapshotId, reason: string, effects: SnapshotEffect[]): void {
-    this.#end(snapshot);
+    this.#end(snapshot, effects);
     effects.push({ type: "abandoned", snapshot, reason });
   }
 
   /** Forgets the recording, and remembers that the snapshot must not begin again. */
-  #end(snapshot: SnapshotId): void {
+  #end(snapshot: SnapshotId, effects: SnapshotEffect[]): void {
     this.state.recordings.delete(snapshot);
     const { initiator, count } = parseSnapshotId(snapshot);
     const over = this.#over(initiator);
-    if (count >= over.live) over.ended.add(count);
+    if (count < over.live) return;
+    over.ended.add(count);
+    if (over.ended.size > ENDED_MAX)
+      this.#noteLive(initiator, 1 + Math.min(...over.ended), effects);
   }
 
   #over(initiator: ProcessId): Over {

@@ -123,7 +123,7 @@ function proveChannel(from: string, to: string, records: Records, part: PartRead
   must(inFlight === sent - received, `${place}.inFlight`, `is not ${sent} − ${received}`);
   must(inFlight > 0 || record["part"] === undefined, `${place}.part`, "is there for no message");
   const bytes = inFlight > 0 ? readPart(record["part"], `${place}.part`, part) : new Uint8Array();
-  must(countRecords(bytes) === inFlight, channel, `does not hold ${inFlight} whole messages`);
+  must(countRecords(bytes) === inFlight, channel, `does not hold ${inFlight} whole message(s)`);
   must(fold(begun, bytes) === whole, channel, "received and in flight are not all that was sent");
   return inFlight;
 }
@@ -176,7 +176,7 @@ function progress(records: Records, place: string, field: "sent" | "received"): 
   const end = records.get(place) as Fields;
   const count = counter(end[field], `${place}.${field}`);
   const hash = text(end["hash"], CHANNEL_HASH, `${place}.hash`);
-  must((count === 0) === (hash === UNTOUCHED), `${place}.hash`, `is not of ${count} messages`);
+  must((count === 0) === (hash === UNTOUCHED), `${place}.hash`, `is not of ${count} message(s)`);
   return [count, hash];
 }
 

@@ -1,8 +1,10 @@
 /**
  * The directory store on a medium that fails. Every operation on files that the store does is counted; each
- * case lets the n-th one go wrong, for every n: the process dies there, or the operation fails.
+ * case lets the n-th one go wrong, for every n: the process dies there, the machine loses power there,
+ * or the operation fails.
  */
-import { join } from "node:path";
+import { mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { join, relative, sep } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { isTidemarkError } from "../../src/core/error.ts";
 import type { SnapshotId } from "../../src/core/id.ts";
@@ -15,58 +17,74 @@ import {
   writePieces,
 } from "../../src/runtime/snapshot-store-contract.ts";
 import { cases } from "../support/soak.ts";
-import { age, bury, expectNoLitter, filesIn, newDirectory } from "./directory-store-support.ts";
+import {
+  age,
+  bury,
+  expectNoLitter,
+  filesIn,
+  newDirectory,
+  startOfThisProcess,
+} from "./directory-store-support.ts";
 
 /** What the medium does. */
 const medium = vi.hoisted(() => ({
   /** Operations so far, by name. */
   operations: [] as string[],
   /** What is wrong with the next operation. */
-  fault: (_name: string, _number: number): "none" | "fails" | "fails when done" | "dead" => "none",
+  fault: (_name: string, _number: number): "none" | "fails" | "fails when done" => "none",
   code: "EIO",
+  /** Told of each operation that is done. */
+  done: (_name: string, _path: string, _more?: unknown): void => {},
 }));
 
 vi.mock("node:fs/promises", async (importOriginal) => {
   const real = await importOriginal<typeof import("node:fs/promises")>();
   type Work = () => Promise<unknown>;
   /** @param half what has been done when it fails */
-  async function operate(name: string, work: Work, half?: Work): Promise<unknown> {
+  async function operate(
+    name: string,
+    [path, more]: readonly unknown[],
+    work: Work,
+    half?: Work,
+  ): Promise<unknown> {
     medium.operations.push(name);
     const fault = medium.fault(name, medium.operations.length);
-    if (fault === "none") return await work();
-    const result = await (fault === "fails when done" ? work : half)?.();
+    const result = await (fault === "fails" ? half : work)?.();
+    if (fault !== "fails") medium.done(name, path as string, more);
+    if (fault === "none") return result;
     if (fault === "fails when done" && name === "open")
       await (result as import("node:fs/promises").FileHandle).close();
     throw Object.assign(new Error(`${medium.code}: made up, ${name}`), { code: medium.code });
   }
-  const handle = (file: import("node:fs/promises").FileHandle) => ({
-    writeFile: (content: Uint8Array) =>
-      operate(
-        "writeFile",
-        () => file.writeFile(content),
-        () => file.writeFile(content.subarray(0, content.length / 2)),
-      ),
-    // Counted, but not done: it would take most of the time, and only a crash of the machine can tell.
-    sync: () => operate("sync", async () => {}),
-    stat: () => operate("stat", () => file.stat()),
-    read: (...range: [Uint8Array, number, number, number]) =>
-      operate("read", () => file.read(...range)),
-    close: () =>
-      operate(
-        "close",
-        () => file.close(),
-        () => file.close(),
-      ),
+  const handle = (file: import("node:fs/promises").FileHandle, path: unknown) => {
+    const close = () => file.close();
+    return {
+      writeFile: (content: Uint8Array) =>
+        operate(
+          "writeFile",
+          [path, content],
+          () => file.writeFile(content),
+          () => file.writeFile(content.subarray(0, content.length / 2)),
+        ),
+      // Counted, but not done: it takes time, and a loss of power is played on the model below.
+      sync: () => operate("sync", [path], async () => {}),
+      stat: () => operate("stat", [path], () => file.stat()),
+      read: (...range: [Uint8Array, number, number, number]) =>
+        operate("read", [path], () => file.read(...range)),
+      close: () => operate("close", [path], close, close),
+    };
+  };
+  const functions = Object.entries(real).map(([name, value]) => {
+    if (typeof value !== "function") return [name, value];
+    const work = value as (...args: unknown[]) => Promise<unknown>;
+    return [
+      name,
+      async (...args: unknown[]) => {
+        const result = await operate(name, args, () => work(...args));
+        return name === "open" ? handle(result as never, args[0]) : result;
+      },
+    ];
   });
-  const functions = Object.entries(real).map(([name, value]) => [
-    name,
-    typeof value !== "function"
-      ? value
-      : (...args: never[]) =>
-          operate(name, () => (value as (...args: never[]) => Promise<unknown>)(...args)).then(
-            (result) => (name === "open" ? handle(result as never) : result),
-          ),
-  ]);
   return Object.fromEntries(functions);
 });
 
@@ -74,7 +92,67 @@ beforeEach(() => {
   medium.operations.length = 0;
   medium.fault = () => "none";
   medium.code = "EIO";
+  medium.done = () => {};
 });
+
+/** A file or folder, as programs see it and as it is on the disk. */
+interface Entry {
+  readonly name: string;
+  seen: Uint8Array | Map<string, Entry>;
+  kept: Uint8Array | Map<string, Entry>;
+}
+
+/** A disk that keeps nothing for sure but what was flushed: of a file its bytes, of a folder its names. */
+class Disk {
+  readonly #directory: string;
+  readonly #root: Entry = { name: "", seen: new Map(), kept: new Map() };
+
+  /** @param directory an empty one, which the store is going to use */
+  constructor(directory: string) {
+    this.#directory = directory;
+    medium.done = (name, path, more) => this.#do(name, path, more);
+  }
+
+  #do(name: string, path: string, more: unknown): void {
+    const entry = this.#find(path);
+    const own = path.split(sep).at(-1) as string;
+    if (name === "mkdir" && !entry)
+      this.#folder(path).set(own, { name: own, seen: new Map(), kept: new Map() });
+    if (name === "open" && !entry && typeof more === "string" && /[wa]/.test(more))
+      this.#folder(path).set(own, { name: own, seen: new Uint8Array(), kept: new Uint8Array() });
+    if (!entry) return;
+    if (name === "writeFile") entry.seen = new Uint8Array(more as Uint8Array);
+    if (name === "sync") entry.kept = entry.seen instanceof Map ? new Map(entry.seen) : entry.seen;
+    if (name === "rename" || name === "unlink" || name === "rm") this.#folder(path).delete(own);
+    if (name === "rename") {
+      const to = (more as string).split(sep).at(-1) as string;
+      this.#folder(more as string).set(to, entry);
+    }
+  }
+
+  #find(path: string): Entry | undefined {
+    let entry: Entry | undefined = this.#root;
+    for (const name of relative(this.#directory, path).split(sep).filter(Boolean))
+      entry = entry?.seen instanceof Map ? entry.seen.get(name) : undefined;
+    return entry;
+  }
+
+  #folder(path: string): Map<string, Entry> {
+    return this.#find(join(path, ".."))?.seen as Map<string, Entry>;
+  }
+
+  /** Writes what is there after a loss of power; of what was not flushed, `survives` decides. */
+  write(directory: string, survives: () => boolean): void {
+    const write = (entry: Entry, path: string): void => {
+      const content = survives() ? entry.seen : entry.kept;
+      if (content instanceof Map) {
+        mkdirSync(path, { recursive: true });
+        for (const [name, inner] of content) write(inner, join(path, name));
+      } else writeFileSync(path, content);
+    };
+    write(this.#root, directory);
+  }
+}
 
 /** What has been asked of a store, and what it said. */
 class Story {
@@ -92,8 +170,8 @@ class Story {
 
   async commit(count: number, more: readonly Uint8Array[]): Promise<void> {
     const id: SnapshotId = `p1/${count}`;
-    const states = { p1: [bytes(70_000), bytes(300), ...more], p2: [bytes(70_001)] };
-    const snapshot = await this.#try(() => writePieces(this.store, { id, states, inFlight: 1 }));
+    const states = { p1: [bytes(70_000), bytes(300), ...more] };
+    const snapshot = await this.#try(() => writePieces(this.store, { id, states }));
     if (!snapshot) return;
     this.snapshots.set(id, snapshot);
     this.doubtful.add(id);
@@ -107,25 +185,22 @@ class Story {
 
   async abandon(count: number, more: readonly Uint8Array[]): Promise<void> {
     const id: SnapshotId = `p1/${count}`;
-    const states = { p1: [bytes(70_000), ...more], p2: [bytes(90_000)] };
+    const states = { p1: [bytes(70_000), ...more] };
     await this.#try(() => writePieces(this.store, { id, states }));
     await this.#try(() => this.store.abandon(id));
   }
 
   async delete(count: number): Promise<void> {
     const id: SnapshotId = `p1/${count}`;
-    const there = this.present.delete(id) || this.doubtful.has(id);
-    if (there) this.doubtful.add(id);
-    await this.#try(
-      async () => {
-        await this.store.delete(id);
-        this.doubtful.delete(id);
-      },
-      there ? undefined : id,
-    );
-    // A delete that surely did nothing.
-    const last = this.failures.at(-1);
-    if (there && this.doubtful.has(id) && isTidemarkError(last) && last.definite) {
+    const present = this.present.delete(id);
+    if (present) this.doubtful.add(id);
+    const failuresBefore = this.failures.length;
+    await this.#try(async () => {
+      await this.store.delete(id);
+      this.doubtful.delete(id);
+    });
+    const failure = this.failures[failuresBefore];
+    if (present && isTidemarkError(failure) && failure.definite) {
       this.doubtful.delete(id);
       this.present.add(id);
     }
@@ -198,11 +273,6 @@ async function operationsOfStory(): Promise<string[]> {
   return medium.operations.splice(0);
 }
 
-/** All numbers of operations, or each `step`-th in a short run, beginning anywhere. */
-function* numbers(count: number, step: number): Generator<number> {
-  for (let n = 1 + Math.floor(Math.random() * step); n <= count; n += step) yield n;
-}
-
 test("the story holds what can go wrong, and a sound medium loses nothing of it", async () => {
   const directory = newDirectory(onTestFinished);
   const story = new Story(directoryStore(directory, options));
@@ -210,7 +280,7 @@ test("the story holds what can go wrong, and a sound medium loses nothing of it"
   expect(story.failures).toEqual([]);
   expect([...story.present]).toEqual(["p1/5"]);
   const kinds = new Set(medium.operations);
-  for (const kind of ["open", "writeFile", "sync", "rename", "unlink", "truncate", "utimes"])
+  for (const kind of ["open", "writeFile", "sync", "rename", "unlink", "utimes", "lstat"])
     expect(kinds).toContain(kind);
   await expectRecovery(directory, story);
 });
@@ -237,65 +307,142 @@ test("a piece with a small state costs one file, flushed once, and no look into 
   expect(medium.operations.length).toBeLessThan(20);
 });
 
-describe("a process that dies", () => {
-  const step = cases("directory-store-crash", 3, 1);
+test("a process that dies at any operation leaves whole snapshots, and no litter after a restart", async () => {
+  const operations = await operationsOfStory();
+  for (let n = 1; n <= operations.length; n++) {
+    const directory = newDirectory(onTestFinished);
+    const story = new Story(directoryStore(directory, options));
+    medium.operations.length = 0;
+    medium.fault = (_, number) => (number >= n ? "fails" : "none");
+    await story.tell();
+    medium.fault = () => "none";
+    // What a dead process would have been told is of no account.
+    for (const id of story.snapshots.keys()) if (!story.present.has(id)) story.doubtful.add(id);
+    await expectRecovery(directory, story).catch((cause: unknown) => {
+      throw new Error(`died at operation ${n}, ${operations[n - 1]}`, { cause });
+    });
+  }
+});
 
-  test("at any operation leaves whole snapshots, and no litter after a restart", async () => {
-    const operations = await operationsOfStory();
-    for (const n of numbers(operations.length, step)) {
-      const directory = newDirectory(onTestFinished);
-      const story = new Story(directoryStore(directory, options));
-      medium.operations.length = 0;
-      medium.fault = (_, number) => (number >= n ? "dead" : "none");
-      await story.tell();
-      medium.fault = () => "none";
-      for (const error of story.failures) expect(error).toMatchObject({ code: "STORE_FAILED" });
-      // What a dead process was told by the medium is of no account.
-      for (const id of story.snapshots.keys()) if (!story.present.has(id)) story.doubtful.add(id);
-      await expectRecovery(directory, story).catch((cause: unknown) => {
-        throw new Error(`died at operation ${n}, ${operations[n - 1]}`, { cause });
-      });
-    }
+describe("somebody else who comes in between", () => {
+  test("two looks at the lock is seen at the second", async () => {
+    const directory = newDirectory(onTestFinished);
+    const story = new Story(directoryStore(directory, options));
+    await story.commit(1, []);
+    const other = `${process.pid}.${startOfThisProcess()}.0123abcd`;
+    const lock = join(directory, "lock");
+    const names: string[][] = [];
+    medium.done = (name, path) => {
+      if (name === "readdir" && path === lock && names.length === 0)
+        writeFileSync(join(lock, other), "");
+      if (name === "readdir" && path === lock) names.push(readdirSync(lock));
+    };
+    await story.delete(1);
+    expect(story.failures).toMatchObject([
+      { code: "STORE_FAILED", message: expect.stringContaining(other), definite: true },
+    ]);
+    // It saw nobody, put its own name there, saw the other, and took its own away.
+    expect(names.map(({ length }) => length)).toEqual([1, 2]);
+    expect(readdirSync(lock)).toEqual([other]);
+    rmSync(join(lock, other));
+    await story.delete(1);
+    expect([...story.present, ...story.doubtful]).toEqual([]);
+    await story.store.close();
+  });
+
+  test("the look at a part and its removal keeps it by touching it", async () => {
+    const directory = newDirectory(onTestFinished);
+    const story = new Story(directoryStore(directory, { ...options, graceMs: 60_000 }));
+    await story.commit(1, [bytes(80_000)]);
+    age(directory);
+    const parts = filesIn(join(directory, "parts"));
+    const touched = parts[1] as string;
+    medium.done = (name, path) => {
+      if (name === "lstat" && path.endsWith(touched)) utimesSync(path, new Date(), new Date());
+    };
+    await story.delete(1);
+    expect(story.failures).toEqual([]);
+    expect(parts.length).toBe(3);
+    expect(filesIn(join(directory, "parts"))).toEqual([touched]);
+    await story.store.close();
+    expect(filesIn(join(directory, "tmp"))).toEqual([]);
+  });
+});
+
+describe("a machine that loses power", () => {
+  /** What is left on the disk when the power goes at that operation. */
+  async function leave(n: number, sync: boolean, survives: () => boolean) {
+    const directory = newDirectory(onTestFinished);
+    const disk = new Disk(directory);
+    const story = new Story(directoryStore(directory, { ...options, sync }));
+    medium.operations.length = 0;
+    medium.fault = (_, number) => (number >= n ? "fails" : "none");
+    await story.tell();
+    medium.fault = () => "none";
+    medium.done = () => {};
+    for (const id of story.snapshots.keys()) if (!story.present.has(id)) story.doubtful.add(id);
+    const left = newDirectory(onTestFinished);
+    disk.write(left, survives);
+    return { left, story };
+  }
+
+  const outcomes = { nothing: () => false, something: () => Math.random() < 0.5 };
+  for (const [what, survives] of Object.entries(outcomes))
+    test(`at any operation keeps every snapshot that was reported, when ${what} else survives`, async () => {
+      const operations = await operationsOfStory();
+      const step = cases("directory-store-power", 5, 1);
+      for (let n = 1 + Math.floor(Math.random() * step); n <= operations.length + 1; n += step) {
+        const { left, story } = await leave(n, true, survives);
+        await expectRecovery(left, story).catch((cause: unknown) => {
+          throw new Error(`power lost at operation ${n}, ${operations[n - 1]}`, { cause });
+        });
+      }
+    });
+
+  test("may lose them when nothing is flushed", async () => {
+    const { left, story } = await leave(Number.POSITIVE_INFINITY, false, () => false);
+    expect([...story.present]).toEqual(["p1/5"]);
+    await expect(expectRecovery(left, story)).rejects.toThrow("to include 'p1/5'");
   });
 });
 
 describe("an operation that fails", () => {
-  const step = cases("directory-store-fault", 5, 1);
+  const codes = ["ENOSPC", "EACCES", "EROFS", "EIO"];
+  const step = cases("directory-store-fault", 7, 1);
 
   for (const fault of ["fails", "fails when done"] as const)
-    for (const code of ["ENOSPC", "EACCES", "EROFS", "EIO"])
-      test(`once, and ${fault}, with ${code}, is STORE_FAILED and the store goes on`, async () => {
-        const operations = await operationsOfStory();
-        let failures = 0;
-        for (const n of numbers(operations.length, step)) {
-          const directory = newDirectory(onTestFinished);
-          const story = new Story(directoryStore(directory, options));
-          medium.operations.length = 0;
-          medium.code = code;
-          medium.fault = (_, number) => (number === n ? fault : "none");
-          await story.tell();
-          medium.fault = () => "none";
-          try {
-            for (const error of story.failures)
-              expect(error).toMatchObject({
-                code: "STORE_FAILED",
-                message: expect.stringContaining(directory),
-                cause: { code },
-              });
-            failures += story.failures.length;
-            await story.expectKept(story.store);
-            await story.commit(6, [bytes(99)]);
-            expect([...story.present]).toContain("p1/6");
-            await story.store.close();
-            expect(filesIn(join(directory, "tmp"))).toEqual([]);
-            expect(filesIn(join(directory, "open"))).toEqual([]);
-            await expectRecovery(directory, story);
-          } catch (cause) {
-            throw new Error(`operation ${n}, ${operations[n - 1]}`, { cause });
-          }
+    test(`once, and ${fault}, is STORE_FAILED, and the store goes on`, async () => {
+      const operations = await operationsOfStory();
+      let failures = 0;
+      for (let n = 1 + Math.floor(Math.random() * step); n <= operations.length; n += step) {
+        const directory = newDirectory(onTestFinished);
+        const story = new Story(directoryStore(directory, options));
+        medium.operations.length = 0;
+        medium.code = codes[n % codes.length] as string;
+        medium.fault = (_, number) => (number === n ? fault : "none");
+        await story.tell();
+        medium.fault = () => "none";
+        try {
+          for (const error of story.failures)
+            expect(error).toMatchObject({
+              code: "STORE_FAILED",
+              message: expect.stringContaining(directory),
+              cause: { code: medium.code },
+            });
+          failures += story.failures.length;
+          await story.expectKept(story.store);
+          await story.commit(6, [bytes(99)]);
+          expect([...story.present]).toContain("p1/6");
+          await story.store.close();
+          expect(filesIn(join(directory, "tmp"))).toEqual([]);
+          expect(filesIn(join(directory, "open"))).toEqual([]);
+          await expectRecovery(directory, story);
+        } catch (cause) {
+          throw new Error(`operation ${n}, ${operations[n - 1]}`, { cause });
         }
-        expect(failures).toBeGreaterThan(operations.length / step / 3);
-      });
+      }
+      expect(failures).toBeGreaterThan(operations.length / step / 3);
+    });
 
   test("whenever it needs room does not keep snapshots from being deleted", async () => {
     const directory = newDirectory(onTestFinished);

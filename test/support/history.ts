@@ -43,7 +43,7 @@ export interface Cut<State> {
 export class Diary<State> {
   readonly process: ProcessId;
   readonly life: number;
-  readonly stretches = new Map<ProcessId, Stretch>();
+  readonly stretches: Map<ProcessId, Stretch> = new Map();
   readonly #number: () => number;
 
   /** @param number gives another number each time, world-wide */

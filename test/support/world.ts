@@ -89,6 +89,7 @@ export interface WorldOptions {
 }
 
 export const MONEY = 200;
+const MAX_FRAME_BYTES = 16_384;
 const START_MS = 1_000_000;
 const STEPS_MAX = 400_000;
 /** All must have settled so long after the world has healed. */
@@ -174,9 +175,9 @@ class Life {
   readonly diary: Diary<Pockets>;
   readonly purse: Purse;
   readonly process: Process<Transfer, unknown>;
-  readonly shares = new Map<SnapshotId, Share>();
-  readonly storing = new Map<SnapshotId, { wanted: boolean }>();
-  readonly timers = new Map<string, number>();
+  readonly shares: Map<SnapshotId, Share> = new Map();
+  readonly storing: Map<SnapshotId, { wanted: boolean }> = new Map();
+  readonly timers: Map<string, number> = new Map();
   alive = true;
   wake = 0;
   receiving = false;
@@ -213,7 +214,7 @@ class Life {
       incarnation: life,
       epoch: 1,
       reliable: options.reliable,
-      maxFrameBytes: 1024,
+      maxFrameBytes: MAX_FRAME_BYTES,
       receive: this.manual ? "manual" : "auto",
       windowBytes: options.windowBytes,
       limitBytes: 1_000_000,
@@ -248,7 +249,7 @@ export interface Outcome {
 export class World {
   readonly options: WorldOptions;
   readonly random: Random;
-  readonly lives = new Map<ProcessId, Life>();
+  readonly lives: Map<ProcessId, Life> = new Map();
   readonly #agenda = new Agenda();
   readonly #wires: Wire[] = [];
   readonly #parts = new Map<string, Uint8Array>();
@@ -356,8 +357,9 @@ export class World {
         lastMs: new Map(),
       };
       this.#wires.push(wire);
-      this.#soon(20, () => this.#connect(wire));
     }
+    for (const wire of this.#wires)
+      if (wire.ends.includes(id)) this.#soon(20, () => this.#connect(wire));
     this.lives.set(id, life);
     return life;
   }
@@ -366,15 +368,12 @@ export class World {
     const old = this.lives.get(id ?? "");
     if (!old?.alive || this.#healed) return;
     old.alive = false;
-    const wires = this.#wires.filter(({ ends }) => ends.includes(old.id));
-    for (const wire of wires) {
+    for (const wire of this.#wires) {
+      if (!wire.ends.includes(old.id)) continue;
       wire.has.delete(old.id);
       this.#cut(wire, false);
     }
-    this.#soon(60, () => {
-      this.#begin(old.id);
-      for (const wire of wires) this.#soon(20, () => this.#connect(wire));
-    });
+    this.#soon(60, () => this.#begin(old.id));
   }
 
   /** One process more, and everybody hears of it at another time. */
@@ -464,9 +463,12 @@ export class World {
       case "piece":
         this.#storePiece(life, effect);
         break;
-      case "commit":
-        this.#soon(10, () => this.#commit(life, effect));
+      case "commit": {
+        // The topology may change before it is written.
+        const { topology } = life.process;
+        this.#soon(10, () => this.#commit(life, effect, topology));
         break;
+      }
       case "settled":
         this.#settled(life, effect.snapshot, effect.reason);
         break;
@@ -537,7 +539,7 @@ export class World {
     for (const [index, content] of readRecords(body).entries()) {
       const marker = decodeMarker(content);
       if (!marker) throw new Violation("problem", "a marker that is not well formed was sent");
-      const key = `${from} → ${to} ${parsed.from} ${parsed.to} ${marker.snapshot}`;
+      const key = `${from} → ${to} ${parsed.from} ${parsed.to} ${marker.incarnation} ${marker.snapshot}`;
       const numbers = this.#markers.get(key) ?? new Set();
       this.#markers.set(key, numbers.add(first + index));
     }
@@ -550,6 +552,11 @@ export class World {
   #connect(wire: Wire): void {
     const [a, b] = wire.ends.map((id) => this.lives.get(id)) as [Life, Life];
     if (!a.alive || !b.alive || !wire.cut) return;
+    // Transports do not talk to strangers.
+    if (!a.process.topology.has(b.id) || !b.process.topology.has(a.id)) {
+      this.#soon(10, () => this.#connect(wire));
+      return;
+    }
     wire.cut = false;
     wire.connection += 1;
     const { connection } = wire;
@@ -683,9 +690,9 @@ export class World {
   #commit(
     life: Life,
     { snapshot, startedAtMs, cutMs, pieces }: Extract<ProcessEffect<never, never>, { type: "commit" }>,
+    topology: Topology,
   ): void {
     if (!life.alive) return;
-    const { topology } = life.process;
     const failed = this.happens(this.options.faults.storeFails)
       ? { failed: "its manifest could not be written" }
       : {};

@@ -1,0 +1,80 @@
+/** How values are written on the command line, and the options that several commands share. */
+
+import { InvalidArgumentError, Option } from "commander";
+
+/** Where a system keeps its snapshots and its control socket. */
+export const DIRECTORY = ".tidemark";
+
+export function directoryOption(): Option {
+  return new Option("--dir <directory>", "where the system keeps its snapshots")
+    .default(DIRECTORY)
+    .argParser((text) => {
+      if (text === "") throw new InvalidArgumentError("A directory has a name.");
+      return text;
+    });
+}
+
+export function jsonOption(what: string): Option {
+  return new Option("--json", what);
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+/** The longest delay that timers take. */
+const DURATION_MS_MAX = 2 ** 31 - 1;
+
+/** `500ms`, `1.5s`, `2m`, `1h` or `0`, in milliseconds. */
+export function parseDuration(text: string): number {
+  const [, digits, unit] = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?$/.exec(text) ?? [];
+  const value = Number(digits);
+  const unitMs = UNITS_MS[unit ?? ""] ?? (value === 0 ? 1 : Number.NaN);
+  const ms = value * unitMs;
+  if (ms <= DURATION_MS_MAX) return ms;
+  throw new InvalidArgumentError(
+    Number.isNaN(ms)
+      ? "Use a number with its unit: 500ms, 1s, 2m or 1h; or 0."
+      : "That is longer than 24 days.",
+  );
+}
+
+/** `0..50ms`, `10ms..1s` or one duration for both, in whole milliseconds. */
+export function parseRange(text: string): readonly [least: number, most: number] {
+  const [first = "", second = first, ...more] = text.split("..");
+  const unit = /[a-z]*$/.exec(second)?.[0] ?? "";
+  const least = Math.round(parseDuration(/[0-9]$/.test(first) ? first + unit : first));
+  const most = Math.round(parseDuration(second));
+  if (more.length === 0 && least <= most) return [least, most];
+  throw new InvalidArgumentError("Use the least and the most: 0..50ms.");
+}
+
+/** A whole number between the two. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^[0-9]+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Use a whole number from ${least} to ${most}.`);
+  };
+}
+
+/** `max`, or a number of transfers in a second. */
+export function parseRate(text: string): number | "max" {
+  if (text === "max") return text;
+  const value = Number(text);
+  if (/^[0-9]+(\.[0-9]+)?$/.test(text) && value <= 1e9) return value;
+  throw new InvalidArgumentError('Use a number of transfers per second, or "max".');
+}
+
+/** A number from 0 to 1, or to below 1. */
+export function probability(certain: boolean): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^[0-9]*\.?[0-9]+$/.test(text) && (certain ? value <= 1 : value < 1)) return value;
+    throw new InvalidArgumentError(`Use a number from 0 to ${certain ? "1" : "below 1"}: 0.2.`);
+  };
+}
+
+/** Two processes, as in `p1,p2`. */
+export function parseChannel(text: string): readonly [from: string, to: string] {
+  const [from, to, ...more] = text.split(",");
+  if (from && to && more.length === 0) return [from, to];
+  throw new InvalidArgumentError("Use the sender and the receiver: p1,p2.");
+}

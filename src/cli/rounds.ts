@@ -1,0 +1,143 @@
+/**
+ * What `tidemark up` does again and again: ask every process for its balance, one after another, as one would
+ * without Tidemark; take a snapshot; prove it from the store's files and add it up.
+ *
+ * A round is not begun before the last one is over, so rounds that take longer than the interval follow each
+ * other at once and never pile up. Proving goes on beside the next round.
+ */
+
+import { setTimeout as pause } from "node:timers/promises";
+import type { AccountReply } from "../bank/account.ts";
+import { TidemarkError, textOf } from "../core/error.ts";
+import type { ProcessId, SnapshotId } from "../core/id.ts";
+import type { Random } from "../core/random.ts";
+import type { SnapshotStore } from "../runtime/snapshot-store.ts";
+import { type Audit, audit } from "./audit.ts";
+import { type BankSystem, whatIsLate } from "./system.ts";
+
+/** How a round went: what there is of the snapshot, and why there is not more. */
+export interface Round {
+  readonly snapshot?: SnapshotId;
+  /** What each process said when it was asked. */
+  readonly naive?: ReadonlyMap<ProcessId, AccountReply>;
+  readonly naiveSum?: number;
+  readonly audit?: Audit;
+  /** Why the snapshot is not there or not proven. */
+  readonly problem?: string;
+}
+
+/** What all rounds come to. */
+export interface Totals {
+  snapshots: number;
+  consistent: number;
+  naiveWrong: number;
+  transfers: number;
+}
+
+/** When and how rounds are made. */
+export interface RoundOptions {
+  /** From the beginning of one round to that of the next; 0: as soon as it is over. */
+  readonly intervalMs: number;
+  /** How many. */
+  readonly count: number;
+  /** How long a round may take. */
+  readonly timeoutMs: number;
+  /** Chooses the initiators. */
+  readonly random: Random;
+}
+
+/** Who hears how it goes. */
+export interface RoundListener {
+  round(round: Round): void;
+  /** Something that people should know. */
+  note(text: string): void;
+}
+
+/** A round that takes longer says what it waits for. */
+const LATE_MS = 2_000;
+/** A round that is under way when it is time to stop may still take so long. */
+const GRACE_MS = 1_000;
+
+/** Makes rounds until there are enough, the signal comes or a process is lost. Never throws. */
+export async function makeRounds(
+  system: BankSystem,
+  store: SnapshotStore,
+  options: RoundOptions,
+  listener: RoundListener,
+  signal: AbortSignal,
+): Promise<void> {
+  const over = new AbortController();
+  const lost = system.lost.then((error): Round => {
+    over.abort();
+    return { problem: error.message };
+  });
+  const stopped = new Promise<undefined>((settle) => {
+    signal.addEventListener("abort", () => {
+      over.abort();
+      setTimeout(() => settle(undefined), GRACE_MS).unref();
+    });
+  });
+  let proving = Promise.resolve();
+  let dueMs = performance.now();
+  for (let made = 0; made < options.count && !signal.aborted; made += 1) {
+    const waitMs = Math.max(0, dueMs - performance.now());
+    await pause(waitMs, undefined, { signal: over.signal }).catch(() => {});
+    if (over.signal.aborted) break;
+    dueMs = Math.max(dueMs + options.intervalMs, performance.now());
+    const round = await Promise.race([takeRound(system, options, listener), lost, stopped]);
+    if (!round) break;
+    await proving;
+    proving = prove(round, store).then((proven) => listener.round(proven));
+  }
+  await proving;
+}
+
+async function takeRound(
+  system: BankSystem,
+  { random, timeoutMs }: RoundOptions,
+  { note }: RoundListener,
+): Promise<Round> {
+  const initiator = random.pick(system.processes) as ProcessId;
+  const late = setTimeout(() => void noteLate(system, note), LATE_MS);
+  let round: Round = {};
+  try {
+    const naive = await within(timeoutMs, "a process does not answer", system.poll());
+    const balances = [...naive.values()].map(({ balance }) => balance);
+    round = { naive, naiveSum: balances.reduce((sum, balance) => sum + balance, 0) };
+    const taking = system.snapshot(initiator, { timeoutMs: Math.max(1, timeoutMs) });
+    return { ...round, ...(await taking) };
+  } catch (error) {
+    return { ...round, problem: textOf(error) };
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+async function prove(round: Round, store: SnapshotStore): Promise<Round> {
+  if (round.snapshot === undefined || round.problem !== undefined) return round;
+  try {
+    const proof = await audit(store, round.snapshot);
+    return { ...round, audit: proof, ...(proof.problem && { problem: proof.problem }) };
+  } catch (error) {
+    return { ...round, problem: textOf(error) };
+  }
+}
+
+async function noteLate(system: BankSystem, note: (text: string) => void): Promise<void> {
+  for (const text of whatIsLate(await system.status())) note(text);
+}
+
+/** @throws TidemarkError `PEER_UNREACHABLE` when it takes longer */
+async function within<T>(timeoutMs: number, otherwise: string, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new TidemarkError("PEER_UNREACHABLE", `${otherwise} within ${timeoutMs} ms`));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,75 @@
+/** `tidemark snapshots`: what has been recorded, from the files alone. */
+
+import { existsSync } from "node:fs";
+import { Command } from "commander";
+import { TidemarkError } from "../core/error.ts";
+import { directoryStore } from "../runtime/directory-store.ts";
+import type { SnapshotSummary } from "../snapshot/manifest.ts";
+import { directoryOption, jsonOption, wholeNumber } from "./options.ts";
+import { byteSize, duration, grouped, printable, table } from "./terminal.ts";
+
+interface SnapshotsOptions {
+  readonly dir: string;
+  readonly limit: number;
+  readonly json?: true;
+}
+
+const HELP = `
+Works whether a system is running or not.
+
+Exit status: 0; 1 if there is no such directory, or a manifest in it is damaged.
+
+Examples:
+  tidemark snapshots
+  tidemark snapshots --limit 1 --json`;
+
+export function snapshotsCommand(): Command {
+  return new Command("snapshots")
+    .description("list the snapshots of a directory, newest first")
+    .addOption(directoryOption())
+    .option(
+      "--limit <number>",
+      "list no more than so many",
+      wholeNumber(1, Number.MAX_SAFE_INTEGER),
+      Number.POSITIVE_INFINITY,
+    )
+    .addOption(jsonOption("print a line of JSON for each"))
+    .addHelpText("after", HELP)
+    .action(async ({ dir, limit, json }: SnapshotsOptions) => {
+      checkDirectory(dir);
+      const store = directoryStore(dir);
+      const listed: SnapshotSummary[] = [];
+      const damaged = (error: Error): void => {
+        console.error(`tidemark: ${printable(error.message)}`);
+        process.exitCode = 1;
+      };
+      for await (const summary of store.list(damaged)) {
+        if (listed.length === limit) break;
+        listed.push(summary);
+        if (json) console.log(JSON.stringify(summary));
+      }
+      if (json) return;
+      if (listed.length === 0) console.error(`tidemark: there are no snapshots in ${dir}`);
+      else console.log(describe(listed).join("\n"));
+    });
+}
+
+/** @throws TidemarkError `NOT_FOUND` */
+export function checkDirectory(directory: string): void {
+  if (!existsSync(directory))
+    throw new TidemarkError("NOT_FOUND", `there is no directory ${directory}`);
+}
+
+function describe(listed: readonly SnapshotSummary[]): string[] {
+  const rows = listed.map((one) => [
+    one.id,
+    new Date(one.startedAtMs).toISOString(),
+    String(one.processes),
+    grouped(one.inFlight),
+    byteSize(one.bytes),
+    duration(one.cutMs),
+    printable(one.label ?? ""),
+  ]);
+  const names = ["snapshot", "taken", "processes", "in flight", "size", "time", "label"];
+  return table([names, ...rows], "<<>>>><");
+}

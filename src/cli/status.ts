@@ -1,0 +1,61 @@
+/** `tidemark status`: what a running system is doing. */
+
+import { Command } from "commander";
+import { ControlClient } from "../runtime/control-socket.ts";
+import { directoryOption, jsonOption } from "./options.ts";
+import { whatIsLate } from "./system.ts";
+import type { SystemMethods, SystemStatus } from "./system-control.ts";
+import { duration, grouped, printable, styled, table } from "./terminal.ts";
+
+const TIMEOUT_MS = 10_000;
+
+const HELP = `
+Exit status: 0 if the system is running and every process is up and answers, 1 if not.
+
+Examples:
+  tidemark status
+  tidemark status --dir backups/bank --json`;
+
+export function statusCommand(): Command {
+  return new Command("status")
+    .description("show the processes of the running system, and what is late or held")
+    .addOption(directoryOption())
+    .addOption(jsonOption("print everything as one line of JSON"))
+    .addHelpText("after", HELP)
+    .action(async ({ dir, json }: { readonly dir: string; readonly json?: true }) => {
+      const client = await ControlClient.connect<SystemMethods>(dir);
+      try {
+        const status = await client.call("status", null, { timeoutMs: TIMEOUT_MS });
+        console.log(json ? JSON.stringify(status) : describe(status));
+        const well = status.processes.every(({ up, explanation }) => up && explanation);
+        process.exitCode = well ? 0 : 1;
+      } finally {
+        client.close();
+      }
+    });
+}
+
+function describe(status: SystemStatus): string {
+  const { pid, directory, startedAtMs, snapshots, processes } = status;
+  const since = duration(Date.now() - startedAtMs);
+  const lines = [
+    `process ${pid} runs a system of ${processes.length} processes in ${printable(directory)}: for ${since}, ${grouped(snapshots)} snapshots so far`,
+    ...table(
+      [
+        ["process", "pid", "address", "state", "epoch", "sent", "received"],
+        ...processes.map((one) => [
+          one.process,
+          String(one.pid),
+          one.address,
+          one.explanation ? "up" : styled("red", one.up ? "does not answer" : "down"),
+          String(one.epoch),
+          one.sent === undefined ? "" : grouped(one.sent),
+          one.received === undefined ? "" : grouped(one.received),
+        ]),
+      ],
+      "<><<>>>",
+    ),
+  ];
+  const late = whatIsLate(processes).map((line) => `  ${printable(line)}`);
+  return [...lines, ...(late.length > 0 ? ["late or held:", ...late] : [])].join("\n");
+}

@@ -1,0 +1,144 @@
+/** The directory store under several OS processes, some of which are killed. */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished, test } from "vitest";
+import { isTidemarkError } from "../../src/core/error.ts";
+import type { SnapshotId } from "../../src/core/id.ts";
+import { directoryStore } from "../../src/runtime/directory-store.ts";
+import type { SnapshotStore } from "../../src/runtime/snapshot-store.ts";
+import { commit } from "../../src/runtime/snapshot-store-contract.ts";
+import { partsOf } from "../../src/snapshot/manifest.ts";
+import { cases } from "../support/soak.ts";
+import type { Told } from "./directory-store-child.ts";
+import { age, expectNoLitter, filesIn, newDirectory } from "./directory-store-support.ts";
+
+const CHILD = fileURLToPath(new URL("./directory-store-child.ts", import.meta.url));
+
+function start(directory: string, task: string, name: string, graceMs: number) {
+  const child = fork(CHILD, [directory, task, name, String(graceMs)], {
+    execArgv: [],
+    stdio: "pipe",
+  });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  let errors = "";
+  child.stderr?.on("data", (text) => {
+    errors += text;
+  });
+  const told: Told[] = [];
+  child.on("message", (message) => {
+    told.push(message as Told);
+  });
+  return { child, told, errors: () => errors };
+}
+
+/** When the child has told that many things. */
+async function toldMany({ child, told }: { child: ChildProcess; told: Told[] }, count: number) {
+  while (told.length < count) {
+    const ended = once(child, "exit");
+    await Promise.race([once(child, "message"), ended]);
+    if (child.exitCode !== null) throw new Error(`the child ended with ${child.exitCode}`);
+  }
+}
+
+/** Reads every byte of every snapshot that is listed; gives their ids. */
+async function readAll(store: SnapshotStore): Promise<Set<SnapshotId>> {
+  const ids = new Set<SnapshotId>();
+  const fail = (error: Error): void => {
+    throw error;
+  };
+  for await (const { id } of store.list(fail)) {
+    try {
+      const stored = await store.get(id);
+      for (const reference of stored ? partsOf(stored.manifest) : []) await stored?.part(reference);
+      ids.add(id);
+    } catch (error) {
+      // It was deleted while it was read.
+      if (!isTidemarkError(error, "NOT_FOUND")) throw error;
+    }
+  }
+  return ids;
+}
+
+test("processes that write, delete and sweep at once never lose a part of a snapshot", async () => {
+  const directory = newDirectory(onTestFinished);
+  const graceMs = 250;
+  const children = [
+    start(directory, "write", "w-1", graceMs),
+    start(directory, "write", "w-1-2", graceMs),
+    start(directory, "delete", "d", graceMs),
+    start(directory, "sweep", "s", graceMs),
+  ];
+  const reader = directoryStore(directory);
+  const untilMs = performance.now() + cases("directory-store-processes", 2_000, 120_000);
+  const writers = children.slice(0, 2);
+  while (performance.now() < untilMs || writers.some(({ told }) => told.length < 20)) {
+    await readAll(reader);
+    for (const { child, errors } of children)
+      expect([child.exitCode, errors()]).toEqual([null, ""]);
+  }
+  for (const { child } of children) {
+    const ended = once(child, "exit");
+    child.send("end");
+    await ended;
+  }
+  for (const { child, errors } of children) expect([child.exitCode, errors()]).toEqual([0, ""]);
+
+  const ids = (what: Told["what"]) =>
+    children.flatMap(({ told }) => told.filter((one) => one.what === what).map(({ id }) => id));
+  const deleting = new Set(ids("deleting"));
+  const listed = await readAll(reader);
+  for (const id of ids("deleted")) expect(listed).not.toContain(id);
+  for (const id of ids("committed")) if (!deleting.has(id)) expect(listed).toContain(id);
+  expect(ids("committed").length).toBeGreaterThan(ids("refused").length);
+  for (const what of ["committed", "deleted", "swept"] as const)
+    expect([what, ids(what).length]).not.toEqual([what, 0]);
+  expect(new Set(ids("deleted")).size).toBe(ids("deleted").length);
+
+  age(directory);
+  const last = directoryStore(directory, { sync: false });
+  await commit(last, { id: "p1/1" });
+  await expectNoLitter(directory, last);
+  await last.close();
+}, 200_000);
+
+test("a process that is killed leaves whole snapshots, and no litter after a restart", async () => {
+  const directory = newDirectory(onTestFinished);
+  const kept = new Set<SnapshotId>();
+  const doubtful = new Set<SnapshotId>();
+  for (let round = 1; round <= cases("directory-store-kill", 6, 300); round++) {
+    const writer = start(directory, "write", "w", 0);
+    await toldMany(writer, 1 + Math.floor(Math.random() * 8));
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 15));
+    const ended = once(writer.child, "close");
+    writer.child.kill("SIGKILL");
+    await ended;
+    expect(writer.errors()).toBe("");
+    const deleted: SnapshotId[] = [];
+    for (const { what, id } of writer.told) {
+      if (what === "committed") kept.add(id);
+      if (what === "deleting") {
+        kept.delete(id);
+        doubtful.add(id);
+      }
+      if (what === "deleted") deleted.push(id);
+    }
+    age(directory);
+    const store = directoryStore(directory, { sync: false });
+    const last = Math.max(0, await store.lastCount("w"));
+    const own: SnapshotId = `p1/${round}`;
+    await commit(store, { id: own });
+    const listed = await readAll(store);
+    await expectNoLitter(directory, store);
+    for (const id of kept) expect(listed).toContain(id);
+    for (const id of deleted) expect(listed).not.toContain(id);
+    for (const id of kept) expect(last).toBeGreaterThanOrEqual(Number(id.split("/")[1]));
+    kept.add(own);
+    await store.close();
+    expect(filesIn(join(directory, "open"))).toEqual([]);
+  }
+  expect(kept.size).toBeGreaterThan(6);
+}, 600_000);
