@@ -119,8 +119,7 @@ function numberOfArguments(least: number, most: number): string {
   return least < most ? `${least} or ${most} arguments` : `${most} argument${most > 1 ? "s" : ""}`;
 }
 
-/** Text that somebody else chose, fit to be shown. */
+/** What a script says may be long. */
 function quote(text: string): string {
-  const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text;
-  return `"${shown.replaceAll(/\p{C}/gu, "?")}"`;
+  return `"${text.length > 40 ? `${text.slice(0, 40)}…` : text}"`;
 }

@@ -4,13 +4,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { parseLine, splitLines } from "../bank/script.ts";
-import { isTidemarkError, textOf } from "../core/error.ts";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { Random } from "../core/random.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
 import { type BankHome, BankMaster } from "./bank-master.ts";
 import { HostedAccount } from "./hosted-account.ts";
+import { wholeNumber } from "./options.ts";
+import { printable } from "./terminal.ts";
 
 /** How to run a script. */
 export interface BankOptions {
@@ -75,8 +77,7 @@ export async function runBank(
 
 /** Accounts in operating-system processes, with their snapshots in a temporary directory. */
 async function openHosted(problem: (text: string) => void): Promise<BankHome> {
-  // Without a moment in between, in which this process could end.
-  const directory = mkdtempSync(join(tmpdir(), "tidemark-bank-"));
+  const directory = temporaryDirectory();
   const accounts = new Set<HostedAccount>();
   const end = (): void => {
     for (const account of accounts) account.kill();
@@ -122,6 +123,15 @@ async function openHosted(problem: (text: string) => void): Promise<BankHome> {
   };
 }
 
+/** At once: there is no moment in which it is there and "exit" would not remove it. */
+function temporaryDirectory(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), "tidemark-bank-"));
+  } catch (error) {
+    throw new TidemarkError("STORE_FAILED", `there is no place for snapshots: ${textOf(error)}`);
+  }
+}
+
 /** The command for the command line. */
 export function bankCommand(): Command {
   return new Command("bank")
@@ -130,7 +140,7 @@ export function bankCommand(): Command {
     .option(
       "--seed <number>",
       "decides which channel is taken where the script leaves it open",
-      parseSeed,
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
     )
     .addHelpText("after", HELP)
     .action(async (file: string | undefined, { seed }: { readonly seed?: number }) => {
@@ -149,34 +159,29 @@ Example:
     ReceiveAll CollectState PrintSnapshot | tidemark bank`;
 
 async function onTerminal(file: string | undefined, seed: number | undefined): Promise<number> {
-  let script: NodeJS.ReadableStream = process.stdin;
-  if (file !== undefined && file !== "-") {
-    try {
-      script = (await open(file)).createReadStream();
-    } catch (error) {
-      process.stderr.write(`error: the script cannot be read: ${textOf(error)}\n`);
-      return 2;
-    }
-  } else if (process.stdin.isTTY) {
-    process.stderr.write("Type commands, one a line; Ctrl-D ends.\n");
-  }
-  script.setEncoding("utf8");
   // "exit" ends the accounts.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.once(signal, () => process.exit(128 + constants.signals[signal]));
   // Whoever read the results is gone.
   process.stdout.once("error", () => process.exit(1));
   return await runBank(
-    splitLines(script as AsyncIterable<string>),
+    splitLines(readScript(file === "-" ? undefined : file)),
     { seed },
     {
       print: (text) => process.stdout.write(text),
-      tell: (text) => process.stderr.write(`${text}\n`),
+      tell: (text) => process.stderr.write(`${printable(text)}\n`),
     },
   );
 }
 
-function parseSeed(text: string): number {
-  if (/^[0-9]+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
-  throw new InvalidArgumentError("Use a whole number, 0 or more.");
+async function* readScript(file: string | undefined): AsyncGenerator<string> {
+  if (file === undefined && process.stdin.isTTY)
+    process.stderr.write("Type commands, one a line; Ctrl-D ends.\n");
+  try {
+    yield* file === undefined
+      ? process.stdin.setEncoding("utf8")
+      : (await open(file)).createReadStream({ encoding: "utf8" });
+  } catch (error) {
+    throw new TidemarkError("BAD_OPTION", `the script cannot be read: ${textOf(error)}`);
+  }
 }

@@ -16,17 +16,22 @@ const USAGE_STATUS = 2;
 const USAGE_CODES: readonly string[] = ["BAD_OPTION", "BAD_ID", "UNKNOWN_PROCESS", "NO_CHANNEL"];
 
 const HELP = `
-Exit status: 0 when all is well, 1 when something failed or is not consistent, 2 for a mistake in the command.
-TIDEMARK_DEBUG=1 shows where an error comes from; NO_COLOR=1 turns colours off.
+Exit status: 0 when all is well; 1 when something failed or is not consistent;
+2 for a mistake in the command. TIDEMARK_DEBUG=1 shows where an error comes
+from; NO_COLOR=1 turns colours off.
 
 Examples:
-  tidemark up                   # four processes that send each other money, and a snapshot every second
-  tidemark snapshots            # what has been recorded
-  tidemark show p2/7            # every state and every message in flight
-  tidemark verify               # prove it all from the files alone`;
+  tidemark up            # four processes, and a snapshot every second
+  tidemark snapshots     # what has been recorded
+  tidemark show p2/7     # every state and every message in flight
+  tidemark verify        # prove it all from the files alone`;
 
 /** Runs one command; sets the exit status of this OS process. Never throws. */
 export async function runCommandLine(args: readonly string[]): Promise<void> {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    // Whoever read it has seen enough; how the command ends does not depend on that.
+    if (error.code !== "EPIPE") process.exitCode = tellError(error);
+  });
   try {
     await program().parseAsync(args, { from: "user" });
   } catch (error) {

@@ -124,7 +124,7 @@ async function prove(round: Round, store: SnapshotStore): Promise<Round> {
 }
 
 async function noteLate(system: BankSystem, note: (text: string) => void): Promise<void> {
-  for (const text of whatIsLate(await system.status())) note(text);
+  for (const text of whatIsLate(await system.status(), Date.now())) note(text);
 }
 
 /** @throws TidemarkError `PEER_UNREACHABLE` when it takes longer */

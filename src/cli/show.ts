@@ -10,7 +10,7 @@ import { directoryStore } from "../runtime/directory-store.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { directoryOption, jsonOption, parseChannel } from "./options.ts";
-import { duration, grouped, printable, styled } from "./terminal.ts";
+import { duration, grouped, painter, printable } from "./terminal.ts";
 
 interface ShowOptions {
   readonly dir: string;
@@ -31,10 +31,11 @@ const MESSAGES_SHOWN = 5;
 const ITEMS_SHOWN = 20;
 const CHARACTERS_SHOWN = 500;
 
+const paint = painter(process.stdout);
+
 const HELP = `
-Long lists and values are shortened; --all, --channel and --json give everything. In JSON, what has no JSON form is
-written as {"$bytes": "base64"}, {"$bigint": "digits"}, {"$map": [[key, value], …]}, {"$set": […]}, {"$date": "…"},
-{"$number": "NaN"} or {"$undefined": true}.
+Long lists and values are shortened; --all and --json give everything, and
+--channel gives all the messages of one channel.
 
 Exit status: 0; 1 if there is no such snapshot, or it is damaged.
 
@@ -96,7 +97,7 @@ function describe(decoded: Decoded, all: boolean): string[] {
   const { manifest, states } = decoded;
   const { id, label, system, epoch, initiator, processes } = manifest;
   const lines = [
-    styled("bold", id) + (label === undefined ? "" : `  ${printable(label)}`),
+    paint("bold", id) + (label === undefined ? "" : `  ${printable(label)}`),
     `  system ${printable(system)}, epoch ${epoch}, ${processes.length} processes, ${manifest.channels.length} channels`,
     `  began at ${initiator} at ${new Date(manifest.startedAtMs).toISOString()}, made in ${duration(manifest.cutMs)}`,
   ];
@@ -105,7 +106,7 @@ function describe(decoded: Decoded, all: boolean): string[] {
     const after = duration(Math.max(0, recordedAtMs - manifest.startedAtMs));
     lines.push(
       "",
-      `${styled("bold", process)}  recorded after ${after}, paused for ${duration(captureMs)}, last marker ${duration(recordingMs)} later`,
+      `${paint("bold", process)}  recorded after ${after}, paused for ${duration(captureMs)}, last marker ${duration(recordingMs)} later`,
       indented(readable(states[process], all), "  "),
     );
   }
@@ -121,7 +122,7 @@ function describeChannels({ channels }: Decoded, all: boolean): string[] {
       continue;
     }
     const many = messages.length === 1 ? "1 message" : `${grouped(messages.length)} messages`;
-    lines.push(`${styled("bold", `${from} → ${to}`)}  ${many} in flight`);
+    lines.push(`${paint("bold", `${from} → ${to}`)}  ${many} in flight`);
     const shown = all ? messages : messages.slice(0, MESSAGES_SHOWN);
     for (const message of shown) lines.push(indented(readable(message, all), "  "));
     const more = messages.length - shown.length;

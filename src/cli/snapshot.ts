@@ -13,10 +13,11 @@ interface SnapshotCommandOptions {
 }
 
 const HELP = `
-The snapshot is read back from the directory and proven before it is told of. One with a label is kept whatever
---keep the system was started with.
+The snapshot is read back from the directory and proven before it is told of.
+One with a label is kept, whatever --keep the system was started with.
 
-Exit status: 0 if it is consistent and adds up, 1 if not, or if it was abandoned or no system is running.
+Exit status: 0 if it is consistent and adds up; 1 if not, if it was abandoned,
+or if no system is running.
 
 Examples:
   tidemark snapshot

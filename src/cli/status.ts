@@ -5,12 +5,14 @@ import { ControlClient } from "../runtime/control-socket.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { whatIsLate } from "./system.ts";
 import type { SystemMethods, SystemStatus } from "./system-control.ts";
-import { duration, grouped, printable, styled, table } from "./terminal.ts";
+import { duration, grouped, painter, printable, table } from "./terminal.ts";
 
 const TIMEOUT_MS = 10_000;
 
+const paint = painter(process.stdout);
+
 const HELP = `
-Exit status: 0 if the system is running and every process is up and answers, 1 if not.
+Exit status: 0 if a system is running and all of its processes answer; else 1.
 
 Examples:
   tidemark status
@@ -47,7 +49,7 @@ function describe(status: SystemStatus): string {
           one.process,
           String(one.pid),
           one.address,
-          one.explanation ? "up" : styled("red", one.up ? "does not answer" : "down"),
+          one.explanation ? "up" : paint("red", one.up ? "does not answer" : "down"),
           String(one.epoch),
           one.sent === undefined ? "" : grouped(one.sent),
           one.received === undefined ? "" : grouped(one.received),
@@ -56,6 +58,6 @@ function describe(status: SystemStatus): string {
       "<><<>>>",
     ),
   ];
-  const late = whatIsLate(processes).map((line) => `  ${printable(line)}`);
+  const late = whatIsLate(processes, Date.now()).map((line) => `  ${printable(line)}`);
   return [...lines, ...(late.length > 0 ? ["late or held:", ...late] : [])].join("\n");
 }

@@ -47,6 +47,8 @@ const MEET_TIMEOUT_MS = 5_000;
 const MEET_POLL_MS = 5;
 /** How long a status waits for a process that does not answer. */
 const STATUS_TIMEOUT_MS = 1_000;
+/** A snapshot that has been under way for so long is late. */
+const LATE_MS = 1_000;
 
 /** See the head of the file. */
 export class BankSystem {
@@ -106,7 +108,9 @@ export class BankSystem {
         },
         onProblem,
         AbortSignal.any([signal, giveUp.signal]),
-      ),
+      ).catch((error: TidemarkError) => {
+        throw new TidemarkError(error.code, `${id} cannot start: ${error.message}`);
+      }),
     );
     try {
       const system = new BankSystem(await Promise.all(starting));
@@ -175,15 +179,15 @@ export class BankSystem {
 }
 
 /** A line for everything that is late or held, and whom it waits for. */
-export function whatIsLate(processes: readonly ProcessStatus[]): string[] {
+export function whatIsLate(processes: readonly ProcessStatus[], nowMs: number): string[] {
   const silent = new Set(
     processes.filter(({ explanation }) => !explanation).map(({ process }) => process),
   );
   const lines = [...silent].map((process) => `${process} does not answer`);
   for (const { process, explanation } of processes) {
-    for (const { snapshot, waitsFor } of explanation?.snapshots ?? [])
-      if (waitsFor.length > 0)
-        lines.push(`${snapshot} at ${process} waits for ${waitsFor.join(", ")}`);
+    for (const { snapshot, sinceMs, waitsFor } of explanation?.snapshots ?? [])
+      if (nowMs - sinceMs >= LATE_MS)
+        lines.push(`${snapshot} waits at ${process}: ${waitsFor.join(", ")}`);
     // What is sent and not acknowledged is no news while both ends are there.
     for (const { from, to, waiting, up, reason } of explanation?.channels ?? [])
       if (!up || silent.has(to))

@@ -6,11 +6,12 @@ import { stripVTControlCharacters, styleText } from "node:util";
 /** A stream that text for people goes to. */
 export type Output = NodeJS.WritableStream & { readonly columns?: number; readonly rows?: number };
 
-type Style = Parameters<typeof styleText>[0];
+/** Gives text a style. */
+export type Paint = (style: "bold" | "dim" | "green" | "red", text: string) => string;
 
-/** Text in a style, if the stream shows any (not NO_COLOR, not a dumb terminal, not a file). */
-export function styled(style: Style, text: string, stream: Output = process.stdout): string {
-  return styleText(style, text, { stream });
+/** Paints for that stream, if it shows colours: not with NO_COLOR, at a dumb terminal or in a file. */
+export function painter(stream: Output): Paint {
+  return (style, text) => styleText(style, text, { stream });
 }
 
 /** True if the terminal can move its cursor. */

@@ -50,18 +50,21 @@ const PORT_MAX = 65_535;
 const FORCE_AFTER_MS = 1_000;
 
 const HELP = `
-Every interval each process is asked for its balance, one after another, and a snapshot is taken. The snapshot is
-read back from the directory, proven and added up: all balances and all money in flight are what there was at the
-start. What the asking adds up to is shown beside it.
+Every interval each process is asked for its balance, one after another, and
+a snapshot is taken. It is read back from the directory, proven and added up:
+all balances and all money in flight must be what there was at the start. What
+the asking adds up to is shown beside it.
 
-Ctrl-C ends all processes, prints what it came to, and is a normal end.
+Ctrl-C ends all processes, says what it came to, and is a normal end.
 
-Exit status: 0 if every snapshot was consistent and added up; 1 if one was not, was abandoned, or a process was lost;
-2 for a mistake in the options; 128 + its number when a second signal forced the end.
+Exit status: 0 if every snapshot was consistent and added up; 1 if one was not
+or was abandoned, a process was lost, or the system could not start; 2 for a
+mistake in the options; 128 + its number when a second signal, a second or more
+after the first, forced the end.
 
 Examples:
-  tidemark up                                            # until Ctrl-C
-  tidemark up --count 5 --json                           # five snapshots, a line of JSON each
+  tidemark up                             # until Ctrl-C
+  tidemark up --count 5 --json            # a line of JSON for each snapshot
   tidemark up --processes 8 --rate 2000 --interval 200ms
   tidemark up --delay 0..50ms --loss 0.2 --repeat 0.1    # on a bad network`;
 
@@ -101,9 +104,9 @@ export function upCommand(): Command {
         .argParser(parseDuration),
     )
     .addOption(
-      new Option("--port <port>", "listen on this port and the ones after it")
-        .default(0, "any that are free")
-        .argParser(wholeNumber(1, PORT_MAX)),
+      new Option("--port <port>", "listen on this port and the ones after it; 0: any")
+        .default(0)
+        .argParser(wholeNumber(0, PORT_MAX)),
     )
     .addOption(directoryOption())
     .addOption(
@@ -225,7 +228,7 @@ function spoilOf({ delay, loss, repeat }: UpOptions): SystemOptions["spoil"] {
 }
 
 function makeReport({ json }: UpOptions): Report {
-  if (json) return jsonReport();
+  if (json) return jsonReport(process.stdout);
   return isLive(process.stdout) ? tableReport(process.stdout) : lineReport(process.stdout);
 }
 

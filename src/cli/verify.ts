@@ -10,7 +10,7 @@ import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { Verdict } from "../snapshot/verify.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { checkDirectory } from "./snapshots.ts";
-import { grouped, isLive, printable, styled } from "./terminal.ts";
+import { grouped, isLive, painter, printable } from "./terminal.ts";
 
 interface VerifyOptions {
   readonly dir: string;
@@ -20,12 +20,18 @@ interface VerifyOptions {
 /** What was found of one snapshot. */
 type Finding = { readonly snapshot: SnapshotId | null } & Verdict;
 
-const HELP = `
-For every channel p → q the files say what p had sent and what q had received when they recorded, and hold the
-messages in flight; the proof is that the three fit together, byte for byte. Nothing is believed because a running
-system said so, and no system need be running.
+/** The place of a finding that names the file. */
+const FILES = "files";
 
-Exit status: 0 if everything is proven; 1 if something is not, or there is nothing to prove.
+const paint = painter(process.stdout);
+
+const HELP = `
+For every channel p → q the files say what p had sent and what q had received
+when they recorded, and hold the messages in flight; the proof is that the
+three fit together, byte for byte. No system need be running.
+
+Exit status: 0 if everything is proven; 1 if something is not, or there is
+nothing to prove.
 
 Examples:
   tidemark verify p2/7
@@ -63,7 +69,7 @@ async function verify(what: string | undefined, dir: string, tell: Teller): Prom
   let failed = 0;
   const damaged = ({ message }: Error): void => {
     failed += 1;
-    tell.oneOfMany({ snapshot: null, consistent: false, place: "manifest", reason: message });
+    tell.oneOfMany({ snapshot: null, consistent: false, place: FILES, reason: message });
   };
   for await (const { id } of store.list(damaged)) snapshots.push(id);
   for (const snapshot of snapshots) {
@@ -95,7 +101,7 @@ async function proveOne(store: SnapshotStore, snapshot: SnapshotId): Promise<Fin
       () => false,
     );
     if (gone) return undefined;
-    return { snapshot, consistent: false, place: "files", reason: error.message };
+    return { snapshot, consistent: false, place: FILES, reason: error.message };
   }
 }
 
@@ -123,16 +129,17 @@ function tellPeople(): Teller {
   };
   const wrong = (finding: Extract<Finding, { consistent: false }>): void => {
     clear();
-    const name = finding.snapshot ?? "a snapshot";
-    const why = finding.snapshot === null ? finding.reason : `${finding.place}: ${finding.reason}`;
-    console.log(`${styled("red", "✗")} ${name} is not proven: ${printable(why)}`);
+    const { snapshot, place, reason } = finding;
+    const name = snapshot ?? "a snapshot";
+    const why = place === FILES ? reason : `${place}: ${reason}`;
+    console.log(`${paint("red", "✗")} ${name} is not proven: ${printable(why)}`);
   };
   return {
     one(finding) {
       if (!finding.consistent) wrong(finding);
       else
         console.log(
-          `${styled("green", "✓")} ${finding.snapshot} is consistent: ${finding.processes} processes, ` +
+          `${paint("green", "✓")} ${finding.snapshot} is consistent: ${finding.processes} processes, ` +
             `${finding.channels} channels, ${grouped(finding.inFlight)} messages in flight, proven from the files`,
         );
     },
@@ -145,7 +152,7 @@ function tellPeople(): Teller {
     all(snapshots, proven) {
       clear();
       const right = proven === snapshots;
-      const mark = right ? styled("green", "✓") : styled("red", "✗");
+      const mark = right ? paint("green", "✓") : paint("red", "✗");
       const many = snapshots === 1 ? "1 snapshot" : `${grouped(snapshots)} snapshots`;
       console.log(
         right

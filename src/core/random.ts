@@ -29,12 +29,14 @@ export class Random {
       this.state = [...seed];
       return;
     }
-    let x = typeof seed === "number" ? Math.trunc(seed) | 0 : 0;
-    // The high half of a large number, and every character of a text, count too.
-    const more =
-      typeof seed === "number"
-        ? [Math.floor(seed / 2 ** 32)]
-        : [...seed].map((c) => c.codePointAt(0) ?? 0);
+    // All of a large or negative number counts, and every character of a text.
+    const words =
+      typeof seed === "string"
+        ? [...seed].map((c) => c.codePointAt(0) ?? 0)
+        : seed >= 0 && seed < 2 ** 32
+          ? [seed]
+          : [seed, Math.floor(seed / 2 ** 32)];
+    let x = 0;
     const next = (): number => {
       x = (x + 0x9e3779b9) | 0;
       let z = x ^ (x >>> 16);
@@ -43,7 +45,7 @@ export class Random {
       z = Math.imul(z, 0x735a2d97);
       return z ^ (z >>> 15);
     };
-    for (const word of more) {
+    for (const word of words) {
       x ^= word;
       x = next();
     }

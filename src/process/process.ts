@@ -698,10 +698,10 @@ export class Process<M, State, Request = never, Reply = never>
     if (!peer) return;
     peer.up = true;
     peer.lost = false;
+    this.#orphan(id, incarnation, `process lost: ${id} came back without its state`);
     // Control first: what the channel's news leads to is told on it.
     this.#link(peer, peer.control, { type: "up", incarnation, nowMs: this.#nowMs });
     this.#link(peer, peer.channel, { type: "up", incarnation, nowMs: this.#nowMs });
-    this.#orphan(id, incarnation, `process lost: ${id} came back without its state`);
   }
 
   #peerDown(id: ProcessId, reason: string): void {
@@ -834,7 +834,7 @@ export class Process<M, State, Request = never, Reply = never>
   #capture({ snapshot, incarnation }: Marker): boolean {
     const { self, stateCodec } = this.#options;
     const decline = (reason: string): false => {
-      this.#record({ type: "abandon", snapshot, reason });
+      this.#record({ type: "abandon", snapshot, incarnation, reason });
       this.#report(incarnation, { type: "failed", snapshot, reason });
       return false;
     };
@@ -899,7 +899,7 @@ export class Process<M, State, Request = never, Reply = never>
       if (!control) {
         this.#problem("MALFORMED_FRAME", `dropped a word of control of ${peer.id}: not well formed`);
       } else if (control.type === "settled") {
-        this.#settledElsewhere(peer.id, control.snapshot, control.reason);
+        this.#settledElsewhere(peer, control.snapshot, control.reason);
       } else if (control.incarnation === this.#options.incarnation) {
         this.#reported(peer.id, control);
       }
@@ -907,13 +907,16 @@ export class Process<M, State, Request = never, Reply = never>
     this.#link(peer, peer.control, { type: "taken", bytes: body.length, nowMs: this.#nowMs });
   }
 
-  #settledElsewhere(from: ProcessId, snapshot: SnapshotId, reason: string | undefined): void {
+  #settledElsewhere(peer: Peer, snapshot: SnapshotId, word: string | undefined): void {
     // Only its initiator settles a snapshot.
-    if (parseSnapshotId(snapshot).initiator !== from) return;
-    if (reason === undefined && !this.#snapshots.state.recordings.has(snapshot))
+    if (parseSnapshotId(snapshot).initiator !== peer.id) return;
+    if (word === undefined && !this.#snapshots.state.recordings.has(snapshot)) {
       this.#settle(snapshot, undefined);
-    else
-      this.#record({ type: "abandon", snapshot, reason: reason ?? "its initiator has settled it" });
+      return;
+    }
+    const incarnation = peer.control.state.peerIncarnation;
+    const reason = word ?? "its initiator has settled it";
+    this.#record({ type: "abandon", snapshot, incarnation, reason });
   }
 
   #reported(from: ProcessId, report: Report): void {
@@ -947,7 +950,8 @@ export class Process<M, State, Request = never, Reply = never>
       const { snapshot, reason } = effect;
       for (const peer of this.#peers.values()) this.#sendControl(peer, effect);
       this.#settle(snapshot, reason);
-      if (reason !== undefined) this.#record({ type: "abandon", snapshot, reason });
+      const { incarnation } = this.#options;
+      if (reason !== undefined) this.#record({ type: "abandon", snapshot, incarnation, reason });
     }
     this.#wake(this.#collector.deadlineMs);
   }
@@ -992,7 +996,7 @@ export class Process<M, State, Request = never, Reply = never>
   #orphan(initiator: ProcessId, incarnation: number, reason: string): void {
     for (const [snapshot, share] of this.#shares)
       if (share.incarnation !== incarnation && parseSnapshotId(snapshot).initiator === initiator)
-        this.#record({ type: "abandon", snapshot, reason });
+        this.#record({ type: "abandon", snapshot, incarnation: share.incarnation, reason });
   }
 
   /** Asks the driver for a tick, if it is not coming early enough already. */

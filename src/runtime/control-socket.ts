@@ -233,7 +233,10 @@ export class ControlClient<M extends ControlMethods> {
     const path = socketPath(directory);
     const socket = await open(path);
     if (socket) return new ControlClient<M>(socket);
-    throw new TidemarkError("NOT_RUNNING", `no system runs in ${directory}`);
+    throw new TidemarkError(
+      "NOT_RUNNING",
+      `no system runs in ${directory}: tidemark up starts one`,
+    );
   }
 
   /**
@@ -279,6 +282,8 @@ export class ControlClient<M extends ControlMethods> {
   }
 
   #hear(line: string): void {
+    // It has failed at an earlier line.
+    if (this.#socket.destroyed) return;
     const { id, result, error } = parseObject(line) ?? {};
     if (error === undefined) {
       this.#take(id)?.resolve(result);
@@ -375,7 +380,10 @@ async function alreadyRunning(directory: string): Promise<TidemarkError> {
   } catch {
     // It hangs, or it is about to end.
   }
-  return new TidemarkError("ALREADY_RUNNING", `a system runs in ${directory} already (${who})`);
+  return new TidemarkError(
+    "ALREADY_RUNNING",
+    `a system runs in ${directory} already (${who}): end it first, or choose another directory`,
+  );
 }
 
 /** Hands over each line that comes in, until one is too long. */

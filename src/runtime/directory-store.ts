@@ -13,34 +13,33 @@
  * manifest holds the SHA-256 of all the others, so `tail -n +2 p2-7.json | sha256sum` checks it. Files that
  * have other names than these are somebody else's and are left alone.
  *
- * Assumptions. A local file system: `rename` is atomic and `fsync` does what it says. All processes run on
- * one machine and see each other's process numbers; two containers that share the directory must share
- * those as well. The lock of a worker thread that was terminated inside a commit is free only when
- * its OS process ends.
+ * Assumptions. A local file system: `rename` is atomic and `fsync` does what it says. All processes run
+ * on one machine and see each other's process numbers; two containers that share the directory must share
+ * those as well. The lock of a worker thread that was terminated inside a commit is free only when its OS
+ * process ends.
  *
  * Theory of operation. Parts are written by anyone at any time; they are named by their content, so nobody
  * can spoil another's. A part that is there already is not written again, it is *touched*: its mtime says
  * that somebody relies on it. Then, in the lock, a manifest is renamed into place, after a look at every
- * file that it needs. Files of parts go only in the lock, and only when no manifest refers to
- * them. Together: a committed snapshot never loses a part, whatever anybody's clock says.
+ * file that it needs. Files of parts go only in the lock, and only when no manifest refers to them.
+ * Together: a committed snapshot never loses a part, whatever anybody's clock says.
  *
- * A part without a manifest is litter, or it is waiting for its manifest; only those who wrote it know. So
- * it is removed when it has not been touched since the oldest opener that lives came (what the dead left is swept
- * by whoever opens next), or for `graceMs` (after a delete), or since this store wrote it (when it is
- * abandoned). A wrong guess costs the waiting snapshot, which is refused, and no other. Between that look
- * at the mtime and the removal somebody may touch it: the file is moved aside first, and looked at again.
+ * A part without a manifest is litter, or it is waiting for its manifest; only those who wrote it know.
+ * So it is removed when it has not been touched since the oldest opener that lives came (what the dead left
+ * is swept by whoever opens next), or for `graceMs` (after a delete), or since this store wrote it (when it
+ * is abandoned). A wrong guess costs the waiting snapshot, which is refused, and no other. Between that
+ * look at the mtime and the removal somebody may touch it: the file is moved aside first, and looked at
+ * again. While some manifest is damaged nobody knows what it needs, so no part is removed; `list` tells of
+ * it, and deleting that snapshot ends it.
  *
- * While some manifest is damaged nobody knows what it needs, so no part is removed; `list` tells of it,
- * and deleting that snapshot ends it.
+ * The lock. Whoever wants it puts a file with its own name into lock/, and then looks: it has the lock if
+ * nobody else is there. Of two who come at once at least one sees the other, so never both have it; who
+ * sees another takes its own file out, waits a little and comes again. The file of a dead owner is removed
+ * by its name, so two who do that at once cannot remove anything of a third.
  *
- * The lock. Whoever wants it puts a file with its own name into lock/, and then looks: it has the lock
- * if nobody else is there. Of two who come at once, at least one sees the other, so never both have it; who sees
- * another takes its file out, waits a little and comes again. The file of a dead owner is removed by its name,
- * so two who do that at once cannot remove anything of a third.
- *
- * Durability. Every file is written in tmp/, flushed, and renamed; the directories that a piece changed
- * are flushed at its end, and the manifest is last. Deleting goes the other way round: the manifest is
- * removed and its directory flushed before any part goes.
+ * Durability. Every file is written in tmp/, flushed, and renamed; the directories that a piece changed are
+ * flushed at its end, and the manifest is last. Deleting goes the other way round: the manifest is removed
+ * and its directory flushed before any part goes.
  */
 
 import { createHash, hash, randomBytes } from "node:crypto";
@@ -65,8 +64,8 @@ import type { PieceBodies, SnapshotStore, StoredPiece, StoredSnapshot } from "./
 export interface DirectoryStoreOptions {
   /**
    * Flushes everything to the disk before saying that it is done. False is for tests and demos: when the
-   * machine crashes or loses power, the latest snapshots may be gone or damaged, which is noticed and said; when
-   * only the process crashes nothing is lost. The same for all processes that use the directory.
+   * machine crashes or loses power, the latest snapshots may be gone or damaged, which is noticed and said;
+   * when only the process crashes nothing is lost. The same for all processes that use the directory.
    * @default true
    */
   readonly sync?: boolean;
@@ -77,8 +76,9 @@ export interface DirectoryStoreOptions {
    */
   readonly lockTimeoutMs?: number;
   /**
-   * For how long a part that no snapshot needs any more is kept, in milliseconds, since a piece that is waiting
-   * for its manifest may rely on it. More than a snapshot takes from first to last; more keeps disk space longer.
+   * For how long a part that no snapshot needs any more is kept, in milliseconds: a piece that is waiting
+   * for its manifest may rely on it. Make it more than a snapshot takes from first to last; with less,
+   * deleting one snapshot can cost another that is being made. More takes disk space for longer.
    * @default 60_000
    */
   readonly graceMs?: number;
@@ -235,31 +235,24 @@ class DirectoryStore implements SnapshotStore {
           `${snapshot} was abandoned while it was written`,
         );
     };
-    const flush = async (): Promise<void> => {
+    const writePack = async (): Promise<void> => {
       if (pack.parts.length === 0) return;
       const { parts, chunks } = pack;
       pack = emptyPack();
       const sha256 = await this.#writePart(Buffer.concat(chunks), pending, changed);
       for (const part of parts) part.pack = sha256;
     };
-    const put = async (bytes: Uint8Array): Promise<PartReference> => {
+    const put = async (content: Uint8Array): Promise<PartReference> => {
       goOn();
-      if (bytes.length >= SMALL_BYTES)
-        return {
-          sha256: await this.#writePart(bytes, pending, changed),
-          bytes: bytes.length,
-        };
-      if (pack.bytes + bytes.length > PACK_BYTES) await flush();
-      const part = {
-        sha256: hash("sha256", bytes),
-        bytes: bytes.length,
-        pack: "",
-        offset: pack.bytes,
-      };
+      const bytes = content.length;
+      if (bytes >= SMALL_BYTES)
+        return { sha256: await this.#writePart(content, pending, changed), bytes };
+      if (pack.bytes + bytes > PACK_BYTES) await writePack();
+      const part = { sha256: hash("sha256", content), bytes, pack: "", offset: pack.bytes };
       pack.parts.push(part);
       // The caller may use its buffer again.
-      pack.chunks.push(new Uint8Array(bytes));
-      pack.bytes += bytes.length;
+      pack.chunks.push(new Uint8Array(content));
+      pack.bytes += bytes;
       return part;
     };
 
@@ -267,7 +260,7 @@ class DirectoryStore implements SnapshotStore {
     for await (const slice of state) slices.push(await put(slice));
     const inFlight = new Map<ProcessId, PartReference>();
     for (const [from, runs] of channels) inFlight.set(from, await put(Buffer.concat(runs)));
-    await flush();
+    await writePack();
     for (const folder of changed) await this.#flushFolder(folder);
     for (const folder of changed) this.#folders.add(folder);
     goOn();
@@ -350,7 +343,6 @@ class DirectoryStore implements SnapshotStore {
       }
       await this.#removeLowerCounts(initiator, count, files);
       for (const [name, mtimeMs] of pending.written) this.#expendable.set(name, mtimeMs);
-      pending.written.clear();
       return this.#dueNow();
     });
     if (this.#pending.get(id) === pending) this.#pending.delete(id);
@@ -508,7 +500,7 @@ class DirectoryStore implements SnapshotStore {
   /** Removes the parts that nobody who lives can be relying on. */
   async #sweep(): Promise<void> {
     // Most of the reading is done before others are kept waiting.
-    await this.#refresh(await this.#snapshotFiles());
+    await this.#learn(await this.#snapshotFiles());
     const litter = new Map<string, undefined>();
     for (const prefix of await readFolder(this.#parts)) {
       const folder = join(this.#parts, prefix);
@@ -538,12 +530,12 @@ class DirectoryStore implements SnapshotStore {
 
   // --- What may be removed -----------------------------------------------------------------------
 
-  /** Learns what each manifest refers to. False: one of them is damaged, so not everything is known. */
-  async #refresh(files: readonly SnapshotFile[]): Promise<boolean> {
-    const manifests = new Map(files.filter(({ used }) => !used).map((file) => [file.name, file]));
-    for (const name of this.#references.manifests())
-      if (!manifests.has(name)) this.#references.delete(name);
-    const unknown = [...manifests.values()].filter(({ name }) => !this.#references.knows(name));
+  /**
+   * Learns what the manifests refer to that it does not know yet. False: one of them is damaged, so not
+   * everything is known. Outside the lock, manifests may have come and gone since.
+   */
+  async #learn(files: readonly SnapshotFile[]): Promise<boolean> {
+    const unknown = files.filter(({ used, name }) => !used && !this.#references.knows(name));
     let all = true;
     await forEach(unknown, async ({ name, initiator, count }) => {
       try {
@@ -570,7 +562,8 @@ class DirectoryStore implements SnapshotStore {
       if (left) await pause(2 * LOCK_PAUSE_MAX_MS);
       await this.#exclusive(async () => {
         const files = await this.#snapshotFiles();
-        const known = await this.#refresh(files);
+        this.#references.keepOnly(new Set(files.map(({ name }) => name)));
+        const known = await this.#learn(files);
         if (!left) clearing = await begin(files);
         const { parts, untilMs } = clearing ?? { parts: new Map<string, undefined>(), untilMs: 0 };
         // What is not removed now, whoever opens next will sweep.
@@ -586,7 +579,8 @@ class DirectoryStore implements SnapshotStore {
   }
 
   #dueNow(): Clearing {
-    return { parts: this.#expendable, untilMs: Date.now() - this.#graceMs };
+    // This clock is coarser than mtimes are: with no grace, even what was written just now may go.
+    return { parts: this.#expendable, untilMs: Date.now() + 1 - this.#graceMs };
   }
 
   /** Removes one file, in the lock, if its mtime says that it may go. False: it is still there. */
@@ -611,7 +605,7 @@ class DirectoryStore implements SnapshotStore {
     return false;
   }
 
-  /** Gives the room back that a manifest took which now only keeps its count. Somebody may still be reading it. */
+  /** Gives back the room of a manifest that now only keeps its count. Somebody may still be reading it. */
   async #empty(used: string): Promise<void> {
     try {
       const { temporary } = await this.#writeTemporary(new Uint8Array());
@@ -673,8 +667,8 @@ class DirectoryStore implements SnapshotStore {
     for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, LOCK_PAUSE_MAX_MS)) {
       let other = await this.#otherAtLock();
       if (other === undefined) {
-        await attempt("write", own, create(own));
         try {
+          await attempt("write", own, create(own));
           other = await this.#otherAtLock();
         } catch (error) {
           await this.#release();
@@ -693,7 +687,7 @@ class DirectoryStore implements SnapshotStore {
   }
 
   async #release(): Promise<void> {
-    // Nothing to tell the caller: what was done is done, and the next one here finds the lock its own.
+    // If it fails: what was done is done, and this store's next turn at the lock ends by trying again.
     await fs.unlink(join(this.#lock, this.#opener)).catch(() => {});
   }
 
@@ -788,10 +782,6 @@ class References {
   readonly #filesOf = new Map<string, readonly FileUse[]>();
   readonly #files = new Map<string, FileUse>();
 
-  manifests(): IterableIterator<string> {
-    return this.#filesOf.keys();
-  }
-
   knows(manifest: string): boolean {
     return this.#filesOf.has(manifest);
   }
@@ -801,6 +791,7 @@ class References {
   }
 
   add(manifest: string, files: Iterable<string>): void {
+    if (this.knows(manifest)) return;
     const uses: FileUse[] = [];
     for (const name of files) {
       const use = this.#files.get(name) ?? { name, manifests: 0 };
@@ -809,6 +800,11 @@ class References {
       uses.push(use);
     }
     this.#filesOf.set(manifest, uses);
+  }
+
+  keepOnly(manifests: ReadonlySet<string>): void {
+    for (const manifest of this.#filesOf.keys())
+      if (!manifests.has(manifest)) this.delete(manifest);
   }
 
   /** Gives the files that no manifest refers to any more. */
@@ -850,11 +846,11 @@ function filesOf(manifest: Manifest): Map<string, number> {
 
 /** @throws TidemarkError `DAMAGED` if it could not be read back, `STORE_FAILED` if it is too large */
 function encodeManifest(manifest: Manifest): Uint8Array {
-  const lines = `${JSON.stringify(manifest, null, 2).slice("{\n".length)}\n`;
+  const checked = checkManifest(manifest);
+  if ("problem" in checked)
+    throw new TidemarkError("DAMAGED", `the manifest of ${manifest.id}: ${checked.problem}`);
+  const lines = `${JSON.stringify(checked.manifest, null, 2).slice("{\n".length)}\n`;
   const bytes = Buffer.from(FIRST_LINE.join(hash("sha256", lines)) + lines);
-  const decoded = decodeManifest(bytes);
-  if ("problem" in decoded)
-    throw new TidemarkError("DAMAGED", `the manifest of ${manifest.id}: ${decoded.problem}`);
   if (bytes.length > MANIFEST_BYTES_MAX)
     throw new TidemarkError(
       "STORE_FAILED",
@@ -909,12 +905,9 @@ async function read(
   let handle: fs.FileHandle;
   try {
     // A pipe does not keep us waiting for someone to write to it.
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    handle = await fs.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    handle = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    const code = codeOf(error);
-    if (code === "ENOENT") return undefined;
-    if (code === "ELOOP") throw damaged(path, "it is a symbolic link");
+    if (codeOf(error) === "ENOENT") return undefined;
     throw failed("read", path, error);
   }
   try {
@@ -1014,7 +1007,8 @@ function startOf(pid: number): string | undefined {
       return codeOf(error) === "EPERM" ? "0" : undefined;
     }
   }
-  // The second field, a name in brackets, may hold anything; then come a state (Z is dead) … the start is the 22nd.
+  // The second field, a name in brackets, may hold anything. The third is a state, of which Z is dead; the
+  // 22nd is the start.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return fields[0] === "Z" ? undefined : fields[19];
 }

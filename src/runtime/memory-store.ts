@@ -60,11 +60,9 @@ class MemoryStore implements SnapshotStore {
       if (this.#pending.get(snapshot) !== holdings)
         throw new TidemarkError("SNAPSHOT_ABANDONED", `${snapshot} ended while it was written`);
       const sha256 = hash("sha256", bytes);
-      // The caller may use its buffer again.
-      if (!this.#parts.has(sha256)) {
-        const copy = new Uint8Array(bytes);
-        this.#parts.set(sha256, { bytes: copy, holders: 0 });
-      }
+      // A copy: the caller may use its buffer again.
+      if (!this.#parts.has(sha256))
+        this.#parts.set(sha256, { bytes: new Uint8Array(bytes), holders: 0 });
       this.#hold(holdings, sha256);
       return { sha256, bytes: bytes.length };
     };
@@ -79,7 +77,7 @@ class MemoryStore implements SnapshotStore {
   async writeManifest(manifest: Manifest): Promise<void> {
     const { id } = manifest;
     this.#noteCount(id);
-    const checked = checkManifest(JSON.parse(JSON.stringify(manifest)));
+    const checked = checkManifest(manifest);
     if ("problem" in checked)
       throw new TidemarkError("DAMAGED", `the manifest of ${id} is not valid: ${checked.problem}`);
     if (this.#committed.has(id))

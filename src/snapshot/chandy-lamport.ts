@@ -77,7 +77,13 @@ export type SnapshotInput =
       readonly count: number;
       readonly body: Uint8Array;
     }
-  | { readonly type: "abandon"; readonly snapshot: SnapshotId; readonly reason: string }
+  | {
+      readonly type: "abandon";
+      readonly snapshot: SnapshotId;
+      /** Of the initiator. */
+      readonly incarnation: number;
+      readonly reason: string;
+    }
   /** The topology changed: what is being recorded is abandoned. */
   | {
       readonly type: "view";
@@ -135,8 +141,9 @@ export interface Recording {
   bytes: number;
 }
 
-/** What is over of one initiator's snapshots: all below `live`, and `ended`. */
+/** What is over of the snapshots of one life of an initiator: all below `live`, and `ended`. */
 interface Over {
+  readonly incarnation: number;
   live: number;
   readonly ended: Set<number>;
 }
@@ -189,18 +196,15 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
         advance(this.state.outgoing.get(input.to), input.count, input.body);
         break;
       case "initiate":
-        this.#noteLive(
-          parseSnapshotId(input.marker.snapshot).initiator,
-          input.marker.live,
-          effects,
-        );
+        this.#noteLive(input.marker, effects);
         this.#record(input.marker, input.nowMs, undefined, effects);
         break;
       case "marker":
         this.#marker(input.from, input.marker, input.nowMs, effects);
         break;
       case "abandon":
-        this.#abandon(input.snapshot, input.reason, effects);
+        this.#end(input.snapshot, input.incarnation, effects);
+        effects.push({ type: "abandoned", snapshot: input.snapshot, reason: input.reason });
         break;
       case "view":
         this.#view(input.view, input.incoming, input.outgoing, effects);
@@ -209,9 +213,9 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
         this.#reset(input.peer, input.reason, effects);
         break;
       case "tick":
-        for (const [snapshot, recording] of this.state.recordings) {
+        for (const recording of this.state.recordings.values()) {
           if (giveUpAtMs(recording) <= input.nowMs)
-            this.#abandon(snapshot, "timeout: its initiator has not settled it", effects);
+            this.#abandon(recording, "timeout: its initiator has not settled it", effects);
         }
         break;
     }
@@ -220,27 +224,27 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
 
   #received(from: ProcessId, count: number, body: Uint8Array, effects: SnapshotEffect[]): void {
     advance(this.state.incoming.get(from), count, body);
-    for (const [snapshot, recording] of this.state.recordings) {
+    for (const recording of this.state.recordings.values()) {
       const channel = recording.incoming.get(from);
       if (!channel?.open) continue;
       channel.messages.push(body);
       channel.inFlight += count;
       recording.bytes += body.length;
       if (recording.bytes > RECORDED_BYTES_MAX)
-        this.#abandon(snapshot, `too much came in on ${from}'s channel before its marker`, effects);
+        this.#abandon(recording, `too much came in on ${from}'s channel before its marker`, effects);
     }
   }
 
   #marker(from: ProcessId, marker: Marker, nowMs: number, effects: SnapshotEffect[]): void {
-    const { initiator, count } = parseSnapshotId(marker.snapshot);
-    this.#noteLive(initiator, marker.live, effects);
+    this.#noteLive(marker, effects);
     const recording = this.state.recordings.get(marker.snapshot);
     if (recording) {
       if (recording.marker.incarnation === marker.incarnation)
         this.#close(recording, from, nowMs, effects);
       return;
     }
-    const over = this.#over(initiator);
+    const { initiator, count } = parseSnapshotId(marker.snapshot);
+    const over = this.#over(initiator, marker.incarnation);
     if (count < over.live || over.ended.has(count)) return;
     if (marker.view !== this.state.view)
       this.#refuse(marker, "view changed: the processes do not agree on who takes part", effects);
@@ -250,7 +254,7 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
   }
 
   #refuse(marker: Marker, reason: string, effects: SnapshotEffect[]): void {
-    this.#end(marker.snapshot, effects);
+    this.#end(marker.snapshot, marker.incarnation, effects);
     effects.push({ type: "refuse", marker, reason });
   }
 
@@ -305,8 +309,8 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
 
   #completeIfClosed(recording: Recording, nowMs: number, effects: SnapshotEffect[]): void {
     if (recording.open > 0) return;
-    const { snapshot } = recording.marker;
-    this.#end(snapshot, effects);
+    const { snapshot, incarnation } = recording.marker;
+    this.#end(snapshot, incarnation, effects);
     const incoming = [...recording.incoming].map(([from, channel]) => ({
       from,
       received: channel.received,
@@ -323,45 +327,56 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
     });
   }
 
-  #abandon(snapshot: SnapshotId, reason: string, effects: SnapshotEffect[]): void {
-    this.#end(snapshot, effects);
+  #abandon({ marker }: Recording, reason: string, effects: SnapshotEffect[]): void {
+    const { snapshot, incarnation } = marker;
+    this.#end(snapshot, incarnation, effects);
     effects.push({ type: "abandoned", snapshot, reason });
   }
 
   /** Forgets the recording, and remembers that the snapshot must not begin again. */
-  #end(snapshot: SnapshotId, effects: SnapshotEffect[]): void {
+  #end(snapshot: SnapshotId, incarnation: number, effects: SnapshotEffect[]): void {
     this.state.recordings.delete(snapshot);
     const { initiator, count } = parseSnapshotId(snapshot);
-    const over = this.#over(initiator);
+    const over = this.#over(initiator, incarnation);
     if (count < over.live) return;
     over.ended.add(count);
     if (over.ended.size > ENDED_MAX)
-      this.#noteLive(initiator, 1 + Math.min(...over.ended), effects);
+      this.#noteLive({ snapshot, incarnation, live: 1 + Math.min(...over.ended) }, effects);
   }
 
-  #over(initiator: ProcessId): Over {
+  /** Of one life at a time: what another one ended says nothing, its counts may come again. */
+  #over(initiator: ProcessId, incarnation: number): Over {
     let over = this.state.over.get(initiator);
-    if (!over) {
-      over = { live: 0, ended: new Set() };
+    if (over?.incarnation !== incarnation) {
+      over = { incarnation, live: 0, ended: new Set() };
       this.state.over.set(initiator, over);
     }
     return over;
   }
 
-  #noteLive(initiator: ProcessId, live: number, effects: SnapshotEffect[]): void {
-    const over = this.#over(initiator);
+  #noteLive(
+    { snapshot, incarnation, live }: Pick<Marker, "snapshot" | "incarnation" | "live">,
+    effects: SnapshotEffect[],
+  ): void {
+    const { initiator } = parseSnapshotId(snapshot);
+    const over = this.#over(initiator, incarnation);
     if (live <= over.live) return;
     over.live = live;
     for (const count of over.ended) if (count < live) over.ended.delete(count);
-    for (const snapshot of this.state.recordings.keys()) {
-      const id = parseSnapshotId(snapshot);
-      if (id.initiator === initiator && id.count < live)
-        this.#abandon(snapshot, "its initiator has settled it", effects);
+    for (const recording of this.state.recordings.values()) {
+      const id = parseSnapshotId(recording.marker.snapshot);
+      if (
+        id.initiator === initiator &&
+        id.count < live &&
+        recording.marker.incarnation === incarnation
+      )
+        this.#abandon(recording, "its initiator has settled it", effects);
     }
   }
 
   #abandonAll(reason: string, effects: SnapshotEffect[]): void {
-    for (const snapshot of this.state.recordings.keys()) this.#abandon(snapshot, reason, effects);
+    for (const recording of this.state.recordings.values())
+      this.#abandon(recording, reason, effects);
   }
 
   #view(
@@ -381,7 +396,6 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
     this.#abandonAll(reason, effects);
     if (this.state.incoming.has(peer)) this.state.incoming.set(peer, begin());
     if (this.state.outgoing.has(peer)) this.state.outgoing.set(peer, begin());
-    this.state.over.delete(peer);
   }
 }
 

@@ -60,24 +60,22 @@ type Forms<T> = {
     : Form<T[K]>;
 };
 
-function misfit(path: string, wanted: string): never {
-  throw new Error(path === "" ? `it must be ${wanted}` : `${path} must be ${wanted}`);
+function misfit(path: string, rule: string): never {
+  throw new Error(`${path || "it"} must ${rule}`);
 }
 
 function leaf<T>(wanted: string, fits: (value: unknown) => value is T): Form<T> {
-  return (value, path) => (fits(value) ? value : misfit(path, wanted));
+  return (value, path) => (fits(value) ? value : misfit(path, `be ${wanted}`));
 }
 
 function record<T extends object>(forms: Forms<T>): Form<T> {
   const fields = Object.entries(forms) as [string, Form<unknown> | Optional<unknown>][];
   return (value, path) => {
     if (typeof value !== "object" || value === null || Array.isArray(value))
-      return misfit(path, "an object");
+      return misfit(path, "be an object");
     const copy: Record<string, unknown> = {};
     for (const [name, form] of fields) {
-      const field: unknown = Object.hasOwn(value, name)
-        ? value[name as keyof typeof value]
-        : undefined;
+      const field = (value as Record<string, unknown>)[name];
       const at = path === "" ? name : `${path}.${name}`;
       if (typeof form === "function") copy[name] = form(field, at);
       else if (field !== undefined) copy[name] = form.optional(field, at);
@@ -90,14 +88,14 @@ function record<T extends object>(forms: Forms<T>): Form<T> {
 function list<T>(most: number, item: Form<T>, order?: (item: T) => string): Form<readonly T[]> {
   return (value, path) => {
     if (!Array.isArray(value) || value.length > most)
-      return misfit(path, `a list of at most ${most}`);
+      return misfit(path, `be a list of at most ${most}`);
     let previous = "";
     return Array.from(value, (one: unknown, index) => {
       const at = `${path}[#${index}]`;
       const copy = item(one, at);
       const key = order?.(copy);
       if (key !== undefined) {
-        if (key <= previous) misfit(at, "after the one before it, in ascending order");
+        if (key <= previous) misfit(at, "come after the one before it in ascending order");
         previous = key;
       }
       return copy;
@@ -105,10 +103,10 @@ function list<T>(most: number, item: Form<T>, order?: (item: T) => string): Form
   };
 }
 
-function where<T>(form: Form<T>, wanted: string, fits: (copy: T) => boolean): Form<T> {
+function where<T>(form: Form<T>, rule: string, fits: (copy: T) => boolean): Form<T> {
   return (value, path) => {
     const copy = form(value, path);
-    return fits(copy) ? copy : misfit(path, wanted);
+    return fits(copy) ? copy : misfit(path, rule);
   };
 }
 
@@ -145,7 +143,7 @@ const partForm = where(
     pack: { optional: sha256 },
     offset: { optional: count },
   }),
-  "with both pack and offset, or neither",
+  "have both pack and offset, or neither",
   ({ pack, offset }) => (pack === undefined) === (offset === undefined),
 );
 
@@ -157,7 +155,7 @@ const incomingForm = where(
     inFlight: count,
     part: { optional: partForm },
   }),
-  "with a part if, and only if, messages are in flight",
+  "have a part if messages are in flight, and only then",
   ({ inFlight, part }) => inFlight > 0 === (part !== undefined),
 );
 
@@ -171,7 +169,7 @@ const pieceForm = record<PieceRecord>({
       sliced: truth,
       parts: list(PARTS_MAX, partForm),
     }),
-    "with exactly one part, unless it is sliced",
+    "have exactly one part, unless it is sliced",
     ({ sliced, parts }) => sliced || parts.length === 1,
   ),
   messageEncoding: name,

@@ -344,6 +344,30 @@ describe("parts that no snapshot needs", () => {
     await expectNoLitter(directory, store);
   });
 
+  test("are only remembered for the latest snapshots whose fate is not known", async () => {
+    const { directory, store } = newStore();
+    const other = another(directory);
+    const written = async (id: SnapshotId, length: number) => {
+      const { manifest } = await writePieces(store, { id, states: { p1: [bytes(length)] } });
+      const path = part(directory, manifest.pieces[0]?.state.parts[0] as PartReference);
+      return { manifest, path };
+    };
+    const first = await written("p1/1", 1_001);
+    // These get their manifests from somebody else: they do not count.
+    for (let count = 2; count <= 80; count++)
+      await other.writeManifest((await written(snapshotId("p1", count), 1_000 + count)).manifest);
+    await store.abandon("p1/1");
+    expect(existsSync(first.path)).toBe(false);
+
+    const old = await written("p1/81", 2_000);
+    for (let count = 82; count <= 160; count++)
+      await written(snapshotId("p1", count), 2_000 + count);
+    const late = await written("p1/161", 3_000);
+    await store.abandon("p1/81");
+    await store.abandon("p1/161");
+    expect([existsSync(old.path), existsSync(late.path)]).toEqual([true, false]);
+  });
+
   test("of a process that has died are swept by whoever opens next, not those of the living", async () => {
     const { directory, store } = newStore();
     const kept = await commit(store, { id: "p1/1" });
@@ -673,8 +697,12 @@ describe("misuse", () => {
     const { directory, store } = newStore();
     await store.close();
     const first = await commit(store, { id: "p1/1" });
-    const slow = writePieces(store, { id: "p1/2" });
+    let written = false;
+    const slow = writePieces(store, { id: "p1/2" }).finally(() => {
+      written = true;
+    });
     await store.close();
+    expect(written).toBe(true);
     const second = await slow;
     expect(filesIn(join(directory, "open"))).toEqual([]);
     await store.writeManifest(second.manifest);

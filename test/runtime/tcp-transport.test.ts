@@ -600,13 +600,9 @@ describe("connections that die", () => {
     const rounds = cases("tcp-cuts", 20, 500);
     for (let round = 1; round <= rounds; round += 1) {
       // Wherever in a frame it is by then: each side has had some since it came up.
-      const before = [a.frames.length, b.frames.length];
-      await a.until(
-        ({ log, frames }) => log.length === 2 * round - 1 && frames.length > (before[0] ?? 0),
-      );
-      await b.until(
-        ({ log, frames }) => log.length >= 2 * round - 1 && frames.length > (before[1] ?? 0),
-      );
+      const [atA, atB] = [a.frames.length, b.frames.length];
+      await a.until(({ log, frames }) => log.length === 2 * round - 1 && frames.length > atA);
+      await b.until(({ log, frames }) => log.length >= 2 * round - 1 && frames.length > atB);
       proxy.cut();
       await a.until(({ log }) => log.length >= 2 * round);
     }
@@ -779,6 +775,7 @@ describe("whatever bytes come in", () => {
     let answer: Uint8Array[] = [];
     let answered = Promise.withResolvers<void>();
     const { address } = await listen((socket) => {
+      socket.resume();
       for (const chunk of answer) socket.write(chunk);
       socket.end();
       answered.resolve();

@@ -30,6 +30,9 @@ import {
 } from "./support/snapshots.ts";
 import { TAMPERINGS } from "./support/tamperings.ts";
 
+const documentFile = fileURLToPath(
+  new URL("../../docs/internals/snapshot-format.md", import.meta.url),
+);
 const sourceFile = fileURLToPath(new URL("../../src/snapshot/verify.ts", import.meta.url));
 
 const verify = ({ manifest, files }: Files): Verdict => verifySnapshot(manifest, readerOf(files));
@@ -100,6 +103,33 @@ describe("valid snapshots", () => {
     const byText = (references: object[]) => references.map((one) => JSON.stringify(one)).sort();
     expect(byText(asked)).toEqual(byText(named));
     expect(asked.length).toBeGreaterThan(3);
+  });
+});
+
+describe("the example in the description of the format", () => {
+  const text = readFileSync(documentFile, "utf8");
+  const json = /^```json\n(.*?)^```$/ms.exec(text)?.[1] ?? "";
+  const rows = text.matchAll(/^\| `[0-9a-f]{2}\/([0-9a-f]{64})` \| `([0-9a-f]+)` \|$/gm);
+  const files = new Map(
+    [...rows].map(([, name = "", hex = ""]) => [name, Buffer.from(hex, "hex")]),
+  );
+
+  test("is proven, and its files have the names that they should", () => {
+    expect(verify({ manifest: JSON.parse(json), files: new Map(files) })).toEqual({
+      consistent: true,
+      processes: 2,
+      channels: 2,
+      inFlight: 2,
+    });
+    expect(files.size).toBe(2);
+    for (const [name, bytes] of files) expect(sha256(bytes)).toBe(name);
+  });
+
+  test("holds every field of a manifest", () => {
+    expect(checkManifest(JSON.parse(json))).toEqual({ manifest: JSON.parse(json) });
+    const names = [...json.matchAll(/"(\w+)":/g)].map(([, name = ""]) => name);
+    const described = text.slice(0, text.indexOf("## In a directory"));
+    for (const name of names) expect(described).toMatch(new RegExp(`[\`."]${name}[\`".]`));
   });
 });
 

@@ -104,6 +104,10 @@ export class LinkPair {
     this.heal();
     this.pass(BUSY_MS + CALM_MS);
     this.check();
+    return this.outcome;
+  }
+
+  get outcome(): PairOutcome {
     return {
       batches: this.#batches,
       sendings: this.#sendings,

@@ -80,10 +80,14 @@ export interface WorldOptions {
   readonly frozen: number;
   /** A process that joins later, with channels both ways to all. */
   readonly joins?: ProcessId;
+  /** Nothing fails in it, so every snapshot must complete. */
+  readonly quiet?: boolean;
   /** A mistake, planted: captured states show what is there when they are encoded. */
   readonly late?: boolean;
   /** A mistake, planted: what becomes of a frame on its way. Only on a reliable transport. */
   readonly meddle?: (from: ProcessId, to: ProcessId, frame: Uint8Array) => readonly Uint8Array[];
+  /** What processes report themselves does not count: others must find what is wrong. */
+  readonly deaf?: boolean;
   /** Hears of each effect. */
   readonly watch?: (process: ProcessId, effect: ProcessEffect<Transfer, never>) => void;
 }
@@ -231,8 +235,8 @@ interface Begun {
   settled: number;
   reason: string | undefined;
   manifest: Manifest | undefined;
-  /** Begun after the world had healed. */
-  readonly healed: boolean;
+  /** Nothing stood in the way: begun after the world had healed, or in a quiet one. */
+  readonly mustComplete: boolean;
 }
 
 /** What came of a run. */
@@ -445,7 +449,7 @@ export class World {
           settled: 0,
           reason: undefined,
           manifest: undefined,
-          healed: this.#healed,
+          mustComplete: this.#healed || this.options.quiet === true,
         });
         if (this.happens(this.options.faults.givesUp))
           this.#soon(20, () => this.#abandon(life, effect.snapshot));
@@ -487,7 +491,7 @@ export class World {
   #problem(error: TidemarkError): void {
     const { code } = error;
     this.#problems.set(code, (this.#problems.get(code) ?? 0) + 1);
-    if (code !== "PEER_RESTARTED" && code !== "CAPTURE_THREW")
+    if (!this.options.deaf && code !== "PEER_RESTARTED" && code !== "CAPTURE_THREW")
       throw new Violation("problem", error.message);
   }
 
@@ -740,13 +744,13 @@ export class World {
     let sum = 0;
     const ids = new Set<SnapshotId>();
     for (const begun of this.#begun) {
-      const { snapshot, manifest, reason, settled, initiator, healed } = begun;
+      const { snapshot, manifest, reason, settled, initiator, mustComplete } = begun;
       if (initiator.alive && settled !== 1)
         throw new Violation("settled", `${snapshot} was settled ${settled} times at its initiator`);
       if (initiator.alive && (reason === undefined) !== (manifest !== undefined))
         throw new Violation("settled", `${snapshot}: ${reason ?? "complete, without a manifest"}`);
-      if (healed && manifest === undefined)
-        throw new Violation("liveness", `${snapshot} was begun in a healed world: ${reason}`);
+      if (mustComplete && manifest === undefined)
+        throw new Violation("liveness", `${snapshot} had to complete, but: ${reason}`);
       if (manifest) {
         if (ids.has(snapshot)) throw new Violation("settled", `${snapshot} was written twice`);
         ids.add(snapshot);
@@ -769,52 +773,83 @@ export class World {
     };
   }
 
-  /** Gives the number of messages in flight. */
+  /** By every judge there is: whoever is wrong, it is known who noticed. Gives the number of messages in flight. */
   #judgeSnapshot(manifest: Manifest): number {
-    const { id, pieces } = manifest;
+    const found: Violation[] = [];
+    for (const judge of [this.#judgeForm, this.#judgeSum, this.#judgeCut, this.#judgeProof])
+      try {
+        judge(manifest);
+      } catch (thrown) {
+        if (!(thrown instanceof Violation)) throw thrown;
+        found.push(thrown);
+      }
+    if (found.length > 0)
+      throw new Violation(
+        found.map(({ check }) => check).join(" + "),
+        `${manifest.id}: ${found.map(({ message }) => message).join("; ")}`,
+      );
+    return manifest.pieces.reduce(
+      (sum, { incoming }) => incoming.reduce((all, one) => all + one.inFlight, sum),
+      0,
+    );
+  }
+
+  readonly #judgeForm = (manifest: Manifest): void => {
     const checked = checkManifest(JSON.parse(JSON.stringify(manifest)));
-    if ("problem" in checked) throw new Violation("manifest", `${id}: ${checked.problem}`);
+    if ("problem" in checked) throw new Violation("form", checked.problem);
+  };
+
+  readonly #judgeSum = ({ pieces }: Manifest): void => {
+    // A process that starts again has lost money, or brought some.
+    if (this.options.faults.restarts > 0) return;
+    let money = 0;
+    for (const { state, incoming } of pieces) {
+      for (const pocket of this.#pocketsOf(state)) money += pocket;
+      for (const { part } of incoming) for (const { amount } of this.#transfersOf(part)) money += amount;
+    }
+    const expected = MONEY * pieces.length;
+    if (money !== expected) throw new Violation("sum", `it adds up to ${money}, not ${expected}`);
+  };
+
+  /** By what the applications wrote down. */
+  readonly #judgeCut = ({ pieces }: Manifest): void => {
     const cuts = new Map(
       pieces.map(({ process, timing }) => {
         const cut = this.#cuts.get(timing.captureMs);
         if (cut?.process !== process)
-          throw new Violation("state", `${id}: nobody captured the state of ${process}`);
+          throw new Violation("state", `nobody captured the state of ${process}`);
         return [process, cut];
       }),
     );
-    let money = 0;
-    let messages = 0;
     for (const { process, state, incoming } of pieces) {
       const cut = cuts.get(process) as Cut<Pockets>;
-      const pockets = state.parts.flatMap(
-        (part) => stateCodec.decode(this.#partOf(part)) as readonly number[],
-      );
+      const pockets = this.#pocketsOf(state);
       if (String(pockets) !== String(cut.state))
-        throw new Violation(
-          "state",
-          `${id}: ${process} had ${cut.state} when it was captured, not ${pockets}`,
-        );
-      for (const pocket of pockets) money += pocket;
+        throw new Violation("state", `${process} had ${cut.state} when captured, not ${pockets}`);
       for (const { from, part } of incoming) {
-        const transfers = part ? readRecords(this.#partOf(part)).map((one) => codec.decode(one)) : [];
-        const recorded = transfers.map(({ n }) => n);
+        const recorded = this.#transfersOf(part).map(({ n }) => n);
         const expected = inFlight(cuts.get(from) as Cut<Pockets>, cut);
         if (String(recorded) !== String(expected))
           throw new Violation(
             "channel state",
-            `${id}: ${from} → ${process} has ${recorded} recorded, but ${expected} were in flight`,
+            `${from} → ${process} has ${recorded} recorded, but ${expected} were in flight`,
           );
-        for (const { amount } of transfers) money += amount;
-        messages += transfers.length;
       }
     }
-    // A process that starts again has lost money, or brought some.
-    if (this.options.faults.restarts === 0 && money !== MONEY * pieces.length)
-      throw new Violation("sum", `${id} adds up to ${money}, not ${MONEY * pieces.length}`);
-    const verdict = verifySnapshot(manifest, (part) => this.#parts.get(part.sha256));
+  };
+
+  readonly #judgeProof = (manifest: Manifest): void => {
+    const verdict = verifySnapshot(manifest, ({ sha256 }) => this.#parts.get(sha256));
     if (!verdict.consistent)
-      throw new Violation("certificate", `${id}: ${verdict.place} ${verdict.reason}`);
-    return messages;
+      throw new Violation("certificate", `${verdict.place} ${verdict.reason}`);
+  };
+
+  #pocketsOf({ parts }: PieceRecord["state"]): readonly number[] {
+    return parts.flatMap((part) => stateCodec.decode(this.#partOf(part)) as readonly number[]);
+  }
+
+  #transfersOf(part: PartReference | undefined): readonly Transfer[] {
+    return part ? readRecords(this.#partOf(part)).map((one) => codec.decode(one)) : [];
   }
 
   #partOf({ sha256 }: PartReference): Uint8Array {

@@ -8,7 +8,9 @@ import { type Faults, NO_FAULTS, type WorldOptions } from "./world.ts";
 /** A topology of `size` processes in which at least one process reaches all. */
 export function topologyOf(random: Random, size: number): Topology {
   const ids: ProcessId[] = Array.from({ length: size }, (_, i) => `p${i + 1}`);
-  const ring = ids.map((from, i) => ({ from, to: ids[(i + 1) % size] as ProcessId }));
+  const ring = ids
+    .map((from, i) => ({ from, to: ids[(i + 1) % size] as ProcessId }))
+    .filter(({ from, to }) => from !== to);
   switch (random.below(4)) {
     case 0:
       return new Topology(ids);
@@ -44,6 +46,7 @@ export function quietWorld(seed: number): WorldOptions {
     reliable: true,
     delayMs: random.between(1, 20),
     faults: NO_FAULTS,
+    quiet: true,
     healAtMs: 150,
     snapshots: random.between(1, 4),
     timeoutMs: 10_000,
