@@ -3,9 +3,30 @@
  * @module
  */
 
-export { compareStamps, LamportClock, type Relation, VectorClock, type VectorStamp } from "./core/clock.ts";
-export { ERROR_CODES, type ErrorCode, type ErrorDetails, type Fault, isTidemarkError, TidemarkError } from "./core/error.ts";
-export { checkProcessId, isProcessId, isSnapshotId, type ProcessId, parseSnapshotId, type SnapshotId, snapshotId } from "./core/id.ts";
+export {
+  compareStamps,
+  LamportClock,
+  type Relation,
+  VectorClock,
+  type VectorStamp,
+} from "./core/clock.ts";
+export {
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorDetails,
+  type Fault,
+  isTidemarkError,
+  TidemarkError,
+} from "./core/error.ts";
+export {
+  checkProcessId,
+  isProcessId,
+  isSnapshotId,
+  type ProcessId,
+  parseSnapshotId,
+  type SnapshotId,
+  snapshotId,
+} from "./core/id.ts";
 export { Random, type RandomState } from "./core/random.ts";
 export { type Channel, Topology } from "./core/topology.ts";
 export { type Application, FrozenState, type Turn } from "./process/application.ts";
@@ -13,13 +34,30 @@ export { bytesCodec, type Codec, jsonCodec } from "./process/codec.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
 export { type DirectoryStoreOptions, directoryStore } from "./runtime/directory-store.ts";
 export { GlobalSnapshot } from "./runtime/global-snapshot.ts";
-export { MemoryNetwork } from "./runtime/memory-transport.ts";
 export { memoryStore } from "./runtime/memory-store.ts";
+export { MemoryNetwork, type MemoryOptions } from "./runtime/memory-transport.ts";
 export { msgpackCodec } from "./runtime/msgpack-codec.ts";
-export { type ProcessConfiguration, type RecordedHere, type RunningProcess, type SnapshotOptions, startProcess } from "./runtime/running-process.ts";
-export type { PieceBodies, SnapshotStore, StoredPiece, StoredSnapshot } from "./runtime/snapshot-store.ts";
+export {
+  type ProcessConfiguration,
+  type RecordedHere,
+  type RunningProcess,
+  type SnapshotOptions,
+  startProcess,
+} from "./runtime/running-process.ts";
+export type {
+  PieceBodies,
+  SnapshotStore,
+  StoredPiece,
+  StoredSnapshot,
+} from "./runtime/snapshot-store.ts";
 export { type SpoiledOptions, spoiledTransport } from "./runtime/spoiled-transport.ts";
 export { type TcpOptions, tcpTransport } from "./runtime/tcp-transport.ts";
-export type { Frame, Transport, TransportEvents, TransportGuarantees, TransportIdentity } from "./runtime/transport.ts";
+export type {
+  Frame,
+  Transport,
+  TransportEvents,
+  TransportGuarantees,
+  TransportIdentity,
+} from "./runtime/transport.ts";
 export type { Manifest, PieceRecord, SnapshotSummary } from "./snapshot/manifest.ts";
 export { type Verdict, verifySnapshot } from "./snapshot/verify.ts";

@@ -5,4 +5,8 @@
 
 export type { ContractCase } from "./runtime/contract-case.ts";
 export { snapshotStoreContract } from "./runtime/snapshot-store-contract.ts";
-export { transportContract } from "./runtime/transport-contract.ts";
+export {
+  type ContractNetwork,
+  type TransportContractOptions,
+  transportContract,
+} from "./runtime/transport-contract.ts";

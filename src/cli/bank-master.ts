@@ -1,13 +1,13 @@
 /**
- * The master of the scripted bank, with its observer. It starts a process for each node, tells them what to do,
+ * The master of the scripted bank, with its observer. It starts an account for each node, tells them what to do,
  * one command at a time, and prints what they say.
  *
  * Theory of operation. Of every channel the master knows how many items (transfers and tokens) were put on it and
- * taken off: a transfer that was accepted is one more; a process that has recorded, which it says itself, has put one
- * token on each of its outgoing channels. So the master knows which channels are empty without asking anybody and
- * without racing the network: an item that it counts is in the receiver's hands or on its way there, and receiving
- * waits for it. What is printed of a snapshot is never the master's own knowledge: it comes from the snapshot store, or,
- * while the snapshot is not complete, from what each process has recorded so far.
+ * taken off: a transfer that was accepted is one more; an account that has recorded, which it says itself, has put
+ * one token on each of its outgoing channels. So the master knows which channels are empty without asking anybody
+ * and without racing the network: an item that it counts is at the receiver or on its way there, and receiving
+ * waits for it. What is printed of a snapshot is never the master's own knowledge: it comes from the snapshot
+ * store, or, while the snapshot is not complete, from what each account has recorded so far.
  */
 
 import type { AccountState, Transfer } from "../bank/account.ts";
@@ -245,18 +245,13 @@ export class BankMaster {
         "DAMAGED",
         `${id} is not consistent: ${verdict.place} ${verdict.reason}`,
       );
-    return {
-      nodes: await Promise.all(
-        nodes.map(async (node) => ({ node, money: (await snapshot.state(String(node))).balance })),
-      ),
-      channels: await Promise.all(
-        channelsBetween(nodes).map(async ({ from, to }) => ({
-          from,
-          to,
-          money: sum(await snapshot.inFlight(String(from), String(to))),
-        })),
-      ),
-    };
+    const states = [];
+    for (const node of nodes)
+      states.push({ node, money: (await snapshot.state(String(node))).balance });
+    const channels = [];
+    for (const { from, to } of channelsBetween(nodes))
+      channels.push({ from, to, money: sum(await snapshot.inFlight(String(from), String(to))) });
+    return { nodes: states, channels };
   }
 
   /** A zero stands for what nobody can know yet. */

@@ -26,7 +26,10 @@ export class ManualAccount {
     this.#account = account;
   }
 
-  /** Begins a snapshot; resolves when this process has recorded. */
+  /**
+   * Begins a snapshot; resolves when this process has recorded.
+   * @throws TidemarkError as `RunningProcess.snapshot`, if it ends before that
+   */
   begin(timeoutMs: number): Promise<SnapshotId> {
     return new Promise((resolve, reject) => {
       const settled = Promise.withResolvers<string | null>();
@@ -45,20 +48,29 @@ export class ManualAccount {
     });
   }
 
-  /** Resolves when a snapshot that began here is settled: null if it is complete, or why it was abandoned. */
+  /**
+   * Resolves when a snapshot that began here is settled: null if it is complete, or why it was abandoned.
+   * @throws TidemarkError `NOT_FOUND`
+   */
   async settled(snapshot: SnapshotId): Promise<string | null> {
     const settled = this.#settled.get(snapshot);
     if (!settled) throw new TidemarkError("NOT_FOUND", `${snapshot} did not begin here`);
     return settled;
   }
 
-  /** Takes the head of a channel, and waits for it for so long. */
+  /**
+   * Takes the head of a channel, and waits for it for so long.
+   * @throws TidemarkError `ABORTED` when nothing came; then nothing is taken later, either
+   */
   async receive(from: ProcessId, timeoutMs: number): Promise<Taken> {
     const patience = new AbortController();
     const timer = setTimeout(() => patience.abort(), timeoutMs);
     try {
       const received = await this.#account.receive(from, { signal: patience.signal });
       return { ...received, recorded: received.kind === "marker" && this.#recordedNow(received) };
+    } catch (error) {
+      if (!patience.signal.aborted) throw error;
+      throw new TidemarkError("ABORTED", `nothing came from ${from} within ${timeoutMs} ms`);
     } finally {
       clearTimeout(timer);
     }

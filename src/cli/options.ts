@@ -2,12 +2,9 @@
 
 import { InvalidArgumentError, Option } from "commander";
 
-/** Where a system keeps its snapshots and its control socket. */
-export const DIRECTORY = ".tidemark";
-
 export function directoryOption(): Option {
   return new Option("--dir <directory>", "where the system keeps its snapshots")
-    .default(DIRECTORY)
+    .default(".tidemark")
     .argParser((text) => {
       if (text === "") throw new InvalidArgumentError("A directory has a name.");
       return text;

@@ -41,7 +41,8 @@ function describe(status: SystemStatus): string {
   const { pid, directory, startedAtMs, snapshots, processes } = status;
   const since = duration(Date.now() - startedAtMs);
   const lines = [
-    `process ${pid} runs a system of ${processes.length} processes in ${printable(directory)}: for ${since}, ${grouped(snapshots)} snapshots so far`,
+    `process ${pid} runs a system of ${processes.length} processes in ${printable(directory)}`,
+    `for ${since}, with ${grouped(snapshots)} snapshots so far`,
     ...table(
       [
         ["process", "pid", "address", "state", "epoch", "sent", "received"],

@@ -164,7 +164,7 @@ export function partsText({ sum, amountInFlight }: Audit): string {
 
 export function costText({ manifest, messagesInFlight }: Audit): string {
   const many = messagesInFlight === 1 ? "1 message" : `${grouped(messagesInFlight)} messages`;
-  return `${duration(manifest.cutMs)} and ${manifest.channels.length} markers, and caught ${many} in flight`;
+  return `${duration(manifest.cutMs)} and ${manifest.channels.length} markers; ${many} in flight`;
 }
 
 export function naiveError(naiveSum: number, expected: number): string {

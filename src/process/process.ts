@@ -188,7 +188,7 @@ export type ProcessEffect<M, Reply> =
       readonly cutMs: number;
       readonly pieces: readonly PieceRecord[];
     }
-  /** The snapshot is over: complete, or abandoned for that reason. */
+  /** A snapshot that was recorded or begun here is over: complete, or abandoned for that reason. */
   | { readonly type: "settled"; readonly snapshot: SnapshotId; readonly reason?: string }
   | { readonly type: "problem"; readonly error: TidemarkError }
   /** The application threw: no further input is taken. */
@@ -863,6 +863,7 @@ export class Process<M, State, Request = never, Reply = never>
   /** The snapshot is over, complete or abandoned for that reason: nothing of it stays here. */
   #settle(snapshot: SnapshotId, reason: string | undefined): void {
     const share = this.#shares.get(snapshot);
+    if (!share && parseSnapshotId(snapshot).initiator !== this.#options.self) return;
     if (share && !share.channels) release(share.state);
     this.#shares.delete(snapshot);
     this.#effects.push({ type: "settled", snapshot, ...(reason === undefined ? {} : { reason }) });

@@ -3,7 +3,8 @@
  *
  *     snapshots/p2-7.json    the manifest of p2/7; the snapshot is listed while this file is here
  *     snapshots/p2-9.used    says only that p2/9 is used up; goes when a higher count of p2 has a file
- *     parts/ab/ab12…         a part, or a pack of small parts, named by the SHA-256 of its bytes
+ *     parts/ab/ab12…         a part, named by the SHA-256 of its bytes; or a pack of parts, named by
+ *                            the SHA-256 of their names, one after the other
  *     open/OPENER            empty; since its mtime, parts may be waiting here for their manifest
  *     lock/OPENER            empty; who is committing, deleting or sweeping, or wants to
  *     tmp/OPENER.N           what is being written or removed
@@ -105,9 +106,9 @@ export function directoryStore(
   return new DirectoryStore(directory, options);
 }
 
-/** Parts below this size share a file, a pack … */
+/** Slices of a state below this size share a file, a pack … */
 const SMALL_BYTES = 65_536;
-/** … that does not grow beyond this. */
+/** … that no slice lets grow beyond this. */
 const PACK_BYTES = 1_048_576;
 /** As much is hashed without giving way to other work. */
 const HASHED_AT_ONCE_BYTES = 1_048_576;
@@ -237,29 +238,41 @@ class DirectoryStore implements SnapshotStore {
     };
     const writePack = async (): Promise<void> => {
       if (pack.parts.length === 0) return;
-      const { parts, chunks } = pack;
+      const { parts, chunks, bytes } = pack;
       pack = emptyPack();
-      const sha256 = await this.#writePart(Buffer.concat(chunks), pending, changed);
-      for (const part of parts) part.pack = sha256;
+      const name = hash("sha256", parts.map(({ sha256 }) => sha256).join(""));
+      await this.#writePart({ name, chunks, bytes }, pending, changed);
+      for (const part of parts) part.pack = name;
+    };
+    const addToPack = (sha256: string, chunks: readonly Uint8Array[], bytes: number) => {
+      const part = { sha256, bytes, pack: "", offset: pack.bytes };
+      pack.parts.push(part);
+      for (const chunk of chunks) pack.chunks.push(chunk);
+      pack.bytes += bytes;
+      return part;
     };
     const put = async (content: Uint8Array): Promise<PartReference> => {
       goOn();
       const bytes = content.length;
-      if (bytes >= SMALL_BYTES)
-        return { sha256: await this.#writePart(content, pending, changed), bytes };
+      if (bytes >= SMALL_BYTES) {
+        const sha256 = await sha256Of([content]);
+        await this.#writePart({ name: sha256, chunks: [content], bytes }, pending, changed);
+        return { sha256, bytes };
+      }
       if (pack.bytes + bytes > PACK_BYTES) await writePack();
-      const part = { sha256: hash("sha256", content), bytes, pack: "", offset: pack.bytes };
-      pack.parts.push(part);
       // The caller may use its buffer again.
-      pack.chunks.push(new Uint8Array(content));
-      pack.bytes += bytes;
-      return part;
+      return addToPack(hash("sha256", content), [new Uint8Array(content)], bytes);
     };
 
     const slices: PartReference[] = [];
     for await (const slice of state) slices.push(await put(slice));
     const inFlight = new Map<ProcessId, PartReference>();
-    for (const [from, runs] of channels) inFlight.set(from, await put(Buffer.concat(runs)));
+    // Messages in flight are never the same twice: they need no file of their own, whatever their size.
+    for (const [from, runs] of channels) {
+      goOn();
+      const bytes = runs.reduce((sum, { length }) => sum + length, 0);
+      inFlight.set(from, addToPack(await sha256Of(runs), runs, bytes));
+    }
     await writePack();
     for (const folder of changed) await this.#flushFolder(folder);
     for (const folder of changed) this.#folders.add(folder);
@@ -267,9 +280,12 @@ class DirectoryStore implements SnapshotStore {
     return { state: slices, channels: inFlight };
   }
 
-  /** Sees to it that a file with these bytes is there; gives its name. */
-  async #writePart(bytes: Uint8Array, pending: Pending, changed: Set<string>): Promise<string> {
-    const name = await sha256Of(bytes);
+  /** Sees to it that this file is there. */
+  async #writePart(
+    { name, chunks, bytes }: PartFile,
+    pending: Pending,
+    changed: Set<string>,
+  ): Promise<void> {
     const path = this.#partPath(name);
     const folder = dirname(path);
     if (!this.#folders.has(folder)) {
@@ -278,11 +294,10 @@ class DirectoryStore implements SnapshotStore {
     }
     // Also when the file is there already: whoever wrote it may not have come to this.
     changed.add(folder);
-    if (await touch(path, bytes.length)) return name;
-    const { temporary, mtimeMs } = await this.#writeTemporary(bytes);
+    if (await touch(path, bytes)) return;
+    const { temporary, mtimeMs } = await this.#writeTemporary(chunks);
     await this.#rename(temporary, path);
     pending.written.set(name, mtimeMs);
-    return name;
   }
 
   async writeManifest(manifest: Manifest): Promise<void> {
@@ -291,7 +306,7 @@ class DirectoryStore implements SnapshotStore {
     const bytes = encodeManifest(manifest);
     const path = this.#manifestPath(id);
     await this.#use(async () => {
-      const { temporary } = await this.#writeTemporary(bytes);
+      const { temporary } = await this.#writeTemporary([bytes]);
       try {
         await this.#exclusive(async () => {
           if (await lstat(path))
@@ -384,7 +399,7 @@ class DirectoryStore implements SnapshotStore {
     if (!content && !(await lstat(this.#manifestPath(id))))
       throw new TidemarkError("NOT_FOUND", `${id} has been deleted from ${this.#directory}`);
     if (!content) throw damaged(path, "it is missing");
-    if ((await sha256Of(content)) !== sha256)
+    if ((await sha256Of([content])) !== sha256)
       throw damaged(path, `bytes ${offset} to ${offset + bytes} have changed`);
     return content;
   }
@@ -608,7 +623,7 @@ class DirectoryStore implements SnapshotStore {
   /** Gives back the room of a manifest that now only keeps its count. Somebody may still be reading it. */
   async #empty(used: string): Promise<void> {
     try {
-      const { temporary } = await this.#writeTemporary(new Uint8Array());
+      const { temporary } = await this.#writeTemporary([]);
       await this.#rename(temporary, used);
     } catch {
       // Then not: no harm is done, and it goes when a higher count has a file.
@@ -734,12 +749,15 @@ class DirectoryStore implements SnapshotStore {
   }
 
   /** Writes and flushes a new file in tmp/. */
-  async #writeTemporary(bytes: Uint8Array): Promise<{ temporary: string; mtimeMs: number }> {
+  async #writeTemporary(
+    chunks: readonly Uint8Array[],
+  ): Promise<{ temporary: string; mtimeMs: number }> {
     const temporary = this.#temporaryPath();
     try {
       const handle = await fs.open(temporary, "wx", 0o600);
       try {
-        await handle.writeFile(bytes);
+        // One call for all: libuv goes on until everything is written, or something fails.
+        if (chunks.length > 0) await handle.writev(chunks);
         if (this.#sync) await handle.sync();
         return { temporary, mtimeMs: (await handle.stat()).mtimeMs };
       } finally {
@@ -827,7 +845,14 @@ interface FileUse {
   manifests: number;
 }
 
-/** Small parts on their way into one file. */
+/** A file in parts/. */
+interface PartFile {
+  readonly name: string;
+  readonly chunks: readonly Uint8Array[];
+  readonly bytes: number;
+}
+
+/** Parts on their way into one file. */
 interface Pack {
   readonly parts: { sha256: string; bytes: number; pack: string; offset: number }[];
   readonly chunks: Uint8Array[];
@@ -872,12 +897,20 @@ function decodeManifest(bytes: Uint8Array): { manifest: Manifest } | { problem: 
   }
 }
 
-/** Hashes large parts in turns, so that nothing else has to wait for long. */
-async function sha256Of(bytes: Uint8Array): Promise<string> {
+/** Hashes much in turns, so that nothing else has to wait for long. */
+async function sha256Of(chunks: readonly Uint8Array[]): Promise<string> {
   const sha256 = createHash("sha256");
-  for (let at = 0; at < bytes.length; at += HASHED_AT_ONCE_BYTES) {
-    if (at > 0) await nextTurn();
-    sha256.update(bytes.subarray(at, at + HASHED_AT_ONCE_BYTES));
+  let hashed = 0;
+  for (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += HASHED_AT_ONCE_BYTES) {
+      const bytes = chunk.subarray(at, at + HASHED_AT_ONCE_BYTES);
+      if (hashed + bytes.length > HASHED_AT_ONCE_BYTES) {
+        await nextTurn();
+        hashed = 0;
+      }
+      sha256.update(bytes);
+      hashed += bytes.length;
+    }
   }
   return sha256.digest("hex");
 }

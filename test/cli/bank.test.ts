@@ -538,6 +538,17 @@ describe("what the rules leave open", () => {
   });
 });
 
+test("an account that waited in vain says so, and takes nothing later", async () => {
+  const home = await memoryHome(() => {});
+  const [one, two] = await Promise.all([home.start("1", 5, ["2"]), home.start("2", 5, ["1"])]);
+  const receive = (timeoutMs: number) => two.call("receive", { from: "1", timeoutMs });
+  await expect(receive(20)).rejects.toThrow("nothing came from 1 within 20 ms");
+  await one.call("request", { type: "transfer", to: "2", amount: 3 });
+  expect(await receive(10_000)).toMatchObject({ kind: "message", message: { amount: 3 } });
+  await expect(two.call("settled", "1/1")).rejects.toThrow("1/1 did not begin here");
+  await home.close();
+});
+
 describe("as a program", () => {
   let temporary: string;
   const programs: Program[] = [];

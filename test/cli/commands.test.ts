@@ -50,8 +50,9 @@ describe("a system that runs", () => {
 
     const status = await tidemark(["status", ...at]);
     expect(status.stderr).toBe("");
-    const [head, names, ...rows] = status.stdout.trimEnd().split("\n");
+    const [head, since, names, ...rows] = status.stdout.trimEnd().split("\n");
     expect(head).toMatch(new RegExp(`^process ${up.pid} runs a system of 3 processes in `));
+    expect(since).toMatch(/^for .*s, with [0-9,]+ snapshots so far$/);
     expect(names).toMatch(/^process +pid +address +state +epoch +sent +received$/);
     expect(rows.map((row) => row.split(/ +/).slice(0, 5)[0])).toEqual(["p1", "p2", "p3"]);
     for (const row of rows) expect(row).toMatch(/ 127\.0\.0\.1:[0-9]+ +up +1 +[0-9,]+ +[0-9,]+$/);

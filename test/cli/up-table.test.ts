@@ -87,7 +87,7 @@ test("four processes at 80 columns look like this", () => {
     "",
     "snapshot p2/7     8,140 of 8,140 ✓  4,000 in accounts + 4,140 in flight",
     "asked one by one  3,600 of 8,140 ✗  4,540 missing",
-    "the snapshot took 1.9 ms and 12 markers, and caught 420 messages in flight",
+    "the snapshot took 1.9 ms and 12 markers; 420 messages in flight",
     "12 snapshots, 12 consistent; asking was wrong 11 times",
   ]);
 });

@@ -61,13 +61,15 @@ vi.mock("node:fs/promises", async (importOriginal) => {
   const handle = (file: import("node:fs/promises").FileHandle, path: unknown) => {
     const close = () => file.close();
     return {
-      writeFile: (content: Uint8Array) =>
-        operate(
-          "writeFile",
+      writev: (chunks: readonly Uint8Array[]) => {
+        const content = Buffer.concat(chunks);
+        return operate(
+          "writev",
           [path, content],
           () => file.writeFile(content),
           () => file.writeFile(content.subarray(0, content.length / 2)),
-        ),
+        );
+      },
       // Counted, but not done: it takes time, and a loss of power is played on the model below.
       sync: () => operate("sync", [path], async () => {}),
       stat: () => operate("stat", [path], () => file.stat()),
@@ -123,7 +125,7 @@ class Disk {
     if (name === "open" && !entry && typeof more === "string" && /[wa]/.test(more))
       this.#folder(path).set(own, { name: own, seen: new Uint8Array(), kept: new Uint8Array() });
     if (!entry) return;
-    if (name === "writeFile") entry.seen = new Uint8Array(more as Uint8Array);
+    if (name === "writev") entry.seen = new Uint8Array(more as Uint8Array);
     if (name === "sync") entry.kept = entry.seen instanceof Map ? new Map(entry.seen) : entry.seen;
     if (name === "rename" || name === "unlink" || name === "rm") this.#folder(path).delete(own);
     if (name === "rename") {
@@ -286,7 +288,7 @@ test("the story holds what can go wrong, and a sound medium loses nothing of it"
   expect(story.failures).toEqual([]);
   expect([...story.present]).toEqual(["p1/5"]);
   const kinds = new Set(medium.operations);
-  for (const kind of ["open", "writeFile", "sync", "rename", "unlink", "utimes", "lstat"])
+  for (const kind of ["open", "writev", "sync", "rename", "unlink", "utimes", "lstat"])
     expect(kinds).toContain(kind);
   await expectRecovery(directory, story);
 });
@@ -296,12 +298,12 @@ test("a piece with a small state costs one file, flushed once, and no look into 
   await writePieces(store, { id: "p1/1", states: { p1: [bytes(300)] } });
   medium.operations.length = 0;
   await writePieces(store, { id: "p1/2", states: { p1: [bytes(301)] } });
-  const costly = ["readdir", "mkdir", "writeFile", "sync", "rename", "unlink", "read"];
+  const costly = ["readdir", "mkdir", "writev", "sync", "rename", "unlink", "read"];
   const count = (name: string) => medium.operations.filter((one) => one === name).length;
   expect(Object.fromEntries(costly.map((name) => [name, count(name)]))).toEqual({
     readdir: 0,
     mkdir: expect.any(Number),
-    writeFile: 1,
+    writev: 1,
     sync: expect.any(Number),
     rename: 1,
     unlink: 0,
@@ -400,7 +402,7 @@ test("what a piece writes after its snapshot is abandoned is removed as well", a
   const store = directoryStore(directory, options);
   let writes = 0;
   medium.fault = async (name): Promise<Fault> => {
-    if (name === "writeFile" && ++writes === 2) await store.abandon("p1/1");
+    if (name === "writev" && ++writes === 2) await store.abandon("p1/1");
     return "none";
   };
   const states = { p1: [bytes(70_000), bytes(80_000), bytes(90_000)] };
@@ -495,7 +497,7 @@ describe("an operation that fails", () => {
     await story.commit(1, [bytes(80_000)]);
     await story.commit(2, []);
     medium.code = "ENOSPC";
-    medium.fault = (name) => (["mkdir", "writeFile"].includes(name) ? "fails" : "none");
+    medium.fault = (name) => (["mkdir", "writev"].includes(name) ? "fails" : "none");
     await story.commit(3, [bytes(90_000)]);
     expect(story.failures).toMatchObject([{ code: "STORE_FAILED", cause: { code: "ENOSPC" } }]);
     await story.store.abandon("p1/3");

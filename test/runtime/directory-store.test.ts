@@ -118,12 +118,31 @@ describe("files", () => {
     expect(large).not.toHaveProperty("pack");
     expect([first?.offset, empty?.offset, last?.offset]).toEqual([0, 100, 100]);
     expect(first?.pack).toBe(last?.pack);
-    for (const file of files) {
-      const content = readFileSync(join(directory, "parts", file));
-      const sha256 = createHash("sha256").update(content).digest("hex");
-      expect(file).toBe(join(sha256.slice(0, 2), sha256));
-    }
+    const sha256 = (content: Uint8Array | string): string =>
+      createHash("sha256").update(content).digest("hex");
+    expect(large?.sha256).toBe(sha256(readFileSync(part(directory, large as PartReference))));
+    expect(first?.pack).toBe(sha256(`${first?.sha256}${empty?.sha256}${last?.sha256}`));
     await expectWhole(store, snapshot);
+  });
+
+  test("all messages in flight to a process are in one pack, however large", async () => {
+    const { directory, store } = newStore();
+    const runs = [bytes(1_000_000), bytes(4), bytes(700_000)];
+    const channels = new Map([
+      ["p1", runs],
+      ["p3", [bytes(8)]],
+    ]);
+    const stored = await store.writePiece({
+      snapshot: "p1/1",
+      process: "p2",
+      state: [bytes(100)],
+      channels,
+    });
+    expect(filesIn(join(directory, "parts"))).toHaveLength(1);
+    const [one, other] = [stored.channels.get("p1"), stored.channels.get("p3")];
+    expect([one?.offset, one?.bytes, other?.offset]).toEqual([100, 1_700_004, 1_700_104]);
+    const content = readFileSync(part(directory, one as PartReference));
+    expect(content.subarray(100, 1_700_104).equals(Buffer.concat(runs))).toBe(true);
   });
 
   test("a part that is there is touched, not written again; one of the wrong size is", async () => {

@@ -136,13 +136,14 @@ describe("an abandoned snapshot", () => {
   test("ends where only a later marker tells of it", () => {
     const alone = new Alone();
     alone.marker("a", "a/1");
-    expect(alone.step({ type: "marker", from: "b", marker: markerOf("a/2", { live: 2 }), nowMs: 0 }))
-      .toMatchObject([
-        { type: "abandoned", snapshot: "a/1", reason: "its initiator has settled it" },
-        { type: "record" },
-        {},
-        {},
-      ]);
+    expect(
+      alone.step({ type: "marker", from: "b", marker: markerOf("a/2", { live: 2 }), nowMs: 0 }),
+    ).toMatchObject([
+      { type: "abandoned", snapshot: "a/1", reason: "its initiator has settled it" },
+      { type: "record" },
+      {},
+      {},
+    ]);
   });
 });
 

@@ -109,7 +109,9 @@ describe("abandoning", () => {
     expect(desk.step({ type: "abandon-all", reason: "process lost" })).toEqual([]);
     expect(desk.step({ type: "tick", nowMs: 1e9 })).toEqual([]);
     expect(desk.deadlineMs).toBe(Number.POSITIVE_INFINITY);
-    expect(desk.step({ type: "committed", snapshot: S })).toEqual([{ type: "settled", snapshot: S }]);
+    expect(desk.step({ type: "committed", snapshot: S })).toEqual([
+      { type: "settled", snapshot: S },
+    ]);
   });
 
   test("concerns all at once when a process is lost, or one when its time runs out", () => {

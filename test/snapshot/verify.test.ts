@@ -11,6 +11,7 @@ import {
 } from "../../src/core/channel-hash.ts";
 import { Random } from "../../src/core/random.ts";
 import { readRecords } from "../../src/core/record.ts";
+import { partsOf } from "../../src/snapshot/manifest.ts";
 import { checkManifest } from "../../src/snapshot/manifest-check.ts";
 import { type Verdict, verifySnapshot } from "../../src/snapshot/verify.ts";
 import { cases } from "../support/soak.ts";
@@ -122,7 +123,11 @@ describe("the example in the description of the format", () => {
       inFlight: 2,
     });
     expect(files.size).toBe(2);
-    for (const [name, bytes] of files) expect(sha256(bytes)).toBe(name);
+    const parts = partsOf(JSON.parse(json));
+    const packed = parts.filter(({ pack }) => pack !== undefined);
+    const pack = sha256(Buffer.from(packed.map((part) => part.sha256).join("")));
+    expect(new Set(packed.map((part) => part.pack))).toEqual(new Set([pack]));
+    for (const [name, bytes] of files) if (name !== pack) expect(sha256(bytes)).toBe(name);
   });
 
   test("holds every field of a manifest", () => {

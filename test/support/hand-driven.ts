@@ -246,7 +246,7 @@ export class HandDriven {
   }
 
   /** Begins a snapshot; gives its id. */
-  snapshot(id: ProcessId, timeoutMs = MINUTE_MS): SnapshotId {
+  snapshot(id: ProcessId, timeoutMs: number = MINUTE_MS): SnapshotId {
     this.#token += 1;
     const effects = this.step(id, { type: "snapshot", token: this.#token, timeoutMs });
     const started = effects.find((effect) => effect.type === "snapshot-started");

@@ -884,7 +884,8 @@ export class World {
     for (const { snapshot } of this.#begun)
       nothing(`recorded states of ${snapshot}`, process.recorded(snapshot) === undefined ? 0 : 1);
     for (const [snapshot, { settled }] of shares)
-      if (settled === 0) throw new Violation("settled", `${id} never heard how ${snapshot} ended`);
+      if (settled !== 1)
+        throw new Violation("settled", `${id} heard ${settled} times how ${snapshot} ended`);
     for (const [initiator, { ended }] of snapshots.over)
       if (ended.size > this.#begun.length)
         throw new Violation("left behind", `${id} keeps ${ended.size} tombstones of ${initiator}`);
