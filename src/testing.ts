@@ -4,7 +4,10 @@
  */
 
 export type { ContractCase } from "./runtime/contract-case.ts";
-export { snapshotStoreContract } from "./runtime/snapshot-store-contract.ts";
+export {
+  type SnapshotStoreFixture,
+  snapshotStoreContract,
+} from "./runtime/snapshot-store-contract.ts";
 export {
   type ContractNetwork,
   type TransportContractOptions,

@@ -4,7 +4,12 @@ import { TidemarkError } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import { readRecords } from "../core/record.ts";
 import { bytesCodec, type Codec, jsonCodec } from "../process/codec.ts";
-import type { Manifest, PartReference, PieceRecord } from "../snapshot/manifest.ts";
+import {
+  type Manifest,
+  type PartReference,
+  type PieceRecord,
+  partsOf,
+} from "../snapshot/manifest.ts";
 import { type Verdict, verifySnapshot } from "../snapshot/verify.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
 import type { StoredSnapshot } from "./snapshot-store.ts";
@@ -67,11 +72,8 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
   /** Proves the snapshot consistent from its certificate and bodies alone (snapshot/verify.ts). */
   async verify(): Promise<Verdict> {
     const parts = new Map<string, Uint8Array>();
-    for (const piece of this.manifest.pieces) {
-      for (const part of [...piece.state.parts, ...piece.incoming.map(({ part }) => part)]) {
-        if (part && !parts.has(part.sha256)) parts.set(part.sha256, await this.#part(part));
-      }
-    }
+    for (const part of partsOf(this.manifest))
+      if (!parts.has(part.sha256)) parts.set(part.sha256, await this.#part(part));
     return verifySnapshot(this.manifest, ({ sha256 }) => parts.get(sha256));
   }
 

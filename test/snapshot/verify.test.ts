@@ -123,7 +123,7 @@ describe("the example in the description of the format", () => {
       inFlight: 2,
     });
     expect(files.size).toBe(2);
-    const parts = partsOf(JSON.parse(json));
+    const parts = [...partsOf(JSON.parse(json))];
     const packed = parts.filter(({ pack }) => pack !== undefined);
     const pack = sha256(Buffer.from(packed.map((part) => part.sha256).join("")));
     expect(new Set(packed.map((part) => part.pack))).toEqual(new Set([pack]));
