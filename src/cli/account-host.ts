@@ -11,7 +11,7 @@ import {
   type AccountState,
   type Transfer,
 } from "../bank/account.ts";
-import { textOf } from "../core/error.ts";
+import { type ErrorCode, isTidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Explanation, ProcessCounters } from "../process/process.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
@@ -79,9 +79,15 @@ export interface HostCall {
 /** To the parent. */
 export type HostAnswer =
   | { readonly call: number; readonly result: unknown }
-  | { readonly call: number; readonly error: { readonly code: string; readonly message: string } }
+  | { readonly call: number; readonly error: Told }
   /** Something that the parent should show. */
-  | { readonly problem: { readonly code: string; readonly message: string } };
+  | { readonly problem: Told };
+
+/** An error of Tidemark, as it travels. */
+interface Told {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
 
 /** By hand a channel may be filled long before anything is taken off it. */
 const MANUAL_WINDOW_BYTES = 64 * 1024 * 1024;
@@ -173,13 +179,13 @@ async function answer({ call, method, parameter }: HostCall): Promise<void> {
   try {
     tell({ call, result: await methods[method](parameter as never) });
   } catch (thrown) {
-    const code = String((thrown as { readonly code?: unknown }).code ?? "APPLICATION_THREW");
+    const code = isTidemarkError(thrown) ? thrown.code : "APPLICATION_THREW";
     tell({ call, error: { code, message: textOf(thrown) } });
   }
 }
 
 /** Says what is wrong, so that this process will not have ended well. */
-function fail(code: string, message: string): void {
+function fail(code: ErrorCode, message: string): void {
   tell({ problem: { code, message } });
   process.exitCode = 1;
 }

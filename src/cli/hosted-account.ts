@@ -4,7 +4,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { getCompileCacheDir } from "node:module";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type ErrorCode, TidemarkError } from "../core/error.ts";
+import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { HostAnswer, HostCall, HostMethods, HostOptions } from "./account-host.ts";
 
@@ -102,9 +102,8 @@ export class HostedAccount {
 
   /** Ends the account in good order, or after that long by force. */
   async stop(withinMs = 3000): Promise<void> {
-    if (!this.#child.connected) return;
     const timer = setTimeout(() => this.kill(), withinMs);
-    // It may end before it can answer.
+    // It may have ended, or end before it can answer.
     this.call("stop", null).catch(() => {});
     await this.ended;
     clearTimeout(timer);
@@ -117,12 +116,12 @@ export class HostedAccount {
   #hear(answer: HostAnswer, onProblem: (problem: TidemarkError) => void): void {
     if ("problem" in answer) {
       const { code, message } = answer.problem;
-      onProblem(new TidemarkError(code as ErrorCode, `${this.id}: ${message}`));
+      onProblem(new TidemarkError(code, `${this.id}: ${message}`));
       return;
     }
     const pending = this.#pending.get(answer.call);
     this.#pending.delete(answer.call);
     if ("result" in answer) pending?.resolve(answer.result);
-    else pending?.reject(new TidemarkError(answer.error.code as ErrorCode, answer.error.message));
+    else pending?.reject(new TidemarkError(answer.error.code, answer.error.message));
   }
 }

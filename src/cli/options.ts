@@ -33,6 +33,13 @@ export function parseDuration(text: string): number {
   );
 }
 
+/** A duration that is not 0. */
+export function parseTimeout(text: string): number {
+  const ms = parseDuration(text);
+  if (ms >= 1) return ms;
+  throw new InvalidArgumentError("Use 1ms or more.");
+}
+
 /** `0..50ms`, `10ms..1s` or one duration for both, in whole milliseconds. */
 export function parseRange(text: string): readonly [least: number, most: number] {
   const [first = "", second = first, ...more] = text.split("..");

@@ -53,6 +53,9 @@ export interface RoundListener {
   note(text: string): void;
 }
 
+/** What is recorded. */
+export type RoundSystem = Pick<BankSystem, "processes" | "lost" | "poll" | "snapshot" | "status">;
+
 /** A round that takes longer says what it waits for. */
 const LATE_MS = 2_000;
 /** A round that is under way when it is time to stop may still take so long. */
@@ -60,7 +63,7 @@ const GRACE_MS = 1_000;
 
 /** Makes rounds until there are enough, the signal comes or a process is lost. Never throws. */
 export async function makeRounds(
-  system: BankSystem,
+  system: RoundSystem,
   store: SnapshotStore,
   options: RoundOptions,
   listener: RoundListener,
@@ -92,8 +95,21 @@ export async function makeRounds(
   await proving;
 }
 
+/** Counts a round. True if it went as it should: proven, and no money is missing. */
+export function tally(
+  totals: Totals,
+  { audit, naiveSum, problem }: Round,
+  expected: number,
+): boolean {
+  const consistent = audit !== undefined && problem === undefined;
+  totals.snapshots += 1;
+  if (consistent) totals.consistent += 1;
+  if (audit && naiveSum !== expected) totals.naiveWrong += 1;
+  return consistent && audit.sum === expected;
+}
+
 async function takeRound(
-  system: BankSystem,
+  system: RoundSystem,
   { random, timeoutMs }: RoundOptions,
   { note }: RoundListener,
 ): Promise<Round> {
@@ -104,8 +120,7 @@ async function takeRound(
     const naive = await within(timeoutMs, "a process does not answer", system.poll());
     const balances = [...naive.values()].map(({ balance }) => balance);
     round = { naive, naiveSum: balances.reduce((sum, balance) => sum + balance, 0) };
-    const taking = system.snapshot(initiator, { timeoutMs: Math.max(1, timeoutMs) });
-    return { ...round, ...(await taking) };
+    return { ...round, ...(await system.snapshot(initiator, { timeoutMs })) };
   } catch (error) {
     return { ...round, problem: textOf(error) };
   } finally {
@@ -123,7 +138,7 @@ async function prove(round: Round, store: SnapshotStore): Promise<Round> {
   }
 }
 
-async function noteLate(system: BankSystem, note: (text: string) => void): Promise<void> {
+async function noteLate(system: RoundSystem, note: (text: string) => void): Promise<void> {
   for (const text of whatIsLate(await system.status(), Date.now())) note(text);
 }
 

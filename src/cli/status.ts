@@ -29,8 +29,9 @@ export function statusCommand(): Command {
       try {
         const status = await client.call("status", null, { timeoutMs: TIMEOUT_MS });
         console.log(json ? JSON.stringify(status) : describe(status));
-        const well = status.processes.every(({ up, explanation }) => up && explanation);
-        process.exitCode = well ? 0 : 1;
+        const { processes } = status;
+        const well = processes.every(({ up, explanation }) => up && explanation);
+        process.exitCode = well && processes.length > 0 ? 0 : 1;
       } finally {
         client.close();
       }
@@ -40,6 +41,8 @@ export function statusCommand(): Command {
 function describe(status: SystemStatus): string {
   const { pid, directory, startedAtMs, snapshots, processes } = status;
   const since = duration(Date.now() - startedAtMs);
+  if (processes.length === 0)
+    return `process ${pid} is starting a system in ${printable(directory)}`;
   const lines = [
     `process ${pid} runs a system of ${processes.length} processes in ${printable(directory)}`,
     `for ${since}, with ${grouped(snapshots)} snapshots so far`,

@@ -1,7 +1,7 @@
 /** The bank that `tidemark up` runs: its accounts, each an operating-system process, seen from their parent. */
 
 import type { AccountReply } from "../bank/account.ts";
-import { TidemarkError } from "../core/error.ts";
+import { isTidemarkError, TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { Explanation } from "../process/process.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
@@ -108,7 +108,8 @@ export class BankSystem {
         },
         onProblem,
         AbortSignal.any([signal, giveUp.signal]),
-      ).catch((error: TidemarkError) => {
+      ).catch((error: unknown) => {
+        if (!isTidemarkError(error)) throw error;
         throw new TidemarkError(error.code, `${id} cannot start: ${error.message}`);
       }),
     );

@@ -136,12 +136,13 @@ export class LiveRegion {
     process.on("exit", this.#restore);
   }
 
+  /** A terminal that does not know its size says 0. */
   get columns(): number {
-    return this.#stream.columns ?? 80;
+    return this.#stream.columns || 80;
   }
 
   get rows(): number {
-    return this.#stream.rows ?? 24;
+    return this.#stream.rows || 24;
   }
 
   draw(picture: readonly string[]): void {

@@ -37,7 +37,7 @@ export function tablePicture(
   const width = columns - 1;
   const elapsed = duration(view.runningMs);
   const head = `tidemark  ${heading(processes.length, expected, view.directory)}`;
-  const title = padded(head, width - elapsed.length) + elapsed;
+  const title = `${padded(head, width - elapsed.length - 1)} ${elapsed}`;
   const foot = round ? footLines(round, expected, paint) : ["the first snapshot is on its way"];
   if (totals) foot.push(totalsText(totals));
   let room = rows - 1 - 1 - foot.length;

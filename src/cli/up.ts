@@ -14,11 +14,12 @@ import {
   parseDuration,
   parseRange,
   parseRate,
+  parseTimeout,
   probability,
   wholeNumber,
 } from "./options.ts";
 import { Retention } from "./retention.ts";
-import { makeRounds, type Round, type Totals } from "./rounds.ts";
+import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
 import { BankSystem, type SystemOptions } from "./system.ts";
 import { checkSnapshotRequest, type SystemMethods, snapshotResult } from "./system-control.ts";
 import { isLive } from "./terminal.ts";
@@ -101,7 +102,7 @@ export function upCommand(): Command {
     .addOption(
       new Option("--timeout <time>", "abandon a snapshot that takes longer")
         .default(30_000, "30s")
-        .argParser(parseDuration),
+        .argParser(parseTimeout),
     )
     .addOption(
       new Option("--port <port>", "listen on this port and the ones after it; 0: any")
@@ -184,13 +185,8 @@ async function up(options: UpOptions): Promise<number> {
   const listener = {
     note: (text: string) => report.note(text),
     round(round: Round) {
-      const { audit, naiveSum, problem } = round;
-      const consistent = audit !== undefined && problem === undefined;
-      totals.snapshots += 1;
-      if (consistent) totals.consistent += 1;
-      if (audit && naiveSum !== expected) totals.naiveWrong += 1;
-      if (!consistent || audit.sum !== expected) whole = false;
-      if (audit) retention.add(audit.manifest.id);
+      if (!tally(totals, round, expected)) whole = false;
+      if (round.audit) retention.add(round.audit.manifest.id);
       report.round(round, totals);
     },
   };

@@ -857,7 +857,12 @@ export class Process<M, State, Request = never, Reply = never>
 
   #marker(to: ProcessId, marker: Marker): void {
     const peer = this.#peers.get(to);
-    if (peer) this.#give(peer, peer.channel, batchOf(KIND_MARKER, encodeWire(marker)));
+    if (peer) this.#tell(peer, peer.channel, batchOf(KIND_MARKER, encodeWire(marker)));
+  }
+
+  /** A peer that acknowledges nothing is told nothing more: the snapshot runs out of time, and memory does not. */
+  #tell(peer: Peer, link: Link, batch: OutgoingBatch): void {
+    if (link.waitingBytes <= this.#options.limitBytes) this.#give(peer, link, batch);
   }
 
   /** The snapshot is over, complete or abandoned for that reason: nothing of it stays here. */
@@ -891,7 +896,7 @@ export class Process<M, State, Request = never, Reply = never>
       const { snapshot } = piece;
       const reason = `the record of ${self}'s piece does not fit a frame of ${maxFrameBytes} bytes`;
       this.#sendControl(peer, { type: "failed", incarnation, snapshot, reason });
-    } else this.#give(peer, peer.control, batch);
+    } else this.#tell(peer, peer.control, batch);
   }
 
   #control(peer: Peer, { body }: Batch): void {

@@ -2,7 +2,7 @@
 
 import { TidemarkError } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
-import { readRecords } from "../core/record.ts";
+import { countRecords, readRecords } from "../core/record.ts";
 import { bytesCodec, type Codec, jsonCodec } from "../process/codec.ts";
 import {
   type Manifest,
@@ -66,7 +66,14 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
       throw new TidemarkError("NO_CHANNEL", `${this.id} has no channel ${from} → ${to}`);
     if (!channel.part) return [];
     const codec = this.#codec(piece.messageEncoding);
-    return readRecords(await this.#part(channel.part)).map((bytes) => decode(codec, bytes) as M);
+    const body = await this.#part(channel.part);
+    const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    if (countRecords(view, 0, body.length) !== channel.inFlight)
+      throw new TidemarkError(
+        "DAMAGED",
+        `what ${this.id} holds of channel ${from} → ${to} is not ${channel.inFlight} messages`,
+      );
+    return readRecords(body).map((bytes) => decode(codec, bytes) as M);
   }
 
   /** Proves the snapshot consistent from its certificate and bodies alone (snapshot/verify.ts). */

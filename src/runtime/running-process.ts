@@ -209,6 +209,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** Pieces that are being stored, and whether they are still wanted. */
   readonly #storing = new Map<SnapshotId, { wanted: boolean }>();
   readonly #incarnation: number;
+  /** Peers that the transport reaches, with their incarnations. */
+  readonly #up = new Map<ProcessId, number>();
   #lastRequest = 0;
   #wake: NodeJS.Timeout | undefined;
   #stepStartedMs = 0;
@@ -268,9 +270,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     await this.#transport.open(
       { system, self: this.id, incarnation: this.#incarnation, epoch },
       {
-        peerUp: (peer, incarnation) =>
-          this.#step({ type: "peer-up", peer, incarnation, nowMs: nowMs() }),
-        peerDown: (peer, reason) => this.#step({ type: "peer-down", peer, reason, nowMs: nowMs() }),
+        peerUp: (peer, incarnation) => {
+          this.#up.set(peer, incarnation);
+          this.#step({ type: "peer-up", peer, incarnation, nowMs: nowMs() });
+        },
+        peerDown: (peer, reason) => {
+          this.#up.delete(peer);
+          this.#step({ type: "peer-down", peer, reason, nowMs: nowMs() });
+        },
         frame: (from, frame) => this.#step({ type: "frame", from, frame, nowMs: nowMs() }),
         problem: (error) => this.#problem(error),
       },
@@ -431,6 +438,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     if (!topology.has(process)) {
       const grown = topology.withMeshed(process);
       this.#step({ type: "topology", topology: grown, nowMs: nowMs() });
+      // The transport may have met it before the process knew of it.
+      const incarnation = this.#up.get(process);
+      if (incarnation !== undefined)
+        this.#step({ type: "peer-up", peer: process, incarnation, nowMs: nowMs() });
     }
     this.#transport.connect(process, address);
   }
@@ -471,7 +482,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   #checkRunning(): void {
     if (this.#end) throw this.#end;
-    if (this.#stopping) throw new TidemarkError("STOPPED", `${this.id} is stopping`);
+    if (this.#stopping !== undefined) throw new TidemarkError("STOPPED", `${this.id} is stopping`);
   }
 
   #problem(error: TidemarkError): void {

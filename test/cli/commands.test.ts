@@ -312,6 +312,7 @@ describe("the command line", () => {
     [["snpshot"], "unknown command 'snpshot'\n(Did you mean snapshot?)"],
     [["up", "--proceses", "3"], "unknown option '--proceses'\n(Did you mean --processes?)"],
     [["up", "--processes", "0"], "Use a whole number from 1 to 64."],
+    [["up", "--timeout", "0"], "Use 1ms or more."],
     [["up", "--rate", "fast"], 'Use a number of transfers per second, or "max".'],
     [["up", "--interval", "5"], "Use a number with its unit: 500ms, 1s, 2m or 1h; or 0."],
     [["up", "--delay", "50ms..0"], "Use the least and the most: 0..50ms."],

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -200,6 +200,27 @@ describe("tidemark up", () => {
     expect(lines.find((line) => line.problem).problem).toMatch(
       /does not answer|abandoned: timeout/,
     );
+    expect(status).toBe(1);
+  });
+
+  test("reads every snapshot back: a file that was damaged meanwhile is found, and it fails", async () => {
+    const directory = temporaryDirectory();
+    const [up] = await startSystem(directory, "--processes", "2", "--interval", "0");
+    const damaged = new Set<string>();
+    await until("a problem", () => {
+      for (const path of filesBelow(join(directory, "parts"))) {
+        if (damaged.has(path)) continue;
+        damaged.add(path);
+        const bytes = readFileSync(path);
+        bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+        writeFileSync(path, bytes);
+      }
+      return up.stdout.includes('"problem"');
+    });
+    up.child.kill("SIGINT");
+    const { status, stdout } = await up.ended;
+    const bad = parseLines(stdout).find((line) => "problem" in line);
+    expect(bad.problem).toMatch(/parts.* is damaged: /);
     expect(status).toBe(1);
   });
 

@@ -116,7 +116,7 @@ export class Purse implements Application<Transfer, unknown> {
     const to = wanted.filter((one) => !this.#full.has(one));
     const pocket = turn.random.below(POCKETS);
     const most = Math.min(9, Math.floor((this.#pockets[pocket] as number) / Math.max(1, to.length)));
-    if (this.closed || this.#budget <= 0 || to.length === 0 || most === 0) return;
+    if (this.closed || this.#budget <= 0 || to.length === 0 || most <= 0) return;
     this.#budget -= 1;
     const amount = turn.random.between(1, most);
     const size = turn.random.pick([0, 0, 1, 2, 3, 7, 100, 700]) as number;

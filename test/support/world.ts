@@ -14,7 +14,7 @@ import { readRecords } from "../../src/core/record.ts";
 import type { Topology } from "../../src/core/topology.ts";
 import { parseFrame } from "../../src/link/frame.ts";
 import { FrozenState } from "../../src/process/application.ts";
-import { jsonCodec } from "../../src/process/codec.ts";
+import { type Codec, jsonCodec } from "../../src/process/codec.ts";
 import { Process, type ProcessEffect, type ProcessInput } from "../../src/process/process.ts";
 import { decodeMarker, KIND_MARKER, STREAM_CHANNEL } from "../../src/process/wire.ts";
 import {
@@ -88,17 +88,30 @@ export interface WorldOptions {
   readonly meddle?: (from: ProcessId, to: ProcessId, frame: Uint8Array) => readonly Uint8Array[];
   /** What processes report themselves does not count: others must find what is wrong. */
   readonly deaf?: boolean;
+  /** A process whose frames are not its own: what concerns it is not judged, all else is. */
+  readonly hostile?: ProcessId;
   /** Hears of each effect. */
   readonly watch?: (process: ProcessId, effect: ProcessEffect<Transfer, never>) => void;
 }
 
 export const MONEY = 200;
-const MAX_FRAME_BYTES = 16_384;
+export const MAX_FRAME_BYTES = 16_384;
+export const LIMIT_BYTES = 1_000_000;
 const START_MS = 1_000_000;
 const STEPS_MAX = 400_000;
 /** All must have settled so long after the world has healed. */
 const CALM_MS = 60_000;
-const codec = jsonCodec<Transfer>();
+const json = jsonCodec<Transfer>();
+/** Lets in transfers only: whoever sends something else is not to harm the application. */
+const codec: Codec<Transfer> = {
+  ...json,
+  decode: (bytes) => {
+    const transfer: Partial<Transfer> | null = json.decode(bytes);
+    if (Number.isSafeInteger(transfer?.n) && Number.isSafeInteger(transfer?.amount))
+      return transfer as Transfer;
+    throw new TypeError("it is not a transfer");
+  },
+};
 const stateCodec = jsonCodec<unknown>();
 
 interface Event {
@@ -221,7 +234,7 @@ class Life {
       maxFrameBytes: MAX_FRAME_BYTES,
       receive: this.manual ? "manual" : "auto",
       windowBytes: options.windowBytes,
-      limitBytes: 1_000_000,
+      limitBytes: LIMIT_BYTES,
       lostAfterMs: options.lostAfterMs,
       lastCount,
     });
@@ -300,6 +313,7 @@ export class World {
     this.#pass(START_MS + healAtMs);
     this.#heal();
     this.#calm();
+    if (this.options.hostile !== undefined) return this.#judge();
     // Now nothing stands in the way.
     for (const life of this.lives.values()) this.#snapshot(life);
     this.#calm();
@@ -323,7 +337,7 @@ export class World {
   /** Until nothing is left to be done. */
   #calm(): void {
     this.#pass(this.#nowMs + CALM_MS);
-    if (this.#agenda.size > 0)
+    if (this.#agenda.size > 0 && this.options.hostile === undefined)
       throw new Violation("liveness", `it has not come to rest within ${CALM_MS} ms`);
   }
 
@@ -491,7 +505,8 @@ export class World {
   #problem(error: TidemarkError): void {
     const { code } = error;
     this.#problems.set(code, (this.#problems.get(code) ?? 0) + 1);
-    if (!this.options.deaf && code !== "PEER_RESTARTED" && code !== "CAPTURE_THREW")
+    const { deaf, hostile } = this.options;
+    if (!deaf && hostile === undefined && code !== "PEER_RESTARTED" && code !== "CAPTURE_THREW")
       throw new Violation("problem", error.message);
   }
 
@@ -745,6 +760,7 @@ export class World {
     const ids = new Set<SnapshotId>();
     for (const begun of this.#begun) {
       const { snapshot, manifest, reason, settled, initiator, mustComplete } = begun;
+      if (initiator.id === this.options.hostile) continue;
       if (initiator.alive && settled !== 1)
         throw new Violation("settled", `${snapshot} was settled ${settled} times at its initiator`);
       if (initiator.alive && (reason === undefined) !== (manifest !== undefined))
@@ -761,8 +777,12 @@ export class World {
         abandoned.set(kind, (abandoned.get(kind) ?? 0) + 1);
       }
     }
-    this.#judgeMarkers();
-    for (const life of this.lives.values()) this.#judgeRest(life);
+    if (this.options.hostile === undefined) this.#judgeMarkers();
+    for (const life of this.lives.values()) {
+      if (life.id === this.options.hostile) continue;
+      if (this.options.hostile === undefined) this.#judgeRest(life);
+      this.#judgeChannels(life);
+    }
     return {
       complete,
       abandoned,
@@ -776,7 +796,8 @@ export class World {
   /** By every judge there is: whoever is wrong, it is known who noticed. Gives the number of messages in flight. */
   #judgeSnapshot(manifest: Manifest): number {
     const found: Violation[] = [];
-    for (const judge of [this.#judgeForm, this.#judgeSum, this.#judgeCut, this.#judgeProof])
+    const all = [this.#judgeForm, this.#judgeSum, this.#judgeCut, this.#judgeProof];
+    for (const judge of this.options.hostile === undefined ? all : [this.#judgeCut])
       try {
         judge(manifest);
       } catch (thrown) {
@@ -812,7 +833,8 @@ export class World {
   };
 
   /** By what the applications wrote down. */
-  readonly #judgeCut = ({ pieces }: Manifest): void => {
+  readonly #judgeCut = ({ pieces: all }: Manifest): void => {
+    const pieces = all.filter(({ process }) => process !== this.options.hostile);
     const cuts = new Map(
       pieces.map(({ process, timing }) => {
         const cut = this.#cuts.get(timing.captureMs);
@@ -827,6 +849,7 @@ export class World {
       if (String(pockets) !== String(cut.state))
         throw new Violation("state", `${process} had ${cut.state} when captured, not ${pockets}`);
       for (const { from, part } of incoming) {
+        if (from === this.options.hostile) continue;
         const recorded = this.#transfersOf(part).map(({ n }) => n);
         const expected = inFlight(cuts.get(from) as Cut<Pockets>, cut);
         if (String(recorded) !== String(expected))
@@ -870,9 +893,9 @@ export class World {
       }
   }
 
-  /** Everything has arrived, and nothing is left. */
+  /** Nothing is left. */
   #judgeRest(life: Life): void {
-    const { id, process, diary, shares, purse } = life;
+    const { id, process, shares, purse } = life;
     const { snapshots, collections, links } = process.state;
     const nothing = (what: string, size: number): void => {
       if (size !== 0) throw new Violation("left behind", `${id} keeps ${size} ${what}`);
@@ -895,11 +918,16 @@ export class World {
         nothing(`early batches of ${peer}`, link.early.size);
         nothing(`bytes of ${peer} that it has not taken`, link.receivedBytes - link.takenBytes);
       }
+  }
+
+  /** Everything has arrived. */
+  #judgeChannels({ id, life: number, diary }: Life): void {
     for (const [peer, { peerLife, received }] of diary.stretches) {
+      if (peer === this.options.hostile) continue;
       const other = this.lives.get(peer) as Life;
       const place = `${peer} → ${id}`;
       const sent = other.diary.stretches.get(id);
-      if (peerLife !== other.life || sent?.peerLife !== life.life)
+      if (peerLife !== other.life || sent?.peerLife !== number)
         throw new Violation("exactly once", `${place}: they do not know each other`);
       mustBegin("exactly once", place, received, sent.sent);
       if (received.length < sent.sent.length)

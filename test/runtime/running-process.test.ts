@@ -1,0 +1,428 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { describe, expect, test, vi } from "vitest";
+import {
+  type Application,
+  FrozenState,
+  isTidemarkError,
+  MemoryNetwork,
+  memoryStore,
+  type ProcessConfiguration,
+  type RunningProcess,
+  startProcess,
+  type TidemarkError,
+  type Turn,
+} from "../../src/index.ts";
+
+type Request = { readonly add: number; readonly to?: string } | "silence" | "throw" | "later";
+
+/** Adds what it is asked to, and passes it on if told so. */
+class Adder implements Application<number, number, Request, number> {
+  sum = 0;
+  captureThrows = false as boolean;
+  #later = 0;
+
+  request(id: number, request: Request, turn: Turn<number, number>): void {
+    if (request === "throw") throw new Error("asked to");
+    if (request === "silence") return;
+    if (request === "later") {
+      this.#later = id;
+      turn.setTimer("later", 5);
+      return;
+    }
+    this.sum += request.add;
+    if (request.to !== undefined) turn.send(request.to, request.add);
+    turn.reply(id, this.sum);
+  }
+
+  timer(name: string, turn: Turn<number, number>): void {
+    if (name === "later") turn.reply(this.#later, this.sum);
+  }
+
+  receive(_from: string, add: number): void {
+    this.sum += add;
+  }
+
+  capture(): number {
+    if (this.captureThrows) throw new Error("no capture today");
+    return this.sum;
+  }
+
+  restore(sum: number): void {
+    this.sum = sum;
+  }
+}
+
+type Adding = RunningProcess<number, number, Request, number>;
+
+/** A system of adders in this operating-system process. */
+async function system<T>(
+  ids: readonly string[],
+  use: (running: Record<string, Adding>, problems: TidemarkError[]) => Promise<T>,
+  more: Partial<ProcessConfiguration<number, number, Request, number>> = {},
+): Promise<T> {
+  const network = new MemoryNetwork();
+  const store = memoryStore();
+  const problems: TidemarkError[] = [];
+  const running: Record<string, Adding> = {};
+  try {
+    for (const id of ids)
+      running[id] = await startProcess<number, number, Request, number>({
+        id,
+        processes: ids,
+        application: new Adder(),
+        transport: network.transport(),
+        store,
+        onProblem: (problem) => problems.push(problem),
+        ...more,
+      });
+    return await use(running, problems);
+  } finally {
+    await Promise.all(Object.values(running).map((one) => one.stop()));
+  }
+}
+
+const get = (running: Record<string, Adding>, id: string): Adding => running[id] as Adding;
+
+describe("requests", () => {
+  test("are answered, in the same turn or a later one", () =>
+    system(["a"], async (running) => {
+      expect(await get(running, "a").request({ add: 3 })).toBe(3);
+      expect(await get(running, "a").request("later")).toBe(3);
+    }));
+
+  test("are not taken after the caller gave up, and may have happened when it gives up later", () =>
+    system(["a"], async (running) => {
+      const gone = AbortSignal.abort();
+      await expect(get(running, "a").request({ add: 1 }, { signal: gone })).rejects.toMatchObject({
+        code: "ABORTED",
+        definite: true,
+      });
+      const going = new AbortController();
+      const asked = get(running, "a").request("silence", { signal: going.signal });
+      going.abort();
+      await expect(asked).rejects.toMatchObject({ code: "ABORTED", definite: false });
+    }));
+
+  test("that wait when the process stops are refused, and may have happened", async () => {
+    let asked: Promise<number> | undefined;
+    await system(["a"], async (running) => {
+      asked = get(running, "a").request("silence");
+      asked.catch(() => {});
+    });
+    await expect(asked).rejects.toMatchObject({ code: "STOPPED", definite: false });
+  });
+
+  test("wait while a channel is congested, and are BUSY beyond a bound", () =>
+    system(
+      ["a", "b"],
+      async (running) => {
+        await get(running, "b").stop();
+        await vi.waitFor(() =>
+          expect(
+            get(running, "a")
+              .explain()
+              .channels.some(({ up }) => !up),
+          ).toBe(true),
+        );
+        const asked: Promise<number>[] = [];
+        const ask = (): Promise<number> => get(running, "a").request({ add: 1, to: "b" });
+        let busy: unknown;
+        for (let i = 0; i < 50 && !busy; i += 1) {
+          const one = ask();
+          one.catch((error: unknown) => {
+            if (isTidemarkError(error, "BUSY")) busy = error;
+          });
+          asked.push(one);
+          await pause(0);
+        }
+        expect(busy).toMatchObject({ code: "BUSY", definite: true });
+        await get(running, "a").stop();
+        const outcomes = await Promise.allSettled(asked);
+        const definite = outcomes.filter(
+          (one) => one.status === "rejected" && (one.reason as TidemarkError).definite,
+        );
+        expect(outcomes.some(({ status }) => status === "fulfilled")).toBe(true);
+        expect(definite.length).toBeGreaterThanOrEqual(5);
+      },
+      { windowBytes: 64, maxWaitingRequests: 4 },
+    ));
+});
+
+test("an application that throws ends its process, with the reason", () =>
+  system(["a"], async (running) => {
+    const a = get(running, "a");
+    await expect(a.request("throw")).rejects.toMatchObject({
+      code: "APPLICATION_THREW",
+      definite: false,
+    });
+    expect(await a.stopped).toMatchObject({ code: "APPLICATION_THREW" });
+    await expect(a.request({ add: 1 })).rejects.toMatchObject({ code: "APPLICATION_THREW" });
+    await expect(a.snapshot()).rejects.toMatchObject({ code: "APPLICATION_THREW" });
+  }));
+
+describe("snapshots", () => {
+  test("resolve when stored, can be looked into, and prove themselves", () =>
+    system(["a", "b", "c"], async (running) => {
+      await get(running, "a").request({ add: 5, to: "b" });
+      const cuts: number[] = [];
+      const snapshot = await get(running, "c").snapshot({
+        label: "first",
+        onCut: (_id, cutMs) => cuts.push(cutMs),
+      });
+      expect(snapshot.manifest).toMatchObject({ id: "c/1", label: "first", initiator: "c" });
+      expect(cuts).toEqual([snapshot.manifest.cutMs]);
+      const inFlight = await snapshot.inFlight("a", "b");
+      expect(await snapshot.state("a")).toBe(5);
+      expect((await snapshot.state("b")) + inFlight.reduce((sum, add) => sum + add, 0)).toBe(5);
+      expect(await snapshot.verify()).toMatchObject({
+        consistent: true,
+        processes: 3,
+        channels: 6,
+      });
+      await expect(snapshot.state("d")).rejects.toMatchObject({ code: "UNKNOWN_PROCESS" });
+      await expect(snapshot.inFlight("a", "d")).rejects.toMatchObject({ code: "UNKNOWN_PROCESS" });
+    }));
+
+  test("overlap", () =>
+    system(["a", "b", "c"], async (running) => {
+      const taken = await Promise.all(
+        ["a", "b", "c", "a", "b", "c"].map((id) => get(running, id).snapshot()),
+      );
+      expect(new Set(taken.map(({ id }) => id)).size).toBe(6);
+      for (const one of taken) expect(await one.verify()).toMatchObject({ consistent: true });
+    }));
+
+  test("are refused when some process cannot be reached, which is named", () =>
+    system(
+      ["a", "b", "c"],
+      async (running) => {
+        await expect(get(running, "b").snapshot()).rejects.toThrow("from b to a, c");
+        await expect(get(running, "b").snapshot()).rejects.toMatchObject({ code: "UNREACHABLE" });
+        const snapshot = await get(running, "a").snapshot();
+        expect(await snapshot.verify()).toMatchObject({ consistent: true, channels: 2 });
+      },
+      {
+        channels: [
+          { from: "a", to: "b" },
+          { from: "a", to: "c" },
+        ],
+      },
+    ));
+
+  test("are abandoned with the reason when a capture throws, and the next one is taken", () => {
+    const application = new Adder();
+    return system(
+      ["a"],
+      async (running, problems) => {
+        application.captureThrows = true;
+        await expect(get(running, "a").snapshot()).rejects.toThrow("no capture today");
+        expect(problems.map(({ code }) => code)).toEqual(["CAPTURE_THREW"]);
+        application.captureThrows = false;
+        expect((await get(running, "a").snapshot()).id).toBe("a/2");
+      },
+      { application },
+    );
+  });
+
+  test("are abandoned when a process is lost, which is named, and the caller can give up", () =>
+    system(
+      ["a", "b"],
+      async (running) => {
+        await get(running, "a").snapshot();
+        await get(running, "b").stop();
+        const giving = new AbortController();
+        const given = get(running, "a").snapshot({ signal: giving.signal });
+        giving.abort();
+        await expect(given).rejects.toMatchObject({ code: "ABORTED" });
+        await expect(get(running, "a").snapshot()).rejects.toThrow(/process lost: b/);
+        await expect(get(running, "a").snapshot()).rejects.toMatchObject({
+          code: "SNAPSHOT_ABANDONED",
+        });
+        expect(get(running, "a").explain().snapshots).toEqual([]);
+      },
+      { lostAfterMs: 50 },
+    ));
+
+  test("that are late are explained: who is waited for", () =>
+    system(["a", "b"], async (running) => {
+      await get(running, "a").snapshot();
+      await get(running, "b").stop();
+      await vi.waitFor(() =>
+        expect(
+          get(running, "a")
+            .explain()
+            .channels.some(({ up }) => !up),
+        ).toBe(true),
+      );
+      const late = get(running, "a").snapshot();
+      late.catch(() => {});
+      const explanation = get(running, "a").explain();
+      expect(explanation.snapshots).toMatchObject([{ snapshot: "a/2" }]);
+      expect(explanation.snapshots[0]?.waitsFor[0]).toMatch(/^the marker of b, which is down/);
+      await get(running, "a").stop();
+      await expect(late).rejects.toThrow("a/2 was abandoned: a stops");
+    }));
+
+  test("of a store that fails are abandoned with its reason", () => {
+    const store = memoryStore();
+    return system(
+      ["a"],
+      async (running) => {
+        vi.spyOn(store, "writePiece").mockRejectedValueOnce(new Error("the disk is full"));
+        await expect(get(running, "a").snapshot()).rejects.toThrow("the disk is full");
+        vi.spyOn(store, "writeManifest").mockRejectedValueOnce(new Error("no room for a manifest"));
+        await expect(get(running, "a").snapshot()).rejects.toThrow("no room for a manifest");
+        expect((await get(running, "a").snapshot()).id).toBe("a/3");
+      },
+      { store },
+    );
+  });
+
+  test("of a frozen state hold what it was, though it changes while it is encoded", async () => {
+    /** Counters; a captured one that changes is kept as it was. */
+    class Counters implements Application<never, number[], number, number> {
+      readonly values: number[] = [0, 0, 0, 0];
+      readonly released: string[] = [];
+      #kept: Map<number, number> | undefined;
+
+      request(id: number, index: number, turn: Turn<never, number>): void {
+        if (this.#kept && !this.#kept.has(index))
+          this.#kept.set(index, this.values[index] as number);
+        this.values[index] = (this.values[index] as number) + 1;
+        turn.reply(id, this.values[index] as number);
+      }
+
+      capture(): FrozenState {
+        const kept = new Map<number, number>();
+        this.#kept = kept;
+        let next = 0;
+        return new FrozenState(
+          () => {
+            const index = next;
+            next += 1;
+            return kept.get(index) ?? this.values[index];
+          },
+          () => this.released.push("released"),
+        );
+      }
+
+      restore(): void {}
+    }
+    const application = new Counters();
+    await using counters = await startProcess({
+      id: "a",
+      processes: ["a"],
+      application,
+      transport: new MemoryNetwork().transport(),
+      store: memoryStore(),
+    });
+    await counters.request(3);
+    const taking = counters.snapshot();
+    for (let i = 0; i < 10; i += 1) await counters.request(3);
+    const snapshot = await taking;
+    expect(await snapshot.state("a")).toEqual([0, 0, 0, 1]);
+    expect(snapshot.manifest.pieces[0]?.state).toMatchObject({ sliced: true });
+    expect(application.values[3]).toBe(11);
+    expect(application.released).toEqual(["released"]);
+  });
+});
+
+describe("manual receiving", () => {
+  test("takes one by one, waits for what is to come, and snapshots what waits", () =>
+    system(
+      ["a", "b"],
+      async (running) => {
+        const [a, b] = [get(running, "a"), get(running, "b")];
+        await a.request({ add: 1, to: "b" });
+        await a.request({ add: 2, to: "b" });
+        expect(await b.receive("a")).toMatchObject({ kind: "message", message: 1 });
+        const taking = b.snapshot();
+        expect(await a.receive("b")).toMatchObject({ kind: "marker", snapshot: "b/1" });
+        expect(await b.receive("a")).toMatchObject({ kind: "message", message: 2 });
+        expect(b.recorded("b/1")).toMatchObject({
+          state: 1,
+          channels: [{ from: "a", closed: false, messages: [2] }],
+        });
+        expect(await b.receive("a")).toMatchObject({ kind: "marker" });
+        const snapshot = await taking;
+        expect([await snapshot.state("a"), await snapshot.state("b")]).toEqual([3, 1]);
+        expect(await snapshot.inFlight("a", "b")).toEqual([2]);
+        const waiting = b.receive("a");
+        await a.request({ add: 4, to: "b" });
+        expect(await waiting).toMatchObject({ message: 4 });
+        await expect(b.receive("c")).rejects.toMatchObject({ code: "NO_CHANNEL" });
+        const giving = new AbortController();
+        const given = b.receive("a", { signal: giving.signal });
+        giving.abort();
+        await expect(given).rejects.toMatchObject({ code: "ABORTED" });
+      },
+      { receive: "manual" },
+    ));
+
+  test("is an error in a process that receives by itself", () =>
+    system(["a", "b"], async (running) => {
+      await expect(get(running, "a").receive("b")).rejects.toMatchObject({ code: "BAD_OPTION" });
+    }));
+});
+
+test("a process that joins later, even one that the transport has met before, takes part", async () => {
+  const network = new MemoryNetwork();
+  const store = memoryStore();
+  const start = (id: string, processes: string[]): Promise<Adding> =>
+    startProcess<number, number, Request, number>({
+      id,
+      processes,
+      application: new Adder(),
+      transport: network.transport(),
+      store,
+      onProblem: () => {},
+    });
+  await using a = await start("a", ["a"]);
+  await using b = await start("b", ["a", "b"]);
+  await pause(50);
+  a.join("b", b.address);
+  await a.request({ add: 7, to: "b" });
+  const snapshot = await b.snapshot();
+  expect(await snapshot.verify()).toMatchObject({ consistent: true, processes: 2, channels: 2 });
+  expect(await snapshot.state("a")).toBe(7);
+});
+
+describe("startProcess", () => {
+  const base = (): ProcessConfiguration<number, number, Request, number> => ({
+    id: "a",
+    processes: ["a"],
+    application: new Adder(),
+    transport: new MemoryNetwork().transport(),
+    store: memoryStore(),
+  });
+
+  test.each([
+    [{ id: "b" }, "UNKNOWN_PROCESS"],
+    [{ id: "no spaces", processes: ["no spaces"] }, "BAD_ID"],
+    [{ processes: ["a", "a"] }, "BAD_OPTION"],
+    [{ channels: [{ from: "a", to: "x" }] }, "UNKNOWN_PROCESS"],
+    [{ windowBytes: 0 }, "BAD_OPTION"],
+    [{ lostAfterMs: Number.NaN }, "BAD_OPTION"],
+  ] as const)("refuses %j as %s", async (change, code) => {
+    const made = startProcess<number, number, Request, number>({ ...base(), ...change });
+    await expect(made).rejects.toMatchObject({ code });
+  });
+
+  test("numbers snapshots on from what the store has", async () => {
+    const configuration = base();
+    const first = await startProcess<number, number, Request, number>(configuration);
+    expect((await first.snapshot()).id).toBe("a/1");
+    await first.stop();
+    const again = { ...configuration, transport: new MemoryNetwork().transport() };
+    await using second = await startProcess<number, number, Request, number>(again);
+    expect((await second.snapshot()).id).toBe("a/2");
+  });
+
+  test("can be stopped twice, and nothing is taken afterwards", async () => {
+    const running = await startProcess<number, number, Request, number>(base());
+    await Promise.all([running.stop(), running.stop()]);
+    expect(await running.stopped).toBeUndefined();
+    await expect(running.request({ add: 1 })).rejects.toMatchObject({ code: "STOPPED" });
+    expect(() => running.connect("a", "a")).toThrow(expect.objectContaining({ code: "STOPPED" }));
+  });
+});
