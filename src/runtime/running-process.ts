@@ -206,8 +206,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #snapshots = new Map<SnapshotId, SnapshotWaiter<State, M>>();
   readonly #receivers: Receiver<M>[] = [];
   readonly #captureMs = new Map<SnapshotId, number>();
-  /** Pieces that are being stored, and whether they are still wanted. */
-  readonly #storing = new Map<SnapshotId, { wanted: boolean }>();
+  /** Pieces that are being stored; aborted when they are no longer wanted. */
+  readonly #storing = new Map<SnapshotId, AbortController>();
   readonly #incarnation: number;
   /** Peers that the transport reaches, with their incarnations. */
   readonly #up = new Map<ProcessId, number>();
@@ -475,7 +475,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     for (const waiter of [...this.#starting.values(), ...this.#snapshots.values()])
       waiter.reject(end);
     for (const { waiter } of this.#receivers.splice(0)) waiter.reject(end);
-    for (const storing of this.#storing.values()) storing.wanted = false;
+    for (const storing of this.#storing.values()) storing.abort();
     await this.#transport.close();
     this.#settleStopped(cause);
   }
@@ -582,7 +582,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   async #storePiece(effect: Extract<ProcessEffect<M, Reply>, { type: "piece" }>): Promise<void> {
     const { snapshot, recorded } = effect;
-    const storing = { wanted: true };
+    const storing = new AbortController();
     this.#storing.set(snapshot, storing);
     const captureMs = this.#captureMs.get(snapshot) ?? 0;
     this.#captureMs.delete(snapshot);
@@ -590,14 +590,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       const stored = await this.#store.writePiece({
         snapshot,
         process: this.id,
-        state: this.#slices(effect.state, storing),
+        state: this.#slices(effect.state, storing.signal),
         channels: new Map(
           recorded.incoming
             .filter(({ inFlight }) => inFlight > 0)
             .map(({ from, messages }) => [from, messages]),
         ),
       });
-      if (!storing.wanted) return;
+      if (storing.signal.aborted) return;
       const piece: PieceRecord = {
         snapshot,
         process: this.id,
@@ -621,21 +621,18 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       };
       this.#step({ type: "stored", piece, nowMs: nowMs() });
     } catch (thrown) {
-      if (!storing.wanted) return;
+      if (storing.signal.aborted) return;
       const reason = `${this.id} could not store its piece: ${textOf(thrown)}`;
       this.#step({ type: "store-failed", snapshot, reason, nowMs: nowMs() });
     } finally {
       if (effect.state instanceof FrozenState) effect.state.release();
       this.#storing.delete(snapshot);
-      if (!storing.wanted) await this.#discard(snapshot);
+      if (storing.signal.aborted) await this.#discard(snapshot);
     }
   }
 
   /** A frozen state is encoded one slice a turn, so that nothing waits for more than a slice. */
-  async *#slices(
-    state: CapturedState,
-    storing: { readonly wanted: boolean },
-  ): AsyncGenerator<Uint8Array> {
+  async *#slices(state: CapturedState, unwanted: AbortSignal): AsyncGenerator<Uint8Array> {
     if (!(state instanceof FrozenState)) {
       yield state;
       return;
@@ -643,7 +640,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     for (let slice = state.next(); slice !== undefined; slice = state.next()) {
       yield this.#stateCodec.encode(slice);
       await nextTurn();
-      if (!storing.wanted)
+      if (unwanted.aborted)
         throw new TidemarkError("SNAPSHOT_ABANDONED", "the snapshot was abandoned");
     }
   }
@@ -706,7 +703,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#snapshots.delete(snapshot);
     waiter?.reject(new TidemarkError("SNAPSHOT_ABANDONED", `${snapshot} was abandoned: ${reason}`));
     const storing = this.#storing.get(snapshot);
-    if (storing) storing.wanted = false;
+    if (storing) storing.abort();
     else void this.#discard(snapshot);
   }
 
