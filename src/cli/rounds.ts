@@ -8,7 +8,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { AccountReply } from "../bank/account.ts";
-import { TidemarkError, textOf } from "../core/error.ts";
+import { textOf } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Random } from "../core/random.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
@@ -117,7 +117,7 @@ async function takeRound(
   const late = setTimeout(() => void noteLate(system, note), LATE_MS);
   let round: Round = {};
   try {
-    const naive = await within(timeoutMs, "a process does not answer", system.poll());
+    const naive = await system.poll(timeoutMs);
     const balances = [...naive.values()].map(({ balance }) => balance);
     round = { naive, naiveSum: balances.reduce((sum, balance) => sum + balance, 0) };
     return { ...round, ...(await system.snapshot(initiator, { timeoutMs })) };
@@ -140,19 +140,4 @@ async function prove(round: Round, store: SnapshotStore): Promise<Round> {
 
 async function noteLate(system: RoundSystem, note: (text: string) => void): Promise<void> {
   for (const text of whatIsLate(await system.status(), Date.now())) note(text);
-}
-
-/** @throws TidemarkError `PEER_UNREACHABLE` when it takes longer */
-async function within<T>(timeoutMs: number, otherwise: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new TidemarkError("PEER_UNREACHABLE", `${otherwise} within ${timeoutMs} ms`));
-    }, timeoutMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

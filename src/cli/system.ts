@@ -47,6 +47,8 @@ const MEET_TIMEOUT_MS = 5_000;
 const MEET_POLL_MS = 5;
 /** How long a status waits for a process that does not answer. */
 const STATUS_TIMEOUT_MS = 1_000;
+/** So much later than an initiator should have given up it is taken to hang. */
+const PATIENCE_MS = 1_000;
 /** A snapshot that has been under way for so long is late. */
 const LATE_MS = 1_000;
 
@@ -137,22 +139,32 @@ export class BankSystem {
     }
   }
 
-  /** Asks one process after another, which is not consistent. */
-  async poll(): Promise<ReadonlyMap<ProcessId, AccountReply>> {
+  /**
+   * Asks one process after another, which is not consistent.
+   * @throws TidemarkError `STOPPED`, `PEER_UNREACHABLE` when one does not answer
+   */
+  async poll(timeoutMs: number): Promise<ReadonlyMap<ProcessId, AccountReply>> {
     const replies = new Map<ProcessId, AccountReply>();
-    for (const account of this.#accounts)
-      replies.set(account.id, await account.call("request", { type: "state" }));
+    for (const account of this.#accounts) {
+      const reply = account.call("request", { type: "state" });
+      replies.set(account.id, await within(timeoutMs, account, reply));
+    }
     return replies;
   }
 
-  /** Takes a snapshot. */
-  snapshot(
+  /**
+   * Takes a snapshot.
+   * @throws TidemarkError `UNKNOWN_PROCESS`, `STOPPED`, `PEER_UNREACHABLE` when the initiator does not answer
+   */
+  async snapshot(
     initiator: ProcessId,
     options: { readonly label?: string; readonly timeoutMs: number },
   ): Promise<Taking> {
     const account = this.#accounts.find(({ id }) => id === initiator);
-    if (account) return account.call("snapshot", options);
-    throw new TidemarkError("UNKNOWN_PROCESS", `there is no process ${initiator}`);
+    if (!account) throw new TidemarkError("UNKNOWN_PROCESS", `there is no process ${initiator}`);
+    // The initiator keeps to the time-out by itself, unless it hangs.
+    const patienceMs = options.timeoutMs + PATIENCE_MS;
+    return within(patienceMs, account, account.call("snapshot", options));
   }
 
   status(): Promise<ProcessStatus[]> {
@@ -160,13 +172,14 @@ export class BankSystem {
       this.#accounts.map(async (account) => {
         const { id: process, pid, address, up } = account;
         const known = { process, pid, address, up, epoch: EPOCH };
-        const status = await Promise.race([
-          account.call("status", null).catch(() => undefined),
-          new Promise<undefined>((settle) =>
-            setTimeout(() => settle(undefined), STATUS_TIMEOUT_MS).unref(),
-          ),
-        ]);
-        return status ? { ...known, ...status.counters, explanation: status.explanation } : known;
+        try {
+          const asked = account.call("status", null);
+          const { counters, explanation } = await within(STATUS_TIMEOUT_MS, account, asked);
+          return { ...known, ...counters, explanation };
+        } catch {
+          // That it does not answer is what there is to know.
+          return known;
+        }
       }),
     );
   }
@@ -176,6 +189,22 @@ export class BankSystem {
     this.#stopping = true;
     await Promise.all(this.#accounts.map((account) => account.stop()));
     process.off("exit", this.#kill);
+  }
+}
+
+/** @throws TidemarkError `PEER_UNREACHABLE` when it takes longer */
+async function within<T>(timeoutMs: number, { id }: HostedAccount, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const message = `${id} does not answer, although it has had ${timeoutMs} ms`;
+      reject(new TidemarkError("PEER_UNREACHABLE", message, { definite: false }));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -50,10 +50,7 @@ export class BatchWriter {
   mustTakeBefore(length: number): boolean {
     if (this.#count === 0) return false;
     const need = recordBytes(length);
-    return (
-      this.#end + need > this.#slab.length ||
-      this.#end + need - this.#start > this.#mostBytes
-    );
+    return this.#end + need > this.#slab.length || this.#end + need - this.#start > this.#mostBytes;
   }
 
   /** Adds a message. `mustTakeBefore` has been asked. */

@@ -105,14 +105,16 @@ export function parseFrame(frame: Uint8Array): ParsedFrame | string {
   if (!isCount(header.acknowledged) || !isCount(header.credit))
     return "a frame acknowledges or allows what is not a count";
   if (form === FORM_ACK) {
-    if (frame.length !== ACK_BYTES) return `an acknowledgement of ${frame.length} bytes is too long`;
+    if (frame.length !== ACK_BYTES)
+      return `an acknowledgement of ${frame.length} bytes is too long`;
     return { ...header, asks: view.getUint8(2) === 1 };
   }
   if (form !== FORM_BATCH) return `a frame has the unknown form ${form}`;
   if (frame.length < BATCH_HEADER_BYTES) return `a batch of ${frame.length} bytes is too short`;
   const first = view.getFloat64(32, true);
   const count = view.getUint32(40, true);
-  if (!isCount(first) || !isCount(first + count)) return "a batch is numbered by what is not a count";
+  if (!isCount(first) || !isCount(first + count))
+    return "a batch is numbered by what is not a count";
   const body = frame.subarray(BATCH_HEADER_BYTES);
   return { ...header, asks: false, batch: { kind: view.getUint8(2), count, body, first } };
 }

@@ -364,7 +364,10 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
   #keepEarly(batch: Batch & { readonly first: number }): void {
     const { state } = this;
     if (state.early.has(batch.first) || state.early.size >= MAX_EARLY) return;
-    if (state.earlyBytes + batch.body.length > this.#options.windowBytes * 2 && state.early.size > 0)
+    if (
+      state.earlyBytes + batch.body.length > this.#options.windowBytes * 2 &&
+      state.early.size > 0
+    )
       return;
     state.early.set(batch.first, { kind: batch.kind, count: batch.count, body: batch.body });
     state.earlyBytes += batch.body.length;

@@ -65,7 +65,7 @@ export interface Turn<M, Reply = never> {
 export class FrozenState {
   readonly #next: () => unknown;
   readonly #release: () => void;
-  #released = false;
+  #released: boolean = false;
 
   /**
    * @param next gives the next slice, about a millisecond's worth of encoding; `undefined` after the last

@@ -14,7 +14,7 @@
  */
 
 import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
-import { type ProcessId, type SnapshotId, parseSnapshotId, snapshotId } from "../core/id.ts";
+import { type ProcessId, parseSnapshotId, type SnapshotId, snapshotId } from "../core/id.ts";
 import type { Machine } from "../core/machine.ts";
 import { Random, type RandomState } from "../core/random.ts";
 import { readRecords, recordBytes } from "../core/record.ts";
@@ -41,13 +41,13 @@ import { type Application, FrozenState, type Turn } from "./application.ts";
 import type { Codec } from "./codec.ts";
 import { Inbox } from "./inbox.ts";
 import {
+  type Control,
   decodeControl,
   decodeMarker,
   encodeWire,
   KIND_CONTROL,
   KIND_MARKER,
   KIND_MESSAGES,
-  type Control,
   type Report,
   STREAM_CHANNEL,
   STREAM_CONTROL,
@@ -85,15 +85,20 @@ export interface ProcessOptions<M, State, Request, Reply> {
   readonly lastCount: number;
 }
 
+/** A frame came in. */
+interface FrameInput {
+  readonly type: "frame";
+  readonly from: ProcessId;
+  readonly frame: Uint8Array;
+  readonly nowMs: number;
+}
+
 /** What happens to a process. `nowMs`: milliseconds since 1970, never going back. */
-export type ProcessInput<Request> =
+export type ProcessInput<Request> = FrameInput | RareInput<Request>;
+
+/** Everything but frames. */
+type RareInput<Request> =
   | { readonly type: "start"; readonly nowMs: number }
-  | {
-      readonly type: "frame";
-      readonly from: ProcessId;
-      readonly frame: Uint8Array;
-      readonly nowMs: number;
-    }
   | {
       readonly type: "peer-up";
       readonly peer: ProcessId;
@@ -261,6 +266,8 @@ interface Share {
 /** What a process keeps of each peer. */
 interface Peer {
   readonly id: ProcessId;
+  /** There is a channel to it. */
+  outgoing: boolean;
   readonly channel: Link;
   readonly control: Link;
   readonly outbox: BatchWriter;
@@ -295,7 +302,7 @@ export class Process<M, State, Request = never, Reply = never>
   readonly #toFlush: Peer[] = [];
   #topology: Topology;
   #count: number;
-  #failed = false;
+  #failed: boolean = false;
   #congested = 0;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #nowMs = 0;
@@ -318,7 +325,7 @@ export class Process<M, State, Request = never, Reply = never>
       topology.incoming(self),
       topology.outgoing(self),
     );
-    this.#addPeers(0);
+    this.#meetPeers(0);
     this.#turn = new ProcessTurn(
       {
         send: (to, message) => this.#send(to, message),
@@ -375,7 +382,9 @@ export class Process<M, State, Request = never, Reply = never>
     this.#nowMs = input.nowMs;
     this.#turn.nowMs = input.nowMs;
     try {
-      this.#perform(input);
+      // By far the most of it, and apart from the rest: what is rare must not undo its compilation.
+      if (input.type === "frame") this.#frame(input.from, input.frame);
+      else this.#perform(input);
       this.#flush();
     } catch (thrown) {
       if (!(thrown instanceof ApplicationThrew)) throw thrown;
@@ -385,15 +394,12 @@ export class Process<M, State, Request = never, Reply = never>
     return effects;
   }
 
-  #perform(input: ProcessInput<Request>): void {
+  #perform(input: RareInput<Request>): void {
     switch (input.type) {
       case "start":
         for (const peer of this.#peers.values()) peer.downSinceMs = input.nowMs;
         this.#wake(input.nowMs + this.#options.lostAfterMs);
         this.#call((application, turn) => application.start?.(turn));
-        break;
-      case "frame":
-        this.#frame(input.from, input.frame);
         break;
       case "peer-up":
         this.#peerUp(input.peer, input.incarnation);
@@ -490,7 +496,7 @@ export class Process<M, State, Request = never, Reply = never>
   #put(to: ProcessId, content: Uint8Array): boolean {
     const { self, maxFrameBytes, windowBytes, limitBytes } = this.#options;
     const peer = this.#peers.get(to);
-    if (!peer || !this.#snapshots.state.outgoing.has(to))
+    if (!peer?.outgoing)
       throw new TidemarkError("NO_CHANNEL", `there is no channel from ${self} to ${to}`);
     const { outbox } = peer;
     const length = content.length;
@@ -533,7 +539,7 @@ export class Process<M, State, Request = never, Reply = never>
 
   // Links.
 
-  #addPeers(nowMs: number): void {
+  #meetPeers(nowMs: number): void {
     const { self, incarnation, epoch, reliable, windowBytes, maxFrameBytes } = this.#options;
     const link = (stream: number): Link =>
       new Link({ stream, epoch, incarnation, reliable, windowBytes, ackDelayMs: ACK_DELAY_MS });
@@ -541,6 +547,7 @@ export class Process<M, State, Request = never, Reply = never>
       if (id === self || this.#peers.has(id)) continue;
       this.#peers.set(id, {
         id,
+        outgoing: false,
         channel: link(STREAM_CHANNEL),
         control: link(STREAM_CONTROL),
         outbox: new BatchWriter(KIND_MESSAGES, maxFrameBytes),
@@ -554,6 +561,8 @@ export class Process<M, State, Request = never, Reply = never>
         received: 0,
       });
     }
+    for (const peer of this.#peers.values())
+      peer.outgoing = this.#topology.outgoing(self).includes(peer.id);
   }
 
   #frame(from: ProcessId, frame: Uint8Array): void {
@@ -570,7 +579,10 @@ export class Process<M, State, Request = never, Reply = never>
     } else if (parsed.stream === STREAM_CONTROL) {
       this.#link(peer, peer.control, { type: "frame", frame: parsed, nowMs: this.#nowMs });
     } else {
-      this.#problem("MALFORMED_FRAME", `dropped a frame of ${from}: unknown stream ${parsed.stream}`);
+      this.#problem(
+        "MALFORMED_FRAME",
+        `dropped a frame of ${from}: unknown stream ${parsed.stream}`,
+      );
     }
   }
 
@@ -612,30 +624,35 @@ export class Process<M, State, Request = never, Reply = never>
       this.#record({ type: "received", from: id, count, body });
       this.#hand(id, body);
     } else if (kind === KIND_MARKER) {
-      // What was sent in this turn was sent before the cut, and must have been counted by then.
-      this.#flush();
-      for (const content of readRecords(body)) {
-        const marker = decodeMarker(content);
-        if (!marker)
-          this.#problem("MALFORMED_FRAME", `dropped a marker of ${id} that is not well formed`);
-        else if (this.#isCurrent(marker))
-          this.#record({ type: "marker", from: id, marker, nowMs: this.#nowMs });
-      }
+      this.#marked(id, body);
     } else {
       this.#problem("MALFORMED_FRAME", `dropped a batch of ${id} of the unknown kind ${kind}`);
     }
     this.#link(peer, peer.channel, { type: "taken", bytes: body.length, nowMs: this.#nowMs });
   }
 
-  #hand(from: ProcessId, body: Uint8Array): void {
+  /** Markers come from a channel. */
+  #marked(from: ProcessId, body: Uint8Array): void {
+    // What was sent in this turn was sent before the cut, and must have been counted by then.
+    this.#flush();
+    for (const content of readRecords(body)) {
+      const marker = decodeMarker(content);
+      if (!marker)
+        this.#problem("MALFORMED_FRAME", `dropped a marker of ${from} that is not well formed`);
+      else if (this.#isCurrent(marker))
+        this.#record({ type: "marker", from, marker, nowMs: this.#nowMs });
+    }
+  }
+
+  #hand(from: ProcessId, { buffer, byteOffset, byteLength }: Uint8Array): void {
     const application = this.#application;
     const turn = this.#turn;
     const codec = this.#options.messageCodec;
-    const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-    const end = body.length;
-    for (let at = 0; at < end; ) {
+    const view = new DataView(buffer, byteOffset, byteLength);
+    for (let at = 0; at < byteLength; ) {
       const length = view.getUint32(at, true);
-      const content = body.subarray(at + 4, at + 4 + length);
+      // Not `subarray`: of a subclass of Uint8Array that makes another one, which costs more.
+      const content = new Uint8Array(buffer, byteOffset + at + 4, length);
       at += recordBytes(length);
       let message: M;
       try {
@@ -903,7 +920,10 @@ export class Process<M, State, Request = never, Reply = never>
     for (const content of readRecords(body)) {
       const control = decodeControl(content);
       if (!control) {
-        this.#problem("MALFORMED_FRAME", `dropped a word of control of ${peer.id}: not well formed`);
+        this.#problem(
+          "MALFORMED_FRAME",
+          `dropped a word of control of ${peer.id}: not well formed`,
+        );
       } else if (control.type === "settled") {
         this.#settledElsewhere(peer, control.snapshot, control.reason);
       } else if (control.incarnation === this.#options.incarnation) {
@@ -965,7 +985,7 @@ export class Process<M, State, Request = never, Reply = never>
   #changeTopology(topology: Topology): void {
     const { self } = this.#options;
     this.#topology = topology;
-    this.#addPeers(this.#nowMs);
+    this.#meetPeers(this.#nowMs);
     this.#turn.peers = topology.outgoing(self);
     this.#collect({ type: "abandon-all", reason: "view changed" });
     this.#record({
@@ -1018,7 +1038,8 @@ export class Process<M, State, Request = never, Reply = never>
     let next = Math.min(this.#snapshots.deadlineMs, this.#collector.deadlineMs);
     for (const peer of this.#peers.values()) {
       next = Math.min(next, peer.channel.deadlineMs, peer.control.deadlineMs);
-      if (!peer.up && !peer.lost) next = Math.min(next, peer.downSinceMs + this.#options.lostAfterMs);
+      if (!peer.up && !peer.lost)
+        next = Math.min(next, peer.downSinceMs + this.#options.lostAfterMs);
     }
     this.#wake(next);
   }

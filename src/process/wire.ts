@@ -48,7 +48,8 @@ export function decodeMarker(bytes: Uint8Array): Marker | undefined {
   const { snapshot, incarnation, view, live, timeoutMs } = value;
   if (!isSnapshotId(snapshot) || !isCount(incarnation) || !isCount(view)) return undefined;
   if (!isCount(live) || live > parseSnapshotId(snapshot).count) return undefined;
-  if (typeof timeoutMs !== "number" || !Number.isFinite(timeoutMs) || timeoutMs < 0) return undefined;
+  if (typeof timeoutMs !== "number" || !Number.isFinite(timeoutMs) || timeoutMs < 0)
+    return undefined;
   return { snapshot, incarnation, view, live, timeoutMs };
 }
 

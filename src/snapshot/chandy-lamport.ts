@@ -231,7 +231,11 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
       channel.inFlight += count;
       recording.bytes += body.length;
       if (recording.bytes > RECORDED_BYTES_MAX)
-        this.#abandon(recording, `too much came in on ${from}'s channel before its marker`, effects);
+        this.#abandon(
+          recording,
+          `too much came in on ${from}'s channel before its marker`,
+          effects,
+        );
     }
   }
 

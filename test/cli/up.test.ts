@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
   filesBelow,
@@ -68,7 +69,9 @@ describe("tidemark up", () => {
     const [head, first, second, end, ...rest] = stdout.split("\n");
     expect(head).toBe(`2 processes, 1,000 in all, snapshots in ${directory}; Ctrl-C ends`);
     for (const line of [first, second])
-      expect(line).toMatch(/^p[12]\/[12] {2}1,000 of 1,000 ✓ {2}.* held \+ .*asked one by one/);
+      expect(line).toMatch(
+        /^p[12]\/[12] {2}1,000 of 1,000 ✓ {2}.* in accounts \+ .*asked one by one/,
+      );
     expect(end).toMatch(/^✓ 2 snapshots, 2 consistent; asking was wrong .*; [0-9,]+ transfers$/);
     expect(rest).toEqual([""]);
     expect(status).toBe(0);
@@ -127,6 +130,29 @@ describe("tidemark up", () => {
     expect(pids).toHaveLength(4);
     expect(pids.filter(isAlive)).toEqual([]);
     expect(filesBelow(directory).filter((path) => !/snapshots|parts/.test(path))).toEqual([]);
+  });
+
+  test("ends at Ctrl-C while it is starting", async () => {
+    const directory = temporaryDirectory();
+    const up = new Started(["up", "--json", "--no-sync", "--processes", "8", "--dir", directory]);
+    await until("the control socket", () => existsSync(join(directory, "control.sock")));
+    process.kill(up.pid, "SIGINT");
+    // "ended" waits for the output of all its processes to be closed.
+    const { status, stdout } = await up.ended;
+    expect(parseLines(stdout).at(-1)).toHaveProperty("transfers");
+    expect(status).toBe(0);
+  });
+
+  test("ends at once at a second Ctrl-C that is meant, whatever hangs", async () => {
+    const directory = temporaryDirectory();
+    const [up, pids] = await startSystem(directory, "--processes", "2", "--interval", "10ms");
+    process.kill(pids[1] ?? 0, "SIGSTOP");
+    process.kill(up.pid, "SIGINT");
+    await pause(1100);
+    expect(isAlive(up.pid)).toBe(true);
+    process.kill(up.pid, "SIGINT");
+    expect((await up.ended).status).toBe(130);
+    await until("all processes to end", () => !pids.some(isAlive));
   });
 
   test.for(["SIGTERM", "SIGHUP"] as const)(

@@ -71,7 +71,10 @@ describe("what is not well formed", () => {
     ["too few for a header", new Uint8Array(31)],
     ["an unknown form", new Uint8Array(32)],
     ["a batch that ends in its header", batch().subarray(0, 43)],
-    ["an acknowledgement with more behind it", new Uint8Array([...acknowledgement(header, true), 0])],
+    [
+      "an acknowledgement with more behind it",
+      new Uint8Array([...acknowledgement(header, true), 0]),
+    ],
     ["acknowledged: a fraction", numbered(batch(), 16, 0.5)],
     ["acknowledged: negative", numbered(batch(), 16, -1)],
     ["acknowledged: not a number", numbered(batch(), 16, Number.NaN)],

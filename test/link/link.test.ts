@@ -2,7 +2,7 @@
 // 2011, §2.4): as a whole against a model, over networks that a seed decides, and rule by rule.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type OutgoingBatch, batchOf } from "../../src/link/batch-writer.ts";
+import { batchOf, type OutgoingBatch } from "../../src/link/batch-writer.ts";
 import { BATCH_HEADER_BYTES, type ParsedFrame, parseFrame } from "../../src/link/frame.ts";
 import { Link, type LinkEffect, type LinkInput, type LinkOptions } from "../../src/link/link.ts";
 import { BUSY_MS, LinkPair, type PairOptions } from "../support/link-pair.ts";
@@ -57,7 +57,14 @@ describe("over any network", () => {
     fc.assert(
       fc.property(anyPair, (options) => {
         const { cuts, restarts, refuse } = calm;
-        const outcome = new LinkPair({ ...options, reliable: true, loss: 0, cuts, restarts, refuse });
+        const outcome = new LinkPair({
+          ...options,
+          reliable: true,
+          loss: 0,
+          cuts,
+          restarts,
+          refuse,
+        });
         const { batches, sendings } = outcome.run();
         expect(sendings).toBe(batches);
       }),
@@ -252,7 +259,9 @@ describe("flow control", () => {
       if (a.deadlineMs <= nowMs) asked.push(...framesOf(a.step({ type: "tick", nowMs })));
     }
     expect(asked).toMatchObject([{ asks: true }]);
-    expect(carry(carry(carry(asked, b, 300).frames, a, 301).frames, b, 302).texts).toEqual(["more"]);
+    expect(carry(carry(carry(asked, b, 300).frames, a, 301).frames, b, 302).texts).toEqual([
+      "more",
+    ]);
   });
 
   test("who sends beyond the credit is not listened to", () => {
@@ -358,7 +367,8 @@ describe("an unreliable transport", () => {
     const sentAtMs: number[] = [];
     while (sentAtMs.length < 12) {
       const nowMs = a.deadlineMs;
-      if (framesOf(a.step({ type: "tick", nowMs })).some((frame) => frame.batch)) sentAtMs.push(nowMs);
+      if (framesOf(a.step({ type: "tick", nowMs })).some((frame) => frame.batch))
+        sentAtMs.push(nowMs);
     }
     const waits = sentAtMs.slice(1).map((at, i) => at - (sentAtMs[i] ?? 0));
     expect(waits.slice(0, 5)).toEqual([200, 400, 800, 1_600, 3_200]);

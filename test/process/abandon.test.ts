@@ -13,8 +13,8 @@ import {
   STREAM_CHANNEL,
   STREAM_CONTROL,
 } from "../../src/process/wire.ts";
-import { HandDriven, pieceOf } from "../support/hand-driven.ts";
 import { markerOf } from "../support/bare-system.ts";
+import { HandDriven, pieceOf } from "../support/hand-driven.ts";
 
 const ALL = ["a", "b", "c"];
 
@@ -96,12 +96,15 @@ describe("complete", () => {
 });
 
 test("a topology in which some cannot be reached is refused before it begins, with the unreachable named", () => {
-  const topology = new Topology(["a", "b", "c", "d"], [
-    { from: "a", to: "b" },
-    { from: "c", to: "a" },
-    { from: "d", to: "a" },
-    { from: "a", to: "d" },
-  ]);
+  const topology = new Topology(
+    ["a", "b", "c", "d"],
+    [
+      { from: "a", to: "b" },
+      { from: "c", to: "a" },
+      { from: "d", to: "a" },
+      { from: "a", to: "d" },
+    ],
+  );
   const system = new HandDriven(topology);
   const effects = system.step("a", { type: "snapshot", token: 9, timeoutMs: 1_000 });
   expect(effects).toEqual([
@@ -203,7 +206,11 @@ describe("a process is lost", () => {
     const system = new HandDriven(ALL);
     system.storing = false;
     let released = 0;
-    const frozen = (): FrozenState => new FrozenState(() => undefined, () => (released += 1));
+    const frozen = (): FrozenState =>
+      new FrozenState(
+        () => undefined,
+        () => (released += 1),
+      );
     for (const id of ["b", "c"]) system.probe(id).on.capture = frozen;
     const snapshot = system.snapshot("a");
     // b has all markers, c lacks that of b.
@@ -225,7 +232,11 @@ describe("a process is lost", () => {
     system.pass(5_000);
     const snapshot = system.snapshot("a");
     system.run();
-    expectEnd(system, snapshot, expect.stringMatching(/^process lost: [bc] is down .*, says [bc]$/));
+    expectEnd(
+      system,
+      snapshot,
+      expect.stringMatching(/^process lost: [bc] is down .*, says [bc]$/),
+    );
     // What waits for the connection is bounded: no marker is put on it.
     for (let i = 0; i < 20; i += 1) {
       system.snapshot("a");
@@ -287,11 +298,14 @@ describe("a process starts again without its state", () => {
 
   test("a late marker makes a new life record what is long over: it is told, and forgets it", () => {
     // b hears of snapshots from c only, so its piece is complete with that one marker.
-    const topology = new Topology(["a", "b", "c"], [
-      { from: "a", to: "c" },
-      { from: "c", to: "b" },
-      { from: "b", to: "a" },
-    ]);
+    const topology = new Topology(
+      ["a", "b", "c"],
+      [
+        { from: "a", to: "c" },
+        { from: "c", to: "b" },
+        { from: "b", to: "a" },
+      ],
+    );
     const system = new HandDriven(topology);
     system.cut("b", "c");
     const snapshot = system.snapshot("a");
@@ -304,7 +318,9 @@ describe("a process starts again without its state", () => {
     system.connect("b", "c");
     system.run();
     expect(system.problems("c")).toEqual([
-      expect.stringContaining("b came back without its state: its channels start afresh; 1 messages"),
+      expect.stringContaining(
+        "b came back without its state: its channels start afresh; 1 messages",
+      ),
     ]);
     // Nothing came of that here, for c knew at once. So by hand:
     const incarnation = 101;
@@ -356,7 +372,12 @@ describe("the view changes", () => {
     for (const id of ["a", "b"]) expect(system.ending(id, snapshot)).toBe("view changed");
     expect(system.kept("a", snapshot)).toEqual([]);
     for (const id of ["a", "b", "c"]) expectNext(system, id);
-    expect(system.all("a", "commit").at(-1)?.pieces.map(({ process }) => process)).toEqual(ALL);
+    expect(
+      system
+        .all("a", "commit")
+        .at(-1)
+        ?.pieces.map(({ process }) => process),
+    ).toEqual(ALL);
   });
 
   test("for some only, so far: who does not agree with the initiator says so", () => {
@@ -365,11 +386,7 @@ describe("the view changes", () => {
     system.step("b", { type: "topology", topology: grown });
     const snapshot = system.snapshot("a");
     system.run();
-    expectEnd(
-      system,
-      snapshot,
-      "view changed: the processes do not agree on who takes part",
-    );
+    expectEnd(system, snapshot, "view changed: the processes do not agree on who takes part");
     system.step("a", { type: "topology", topology: grown });
     system.start("c", grown);
     for (const id of ["a", "b"]) system.connect(id, "c");
@@ -379,10 +396,13 @@ describe("the view changes", () => {
 
   test("a topology that says the same is the same", () => {
     const system = new HandDriven(["a", "b"]);
-    const same = new Topology(["b", "a"], [
-      { from: "b", to: "a" },
-      { from: "a", to: "b" },
-    ]);
+    const same = new Topology(
+      ["b", "a"],
+      [
+        { from: "b", to: "a" },
+        { from: "a", to: "b" },
+      ],
+    );
     system.step("b", { type: "topology", topology: same });
     const snapshot = system.snapshot("a");
     system.run();
@@ -498,11 +518,7 @@ describe("the store", () => {
     const parts = Array.from({ length: 1_000 }, () => part ?? { sha256: "", bytes: 0 });
     system.step("b", { type: "stored", piece: { ...piece, state: { ...piece.state, parts } } });
     system.run();
-    expectEnd(
-      system,
-      snapshot,
-      "the record of b's piece does not fit a frame of 16384 bytes",
-    );
+    expectEnd(system, snapshot, "the record of b's piece does not fit a frame of 16384 bytes");
   });
 });
 

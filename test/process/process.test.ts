@@ -6,7 +6,7 @@ import { BATCH_HEADER_BYTES, parseFrame } from "../../src/link/frame.ts";
 import { FrozenState, type Turn } from "../../src/process/application.ts";
 import { jsonCodec } from "../../src/process/codec.ts";
 import { KIND_MARKER, KIND_MESSAGES } from "../../src/process/wire.ts";
-import { HandDriven, valueOf } from "../support/hand-driven.ts";
+import { HandDriven, plainOf } from "../support/hand-driven.ts";
 
 const request = (system: HandDriven, id: string, text: string) =>
   system.step(id, { type: "request", id: 1, request: text });
@@ -50,7 +50,9 @@ describe("a turn", () => {
 
   test("knows the time, its peers, and the same random numbers for the same seed", () => {
     const seen = [1, 1, 2].map((seed) => {
-      const system = new HandDriven(new Topology(["a", "b", "c"], [{ from: "a", to: "c" }]), { seed });
+      const system = new HandDriven(new Topology(["a", "b", "c"], [{ from: "a", to: "c" }]), {
+        seed,
+      });
       let what: unknown;
       system.probe("a").on.request = (_id, _request, turn) => {
         what = [turn.self, turn.nowMs, turn.peers, turn.random.bits()];
@@ -77,7 +79,11 @@ describe("a turn", () => {
   });
 
   test("puts no more into a frame than the transport carries", () => {
-    const system = new HandDriven(["a", "b"], { maxFrameBytes: 16_384, windowBytes: 1_000_000, limitBytes: 1e6 });
+    const system = new HandDriven(["a", "b"], {
+      maxFrameBytes: 16_384,
+      windowBytes: 1_000_000,
+      limitBytes: 1e6,
+    });
     system.probe("a").on.request = (_id, _request, turn) => {
       for (let i = 0; i < 500; i += 1) turn.send("b", `${i}`.padEnd(i, "x"));
     };
@@ -92,45 +98,49 @@ describe("a turn", () => {
 describe("an application that throws", () => {
   const methods = ["start", "receive", "request", "timer", "writable"] as const;
 
-  test.each(methods)("in %s ends the process: nothing of that turn leaves, and no input is taken", (method) => {
-    const system = new HandDriven(["a", "b"], { windowBytes: 20 });
-    const fails = (turn: Turn<string, string>): void => {
-      turn.setTimer("t", 1);
-      turn.reply(1, "never");
-      turn.send("a", "never");
-      throw new RangeError("no more");
-    };
-    system.probe("b").on[method] = (...args: unknown[]) => fails(args.at(-1) as Turn<string, string>);
-    const before = [...(system.effects.get("b") ?? [])];
-    if (method === "start") system.step("b", { type: "start" });
-    if (method === "request") request(system, "b", "");
-    if (method === "timer") system.step("b", { type: "timer", name: "t" });
-    if (method === "receive") {
-      request(system, "a", "b: hello");
-      system.run();
-    }
-    if (method === "writable") {
-      system.probe("b").on.request = (_id, _request, turn) => {
-        turn.send("a", "x".repeat(50));
+  test.each(methods)(
+    "in %s ends the process: nothing of that turn leaves, and no input is taken",
+    (method) => {
+      const system = new HandDriven(["a", "b"], { windowBytes: 20 });
+      const fails = (turn: Turn<string, string>): void => {
+        turn.setTimer("t", 1);
+        turn.reply(1, "never");
+        turn.send("a", "never");
+        throw new RangeError("no more");
       };
-      request(system, "b", "");
-      system.pass(10);
+      system.probe("b").on[method] = (...args: unknown[]) =>
+        fails(args.at(-1) as Turn<string, string>);
+      const before = [...(system.effects.get("b") ?? [])];
+      if (method === "start") system.step("b", { type: "start" });
+      if (method === "request") request(system, "b", "");
+      if (method === "timer") system.step("b", { type: "timer", name: "t" });
+      if (method === "receive") {
+        request(system, "a", "b: hello");
+        system.run();
+      }
+      if (method === "writable") {
+        system.probe("b").on.request = (_id, _request, turn) => {
+          turn.send("a", "x".repeat(50));
+        };
+        request(system, "b", "");
+        system.pass(10);
+        system.run();
+        system.pass(10);
+        system.run();
+      }
+      const error = expect.objectContaining({
+        code: "APPLICATION_THREW",
+        message: "the application of b threw: no more",
+      });
+      expect(system.effects.get("b")).toEqual([...before, { type: "failed", error }]);
+      expect(system.process("b").state.failed).toBe(true);
+      const log = [...system.probe("a").log];
+      expect(request(system, "b", "a: hello")).toEqual([]);
       system.run();
-      system.pass(10);
-      system.run();
-    }
-    const error = expect.objectContaining({
-      code: "APPLICATION_THREW",
-      message: "the application of b threw: no more",
-    });
-    expect(system.effects.get("b")).toEqual([...before, { type: "failed", error }]);
-    expect(system.process("b").state.failed).toBe(true);
-    const log = [...system.probe("a").log];
-    expect(request(system, "b", "a: hello")).toEqual([]);
-    system.run();
-    expect(system.probe("a").log.filter((line) => line.includes("never"))).toEqual([]);
-    expect(system.probe("a").log).toEqual(log);
-  });
+      expect(system.probe("a").log.filter((line) => line.includes("never"))).toEqual([]);
+      expect(system.probe("a").log).toEqual(log);
+    },
+  );
 
   test("lets go of frozen states, of those too whose piece is not handed out any more", () => {
     const topology = new Topology(["a", "b"]);
@@ -138,7 +148,11 @@ describe("an application that throws", () => {
     let released = 0;
     system.storing = false;
     const { on } = system.probe("b");
-    on.capture = () => new FrozenState(() => undefined, () => (released += 1));
+    on.capture = () =>
+      new FrozenState(
+        () => undefined,
+        () => (released += 1),
+      );
     // Recorded, and waiting for a marker that does not come.
     system.cut("a", "b");
     system.snapshot("b");
@@ -162,9 +176,9 @@ describe("an application that throws", () => {
       (kind) => other.batches("a", "b", kind)[0] as Uint8Array,
     );
     other.step("b", { type: "frame", from: "a", frame: message as Uint8Array });
-    expect(other.step("b", { type: "frame", from: "a", frame: marker as Uint8Array })).toMatchObject([
-      { type: "failed" },
-    ]);
+    expect(
+      other.step("b", { type: "frame", from: "a", frame: marker as Uint8Array }),
+    ).toMatchObject([{ type: "failed" }]);
     expect(released).toBe(2);
   });
 });
@@ -255,7 +269,11 @@ describe("back-pressure", () => {
 
 describe("a message", () => {
   /** What `send` throws for this message to that process. */
-  const thrown = (system: HandDriven, to: string, message: unknown): { code?: string; message?: string } => {
+  const thrown = (
+    system: HandDriven,
+    to: string,
+    message: unknown,
+  ): { code?: string; message?: string } => {
     let error = {};
     system.probe("a").on.request = (_id, _request, turn) => {
       try {
@@ -330,7 +348,8 @@ describe("a message", () => {
 describe("manual receiving", () => {
   const manual = (): HandDriven => new HandDriven(["a", "b"], { receive: "manual" });
   const take = (system: HandDriven, id: string, from: string) =>
-    system.step(id, { type: "receive", from }).find((effect) => effect.type === "received")?.received;
+    system.step(id, { type: "receive", from }).find((effect) => effect.type === "received")
+      ?.received;
 
   test("takes the head of a channel, one at a time, and nothing if there is none", () => {
     const system = manual();
@@ -365,7 +384,7 @@ describe("manual receiving", () => {
     system.run();
     expect(system.ending("b", snapshot)).toBe("complete");
     const piece = system.all("b", "piece")[0];
-    expect(valueOf(piece?.state)).toBe("before one");
+    expect(plainOf(piece?.state)).toBe("before one");
     expect(piece?.recorded.incoming).toMatchObject([{ received: 0, inFlight: 1 }]);
     const texts = (piece?.recorded.incoming[0]?.messages ?? []).flatMap((run) =>
       readRecords(run).map((content) => jsonCodec().decode(content)),
@@ -374,7 +393,11 @@ describe("manual receiving", () => {
   });
 
   test("a sender is held up by what is not taken, and hears when it is", () => {
-    const system = new HandDriven(["a", "b"], { receive: "manual", windowBytes: 100, limitBytes: 1e6 });
+    const system = new HandDriven(["a", "b"], {
+      receive: "manual",
+      windowBytes: 100,
+      limitBytes: 1e6,
+    });
     for (let i = 0; i < 50; i += 1) request(system, "a", `b: ${"x".repeat(30)}`);
     system.run();
     expect(system.process("b").waiting("a")).toBeLessThan(5);
@@ -485,7 +508,9 @@ test("a process asks to be woken for what is due first, and again for what is le
   const system = new HandDriven(["a", "b"]);
   system.cut("a", "b");
   const wakes = (): number[] =>
-    system.step("a", { type: "tick" }).flatMap((effect) => (effect.type === "wake" ? [effect.atMs] : []));
+    system
+      .step("a", { type: "tick" })
+      .flatMap((effect) => (effect.type === "wake" ? [effect.atMs] : []));
   // The peer is lost after five seconds.
   expect(wakes()).toEqual([6_000]);
   system.nowMs = 6_000;

@@ -20,7 +20,8 @@ function run(options: WorldOptions): Outcome {
 /** Runs the world of each seed, or the one of `SEED`, and adds up what came of them. */
 function runAll(worldBy: (seed: number) => WorldOptions, count: number) {
   const only = process.env["SEED"];
-  const seeds = only === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(only)];
+  const seeds =
+    only === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(only)];
   const sum = { complete: 0, abandoned: 0, inFlight: 0 };
   const reasons = new Set<string>();
   for (const seed of seeds) {
@@ -59,11 +60,15 @@ test(
   (cases("snapshots", 1, 20) + 1) * MINUTE_MS,
 );
 
-test("where nothing fails every snapshot completes", () => {
-  const all = runAll(quietWorld, cases("snapshots", 200, 2_000));
-  expect(all.abandoned).toBe(0);
-  expect(all.complete).toBeGreaterThan(2 * all.seeds);
-}, MINUTE_MS);
+test(
+  "where nothing fails every snapshot completes",
+  () => {
+    const all = runAll(quietWorld, cases("snapshots", 200, 2_000));
+    expect(all.abandoned).toBe(0);
+    expect(all.complete).toBeGreaterThan(2 * all.seeds);
+  },
+  MINUTE_MS,
+);
 
 describe("a planted mistake is found, by what others wrote down and by the certificate", () => {
   const SEEDS = 40;
@@ -103,7 +108,9 @@ describe("a planted mistake is found, by what others wrote down and by the certi
     const { first, judges } = meddled("not FIFO");
     expect(first).toBeLessThanOrEqual(3);
     expect(judges["certificate"]).toBeGreaterThan(SEEDS / 2);
-    expect((judges["consistency"] ?? 0) + (judges["channel state"] ?? 0)).toBeGreaterThan(SEEDS / 2);
+    expect((judges["consistency"] ?? 0) + (judges["channel state"] ?? 0)).toBeGreaterThan(
+      SEEDS / 2,
+    );
   });
 
   test("one marker that overtakes one message: that channel is not complete", () => {
@@ -125,13 +132,15 @@ describe("a planted mistake is found, by what others wrote down and by the certi
     expect(judges["markers"]).toBeGreaterThan(SEEDS / 2);
   });
 
-  test.each([
-    "message dropped",
-    "message repeated",
-  ] as const)("one %s by the link: a message was received that was not sent there", (mischief) => {
-    const { first, judges } = meddled(mischief);
-    expect(first).toBeLessThanOrEqual(3);
-    expect(judges["certificate"]).toBeGreaterThan(SEEDS / 2);
-    expect((judges["consistency"] ?? 0) + (judges["channel state"] ?? 0)).toBeGreaterThan(SEEDS / 2);
-  });
+  test.each(["message dropped", "message repeated"] as const)(
+    "one %s by the link: a message was received that was not sent there",
+    (mischief) => {
+      const { first, judges } = meddled(mischief);
+      expect(first).toBeLessThanOrEqual(3);
+      expect(judges["certificate"]).toBeGreaterThan(SEEDS / 2);
+      expect((judges["consistency"] ?? 0) + (judges["channel state"] ?? 0)).toBeGreaterThan(
+        SEEDS / 2,
+      );
+    },
+  );
 });

@@ -47,10 +47,7 @@ export class BareSystem {
 
   constructor(topology: Topology) {
     for (const id of topology.processes)
-      this.machines.set(
-        id,
-        new ChandyLamport(VIEW, topology.incoming(id), topology.outgoing(id)),
-      );
+      this.machines.set(id, new ChandyLamport(VIEW, topology.incoming(id), topology.outgoing(id)));
     for (const { from, to } of topology.channels()) this.#channels.set(`${from} ${to}`, []);
   }
 

@@ -29,7 +29,11 @@ export function beyondBounds(
       [`early batches of ${name}`, link.early.size, 1_024],
       [`early bytes of ${name}`, link.earlyBytes, 2 * windowBytes + maxFrameBytes],
       [`bytes for ${name}`, queued, limitBytes + maxFrameBytes],
-      [`untaken bytes of ${name}`, link.receivedBytes - link.takenBytes, 4 * windowBytes + 2 * maxFrameBytes],
+      [
+        `untaken bytes of ${name}`,
+        link.receivedBytes - link.takenBytes,
+        4 * windowBytes + 2 * maxFrameBytes,
+      ],
     );
   };
   for (const { peer, channel, control } of links) {

@@ -37,7 +37,22 @@ export interface Cast {
 }
 
 const NUMBERS = [
-  ...[0, -0, 1, 2, 7, 255, 256, 1_000, 65_535, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 2, 2 ** 53 - 1],
+  ...[
+    0,
+    -0,
+    1,
+    2,
+    7,
+    255,
+    256,
+    1_000,
+    65_535,
+    2 ** 31,
+    2 ** 32 - 1,
+    2 ** 32,
+    2 ** 53 - 2,
+    2 ** 53 - 1,
+  ],
   ...[2 ** 53, 1e300, -1, 0.5, 1e-300, Number.NaN, Number.POSITIVE_INFINITY],
 ];
 const OLD_FRAMES = 64;
@@ -48,9 +63,13 @@ export class Forger {
   readonly #cast: Cast;
   readonly #old: Uint8Array[] = [];
 
-  constructor(seed: number | string, cast: Cast) {
+  readonly #mostBytes: number;
+
+  /** @param mostBytes what a transport lets through */
+  constructor(seed: number | string, cast: Cast, mostBytes: number) {
     this.#random = new Random(seed);
     this.#cast = cast;
+    this.#mostBytes = mostBytes;
   }
 
   /** Keeps a frame that somebody sent, to use it later. */
@@ -59,9 +78,14 @@ export class Forger {
     else this.#old[this.#random.below(OLD_FRAMES)] = frame.slice();
   }
 
-  forge(victim: Victim): Uint8Array {
+  /** Any of them; or only such as a link drops, nearly always, so that the true ones go on. */
+  forge(victim: Victim, clumsy: boolean): Uint8Array {
+    return this.#any(victim, this.#random.below(clumsy ? 4 : 12)).subarray(0, this.#mostBytes);
+  }
+
+  #any(victim: Victim, kind: number): Uint8Array {
     const random = this.#random;
-    switch (random.below(12)) {
+    switch (kind) {
       case 0:
         return this.#bytes(random.pick([0, 1, 31, 32, 43, 44, 45, 100, 3_000]) as number);
       case 1: {
@@ -91,7 +115,9 @@ export class Forger {
     const random = this.#random;
     const link = stream === STREAM_CONTROL ? victim.control : victim.channel;
     const { next, peerIncarnation, queue } = link;
-    const acknowledged = random.pick([0, queue[0]?.first ?? next, next, next + 1, this.#count()]);
+    const acknowledged = random.chance(0.9)
+      ? random.pick([0, queue[0]?.first ?? next, next])
+      : random.pick([next + 1, this.#count()]);
     return {
       stream: random.chance(0.02) ? random.below(256) : stream,
       epoch: random.chance(0.02) ? random.bits() : 1,
@@ -109,7 +135,8 @@ export class Forger {
   #batch(victim: Victim): Uint8Array {
     const random = this.#random;
     const stream = random.pick([STREAM_CHANNEL, STREAM_CONTROL]) as number;
-    const kinds = stream === STREAM_CHANNEL ? [KIND_MESSAGES, KIND_MARKER, KIND_MARKER] : [KIND_CONTROL];
+    const kinds =
+      stream === STREAM_CHANNEL ? [KIND_MESSAGES, KIND_MARKER, KIND_MARKER] : [KIND_CONTROL];
     const kind = random.chance(0.03) ? random.below(256) : (random.pick(kinds) as number);
     const contents = Array.from({ length: random.pick([0, 1, 1, 1, 2, 5]) as number }, () =>
       this.#content(kind, victim),
@@ -120,8 +147,13 @@ export class Forger {
     const { expected } = stream === STREAM_CONTROL ? victim.control : victim.channel;
     const first = random.chance(0.85)
       ? expected
-      : (random.pick([expected + 1, expected + random.below(3_000), expected - 1, this.#count()]) as number);
-    const count = random.chance(0.95) ? contents.length : (this.#count() >>> 0);
+      : (random.pick([
+          expected + 1,
+          expected + random.below(3_000),
+          expected - 1,
+          this.#count(),
+        ]) as number);
+    const count = random.chance(0.95) ? contents.length : this.#count() >>> 0;
     writeBatchHeader(frame, this.#header(victim, stream), kind, first, count);
     return frame;
   }
@@ -221,7 +253,7 @@ export class Forger {
     return random.pick([
       "[".repeat(deep),
       "[".repeat(deep) + "]".repeat(deep),
-      '{"a":'.repeat(deep) + "1" + "}".repeat(deep),
+      `${'{"a":'.repeat(deep)}1${"}".repeat(deep)}`,
       '{"__proto__":{"snapshot":"h/1","view":0,"live":0,"timeoutMs":1,"type":"settled"}}',
       '{"constructor":{"prototype":{"polluted":true}}}',
       '{"snapshot":"h/1","snapshot":"h/2","view":1e999,"live":-0,"timeoutMs":1e999}',

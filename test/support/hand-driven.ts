@@ -86,7 +86,7 @@ export class HandDriven {
   /** Frames on their way, by channel "from to". */
   readonly wires: Map<string, Uint8Array[]> = new Map();
   /** Pieces are stored, and manifests written, as soon as they are there. */
-  storing = true;
+  storing: boolean = true;
   readonly #options: Partial<Options>;
   readonly #lives = new Map<ProcessId, number>();
   readonly #wakes = new Map<ProcessId, number>();
@@ -182,8 +182,7 @@ export class HandDriven {
     if (!this.storing) return effects;
     for (const effect of effects) {
       if (effect.type === "piece") this.stored(id, effect);
-      if (effect.type === "commit")
-        this.step(id, { type: "committed", snapshot: effect.snapshot });
+      if (effect.type === "commit") this.step(id, { type: "committed", snapshot: effect.snapshot });
     }
     return effects;
   }
@@ -306,5 +305,5 @@ export function pieceOf(
 }
 
 /** The value of a captured state. */
-export const valueOf = (state: CapturedState | undefined): unknown =>
+export const plainOf = (state: CapturedState | undefined): unknown =>
   state instanceof Uint8Array ? jsonCodec().decode(state) : state;

@@ -5,8 +5,8 @@
  */
 
 import { Random } from "../../src/core/random.ts";
-import { parseFrame } from "../../src/link/frame.ts";
 import { batchOf } from "../../src/link/batch-writer.ts";
+import { parseFrame } from "../../src/link/frame.ts";
 import { Link, type LinkInput } from "../../src/link/link.ts";
 
 export interface PairOptions {
@@ -71,8 +71,8 @@ export class LinkPair {
   readonly #random: Random;
   readonly #events: Event[] = [];
   readonly #lastMs = [0, 0];
-  #healed = false;
-  #connected = false;
+  #healed: boolean = false;
+  #connected: boolean = false;
   #batches = 0;
   #sendings = 0;
   #acknowledgements = 0;
@@ -149,7 +149,10 @@ export class LinkPair {
       const { state } = end.link;
       const where = `end ${end.name}`;
       must(String(other.got) === String(end.given), `${where}: not everything has arrived`);
-      must(state.queue.length === 0, `${where}: ${state.queue.length} batches are not acknowledged`);
+      must(
+        state.queue.length === 0,
+        `${where}: ${state.queue.length} batches are not acknowledged`,
+      );
       must(state.early.size === 0 && state.earlyBytes === 0, `${where}: early batches are left`);
       must(end.link.waitingBytes === 0, `${where}: ${end.link.waitingBytes} bytes wait`);
       must(end.link.deadlineMs === Number.POSITIVE_INFINITY, `${where}: it still wants a tick`);
@@ -329,4 +332,3 @@ export class LinkPair {
 function must(condition: boolean, otherwise: string): void {
   if (!condition) throw new Error(otherwise);
 }
-

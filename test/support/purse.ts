@@ -43,7 +43,7 @@ const POCKETS = 5;
 /** See the head of the file. */
 export class Purse implements Application<Transfer, unknown> {
   /** Nothing is sent any more. */
-  closed = false;
+  closed: boolean = false;
   frozen = 0;
   readonly #options: PurseOptions;
   readonly #pockets: number[];
@@ -115,7 +115,10 @@ export class Purse implements Application<Transfer, unknown> {
   #send(wanted: readonly ProcessId[], turn: Turn<Transfer>): void {
     const to = wanted.filter((one) => !this.#full.has(one));
     const pocket = turn.random.below(POCKETS);
-    const most = Math.min(9, Math.floor((this.#pockets[pocket] as number) / Math.max(1, to.length)));
+    const most = Math.min(
+      9,
+      Math.floor((this.#pockets[pocket] as number) / Math.max(1, to.length)),
+    );
     if (this.closed || this.#budget <= 0 || to.length === 0 || most <= 0) return;
     this.#budget -= 1;
     const amount = turn.random.between(1, most);

@@ -184,6 +184,11 @@ interface Share {
   settled: number;
 }
 
+/** A piece that is being stored. */
+interface Storing {
+  wanted: boolean;
+}
+
 /** One life of a process, with its driver. */
 class Life {
   readonly id: ProcessId;
@@ -193,11 +198,11 @@ class Life {
   readonly purse: Purse;
   readonly process: Process<Transfer, unknown>;
   readonly shares: Map<SnapshotId, Share> = new Map();
-  readonly storing: Map<SnapshotId, { wanted: boolean }> = new Map();
+  readonly storing: Map<SnapshotId, Storing> = new Map();
   readonly timers: Map<string, number> = new Map();
-  alive = true;
+  alive: boolean = true;
   wake = 0;
-  receiving = false;
+  receiving: boolean = false;
   released = 0;
   /** Made in this step, and not yet known for which snapshots. */
   readonly cuts: Cut<Pockets>[] = [];
@@ -280,7 +285,7 @@ export class World {
   #numbers = 0;
   #token = 0;
   #nowMs = START_MS;
-  #healed = false;
+  #healed: boolean = false;
   #steps = 0;
 
   constructor(options: WorldOptions) {
@@ -545,7 +550,7 @@ export class World {
     const has = wire.has.get(to);
     // What is still on its way from an earlier connection may come in, if the transport promises nothing.
     if (!life || has === undefined || (this.options.reliable && has !== connection)) return;
-    this.#count(from, to, frame);
+    if (this.options.hostile === undefined) this.#count(from, to, frame);
     this.#step(life, { type: "frame", from, frame, nowMs: this.#nowMs });
   }
 
@@ -659,7 +664,7 @@ export class World {
     effect: Extract<ProcessEffect<Transfer, never>, { type: "piece" }>,
   ): void {
     const { snapshot, state, recorded, recordedAtMs, recordingMs } = effect;
-    const storing = { wanted: true };
+    const storing: Storing = { wanted: true };
     life.storing.set(snapshot, storing);
     this.#noteCount(snapshot);
     const { number } = (life.shares.get(snapshot) as Share).cut;
@@ -679,10 +684,12 @@ export class World {
         epoch: 1,
         state: { encoding: stateCodec.name, sliced: state instanceof FrozenState, parts },
         messageEncoding: codec.name,
-        incoming: recorded.incoming.map(({ from, received, hash: at, inFlight: count, messages }) => {
-          const part = count === 0 ? {} : { part: this.#put(Buffer.concat(messages)) };
-          return { from, received, hash: at, inFlight: count, ...part };
-        }),
+        incoming: recorded.incoming.map(
+          ({ from, received, hash: at, inFlight: count, messages }) => {
+            const part = count === 0 ? {} : { part: this.#put(Buffer.concat(messages)) };
+            return { from, received, hash: at, inFlight: count, ...part };
+          },
+        ),
         outgoing: recorded.outgoing,
         // By this number the cut is found again.
         timing: { recordedAtMs, recordingMs, captureMs: number },
@@ -708,13 +715,17 @@ export class World {
 
   #commit(
     life: Life,
-    { snapshot, startedAtMs, cutMs, pieces }: Extract<ProcessEffect<never, never>, { type: "commit" }>,
+    {
+      snapshot,
+      startedAtMs,
+      cutMs,
+      pieces,
+    }: Extract<ProcessEffect<never, never>, { type: "commit" }>,
     topology: Topology,
   ): void {
     if (!life.alive) return;
-    const failed = this.happens(this.options.faults.storeFails)
-      ? { failed: "its manifest could not be written" }
-      : {};
+    const fails = this.happens(this.options.faults.storeFails);
+    const failed = fails ? { failed: "its manifest could not be written" } : {};
     const manifest: Manifest = {
       format: MANIFEST_FORMAT,
       id: snapshot,
@@ -728,7 +739,7 @@ export class World {
       pieces,
     };
     const begun = this.#begunBy(life, snapshot);
-    if (failed.failed === undefined && begun) {
+    if (!fails && begun) {
       this.#noteCount(snapshot);
       begun.manifest = manifest;
     }
@@ -826,7 +837,8 @@ export class World {
     let money = 0;
     for (const { state, incoming } of pieces) {
       for (const pocket of this.#pocketsOf(state)) money += pocket;
-      for (const { part } of incoming) for (const { amount } of this.#transfersOf(part)) money += amount;
+      for (const { part } of incoming)
+        for (const { amount } of this.#transfersOf(part)) money += amount;
     }
     const expected = MONEY * pieces.length;
     if (money !== expected) throw new Violation("sum", `it adds up to ${money}, not ${expected}`);
@@ -881,8 +893,7 @@ export class World {
 
   #judgeMarkers(): void {
     for (const [channel, numbers] of this.#markers)
-      if (numbers.size > 1)
-        throw new Violation("markers", `${channel}: ${numbers.size} markers`);
+      if (numbers.size > 1) throw new Violation("markers", `${channel}: ${numbers.size} markers`);
     for (const { manifest } of this.#begun)
       for (const { from, to } of manifest?.channels ?? []) {
         const id = manifest?.id ?? "";
