@@ -12,7 +12,7 @@
  * Rodrigues 2011, §2.4). Acknowledgements ride on batches; alone they go after `ackDelayMs`, or at
  * once when a quarter of the window is owed. After a reconnect each end asks what the other expects and
  * resumes there. On a transport that may lose or reorder frames, a batch that is not acknowledged in time (Jacobson
- * 1988: smoothed round trip plus four deviations, doubled each time) is sent again.
+ * 1988: smoothed round trip plus four deviations, doubled twice at the most) is sent again.
  *
  * Flow control. The receiver gives *credit*: the bytes that its application has taken and `windowBytes` more.
  * A batch goes if it begins below that, so a slow receiver holds a window and one batch at the most, whatever the
@@ -125,6 +125,8 @@ const MAX_EARLY = 1024;
 const FIRST_RESEND_MS = 100;
 const LEAST_RESEND_MS = 20;
 const MOST_RESEND_MS = 5_000;
+/** Loss is no sign of congestion here, as it is on the Internet: the credit bounds what is on the way. */
+const DOUBLINGS_MAX = 2;
 /** How many batches one tick looks at and sends again: a bound on the work, not on correctness. */
 const RESENDS_PER_TICK = 64;
 const RETRY_MS = 50;
@@ -290,14 +292,19 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     state.creditBytes = Math.max(state.creditBytes, credit);
     state.resuming = false;
     let done = 0;
+    let once = true;
+    let sentAtMs = 0;
     for (; done < state.queue.length; done += 1) {
       const batch = state.queue[done] as QueuedBatch;
       if (batch.first + batch.count > upTo) break;
       state.ackedBytes = batch.endBytes;
-      // Karn and Partridge 1987: what was sent twice says nothing about the round trip.
-      if (batch.sendings === 1) this.#measure(nowMs - batch.sentAtMs);
+      once &&= batch.sendings === 1;
+      ({ sentAtMs } = batch);
     }
     if (done > 0) {
+      // Karn and Partridge 1987: what was sent twice says nothing about the round trip; nor does what came
+      // after it, for it was not acknowledged before it.
+      if (once) this.#measure(nowMs - sentAtMs);
       state.queue.splice(0, done);
       state.sent = Math.max(0, state.sent - done);
     }
@@ -413,7 +420,8 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       roundTripMs === 0
         ? FIRST_RESEND_MS
         : Math.max(LEAST_RESEND_MS, roundTripMs + 4 * deviationMs) + this.#options.ackDelayMs;
-    return batch.sentAtMs + Math.min(MOST_RESEND_MS, first * 2 ** (batch.sendings - 1));
+    const doublings = Math.min(DOUBLINGS_MAX, batch.sendings - 1);
+    return batch.sentAtMs + Math.min(MOST_RESEND_MS, first * 2 ** doublings);
   }
 
   #tick(nowMs: number, effects: LinkEffect[]): void {
