@@ -522,6 +522,22 @@ describe("the store", () => {
   });
 });
 
+test("a peer that takes nothing is told no more than the limit of its channel: memory does not run out", () => {
+  const system = new HandDriven(["a", "b"], { limitBytes: 5_000 });
+  system.storing = false;
+  for (let i = 0; i < 200; i += 1) {
+    const snapshot = system.snapshot("a");
+    system.step("a", { type: "abandon", snapshot, reason: "the caller gave up" });
+    expect(system.kept("a", snapshot)).toEqual([]);
+    system.wire("a", "b").length = 0;
+  }
+  const [link] = system.process("a").state.links;
+  for (const { givenBytes, ackedBytes } of [link?.channel, link?.control].filter((one) => !!one)) {
+    expect(givenBytes - ackedBytes).toBeGreaterThan(5_000);
+    expect(givenBytes - ackedBytes).toBeLessThan(5_300);
+  }
+});
+
 describe("what others say of a snapshot is believed of whom it concerns only", () => {
   const word = (system: HandDriven, from: string, to: string, control: Control): void =>
     inject(system, from, to, STREAM_CONTROL, encodeWire(control));

@@ -72,13 +72,16 @@ test("what is said twice, by strangers, out of turn or for others counts for not
   for (const id of ["p1", "p1", "p2", "p9"]) expect(desk.complete(id)).toEqual([]);
   // Not complete yet.
   expect(desk.stored("p3")).toEqual([]);
-  // A piece of another process, and of a snapshot that nobody collects.
-  expect(desk.stored("p1", pieceOf("p2"))).toEqual([]);
+  // A piece of a snapshot that nobody collects.
   expect(desk.stored("p1", pieceOf("p1", "p1/2"))).toEqual([]);
   expect(desk.complete("p3")).toMatchObject([{ type: "cut" }]);
   expect(desk.complete("p3")).toEqual([]);
+  // A piece of another process.
+  expect(desk.stored("p1", pieceOf("p2"))).toEqual([]);
   for (const id of ["p1", "p1", "p2", "p2", "p9"]) expect(desk.stored(id)).toEqual([]);
-  expect(desk.stored("p3")).toMatchObject([{ type: "commit" }]);
+  expect(desk.stored("p3")).toMatchObject([
+    { type: "commit", pieces: [{ process: "p1" }, { process: "p2" }, { process: "p3" }] },
+  ]);
   expect(desk.stored("p3")).toEqual([]);
 });
 
