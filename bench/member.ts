@@ -13,7 +13,7 @@ export interface MemberOrder {
 
 /** What a member can do. */
 export interface Member {
-  /** Begins to listen; gives the address. The directory is there for the run. */
+  /** Begins to listen; gives the address. The directory is for snapshots; without one, none is kept. */
   open(self: string, count: number, directory: string): Promise<string>;
   /** Resolves when every peer is connected. */
   connect(order: MemberOrder): Promise<void>;
@@ -166,13 +166,15 @@ export class RemoteMember {
   }
 }
 
-/** Starts a mesh of members, does something with it, and ends it. */
+/** Starts a mesh of members, which may keep their snapshots, does something with it, and ends it. */
 export async function withMesh<T>(
   module: URL,
   count: number,
   use: (members: readonly RemoteMember[]) => Promise<T>,
+  keep = true,
 ): Promise<T> {
-  const directory = await mkdtemp(join(tmpdir(), "tidemark-bench-"));
+  const made = await mkdtemp(join(tmpdir(), "tidemark-bench-"));
+  const directory = keep ? made : "";
   const members = Array.from({ length: count }, (_, i) => new RemoteMember(`p${i + 1}`, module));
   try {
     const addresses: Record<string, string> = {};
@@ -191,7 +193,7 @@ export async function withMesh<T>(
     return await use(members);
   } finally {
     await Promise.all(members.map((member) => member.end()));
-    await rm(directory, { recursive: true, force: true });
+    await rm(made, { recursive: true, force: true });
   }
 }
 

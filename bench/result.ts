@@ -44,6 +44,6 @@ export function printResult(result: Result, json: boolean): void {
   const beside =
     line.limit === null ? "" : `  limit ${line.limit.toLocaleString("en")}  ratio ${line.ratio}`;
   console.log(
-    `${line.bench.padEnd(9)} ${line.case.padEnd(34)} ${line.value.toLocaleString("en").padStart(12)} ${line.unit.padEnd(22)}${beside}`,
+    `${line.bench.padEnd(9)} ${line.case.padEnd(44)} ${line.value.toLocaleString("en").padStart(12)} ${line.unit.padEnd(22)}${beside}`,
   );
 }

@@ -4,9 +4,10 @@ import { type RemoteMember, type SnapshotTimes, throughput, withMesh } from "./m
 import { median, quantile, type Result } from "./result.ts";
 import { flood, TIDEMARK_MEMBER } from "./tcp.ts";
 
-const ROUNDS = 5;
 const IDLE_SNAPSHOTS = 200;
-const SECONDS = 2;
+const WARM_UP_SNAPSHOTS = 50;
+const LOADED_ROUNDS = 9;
+const SECONDS = 1;
 const BYTES = 100;
 
 const take = (member: RemoteMember): Promise<SnapshotTimes> =>
@@ -23,7 +24,7 @@ async function takeMany(members: readonly RemoteMember[], count: number): Promis
 export async function* snapshot(): AsyncGenerator<Result> {
   for (const processes of [2, 3, 4, 8, 16]) {
     const times = await withMesh(TIDEMARK_MEMBER, processes, async (members) => {
-      await takeMany(members, 50);
+      await takeMany(members, WARM_UP_SNAPSHOTS);
       return takeMany(members, IDLE_SNAPSHOTS);
     });
     const cuts = times.map(({ cutMs }) => cutMs);
@@ -38,17 +39,19 @@ export async function* snapshot(): AsyncGenerator<Result> {
     yield of("cut p99", quantile(cuts, 0.99));
     yield of("stored p50", median(stored));
   }
-  yield* underLoad();
+  yield* underLoad(false);
+  yield* underLoad(true);
 }
 
 /** Three processes flood each other; every other round, snapshots are taken back to back. */
-async function* underLoad(): AsyncGenerator<Result> {
+async function* underLoad(keep: boolean): AsyncGenerator<Result> {
   const without: number[] = [];
   const during: number[] = [];
   const times: SnapshotTimes[] = [];
-  await withMesh(TIDEMARK_MEMBER, 3, async (members) => {
+  const use = async (members: readonly RemoteMember[]): Promise<void> => {
     await flood(members, BYTES);
-    for (let round = 0; round < ROUNDS; round += 1) {
+    await takeMany(members, WARM_UP_SNAPSHOTS);
+    for (let round = 0; round < LOADED_ROUNDS; round += 1) {
       without.push(await throughput(members, SECONDS));
       const taking = new AbortController();
       const taken = (async () => {
@@ -58,22 +61,24 @@ async function* underLoad(): AsyncGenerator<Result> {
       taking.abort();
       await taken;
     }
-  });
+  };
+  await withMesh(TIDEMARK_MEMBER, 3, use, keep);
+  const name = `full load, ${keep ? "kept in a directory" : "not kept"}`;
   yield {
     bench: "snapshot",
-    case: "full load, 3 processes, cut p50",
+    case: `${name}, cut p50`,
     value: median(times.map(({ cutMs }) => cutMs)),
     unit: "ms",
   };
   yield {
     bench: "snapshot",
-    case: "full load, snapshots taken",
-    value: times.length / (ROUNDS * SECONDS),
+    case: `${name}, taken`,
+    value: times.length / (LOADED_ROUNDS * SECONDS),
     unit: "snapshots/s",
   };
   yield {
     bench: "snapshot",
-    case: "full load, throughput during",
+    case: `${name}, throughput`,
     value: median(during),
     unit: "deliveries/s/member",
     limit: median(without),

@@ -9,6 +9,7 @@ import {
   type Turn,
   tcpTransport,
 } from "tidemark";
+import { forgetfulStore } from "./forgetful-store.ts";
 import { type MemberOrder, serveMember } from "./member.ts";
 
 type Request = "flood" | { readonly send: Uint8Array };
@@ -66,7 +67,7 @@ serveMember({
       application: load,
       messageCodec: bytesCodec,
       transport: tcpTransport(),
-      store: directoryStore(directory),
+      store: directory === "" ? forgetfulStore() : directoryStore(directory),
     });
     return running.address;
   },
