@@ -5,7 +5,7 @@
  * |---|---|---|
  * | 0 | u8 | form: 1 batch, 2 acknowledgement |
  * | 1 | u8 | stream: which of the links to that peer |
- * | 2 | u8 | batch: its kind, what the records are, the link does not look; acknowledgement: 1 asks for one back |
+ * | 2 | u8 | batch: its kind, what the records are, the link does not look; acknowledgement: 1 asks for one, 2 is one that was asked for |
  * | 3 | u8 | 0 |
  * | 4 | u32 | epoch |
  * | 8 | u32 | incarnation of the sender |
@@ -24,6 +24,8 @@ export const BATCH_HEADER_BYTES = 44;
 const ACK_BYTES = 32;
 const FORM_BATCH = 1;
 const FORM_ACK = 2;
+const ASKS = 1;
+const ANSWERS = 2;
 
 /** The fields that every frame has. */
 export interface FrameHeader {
@@ -47,6 +49,8 @@ export interface Batch {
 export interface ParsedFrame extends FrameHeader {
   /** The sender wants to know what has arrived and been taken. */
   readonly asks: boolean;
+  /** The receiver wanted to know. */
+  readonly answers: boolean;
   /** Absent in an acknowledgement. */
   readonly batch?: Batch & { readonly first: number };
 }
@@ -80,10 +84,11 @@ export function writeBatchHeader(
   view.setUint32(40, count, true);
 }
 
-/** A frame that only acknowledges; `asks` for the peer's acknowledgement in return. */
-export function acknowledgement(header: FrameHeader, asks: boolean): Uint8Array {
+/** A frame that only acknowledges; it may ask for the peer's acknowledgement in return, or be what was asked for. */
+export function acknowledgement(header: FrameHeader, word?: "asks" | "answers"): Uint8Array {
   const frame = new Uint8Array(ACK_BYTES);
-  writeHeader(viewOf(frame), FORM_ACK, asks ? 1 : 0, header);
+  const kind = word === undefined ? 0 : word === "asks" ? ASKS : ANSWERS;
+  writeHeader(viewOf(frame), FORM_ACK, kind, header);
   return frame;
 }
 
@@ -107,7 +112,8 @@ export function parseFrame(frame: Uint8Array): ParsedFrame | string {
   if (form === FORM_ACK) {
     if (frame.length !== ACK_BYTES)
       return `an acknowledgement of ${frame.length} bytes is too long`;
-    return { ...header, asks: view.getUint8(2) === 1 };
+    const kind = view.getUint8(2);
+    return { ...header, asks: kind === ASKS, answers: kind === ANSWERS };
   }
   if (form !== FORM_BATCH) return `a frame has the unknown form ${form}`;
   if (frame.length < BATCH_HEADER_BYTES) return `a batch of ${frame.length} bytes is too short`;
@@ -116,5 +122,10 @@ export function parseFrame(frame: Uint8Array): ParsedFrame | string {
   if (!isCount(first) || !isCount(first + count))
     return "a batch is numbered by what is not a count";
   const body = frame.subarray(BATCH_HEADER_BYTES);
-  return { ...header, asks: false, batch: { kind: view.getUint8(2), count, body, first } };
+  return {
+    ...header,
+    asks: false,
+    answers: false,
+    batch: { kind: view.getUint8(2), count, body, first },
+  };
 }

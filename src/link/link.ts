@@ -113,6 +113,8 @@ export interface LinkState {
   ackAtMs: number;
   /** When the peer is asked again, if there is something to ask. */
   askAtMs: number;
+  /** When the peer was asked first since it came up. */
+  askedAtMs: number;
   /** When everything not acknowledged is sent again, for a frame was dropped here; Infinity if not. */
   retryAtMs: number;
   /** Smoothed round trip and its deviation; 0 until measured. */
@@ -213,6 +215,7 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     state.resuming = true;
     state.sent = 0;
     state.retryAtMs = Number.POSITIVE_INFINITY;
+    state.askedAtMs = nowMs;
     this.#ask(nowMs, effects);
   }
 
@@ -281,7 +284,9 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       return;
     }
     this.#acknowledged(frame.acknowledged, frame.credit, nowMs);
-    if (frame.asks) state.ackAtMs = nowMs;
+    // A first sample before any batch is sent: it could not be had of batches that are always sent again too early.
+    if (frame.answers && state.roundTripMs === 0) this.#measure(nowMs - state.askedAtMs);
+    if (frame.asks) this.#acknowledge(effects, "answers");
     if (frame.batch) this.#arrive(frame.batch, nowMs, effects);
     this.#pump(nowMs, effects);
     this.#acknowledgeIfDue(nowMs, effects);
@@ -393,8 +398,8 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     if (this.state.up && this.state.ackAtMs <= nowMs) this.#acknowledge(effects);
   }
 
-  #acknowledge(effects: LinkEffect[], asks = false): void {
-    effects.push({ type: "transmit", frame: acknowledgement(this.#header(), asks) });
+  #acknowledge(effects: LinkEffect[], word?: "asks" | "answers"): void {
+    effects.push({ type: "transmit", frame: acknowledgement(this.#header(), word) });
     this.#settle();
   }
 
@@ -406,7 +411,7 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
 
   #ask(nowMs: number, effects: LinkEffect[]): void {
     this.state.askAtMs = nowMs + ASK_MS;
-    this.#acknowledge(effects, true);
+    this.#acknowledge(effects, "asks");
   }
 
   #settle(): void {
@@ -461,6 +466,7 @@ function freshStream(): Omit<LinkState, "up" | "resuming" | "peerIncarnation"> {
     owedBytes: 0,
     ackAtMs: Number.POSITIVE_INFINITY,
     askAtMs: 0,
+    askedAtMs: 0,
     retryAtMs: Number.POSITIVE_INFINITY,
     roundTripMs: 0,
     deviationMs: 0,

@@ -802,7 +802,7 @@ export class Process<M, State, Request = never, Reply = never>
   #record(input: SnapshotInput): void {
     let failed: SnapshotId | undefined;
     for (const effect of this.#snapshots.step(input)) {
-      // After a capture that threw, nothing more is done for that snapshot.
+      // What this process cannot take part in, it does nothing more for.
       if (failed !== undefined && snapshotOf(effect) === failed) continue;
       if (!this.#snapshotEffect(effect, input)) failed = snapshotOf(effect);
     }
@@ -961,7 +961,7 @@ export class Process<M, State, Request = never, Reply = never>
     }
   }
 
-  /** It came back without its state and heard of a snapshot that was abandoned before, or was just being told. */
+  /** Whoever came back without its state may be led by a late marker to record what is over; nobody else would tell it. */
   #tellOver(participant: ProcessId, snapshot: SnapshotId): void {
     const peer = this.#peers.get(participant);
     if (peer) this.#sendControl(peer, { type: "settled", snapshot, reason: "it was over before" });

@@ -14,6 +14,8 @@
  *
  * An ended snapshot (complete here, or abandoned) must not begin again when one of its markers comes late.
  * Its number is remembered until its initiator says, in any later marker, that all before `live` are over.
+ * An initiator that comes back without its state may use such a number again; so the snapshots of each of its lives are
+ * kept apart, by the incarnation in the marker.
  *
  * For the certificate the machine counts and hashes, on every channel, what was sent and received; a
  * recording notes where that stood.

@@ -23,8 +23,9 @@ const anyHeader: fc.Arbitrary<FrameHeader> = fc.record({
 
 test("an acknowledgement is read as it was written", () => {
   fc.assert(
-    fc.property(anyHeader, fc.boolean(), (header, asks) => {
-      expect(parseFrame(acknowledgement(header, asks))).toEqual({ ...header, asks });
+    fc.property(anyHeader, fc.constantFrom("asks", "answers", undefined), (header, word) => {
+      const words = { asks: word === "asks", answers: word === "answers" };
+      expect(parseFrame(acknowledgement(header, word))).toEqual({ ...header, ...words });
     }),
   );
 });
@@ -41,7 +42,7 @@ test("a batch is read as it was written", () => {
         writeBatchHeader(frame, header, kind, first, records);
         const body = frame.subarray(BATCH_HEADER_BYTES);
         const batch = { kind, first, count: 1, body };
-        expect(parseFrame(frame)).toEqual({ ...header, asks: false, batch });
+        expect(parseFrame(frame)).toEqual({ ...header, asks: false, answers: false, batch });
       },
     ),
   );
@@ -50,8 +51,8 @@ test("a batch is read as it was written", () => {
 test("a frame that lies in the middle of more is read from its own beginning", () => {
   const header = { stream: 1, epoch: 2, from: 3, to: 4, acknowledged: 5, credit: 6 };
   const inside = new Uint8Array(100).fill(0xff);
-  inside.set(acknowledgement(header, false), 13);
-  expect(parseFrame(inside.subarray(13, 45))).toEqual({ ...header, asks: false });
+  inside.set(acknowledgement(header), 13);
+  expect(parseFrame(inside.subarray(13, 45))).toEqual({ ...header, asks: false, answers: false });
 });
 
 describe("what is not well formed", () => {
@@ -71,10 +72,7 @@ describe("what is not well formed", () => {
     ["too few for a header", new Uint8Array(31)],
     ["an unknown form", new Uint8Array(32)],
     ["a batch that ends in its header", batch().subarray(0, 43)],
-    [
-      "an acknowledgement with more behind it",
-      new Uint8Array([...acknowledgement(header, true), 0]),
-    ],
+    ["an acknowledgement with more behind it", new Uint8Array([...acknowledgement(header), 0])],
     ["acknowledged: a fraction", numbered(batch(), 16, 0.5)],
     ["acknowledged: negative", numbered(batch(), 16, -1)],
     ["acknowledged: not a number", numbered(batch(), 16, Number.NaN)],

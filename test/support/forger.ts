@@ -99,7 +99,10 @@ export class Forger {
       case 3:
         return random.pick(this.#old) ?? this.#bytes(50);
       case 4:
-        return acknowledgement(this.#header(victim, random.below(2)), random.chance(0.5));
+        return acknowledgement(
+          this.#header(victim, random.below(2)),
+          random.pick(["asks", "answers", undefined]),
+        );
       case 5:
         return this.#bend(this.#batch(victim));
       default: {

@@ -16,7 +16,9 @@ export interface PairOptions {
   readonly repeat: number;
   /** Only if reliable: probability that the transport does not take a frame. */
   readonly refuse: number;
+  /** Frames take up to so long; or so long exactly. */
   readonly delayMs: number;
+  readonly steadyMs?: number;
   readonly windowBytes: number;
   /** The window of the second end, if it differs. */
   readonly otherWindowBytes?: number;
@@ -279,7 +281,7 @@ export class LinkPair {
     must(end.up, "a frame is sent while the peer is down");
     const frame = bytes.slice();
     const { connection } = this;
-    const { reliable, loss, repeat, refuse, delayMs } = this.options;
+    const { reliable, loss, repeat, refuse, delayMs, steadyMs } = this.options;
     const to = (1 - end.name) as 0 | 1;
     const happens = (probability: number): boolean =>
       !this.#healed && this.#random.chance(probability);
@@ -293,7 +295,7 @@ export class LinkPair {
     }
     if (happens(loss)) return;
     const arrive = (mostMs: number): void => {
-      let atMs = this.nowMs + this.#random.below(mostMs + 1);
+      let atMs = this.nowMs + (steadyMs ?? this.#random.below(mostMs + 1));
       if (reliable) {
         atMs = Math.max(atMs, this.#lastMs[to] ?? 0);
         this.#lastMs[to] = atMs;
