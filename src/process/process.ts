@@ -467,10 +467,10 @@ export class Process<M, State, Request = never, Reply = never>
 
   #fail({ thrown }: ApplicationThrew): void {
     this.#failed = true;
-    for (const share of this.#shares.values()) if (!share.channels) release(share.state);
+    for (const share of this.#shares.values()) if (!share.channels) this.#release(share.state);
     this.#shares.clear();
     // Of the turn in which it threw nothing leaves.
-    for (const effect of this.#effects) if (effect.type === "piece") release(effect.state);
+    for (const effect of this.#effects) if (effect.type === "piece") this.#release(effect.state);
     this.#effects.length = 0;
     const message = `the application of ${this.#options.self} threw: ${textOf(thrown)}`;
     const error = new TidemarkError("APPLICATION_THREW", message, { cause: thrown });
@@ -886,7 +886,7 @@ export class Process<M, State, Request = never, Reply = never>
   #settle(snapshot: SnapshotId, reason: string | undefined): void {
     const share = this.#shares.get(snapshot);
     if (!share && parseSnapshotId(snapshot).initiator !== this.#options.self) return;
-    if (share && !share.channels) release(share.state);
+    if (share && !share.channels) this.#release(share.state);
     this.#shares.delete(snapshot);
     this.#effects.push({ type: "settled", snapshot, ...(reason === undefined ? {} : { reason }) });
   }
@@ -1044,6 +1044,15 @@ export class Process<M, State, Request = never, Reply = never>
     this.#wake(next);
   }
 
+  #release(captured: CapturedState): void {
+    try {
+      if (captured instanceof FrozenState) captured.release();
+    } catch (thrown) {
+      const message = `release of a frozen state threw at ${this.#options.self}: ${textOf(thrown)}`;
+      this.#problem("CAPTURE_THREW", message, thrown);
+    }
+  }
+
   #problem(code: ErrorCode, message: string, cause?: unknown): void {
     this.#effects.push({ type: "problem", error: new TidemarkError(code, message, { cause }) });
   }
@@ -1174,7 +1183,3 @@ function snapshotOf(effect: SnapshotEffect): SnapshotId | undefined {
 }
 
 const whyLost = ({ id, reason }: Peer): string => `process lost: ${id} is down (${reason})`;
-
-function release(captured: CapturedState): void {
-  if (captured instanceof FrozenState) captured.release();
-}

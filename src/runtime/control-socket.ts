@@ -17,9 +17,9 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { link, lstat, mkdir, rename, unlink } from "node:fs/promises";
+import { link, lstat, mkdir, rename, stat, unlink } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import {
   ERROR_CODES,
@@ -78,7 +78,7 @@ export class ControlServer {
     const path = socketPath(directory);
     const control = new ControlServer(handlers);
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(resolve(directory));
       while (!(await control.#bind(path))) await clearStale(directory, path);
     } catch (error) {
       if (isTidemarkError(error)) throw error;
@@ -429,4 +429,20 @@ function parseObject(line: string): Record<string, unknown> | undefined {
 
 function isCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && Object.hasOwn(ERROR_CODES, code);
+}
+
+/** As `mkdir -p`; Node's own goes on for ever where a parent is there but takes nothing, as /proc. */
+async function makeDirectory(directory: string): Promise<void> {
+  const make = (): Promise<void> => mkdir(directory, { mode: 0o700 });
+  try {
+    await make();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const parent = dirname(directory);
+    if (code === "EEXIST" && (await stat(directory)).isDirectory()) return;
+    if (code !== "ENOENT" || parent === directory || (await lstat(parent).catch(() => undefined)))
+      throw error;
+    await makeDirectory(parent);
+    await make();
+  }
 }

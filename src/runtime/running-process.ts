@@ -211,6 +211,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #incarnation: number;
   /** Peers that the transport reaches, with their incarnations. */
   readonly #up = new Map<ProcessId, number>();
+  /** A turn is being taken; what comes meanwhile is done after it. */
+  #stepping: boolean = false;
+  readonly #later: ProcessInput<Request>[] = [];
   #lastRequest = 0;
   #wake: NodeJS.Timeout | undefined;
   #stepStartedMs = 0;
@@ -220,7 +223,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   #settleStopped!: (error: TidemarkError | undefined) => void;
 
   constructor(configuration: ProcessConfiguration<M, State, Request, Reply>, lastCount: number) {
-    const { id, processes, channels, transport } = configuration;
+    const { id, processes, channels, transport, application } = configuration;
+    if (!isApplication(application))
+      throw new TidemarkError("BAD_OPTION", "an application needs the methods capture and restore");
     this.id = checkProcessId(id);
     const topology = new Topology(processes, channels);
     if (!topology.has(id))
@@ -246,7 +251,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       epoch: configuration.epoch ?? 1,
       reliable: guarantees.fifo && guarantees.lossless,
       maxFrameBytes,
-      receive: configuration.receive ?? "auto",
+      receive: receiveMode(configuration.receive),
       windowBytes: positive("windowBytes", configuration.windowBytes, 1024 * 1024),
       limitBytes: positive("limitBytes", configuration.limitBytes, 64 * 1024 * 1024),
       lostAfterMs: positive("lostAfterMs", configuration.lostAfterMs, 5000),
@@ -323,7 +328,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   /** Lets requests in, unless they had better wait. */
   #admit(): void {
-    while (this.#held.length > 0 && !this.#process.congested && !this.#end) {
+    while (this.#held.length > 0 && !this.#stepping && !this.#process.congested && !this.#end) {
       const { id, request } = this.#held.shift() as { id: number; request: Request };
       this.#step({ type: "request", id, request, nowMs: nowMs() });
     }
@@ -333,18 +338,17 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     return new Promise((resolve, reject) => {
       this.#checkRunning();
       const { label, signal } = options;
-      if (label !== undefined && (label.length === 0 || label.length > LABEL_CHARACTERS))
-        throw new TidemarkError("BAD_OPTION", `a label has 1 to ${LABEL_CHARACTERS} characters`);
+      if (label !== undefined && !isLabel(label))
+        throw new TidemarkError(
+          "BAD_OPTION",
+          `a label is a text of 1 to ${LABEL_CHARACTERS} characters`,
+        );
       const timeoutMs = Math.ceil(positive("timeoutMs", options.timeoutMs, SNAPSHOT_TIMEOUT_MS));
       this.#lastRequest += 1;
       const token = this.#lastRequest;
       const forget = whenAborted(signal, (error) => {
         reject(error);
-        for (const [snapshot, one] of this.#snapshots) {
-          if (one !== waiter) continue;
-          const reason = "the caller gave up";
-          this.#step({ type: "abandon", snapshot, reason, nowMs: nowMs() });
-        }
+        for (const [snapshot, one] of this.#snapshots) if (one === waiter) this.#giveUp(snapshot);
       });
       const waiter: SnapshotWaiter<State, M> = {
         options,
@@ -360,6 +364,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       this.#starting.set(token, waiter);
       this.#step({ type: "snapshot", token, timeoutMs, nowMs: nowMs() });
     });
+  }
+
+  #giveUp(snapshot: SnapshotId): void {
+    this.#step({ type: "abandon", snapshot, reason: "the caller gave up", nowMs: nowMs() });
   }
 
   recorded(snapshot: SnapshotId): RecordedHere<State, M> | undefined {
@@ -411,6 +419,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   /** Whoever waits longest for a channel gets what comes in on it first. */
   #serveReceivers(): void {
+    if (this.#stepping) return;
     for (let i = 0; i < this.#receivers.length; ) {
       const { from, waiter } = this.#receivers[i] as Receiver<M>;
       if (this.#process.waiting(from) === 0) {
@@ -476,8 +485,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       waiter.reject(end);
     for (const { waiter } of this.#receivers.splice(0)) waiter.reject(end);
     for (const storing of this.#storing.values()) storing.abort();
-    await this.#transport.close();
-    this.#settleStopped(cause);
+    try {
+      await this.#transport.close();
+    } finally {
+      this.#settleStopped(cause);
+    }
   }
 
   #checkRunning(): void {
@@ -487,19 +499,44 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   #problem(error: TidemarkError): void {
     const { onProblem } = this.#configuration;
-    if (onProblem) onProblem(error);
+    if (onProblem) this.#callBack(() => onProblem(error));
     else process.emitWarning(error.message, { type: "TidemarkWarning", code: error.code });
   }
 
   // The loop: one input, its effects.
 
+  /** A call from inside a turn, by the application or a callback, waits until the turn is over. */
   #step(input: ProcessInput<Request>): void {
-    if (this.#end) return;
-    this.#stepStartedMs = performance.now();
-    const effects = this.#process.step(input);
-    for (const effect of effects) this.#perform(effect);
+    if (this.#stepping) {
+      this.#later.push(input);
+      return;
+    }
+    this.#stepping = true;
+    try {
+      for (
+        let next: ProcessInput<Request> | undefined = input;
+        next !== undefined && !this.#end;
+        next = this.#later.shift()
+      ) {
+        this.#stepStartedMs = performance.now();
+        for (const effect of this.#process.step(next)) this.#perform(effect);
+      }
+    } finally {
+      this.#stepping = false;
+    }
     if (this.#held.length > 0) this.#admit();
     if (this.#receivers.length > 0) this.#serveReceivers();
+  }
+
+  /** What a callback throws is its owner's: it must not keep the rest of a turn from being performed. */
+  #callBack(callback: () => void): void {
+    try {
+      callback();
+    } catch (thrown) {
+      queueMicrotask(() => {
+        throw thrown;
+      });
+    }
   }
 
   #perform(effect: ProcessEffect<M, Reply>): void {
@@ -524,6 +561,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         const waiter = this.#starting.get(effect.token);
         this.#starting.delete(effect.token);
         if (waiter) this.#snapshots.set(effect.snapshot, waiter);
+        if (waiter?.options.signal?.aborted) this.#giveUp(effect.snapshot);
         break;
       }
       case "snapshot-refused":
@@ -532,13 +570,17 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         break;
       case "recorded":
         this.#captureMs.set(effect.snapshot, performance.now() - this.#stepStartedMs);
-        this.#snapshots.get(effect.snapshot)?.options.onRecorded?.(effect.snapshot);
+        this.#callBack(() =>
+          this.#snapshots.get(effect.snapshot)?.options.onRecorded?.(effect.snapshot),
+        );
         break;
       case "piece":
         void this.#storePiece(effect);
         break;
       case "cut":
-        this.#snapshots.get(effect.snapshot)?.options.onCut?.(effect.snapshot, effect.cutMs);
+        this.#callBack(() =>
+          this.#snapshots.get(effect.snapshot)?.options.onCut?.(effect.snapshot, effect.cutMs),
+        );
         break;
       case "commit":
         void this.#commit(effect);
@@ -625,9 +667,18 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       const reason = `${this.id} could not store its piece: ${textOf(thrown)}`;
       this.#step({ type: "store-failed", snapshot, reason, nowMs: nowMs() });
     } finally {
-      if (effect.state instanceof FrozenState) effect.state.release();
+      this.#release(snapshot, effect.state);
       this.#storing.delete(snapshot);
       if (storing.signal.aborted) await this.#discard(snapshot);
+    }
+  }
+
+  #release(snapshot: SnapshotId, state: CapturedState): void {
+    try {
+      if (state instanceof FrozenState) state.release();
+    } catch (thrown) {
+      const reason = `${snapshot}: release threw at ${this.id}: ${textOf(thrown)}`;
+      this.#problem(new TidemarkError("CAPTURE_THREW", reason, { cause: thrown }));
     }
   }
 
@@ -735,6 +786,23 @@ function whenAborted(
 function clear(timer: NodeJS.Timeout | NodeJS.Immediate): void {
   if ("hasRef" in timer && "refresh" in timer) clearTimeout(timer);
   else clearImmediate(timer as NodeJS.Immediate);
+}
+
+function isApplication(application: unknown): boolean {
+  const { capture, restore } = (application ?? {}) as Record<string, unknown>;
+  return typeof capture === "function" && typeof restore === "function";
+}
+
+function isLabel(label: unknown): boolean {
+  return typeof label === "string" && label.length > 0 && label.length <= LABEL_CHARACTERS;
+}
+
+function receiveMode(mode: unknown = "auto"): "auto" | "manual" {
+  if (mode === "auto" || mode === "manual") return mode;
+  throw new TidemarkError(
+    "BAD_OPTION",
+    `receive is ${JSON.stringify(mode)}: use "auto" or "manual"`,
+  );
 }
 
 function positive(name: string, value: number | undefined, byDefault: number): number {

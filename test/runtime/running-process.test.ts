@@ -103,6 +103,45 @@ describe("requests", () => {
       await expect(asked).rejects.toMatchObject({ code: "ABORTED", definite: false });
     }));
 
+  test("asked from inside a turn come after it, and nothing of either is lost", async () => {
+    const heard: number[] = [];
+    type Act = (turn: Turn<number, number>) => number;
+    const application = (): Application<number, null, Act, number> => ({
+      request: (id, act, turn) => turn.reply(id, act(turn)),
+      receive: (_from, message) => heard.push(message),
+      capture: () => null,
+      restore: () => {},
+    });
+    const network = new MemoryNetwork();
+    const store = memoryStore();
+    const start = (id: string) =>
+      startProcess<number, null, Act, number>({
+        id,
+        processes: ["a", "b"],
+        application: application(),
+        transport: network.transport(),
+        store,
+      });
+    await using a = await start("a");
+    await using _b = await start("b");
+    const inner: Promise<unknown>[] = [];
+    const outer = await a.request((turn) => {
+      turn.send("b", 1);
+      inner.push(
+        a.request((later) => {
+          later.send("b", 3);
+          return 7;
+        }),
+        a.snapshot(),
+      );
+      turn.send("b", 2);
+      return 5;
+    });
+    expect([outer, await inner[0]]).toEqual([5, 7]);
+    await inner[1];
+    await vi.waitFor(() => expect(heard).toEqual([1, 2, 3]));
+  });
+
   test("that wait when the process stops are refused, and may have happened", async () => {
     let asked: Promise<number> | undefined;
     await system(["a"], async (running) => {
@@ -242,6 +281,68 @@ describe("snapshots", () => {
       },
       { lostAfterMs: 50 },
     ));
+
+  test("whose caller gives up inside capture are abandoned", () => {
+    const giving = new AbortController();
+    const application = new Adder();
+    const store = memoryStore();
+    application.capture = () => {
+      giving.abort();
+      return 0;
+    };
+    return system(
+      ["a"],
+      async (running) => {
+        const given = get(running, "a").snapshot({ signal: giving.signal });
+        await expect(given).rejects.toMatchObject({ code: "ABORTED" });
+        await pause(20);
+        expect(await store.get("a/1")).toBeUndefined();
+      },
+      { application, store },
+    );
+  });
+
+  test("go on when a callback throws, and what it threw is not swallowed", () =>
+    system(["a", "b"], async (running) => {
+      const thrown: unknown[] = [];
+      const listeners = process.listeners("uncaughtException");
+      process.removeAllListeners("uncaughtException");
+      process.on("uncaughtException", (error) => thrown.push(error));
+      try {
+        const snapshot = await get(running, "a").snapshot({
+          onRecorded: () => {
+            throw new Error("a mistake of the caller");
+          },
+        });
+        expect(await snapshot.verify()).toMatchObject({ consistent: true });
+        await vi.waitFor(() => expect(thrown).toEqual([new Error("a mistake of the caller")]));
+      } finally {
+        process.removeAllListeners("uncaughtException");
+        for (const listener of listeners) process.on("uncaughtException", listener);
+      }
+    }));
+
+  test("are taken when the release of a frozen state throws, which is reported", () => {
+    let slices = 1;
+    const application = new Adder();
+    application.capture = (() =>
+      new FrozenState(
+        () => (slices-- > 0 ? 1 : undefined),
+        () => {
+          throw new Error("release!");
+        },
+      )) as never;
+    return system(
+      ["a"],
+      async (running, problems) => {
+        const snapshot = await get(running, "a").snapshot();
+        expect(await snapshot.state("a")).toEqual([1]);
+        await vi.waitFor(() => expect(problems.map(({ code }) => code)).toEqual(["CAPTURE_THREW"]));
+        await get(running, "a").stop();
+      },
+      { application },
+    );
+  });
 
   test("that are late are explained: who is waited for", () =>
     system(["a", "b"], async (running) => {
@@ -403,6 +504,8 @@ describe("startProcess", () => {
     [{ channels: [{ from: "a", to: "x" }] }, "UNKNOWN_PROCESS"],
     [{ windowBytes: 0 }, "BAD_OPTION"],
     [{ lostAfterMs: Number.NaN }, "BAD_OPTION"],
+    [{ receive: "sometimes" as "auto" }, "BAD_OPTION"],
+    [{ application: {} as Adder }, "BAD_OPTION"],
   ] as const)("refuses %j as %s", async (change, code) => {
     const made = startProcess<number, number, Request, number>({ ...base(), ...change });
     await expect(made).rejects.toMatchObject({ code });
