@@ -272,6 +272,8 @@ interface Peer {
   readonly control: Link;
   readonly outbox: BatchWriter;
   readonly inbox: Inbox;
+  /** Incarnations that later ones have replaced. */
+  readonly former: Set<number>;
   up: boolean;
   downSinceMs: number;
   reason: string;
@@ -285,6 +287,8 @@ interface Peer {
 
 const ACK_DELAY_MS = 5;
 const LEAST_FRAME_BYTES = 16_384;
+/** So many earlier lives of a peer are known again. */
+const FORMER_MAX = 64;
 
 /** See the head of the file. */
 export class Process<M, State, Request = never, Reply = never>
@@ -552,6 +556,7 @@ export class Process<M, State, Request = never, Reply = never>
         control: link(STREAM_CONTROL),
         outbox: new BatchWriter(KIND_MESSAGES, maxFrameBytes),
         inbox: new Inbox(),
+        former: new Set(),
         up: false,
         downSinceMs: nowMs,
         reason: "it has not been reached yet",
@@ -713,12 +718,27 @@ export class Process<M, State, Request = never, Reply = never>
   #peerUp(id: ProcessId, incarnation: number): void {
     const peer = this.#peers.get(id);
     if (!peer) return;
+    const before = peer.channel.state.peerIncarnation;
+    if (peer.former.has(incarnation)) {
+      // It cannot know that its channels began afresh with another: what it sends would be taken for that one's.
+      peer.reason = "an earlier life of it has come back after a later one";
+      const message = `${id} is not let in: ${peer.reason}. End it, and start it again`;
+      this.#problem("DUPLICATE_ID", message);
+      return;
+    }
+    if (before !== 0 && before !== incarnation) this.#supersede(peer, before);
     peer.up = true;
     peer.lost = false;
     this.#orphan(id, incarnation, `process lost: ${id} came back without its state`);
     // Control first: what the channel's news leads to is told on it.
     this.#link(peer, peer.control, { type: "up", incarnation, nowMs: this.#nowMs });
     this.#link(peer, peer.channel, { type: "up", incarnation, nowMs: this.#nowMs });
+  }
+
+  #supersede(peer: Peer, incarnation: number): void {
+    peer.former.add(incarnation);
+    const [oldest] = peer.former;
+    if (peer.former.size > FORMER_MAX && oldest !== undefined) peer.former.delete(oldest);
   }
 
   #peerDown(id: ProcessId, reason: string): void {

@@ -47,6 +47,8 @@ const REQUEST_BYTES_MAX = 65_536;
 const ANSWER_BYTES_MAX = 67_108_864;
 /** Answers that a caller does not take. */
 const UNREAD_BYTES_MAX = 67_108_864;
+/** How long somebody who is sent off may take to read why. */
+const SENT_OFF_MS = 1000;
 const CONNECTIONS_MAX = 64;
 /** Requests of one connection that are not answered yet. */
 const PENDING_MAX = 64;
@@ -197,8 +199,10 @@ function refusal(id: number | null, code: string, message: string): string {
 
 /** The last that this caller hears. */
 function sendOff(socket: Socket, code: string, message: string): void {
-  socket.removeAllListeners("data").pause();
-  socket.end(refusal(null, code, message), () => socket.destroy());
+  // What it still sends is read and thrown away: ended at once, it might fail to write before it has read why.
+  socket.removeAllListeners("data").resume();
+  socket.end(refusal(null, code, message));
+  setTimeout(() => socket.destroy(), SENT_OFF_MS).unref();
 }
 
 /** Asks a running system. */

@@ -267,6 +267,27 @@ describe("back-pressure", () => {
   });
 });
 
+test("an earlier life of a peer that comes back after a later one is not let in, and is named", () => {
+  const system = new HandDriven(["a", "b"]);
+  system.connect("a", "b");
+  system.run();
+  const before = system.process("a").state.links[0]?.channel.peerIncarnation as number;
+  system.restart("b", ["a"]);
+  system.run();
+  const frames = system.process("a").state.links[0]?.channel.next;
+  system.step("a", { type: "peer-down", peer: "b", reason: "the cable was cut" });
+  system.step("a", { type: "peer-up", peer: "b", incarnation: before });
+  expect(system.problems("a").at(-1)).toMatch(/^DUPLICATE_ID: b is not let in: an earlier life/);
+  expect(system.process("a").explain().channels).toMatchObject([
+    { to: "b", up: false, reason: "an earlier life of it has come back after a later one" },
+  ]);
+  expect(system.process("a").state.links[0]?.channel.next).toBe(frames);
+  const later = system.process("a").state.links[0]?.channel.peerIncarnation as number;
+  expect(later).not.toBe(before);
+  system.step("a", { type: "peer-up", peer: "b", incarnation: later });
+  expect(system.process("a").explain().channels).toEqual([]);
+});
+
 describe("a message", () => {
   /** What `send` throws for this message to that process. */
   const thrown = (
