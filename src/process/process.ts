@@ -755,7 +755,7 @@ export class Process<M, State, Request = never, Reply = never>
   #restarted(peer: Peer, unsent: number): void {
     const { id } = peer;
     peer.inbox.clear();
-    const lost = unsent === 0 ? "" : `; ${unsent} messages to it were lost`;
+    const lost = unsent === 0 ? "" : `; ${unsent} messages and markers to it were lost`;
     this.#problem(
       "PEER_RESTARTED",
       `${id} came back without its state: its channels start afresh${lost}`,

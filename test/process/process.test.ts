@@ -262,7 +262,7 @@ describe("back-pressure", () => {
     expect(system.probe("a").log).toEqual(["writable b"]);
     expect(system.process("a").congested).toBe(false);
     expect(system.problems("a")).toEqual([
-      "PEER_RESTARTED: b came back without its state: its channels start afresh; 15 messages to it were lost",
+      "PEER_RESTARTED: b came back without its state: its channels start afresh; 15 messages and markers to it were lost",
     ]);
   });
 });
