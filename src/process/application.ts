@@ -53,7 +53,10 @@ export interface Turn<M, Reply = never> {
   send(to: ProcessId | readonly ProcessId[], message: M): boolean;
   /** Answers a request. A second answer, or one to nobody, is ignored. */
   reply(request: number, reply: Reply): void;
-  /** Calls `timer(name)` after that many milliseconds. The same name again moves the timer. */
+  /**
+   * Calls `timer(name)` after that many milliseconds, 0 or more. The same name again moves the timer.
+   * @throws TidemarkError `BAD_OPTION`
+   */
   setTimer(name: string, afterMs: number): void;
 }
 

@@ -492,16 +492,25 @@ export class Process<M, State, Request = never, Reply = never>
       });
     }
     if (typeof to === "string") return this.#put(to, content);
+    // To all or to none. Of the turn's own list it is known that there are channels to all.
+    if (to !== this.#turn.peers) for (const one of to) this.#peerTo(one);
     let room = true;
     for (const one of to) room = this.#put(one, content) && room;
     return room;
   }
 
-  #put(to: ProcessId, content: Uint8Array): boolean {
-    const { self, maxFrameBytes, windowBytes, limitBytes } = this.#options;
+  #peerTo(to: ProcessId): Peer {
     const peer = this.#peers.get(to);
-    if (!peer?.outgoing)
-      throw new TidemarkError("NO_CHANNEL", `there is no channel from ${self} to ${to}`);
+    if (peer?.outgoing) return peer;
+    throw new TidemarkError(
+      "NO_CHANNEL",
+      `there is no channel from ${this.#options.self} to ${to}`,
+    );
+  }
+
+  #put(to: ProcessId, content: Uint8Array): boolean {
+    const { maxFrameBytes, windowBytes, limitBytes } = this.#options;
+    const peer = this.#peerTo(to);
     const { outbox } = peer;
     const length = content.length;
     if (recordBytes(length) + BATCH_HEADER_BYTES > maxFrameBytes)
@@ -1185,6 +1194,8 @@ class ProcessTurn<M, Reply> implements Turn<M, Reply> {
   }
 
   setTimer(name: string, afterMs: number): void {
+    if (!(afterMs >= 0))
+      throw new TidemarkError("BAD_OPTION", `timer ${name} cannot be due after ${afterMs} ms`);
     this.#actions.effect({ type: "timer", name, afterMs });
   }
 }

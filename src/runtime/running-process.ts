@@ -607,7 +607,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     if (old) clear(old);
     const due = (): void => {
       this.#timers.delete(name);
-      this.#step({ type: "timer", name, nowMs: nowMs() });
+      // Node's timers have a longest delay: the rest of a longer one comes after it.
+      if (afterMs > TIMER_MS_MAX) this.#setTimer(name, afterMs - TIMER_MS_MAX);
+      else this.#step({ type: "timer", name, nowMs: nowMs() });
     };
     const timer =
       afterMs > 0 ? setTimeout(due, Math.min(afterMs, TIMER_MS_MAX)) : setImmediate(due);

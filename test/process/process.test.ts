@@ -288,6 +288,28 @@ test("an earlier life of a peer that comes back after a later one is not let in,
   expect(system.process("a").explain().channels).toEqual([]);
 });
 
+test("a message to several goes to all of them or to none, and a timer needs a time", () => {
+  const system = new HandDriven(["a", "b"]);
+  system.connect("a", "b");
+  const codes: unknown[] = [];
+  system.probe("a").on.request = (_id, _request, turn) => {
+    for (const act of [
+      () => turn.send(["b", "nobody"], "x"),
+      () => turn.setTimer("never", Number.NaN),
+      () => turn.setTimer("never", -1),
+    ])
+      try {
+        act();
+      } catch (thrown) {
+        codes.push((thrown as { code?: unknown }).code);
+      }
+  };
+  request(system, "a", "");
+  system.run();
+  expect(codes).toEqual(["NO_CHANNEL", "BAD_OPTION", "BAD_OPTION"]);
+  expect(system.probe("b").log).toEqual([]);
+});
+
 describe("a message", () => {
   /** What `send` throws for this message to that process. */
   const thrown = (
