@@ -151,7 +151,6 @@ function toJson(this: unknown, key: string, given: unknown): unknown {
   if (typeof value === "number" && !Number.isFinite(value)) return { $number: String(value) };
   if (value === undefined) return { $undefined: true };
   if (value instanceof Date) return { $date: String(given) };
-  if (value instanceof Map) return { $map: [...value] };
   if (value instanceof Set) return { $set: [...value] };
   if (ArrayBuffer.isView(value))
     return {
