@@ -2,7 +2,7 @@
 
 import {
   type Application,
-  bytesCodec,
+  lentBytesCodec,
   MemoryNetwork,
   memoryStore,
   startProcess,
@@ -60,7 +60,7 @@ async function rate(bytes: number): Promise<number> {
         id,
         processes: PROCESSES,
         application: loads[i] as Load,
-        messageCodec: bytesCodec,
+        messageCodec: lentBytesCodec,
         transport: network.transport(),
         store,
       }),

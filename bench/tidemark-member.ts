@@ -2,8 +2,8 @@
 
 import {
   type Application,
-  bytesCodec,
   directoryStore,
+  lentBytesCodec,
   type RunningProcess,
   startProcess,
   type Turn,
@@ -65,7 +65,7 @@ serveMember({
       id: self,
       processes: Array.from({ length: count }, (_, i) => `p${i + 1}`),
       application: load,
-      messageCodec: bytesCodec,
+      messageCodec: lentBytesCodec,
       transport: tcpTransport(),
       store: directory === "" ? forgetfulStore() : directoryStore(directory),
     });

@@ -30,7 +30,7 @@ export {
 export { Random, type RandomState } from "./core/random.ts";
 export { type Channel, Topology } from "./core/topology.ts";
 export { type Application, FrozenState, type Turn } from "./process/application.ts";
-export { bytesCodec, type Codec, jsonCodec } from "./process/codec.ts";
+export { bytesCodec, type Codec, jsonCodec, lentBytesCodec } from "./process/codec.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
 export { type DirectoryStoreOptions, directoryStore } from "./runtime/directory-store.ts";
 export { GlobalSnapshot } from "./runtime/global-snapshot.ts";

@@ -40,6 +40,11 @@ export function readRecords(bytes: Uint8Array): Uint8Array[] {
   return contents;
 }
 
+/** A copy. Not `bytes.slice()`, which of a `Buffer` makes a view. */
+export function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
 /** The contents as one run of records. */
 export function writeRecords(contents: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(contents.reduce((sum, { length }) => sum + recordBytes(length), 0));

@@ -21,7 +21,7 @@
  */
 
 import type { Machine } from "../core/machine.ts";
-import { countRecords } from "../core/record.ts";
+import { copyOf, countRecords } from "../core/record.ts";
 import type { OutgoingBatch } from "./batch-writer.ts";
 import {
   acknowledgement,
@@ -62,7 +62,7 @@ export type LinkInput =
 /** What the driver of a link must do, in order. */
 export type LinkEffect =
   | { readonly type: "transmit"; readonly frame: Uint8Array }
-  /** The next batch of the stream, exactly once and in order. */
+  /** The next batch of the stream, exactly once and in order. Its body is a part of the frame that came in. */
   | { readonly type: "batch"; readonly batch: Batch }
   /** The peer came back without its state: `unsent` records were lost, both directions begin at 0. */
   | { readonly type: "reset"; readonly unsent: number }
@@ -97,6 +97,8 @@ export interface LinkState {
   /** Bytes of bodies given to this link since the stream began, and what the peer has had of them. */
   givenBytes: number;
   ackedBytes: number;
+  /** Of the bodies up to here, some were sent more than once. */
+  twiceBytes: number;
   /** A batch that begins before so many bytes may be sent. */
   creditBytes: number;
   /** Number of the next record to receive. */
@@ -152,6 +154,24 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
   /** Bytes given to this link that the peer has not acknowledged. */
   get waitingBytes(): number {
     return this.state.givenBytes - this.state.ackedBytes;
+  }
+
+  /** Bytes of bodies given to this link since its stream began. */
+  get givenBytes(): number {
+    return this.state.givenBytes;
+  }
+
+  /** Bytes of bodies that the peer has acknowledged. */
+  get ackedBytes(): number {
+    return this.state.ackedBytes;
+  }
+
+  /**
+   * Whose frames, from here on, may be written to once they are acknowledged; Infinity if none. What was sent twice is
+   * acknowledged when it has come once, and what a transport may lose or reorder comes when it likes.
+   */
+  get reusableFromBytes(): number {
+    return this.#options.reliable ? this.state.twiceBytes : Number.POSITIVE_INFINITY;
   }
 
   /** When `tick` is wanted, on the driver's clock; Infinity if not at all. */
@@ -251,6 +271,8 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     if (batch.sendings === 0) {
       writeBatchHeader(batch.frame, this.#header(), batch.kind, batch.first, batch.count);
       this.#settle();
+    } else {
+      this.state.twiceBytes = Math.max(this.state.twiceBytes, batch.endBytes);
     }
     batch.sendings += 1;
     batch.sentAtMs = nowMs;
@@ -381,7 +403,8 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       state.early.size > 0
     )
       return;
-    state.early.set(batch.first, { kind: batch.kind, count: batch.count, body: batch.body });
+    // A copy, for the frame is only lent.
+    state.early.set(batch.first, { ...batch, body: copyOf(batch.body) });
     state.earlyBytes += batch.body.length;
   }
 
@@ -457,6 +480,7 @@ function freshStream(): Omit<LinkState, "up" | "resuming" | "peerIncarnation"> {
     sent: 0,
     givenBytes: 0,
     ackedBytes: 0,
+    twiceBytes: 0,
     creditBytes: 0,
     expected: 0,
     receivedBytes: 0,

@@ -6,17 +6,29 @@ import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 export interface Codec<T> {
   /** Recorded beside the bytes, so that others know how to read them. */
   readonly name: string;
+  /**
+   * Whose the bytes are that `decode` gets. `"kept"`: the codec's, and what it decodes may refer to them: messages that come
+   * in are copied for it first. `"lent"`: they are written over once `receive` has returned, which is faster, and
+   * right for a codec whose values do not refer to the bytes.
+   * @default "kept"
+   */
+  readonly bytes?: "kept" | "lent";
   encode(value: T): Uint8Array;
-  /** The bytes are the codec's to keep. */
   decode(bytes: Uint8Array): T;
 }
 
-/** Bytes as they are: the fastest, and right for applications that have a format of their own. */
+/** Bytes as they are, for applications that have a format of their own. */
 export const bytesCodec: Codec<Uint8Array> = {
   name: "bytes",
   encode: (value) => value,
   decode: (bytes) => bytes,
 };
+
+/**
+ * Bytes as they lie in what came in: the fastest. `receive` must be done with them when it returns, for then they are
+ * written over; what it wants to keep, it copies.
+ */
+export const lentBytesCodec: Codec<Uint8Array> = { ...bytesCodec, bytes: "lent" };
 
 /**
  * JSON as UTF-8. Needs nothing but the language, so it also works in the simulator and in a browser.
@@ -31,6 +43,7 @@ export const bytesCodec: Codec<Uint8Array> = {
 export function jsonCodec<T>(): Codec<T> {
   return {
     name: "json",
+    bytes: "lent",
     encode: (value) => {
       const text = JSON.stringify(value) as string | undefined;
       if (text === undefined) throw new TypeError("the value has no JSON form");

@@ -4,7 +4,7 @@
  * so a snapshot records it as channel state, and a waiting marker closes nothing yet.
  */
 
-import { recordBytes } from "../core/record.ts";
+import { copyOf, recordBytes } from "../core/record.ts";
 import type { Batch } from "../link/frame.ts";
 
 interface Waiting {
@@ -23,8 +23,9 @@ export class Inbox {
     return this.#count;
   }
 
+  /** A copy of it, for what comes in is only lent. */
   add(batch: Batch): void {
-    this.#waiting.push({ batch, at: 0 });
+    this.#waiting.push({ batch: { ...batch, body: copyOf(batch.body) }, at: 0 });
     this.#count += batch.count;
   }
 

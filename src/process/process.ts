@@ -17,7 +17,7 @@ import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId, snapshotId } from "../core/id.ts";
 import type { Machine } from "../core/machine.ts";
 import { Random, type RandomState } from "../core/random.ts";
-import { readRecords, recordBytes } from "../core/record.ts";
+import { copyOf, readRecords, recordBytes } from "../core/record.ts";
 import type { Topology } from "../core/topology.ts";
 import { BatchWriter, batchOf, type OutgoingBatch } from "../link/batch-writer.ts";
 import { BATCH_HEADER_BYTES, type Batch, parseFrame } from "../link/frame.ts";
@@ -85,7 +85,7 @@ export interface ProcessOptions<M, State, Request, Reply> {
   readonly lastCount: number;
 }
 
-/** A frame came in. */
+/** A frame came in. It is lent: whoever steps the machine may write over it afterwards. */
 interface FrameInput {
   readonly type: "frame";
   readonly from: ProcessId;
@@ -558,12 +558,13 @@ export class Process<M, State, Request = never, Reply = never>
       new Link({ stream, epoch, incarnation, reliable, windowBytes, ackDelayMs: ACK_DELAY_MS });
     for (const id of this.#topology.processes) {
       if (id === self || this.#peers.has(id)) continue;
+      const channel = link(STREAM_CHANNEL);
       this.#peers.set(id, {
         id,
         outgoing: false,
-        channel: link(STREAM_CHANNEL),
+        channel,
         control: link(STREAM_CONTROL),
-        outbox: new BatchWriter(KIND_MESSAGES, maxFrameBytes),
+        outbox: new BatchWriter(KIND_MESSAGES, maxFrameBytes, channel),
         inbox: new Inbox(),
         former: new Set(),
         up: false,
@@ -617,7 +618,7 @@ export class Process<M, State, Request = never, Reply = never>
       case "batch":
         if (link === peer.control) this.#control(peer, effect.batch);
         else if (this.#options.receive === "manual") peer.inbox.add(effect.batch);
-        else this.#received(peer, effect.batch);
+        else this.#received(peer, effect.batch, this.#mustCopy(peer));
         break;
       case "reset":
         if (link === peer.channel) this.#restarted(peer, effect.unsent);
@@ -628,9 +629,16 @@ export class Process<M, State, Request = never, Reply = never>
     }
   }
 
+  /** True if the next message of that channel is referred to after this turn. */
+  #mustCopy({ id }: Peer): boolean {
+    return this.#options.messageCodec.bytes !== "lent" || this.#snapshots.isRecording(id);
+  }
+
   /** The next batch of a channel reaches the snapshot machine and the application. */
-  #received(peer: Peer, { kind, count, body }: Batch): void {
+  #received(peer: Peer, batch: Batch, mustCopy: boolean): void {
     const { id } = peer;
+    const { kind, count } = batch;
+    const body = mustCopy ? copyOf(batch.body) : batch.body;
     if (!this.#snapshots.state.incoming.has(id)) {
       this.#problem("MALFORMED_FRAME", `dropped a message of ${id}: it has no channel to here`);
     } else if (kind === KIND_MESSAGES) {
@@ -697,7 +705,7 @@ export class Process<M, State, Request = never, Reply = never>
     if (peer && batch) {
       const content = readRecords(batch.body)[0] as Uint8Array;
       received = this.#describe(from, batch.kind, content);
-      this.#received(peer, batch);
+      this.#received(peer, batch, false);
     }
     this.#effects.push({ type: "received", received });
   }
@@ -764,6 +772,7 @@ export class Process<M, State, Request = never, Reply = never>
   #restarted(peer: Peer, unsent: number): void {
     const { id } = peer;
     peer.inbox.clear();
+    peer.outbox.restart();
     const lost = unsent === 0 ? "" : `; ${unsent} messages and markers to it were lost`;
     this.#problem(
       "PEER_RESTARTED",

@@ -12,6 +12,7 @@
 
 import { type ErrorCode, TidemarkError } from "../core/error.ts";
 import { checkProcessId, type ProcessId } from "../core/id.ts";
+import { copyOf } from "../core/record.ts";
 import {
   checkFrameSize,
   checkIdentity,
@@ -265,7 +266,7 @@ class MemoryTransport implements Transport {
     const queue = this.#queueAt(to);
     const waiting = (queue?.bytes ?? 0) + frame.length + FRAME_OVERHEAD_BYTES;
     if (queue === undefined || waiting > this.#hub.maxBufferedBytes) return false;
-    this.#hub.tell(queue, frame);
+    this.#hub.tell(queue, copyOf(frame));
     return true;
   }
 

@@ -3,8 +3,8 @@
 import { Packr } from "msgpackr";
 import type { Codec } from "../process/codec.ts";
 
-// `moreTypes` keeps Set, typed arrays and Error what they are.
-const packr = new Packr({ useRecords: false, moreTypes: true });
+// `moreTypes` keeps Set, typed arrays and Error what they are; `copyBuffers` has no value refer to what it was read from.
+const packr = new Packr({ useRecords: false, moreTypes: true, copyBuffers: true });
 
 /** Deeper values are refused: they are a mistake, or cyclic. */
 const DEPTH_MAX = 1000;
@@ -17,6 +17,7 @@ const DEPTH_MAX = 1000;
 export function msgpackCodec<T>(): Codec<T> {
   return {
     name: "msgpack",
+    bytes: "lent",
     encode: (value) => {
       refuse(value, 0);
       return packr.pack(value);

@@ -11,6 +11,7 @@
 import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
+import { copyOf } from "../core/record.ts";
 import {
   checkFrameSize,
   checkWhole,
@@ -152,7 +153,8 @@ class SpoiledTransport implements Transport {
     const againMs = this.#delayMs ? random.between(least, most) : random.between(1, 10);
     if (lost) return true;
     const taken = delayMs === 0 ? this.#inner.send(to, frame) : this.#hold(target, frame, delayMs);
-    if (taken && repeated) this.#hold(target, frame, delayMs + againMs);
+    // A copy, for once the frame has arrived the sender may write over it.
+    if (taken && repeated) this.#hold(target, copyOf(frame), delayMs + againMs);
     return taken;
   }
 

@@ -36,8 +36,8 @@
  *
  * Speed. What is sent during one turn leaves in one `writev` at the end of it. Lengths and small frames
  * are copied one behind the other into a slab, larger frames are written from where they are. What
- * comes in is cut where it lies; only a frame that lies across chunks is copied, once, into a buffer of
- * its own. There is no timer, promise or closure per frame.
+ * comes in is cut where it lies; only a frame that lies across chunks is copied, once, into a buffer that
+ * the next such frame uses again. There is no timer, promise or closure per frame.
  */
 
 import { Buffer } from "node:buffer";
@@ -139,6 +139,7 @@ const SMALL_FRAME_BYTES = 1_024;
 const FLUSH_BYTES = 1_048_576;
 /** Room for a frame of up to this size is made at once; for a larger one it grows as bytes arrive. */
 const ROOM_AT_ONCE_BYTES = 262_144;
+const NO_BYTES = Buffer.alloc(0);
 
 /**
  * Makes a transport that listens on a TCP port and keeps one connection to each peer. It keeps order,
@@ -680,7 +681,7 @@ class Connection {
   // The frame that is coming in: its length as far as it is known, its bytes as far as there are any.
   #lengthHave = 0;
   #length = 0;
-  #body: Buffer | undefined;
+  #body: Buffer = NO_BYTES;
   #bodyHave = 0;
 
   // What is going out at the end of the turn: whole chunks, then the slab from `#from` to `#at`.
@@ -918,7 +919,8 @@ class Connection {
         this.#bodyHave += more;
         if (this.#bodyHave === size) {
           this.#next();
-          this.#transport.frame(this, body);
+          this.#transport.frame(this, body.subarray(0, size));
+          if (body.length > ROOM_AT_ONCE_BYTES) this.#body = NO_BYTES;
         }
       } else return;
     }
@@ -928,7 +930,6 @@ class Connection {
   #next(): void {
     this.#lengthHave = 0;
     this.#length = 0;
-    this.#body = undefined;
     this.#bodyHave = 0;
   }
 
@@ -942,14 +943,14 @@ class Connection {
     this.#next();
   }
 
-  /** A buffer for the first `needed` bytes of a frame of `size`; of exactly that size when it is whole. */
+  /** A buffer for the first `needed` bytes of a frame of `size`. */
   #room(needed: number, size: number): Buffer {
     const body = this.#body;
-    if (body && body.length >= needed) return body;
+    if (body.length >= needed) return body;
     // What is announced is not believed: beyond a first helping, room doubles only as it is filled.
-    const room = Math.min(size, Math.max(needed, 2 * (body?.length ?? 0), ROOM_AT_ONCE_BYTES));
+    const room = Math.min(size, Math.max(needed, 2 * body.length, ROOM_AT_ONCE_BYTES));
     const grown = Buffer.allocUnsafeSlow(room);
-    body?.copy(grown, 0, 0, this.#bodyHave);
+    body.copy(grown, 0, 0, this.#bodyHave);
     this.#body = grown;
     return grown;
   }

@@ -15,6 +15,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type ErrorCode, isTidemarkError, type TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
+import { copyOf } from "../core/record.ts";
 import type { ContractCase } from "./contract-case.ts";
 import type { Frame, Transport, TransportEvents, TransportIdentity } from "./transport.ts";
 
@@ -73,6 +74,8 @@ export function transportContract(
   }));
 }
 
+const WRITTEN_OVER = 0xee;
+
 const text = (words: string): Frame => new TextEncoder().encode(words);
 const same = (a: Frame, b: Frame): boolean => Buffer.compare(a, b) === 0;
 
@@ -105,6 +108,27 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
       await scene.reach(a, b, frame);
       await scene.reach(b, a, frame);
     }
+  },
+
+  async "what a sender writes over a frame once it has arrived changes nothing"(scene) {
+    const [a, b] = await scene.pair();
+    const { fifo, lossless } = a.transport.guarantees;
+    if (!fifo || !lossless) return;
+    const random = new Random("written over");
+    for (let value = 0; value < 100; value += 1) {
+      const size = random.pick([1, 900, 5_000, 100_000]) ?? 1;
+      const frame = new Uint8Array(Math.min(size, a.transport.maxFrameBytes)).fill(value);
+      const arrived = b.received(a).length;
+      await scene.send(a, b, frame);
+      await scene.until(() => b.received(a).length > arrived, "it arrived");
+      frame.fill(WRITTEN_OVER);
+      if (value % 10 === 9) await pause(20);
+    }
+    for (const frame of b.received(a))
+      assert.ok(
+        frame[0] !== WRITTEN_OVER && frame.every((byte) => byte === frame[0]),
+        "bytes of a frame were used after it had arrived",
+      );
   },
 
   async "a frame beyond the limit is refused at once"(scene) {
@@ -383,7 +407,7 @@ class Witness implements TransportEvents {
     this.#event("frame", () => {
       if (!this.up.has(peer)) this.#violation(`was given a frame of ${peer}, which is not up`);
       const frames = this.#frames.get(peer) ?? [];
-      frames.push(frame);
+      frames.push(copyOf(frame));
       this.#frames.set(peer, frames);
       this.onFrame?.(peer, frame);
     });

@@ -7,7 +7,7 @@
 import { TidemarkError } from "../core/error.ts";
 import { checkProcessId, type ProcessId } from "../core/id.ts";
 
-/** A run of bytes that a transport carries whole or not at all. Nobody writes to it once it is sent. */
+/** A run of bytes that a transport carries whole or not at all. */
 export type Frame = Uint8Array;
 
 /** What a transport promises while a peer is up. */
@@ -33,8 +33,8 @@ export interface TransportEvents {
   /** The peer cannot be sent to. Frames on the way are lost, all or some. */
   peerDown(peer: ProcessId, reason: string): void;
   /**
-   * A frame came in; only while the peer is up. The bytes are the receiver's to keep; the transport does
-   * not reuse them. They may be a view into more: copy what is small and kept for long.
+   * A frame came in; only while the peer is up. The bytes are lent: the transport may write over them
+   * once this has returned.
    */
   frame(peer: ProcessId, frame: Frame): void;
   /** Something went wrong that the owner should know: a stranger, a version mismatch, a broken frame … */
@@ -117,6 +117,10 @@ export interface Transport {
   /**
    * Sends, best effort, in order while the peer is up. False: the frame was dropped, because the peer is
    * unknown or not up, or too much is waiting for it already.
+   *
+   * The bytes stay as they are until the frame has arrived for the first time; then the sender may write over them, if the
+   * transport is `fifo` and `lossless`. So a transport that can let a frame arrive again, or that
+   * would hand over the very bytes that it was given, makes a copy.
    * @throws TidemarkError `MESSAGE_TOO_LARGE` for a frame beyond `maxFrameBytes`: it could never leave
    */
   send(to: ProcessId, frame: Frame): boolean;

@@ -224,6 +224,13 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
     return effects;
   }
 
+  /** True if what comes in on that channel is kept: its `body` must stay as it is. */
+  isRecording(from: ProcessId): boolean {
+    for (const { incoming } of this.state.recordings.values())
+      if (incoming.get(from)?.open) return true;
+    return false;
+  }
+
   #received(from: ProcessId, count: number, body: Uint8Array, effects: SnapshotEffect[]): void {
     advance(this.state.incoming.get(from), count, body);
     for (const recording of this.state.recordings.values()) {

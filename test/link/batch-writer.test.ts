@@ -1,8 +1,14 @@
 // Where a turn's messages are put together: whatever their sizes, the same messages come out, in frames of the right size.
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { Random } from "../../src/core/random.ts";
 import { countRecords, readRecords, recordBytes } from "../../src/core/record.ts";
-import { BatchWriter, batchOf, type OutgoingBatch } from "../../src/link/batch-writer.ts";
+import {
+  type BatchStream,
+  BatchWriter,
+  batchOf,
+  type OutgoingBatch,
+} from "../../src/link/batch-writer.ts";
 import { BATCH_HEADER_BYTES } from "../../src/link/frame.ts";
 import { cases } from "../support/soak.ts";
 
@@ -11,9 +17,12 @@ const LARGE = 16 * KiB * KiB;
 
 const bodyOf = ({ frame }: OutgoingBatch): Uint8Array => frame.subarray(BATCH_HEADER_BYTES);
 
+/** A stream on which nothing ever arrives. */
+const stuck: BatchStream = { givenBytes: 1, ackedBytes: 0, reusableFromBytes: 0 };
+
 /** What a process does with its messages: takes a batch when it must, and the rest at the end of the turn. */
 function write(turns: readonly (readonly Uint8Array[])[], maxFrameBytes = LARGE): OutgoingBatch[] {
-  const writer = new BatchWriter(9, maxFrameBytes);
+  const writer = new BatchWriter(9, maxFrameBytes, stuck);
   const batches: OutgoingBatch[] = [];
   for (const turn of turns) {
     for (const content of turn) {
@@ -82,27 +91,87 @@ test.each([0, 1, 2, 3, 4, 5])("the edge of a batch of 64 KiB is exact (%i bytes 
   expect(batches.map(({ count }) => count)).toEqual(over === 0 ? [2] : [1, 1]);
 });
 
-test("frames that were handed out are never written to again", () => {
-  const turns = Array.from({ length: 600 }, (_, i) => [message(i), message(i * 3)]);
-  const writer = new BatchWriter(9, LARGE);
-  const kept: { readonly batch: OutgoingBatch; readonly copy: Uint8Array }[] = [];
+/** A frame that was handed out. */
+interface Sent {
+  readonly batch: OutgoingBatch;
+  readonly copy: Uint8Array;
+  readonly endBytes: number;
+}
+
+/** Writes batches into a stream on which frames arrive, or are sent again, as `happens` says; checks all that are under way. */
+function stream(
+  sizes: readonly number[],
+  happens: (turn: number) => "nothing" | "arrives" | "again" | "restarts",
+  reliable = true,
+): { readonly slabs: number; readonly batches: number } {
+  const state = { givenBytes: 0, ackedBytes: 0, reusableFromBytes: reliable ? 0 : Infinity };
+  const writer = new BatchWriter(9, LARGE, state);
+  const underWay: Sent[] = [];
+  const sentTwice: Sent[] = [];
+  const slabs = new Set<ArrayBufferLike>();
+  let batches = 0;
   const take = (): void => {
     const batch = writer.take();
-    kept.push({ batch, copy: batch.frame.slice() });
+    expect(contentsOf([batch]).length).toBe(batch.count);
+    batch.frame.fill(1, 0, BATCH_HEADER_BYTES);
+    slabs.add(batch.frame.buffer);
+    batches += 1;
+    state.givenBytes += bodyOf(batch).length;
+    underWay.push({ batch, copy: batch.frame.slice(), endBytes: state.givenBytes });
   };
-  for (const turn of turns) {
-    for (const content of turn) {
-      if (writer.mustTakeBefore(content.length)) take();
-      writer.append(content);
+  sizes.forEach((size, turn) => {
+    const content = message(size, turn);
+    if (writer.mustTakeBefore(size)) take();
+    writer.append(content);
+    if (turn % 3 === 0 && writer.count > 0) take();
+    switch (happens(turn)) {
+      case "arrives":
+        state.ackedBytes = underWay.shift()?.endBytes ?? state.ackedBytes;
+        break;
+      case "again":
+        sentTwice.push(...underWay);
+        if (underWay.length > 0)
+          state.reusableFromBytes = Math.max(state.reusableFromBytes, state.givenBytes);
+        break;
+      case "restarts":
+        Object.assign(state, { givenBytes: 0, ackedBytes: 0 });
+        if (reliable) state.reusableFromBytes = 0;
+        underWay.length = 0;
+        sentTwice.length = 0;
+        writer.restart();
+        break;
+      default:
     }
-    take();
-  }
-  for (const { batch, copy } of kept) expect(Buffer.compare(batch.frame, copy)).toBe(0);
-  const spans = kept.map(({ batch: { frame } }) => [frame.buffer, frame.byteOffset, frame.length]);
-  for (const [i, [buffer, offset]] of spans.slice(1).entries()) {
-    const [before, at, length] = spans[i] as [ArrayBuffer, number, number];
-    if (buffer === before) expect(offset).toBe(at + length);
-  }
+    for (const { batch, copy } of turn % 16 === 0 ? [...underWay, ...sentTwice] : [])
+      if (Buffer.compare(batch.frame, copy) !== 0) throw new Error("a frame was written to");
+  });
+  return { slabs: slabs.size, batches };
+}
+
+test("a frame is not written to before it has arrived, nor ever if it was sent twice", () => {
+  fc.assert(
+    fc.property(fc.integer(), fc.integer({ min: 2, max: 60 }), (seed, often) => {
+      const random = new Random(seed);
+      const sizes = Array.from({ length: 400 }, () => random.below(60 * KiB));
+      stream(sizes, () => {
+        const one = random.below(often * 20);
+        if (one === 0) return "again";
+        if (one === 1) return "restarts";
+        return random.chance(0.9) ? "arrives" : "nothing";
+      });
+    }),
+    { numRuns: cases("slabs", 20, 1_000) },
+  );
+});
+
+test("a busy channel goes round through a few slabs, if its frames arrive, each sent once", () => {
+  const sizes = Array.from({ length: 3_000 }, (_, i) => 20 * KiB + (i % 1_000));
+  const soon = stream(sizes, () => "arrives");
+  expect(soon.batches).toBeGreaterThan(900);
+  expect(soon.slabs).toBeLessThan(15);
+  expect(stream(sizes, (turn) => (turn % 2 ? "again" : "arrives")).slabs).toBeGreaterThan(200);
+  expect(stream(sizes, () => "nothing").slabs).toBeGreaterThan(200);
+  expect(stream(sizes, () => "arrives", false).slabs).toBeGreaterThan(200);
 });
 
 test("a quiet channel costs a kilobyte, a busy one a slab for many frames", () => {

@@ -175,7 +175,7 @@ export class HandDriven {
   step(id: ProcessId, input: Timeless<Input>): readonly Effect[] {
     const effects = this.process(id).step({ ...input, nowMs: this.nowMs } as Input);
     for (const effect of effects) {
-      if (effect.type === "frame") this.wire(id, effect.to).push(effect.frame);
+      if (effect.type === "frame") this.wire(id, effect.to).push(effect.frame.slice());
       else if (effect.type === "wake") this.#wakes.set(id, effect.atMs);
       else this.effects.get(id)?.push(effect);
     }
@@ -215,7 +215,10 @@ export class HandDriven {
   deliver(from: ProcessId, to: ProcessId, index = 0): readonly Effect[] {
     const [frame] = this.wire(from, to).splice(index, 1);
     if (!frame) throw new Error(`nothing is on the way from ${from} to ${to}`);
-    return this.step(to, { type: "frame", from, frame });
+    const effects = this.step(to, { type: "frame", from, frame });
+    // It was only lent.
+    frame.fill(0xee);
+    return effects;
   }
 
   /** Everything arrives, and what comes of it, but for what goes through one of these wires. */

@@ -63,6 +63,8 @@ export interface PairOutcome {
 export const BUSY_MS = 1000;
 const CALM_MS = 120_000;
 const EARLY_MAX = 1024;
+/** What a frame is written over with once it was delivered: it was only lent. */
+const POISON = 0xee;
 
 /** See the head of the file. */
 export class LinkPair {
@@ -304,9 +306,11 @@ export class LinkPair {
         const other = this.ends[to];
         // Without a promise, what was sent on an earlier connection may still come.
         if (!other.up || (reliable && this.connection !== connection)) return;
-        const again = parseFrame(frame);
+        const lent = frame.slice();
+        const again = parseFrame(lent);
         if (typeof again !== "string")
           this.step(other, { type: "frame", frame: again, nowMs: this.nowMs });
+        lent.fill(POISON);
       });
     };
     arrive(delayMs);

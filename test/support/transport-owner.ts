@@ -3,6 +3,7 @@
 import { vi } from "vitest";
 import type { TidemarkError } from "../../src/core/error.ts";
 import type { ProcessId } from "../../src/core/id.ts";
+import { copyOf } from "../../src/core/record.ts";
 import type {
   Frame,
   Transport,
@@ -67,7 +68,7 @@ export class TransportOwner implements TransportEvents {
   }
 
   frame(peer: ProcessId, frame: Frame): void {
-    this.frames.push({ peer, frame });
+    this.frames.push({ peer, frame: copyOf(frame) });
     this.onFrame?.(peer, frame);
   }
 

@@ -101,6 +101,8 @@ const START_MS = 1_000_000;
 const STEPS_MAX = 400_000;
 /** All must have settled so long after the world has healed. */
 const CALM_MS = 60_000;
+/** What a frame is written over with once it was delivered: it was only lent. */
+const POISON = 0xee;
 const json = jsonCodec<Transfer>();
 /** Lets in transfers only: whoever sends something else is not to harm the application. */
 const codec: Codec<Transfer> = {
@@ -522,7 +524,9 @@ export class World {
     const connection = wire.has.get(from);
     const { faults, delayMs, reliable, meddle } = this.options;
     if (connection === undefined || this.happens(faults.refuse)) return false;
-    for (const one of meddle?.(from, to, frame) ?? [frame]) {
+    for (const sent of meddle?.(from, to, frame) ?? [frame]) {
+      // As over a network: what the sender does with its bytes later makes no difference.
+      const one = sent.slice();
       if (this.happens(faults.loss)) continue;
       const arrive = (delay: number): number => {
         let atMs = this.#nowMs + this.random.below(delay + 1);
@@ -551,7 +555,9 @@ export class World {
     // What is still on its way from an earlier connection may come in, if the transport promises nothing.
     if (!life || has === undefined || (this.options.reliable && has !== connection)) return;
     if (this.options.hostile === undefined) this.#count(from, to, frame);
-    this.#step(life, { type: "frame", from, frame, nowMs: this.#nowMs });
+    const lent = frame.slice();
+    this.#step(life, { type: "frame", from, frame: lent, nowMs: this.#nowMs });
+    lent.fill(POISON);
   }
 
   /** One look into the frames, to count markers. */
