@@ -7,12 +7,13 @@ import { RAW_MEMBER, TIDEMARK_MEMBER } from "./tcp.ts";
 const ROUNDS = 5;
 const PER_SECOND = 2000;
 const BYTES = 100;
+/** For the compilers: at 2,000 messages a second it takes so long until all of the path has been compiled. */
+const WARM_UP_SECONDS = 4;
 
 const samples = (module: URL): Promise<number[]> =>
   withMesh(module, 3, async (members) => {
     const load = { call: "latency", perSecond: PER_SECOND, bytes: BYTES } as const;
-    // The first second is for the compiler.
-    await Promise.all(members.map((member) => member.ask({ ...load, seconds: 1 })));
+    await Promise.all(members.map((member) => member.ask({ ...load, seconds: WARM_UP_SECONDS })));
     const each = await Promise.all(
       members.map((member) => member.ask<number[]>({ ...load, seconds: 2 })),
     );

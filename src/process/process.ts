@@ -261,6 +261,8 @@ interface Share {
   readonly incarnation: number;
   /** Once the last marker has come; then whoever stores the piece releases the state: it may be at it. */
   channels: RecordedChannels | undefined;
+  /** The piece is in the store: nobody reads what was recorded any more. */
+  stored: boolean;
 }
 
 /** What a process keeps of each peer. */
@@ -436,9 +438,13 @@ export class Process<M, State, Request = never, Reply = never>
       case "abandon":
         this.#collect({ type: "abandon", snapshot: input.snapshot, reason: input.reason });
         break;
-      case "stored":
-        this.#reportShare(input.piece.snapshot, { type: "stored", piece: input.piece });
+      case "stored": {
+        const { piece } = input;
+        const share = this.#shares.get(piece.snapshot);
+        if (share) share.stored = true;
+        this.#reportShare(piece.snapshot, { type: "stored", piece });
         break;
+      }
       case "store-failed": {
         const { snapshot, reason } = input;
         this.#reportShare(snapshot, { type: "failed", snapshot, reason });
@@ -618,7 +624,7 @@ export class Process<M, State, Request = never, Reply = never>
       case "batch":
         if (link === peer.control) this.#control(peer, effect.batch);
         else if (this.#options.receive === "manual") peer.inbox.add(effect.batch);
-        else this.#received(peer, effect.batch, this.#mustCopy(peer));
+        else this.#received(peer, effect.batch, this.#options.messageCodec.bytes !== "lent");
         break;
       case "reset":
         if (link === peer.channel) this.#restarted(peer, effect.unsent);
@@ -627,11 +633,6 @@ export class Process<M, State, Request = never, Reply = never>
         this.#problem("MALFORMED_FRAME", `dropped a frame of ${peer.id}: ${effect.reason}`);
         break;
     }
-  }
-
-  /** True if the next message of that channel is referred to after this turn. */
-  #mustCopy({ id }: Peer): boolean {
-    return this.#options.messageCodec.bytes !== "lent" || this.#snapshots.isRecording(id);
   }
 
   /** The next batch of a channel reaches the snapshot machine and the application. */
@@ -900,7 +901,7 @@ export class Process<M, State, Request = never, Reply = never>
     try {
       const captured = this.#application.capture();
       const state = captured instanceof FrozenState ? captured : stateCodec.encode(captured);
-      this.#shares.set(snapshot, { state, incarnation, channels: undefined });
+      this.#shares.set(snapshot, { state, incarnation, channels: undefined, stored: false });
       this.#effects.push({ type: "recorded", snapshot });
       return true;
     } catch (thrown) {
@@ -925,6 +926,7 @@ export class Process<M, State, Request = never, Reply = never>
     const share = this.#shares.get(snapshot);
     if (!share && parseSnapshotId(snapshot).initiator !== this.#options.self) return;
     if (share && !share.channels) this.#release(share.state);
+    if (share?.stored) share.channels?.tape.erase();
     this.#shares.delete(snapshot);
     this.#effects.push({ type: "settled", snapshot, ...(reason === undefined ? {} : { reason }) });
   }

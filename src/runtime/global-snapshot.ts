@@ -1,6 +1,6 @@
 /** A global snapshot to look into: the manifest at hand, the bodies read from the store when asked for. */
 
-import { TidemarkError } from "../core/error.ts";
+import { TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import { countRecords, readRecords } from "../core/record.ts";
 import { bytesCodec, type Codec, jsonCodec } from "../process/codec.ts";
@@ -51,7 +51,8 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
     const { state } = this.#piece(process);
     const codec = this.#codec(state.encoding);
     const values: unknown[] = [];
-    for (const part of state.parts) values.push(decode(codec, await this.#part(part)));
+    for (const part of state.parts)
+      values.push(decode(codec, await this.#part(part), `the state of ${process} in ${this.id}`));
     return (state.sliced ? values : values[0]) as State;
   }
 
@@ -73,7 +74,10 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
         "DAMAGED",
         `what ${this.id} holds of channel ${from} → ${to} is not ${channel.inFlight} messages`,
       );
-    return readRecords(body).map((bytes) => decode(codec, bytes) as M);
+    return readRecords(body).map((bytes, i) => {
+      const what = `message ${i + 1} in flight from ${from} to ${to} in ${this.id}`;
+      return decode(codec, bytes, what) as M;
+    });
   }
 
   /** Proves the snapshot consistent from its certificate and bodies alone (snapshot/verify.ts). */
@@ -101,12 +105,14 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
   }
 }
 
-function decode(codec: Codec<unknown>, bytes: Uint8Array): unknown {
+function decode(codec: Codec<unknown>, bytes: Uint8Array, what: string): unknown {
   try {
     return codec.decode(bytes);
   } catch (cause) {
-    throw new TidemarkError("BAD_MESSAGE", `${codec.name} cannot decode ${bytes.length} bytes`, {
-      cause,
-    });
+    throw new TidemarkError(
+      "BAD_MESSAGE",
+      `${codec.name} cannot decode the ${bytes.length} bytes of ${what}: ${textOf(cause)}`,
+      { cause },
+    );
   }
 }

@@ -6,7 +6,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, type SnapshotId } from "../core/id.ts";
-import { readRecords } from "../core/record.ts";
+import { copyOf, readRecords } from "../core/record.ts";
 import { type Channel, Topology } from "../core/topology.ts";
 import { type Application, FrozenState } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
@@ -209,6 +209,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** Pieces that are being stored; aborted when they are no longer wanted. */
   readonly #storing = new Map<SnapshotId, AbortController>();
   readonly #incarnation: number;
+  readonly #maxWaitingRequests: number;
   /** Peers that the transport reaches, with their incarnations. */
   readonly #up = new Map<ProcessId, number>();
   /** A turn is being taken; what comes meanwhile is done after it. */
@@ -246,7 +247,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       application: configuration.application,
       messageCodec: this.#messageCodec,
       stateCodec: this.#stateCodec,
-      seed: configuration.seed ?? this.#incarnation,
+      seed: seedOf(configuration.seed) ?? this.#incarnation,
       incarnation: this.#incarnation,
       epoch: configuration.epoch ?? 1,
       reliable: guarantees.fifo && guarantees.lossless,
@@ -257,6 +258,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       lostAfterMs: positive("lostAfterMs", configuration.lostAfterMs, 5000),
       lastCount,
     });
+    this.#maxWaitingRequests = positive(
+      "maxWaitingRequests",
+      configuration.maxWaitingRequests,
+      1024,
+    );
     this.stopped = new Promise((resolve) => {
       this.#settleStopped = resolve;
     });
@@ -293,10 +299,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   request(request: Request, options: { readonly signal?: AbortSignal } = {}): Promise<Reply> {
     return new Promise((resolve, reject) => {
       this.#checkRunning();
-      const { maxWaitingRequests = 1024, application } = this.#configuration;
+      const { application } = this.#configuration;
       if (!application.request)
         throw new TidemarkError("BAD_OPTION", `the application of ${this.id} takes no requests`);
-      if (this.#held.length >= maxWaitingRequests)
+      if (this.#held.length >= this.#maxWaitingRequests)
         throw new TidemarkError(
           "BUSY",
           `${this.#held.length} requests wait at ${this.id}, because a channel is congested`,
@@ -381,7 +387,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         closed,
         messages: messages
           .flatMap((body) => readRecords(body))
-          .map((content) => this.#messageCodec.decode(content)),
+          // A copy, for what was recorded is not kept for ever.
+          .map((content) => this.#messageCodec.decode(copyOf(content))),
       })),
     };
   }
@@ -805,6 +812,11 @@ function receiveMode(mode: unknown = "auto"): "auto" | "manual" {
     "BAD_OPTION",
     `receive is ${JSON.stringify(mode)}: use "auto" or "manual"`,
   );
+}
+
+function seedOf(value: number | string | undefined): number | string | undefined {
+  if (value === undefined || typeof value === "string" || Number.isFinite(value)) return value;
+  throw new TidemarkError("BAD_OPTION", `seed must be a number or a text, not ${String(value)}`);
 }
 
 function positive(name: string, value: number | undefined, byDefault: number): number {

@@ -30,6 +30,7 @@ import {
 import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import type { Machine } from "../core/machine.ts";
 import type { IncomingRecord, OutgoingRecord } from "./manifest.ts";
+import { type Tape, Tapes } from "./tape.ts";
 
 /** What travels on a channel to tell before from after. */
 export interface Marker {
@@ -53,6 +54,8 @@ export interface RecordedChannel extends IncomingRecord {
 export interface RecordedChannels {
   readonly incoming: readonly RecordedChannel[];
   readonly outgoing: readonly OutgoingRecord[];
+  /** What the messages lie on; whoever is the last to use them erases it. */
+  readonly tape: Tape;
 }
 
 /** What happens to the machine. */
@@ -137,6 +140,7 @@ export interface Recording {
   readonly recordedAtMs: number;
   readonly outgoing: readonly OutgoingRecord[];
   readonly incoming: Map<ProcessId, OpenChannel>;
+  readonly tape: Tape;
   /** Channels without their marker. */
   open: number;
   /** Bytes of all messages kept. */
@@ -150,7 +154,7 @@ interface Over {
   readonly ended: Set<number>;
 }
 
-/** Everything the machine knows; plain data. */
+/** Everything the machine knows; plain data, but for the tapes. */
 export interface SnapshotState {
   view: number;
   incoming: Map<ProcessId, Progress>;
@@ -169,6 +173,7 @@ const RECORDED_BYTES_MAX = 256 * 1024 * 1024;
 /** See the head of the file. */
 export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, SnapshotState> {
   readonly state: SnapshotState;
+  readonly #tapes = new Tapes();
 
   constructor(view: number, incoming: readonly ProcessId[], outgoing: readonly ProcessId[]) {
     this.state = {
@@ -224,19 +229,12 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
     return effects;
   }
 
-  /** True if what comes in on that channel is kept: its `body` must stay as it is. */
-  isRecording(from: ProcessId): boolean {
-    for (const { incoming } of this.state.recordings.values())
-      if (incoming.get(from)?.open) return true;
-    return false;
-  }
-
   #received(from: ProcessId, count: number, body: Uint8Array, effects: SnapshotEffect[]): void {
     advance(this.state.incoming.get(from), count, body);
     for (const recording of this.state.recordings.values()) {
       const channel = recording.incoming.get(from);
       if (!channel?.open) continue;
-      channel.messages.push(body);
+      channel.messages.push(recording.tape.write(body));
       channel.inFlight += count;
       recording.bytes += body.length;
       if (recording.bytes > RECORDED_BYTES_MAX)
@@ -299,6 +297,7 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
       recordedAtMs: nowMs,
       outgoing,
       incoming,
+      tape: this.#tapes.take(),
       open: incoming.size,
       bytes: 0,
     };
@@ -334,7 +333,7 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
     effects.push({
       type: "complete",
       snapshot,
-      recorded: { incoming, outgoing: recording.outgoing },
+      recorded: { incoming, outgoing: recording.outgoing, tape: recording.tape },
       recordedAtMs: recording.recordedAtMs,
       recordingMs: nowMs - recording.recordedAtMs,
     });

@@ -306,6 +306,20 @@ describe("acknowledgements", () => {
     expect(a.waitingBytes).toBe(0);
   });
 
+  test("frames may be written over once they have arrived, but for what was sent twice", () => {
+    const { a, b } = connected();
+    for (const text of ["one", "two"]) a.step({ type: "send", batch: batch(text), nowMs: 1 });
+    expect(a.reusableFromBytes).toBe(0);
+    a.step({ type: "dropped", nowMs: 1 });
+    a.step({ type: "tick", nowMs: 60 });
+    const sent = a.givenBytes;
+    expect(a.reusableFromBytes).toBe(sent);
+    const [frame] = framesOf(a.step({ type: "send", batch: batch("three"), nowMs: 61 }));
+    carry(frame ? [frame] : [], b, 62);
+    expect(a.reusableFromBytes).toBe(sent);
+    expect(connected({ reliable: false }).a.reusableFromBytes).toBe(never);
+  });
+
   test("what the transport dropped is sent again after a while", () => {
     const { a, b } = connected();
     expect(send(a, "one", 1)).toHaveLength(1);

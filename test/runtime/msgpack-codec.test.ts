@@ -19,12 +19,18 @@ describe("MessagePack brings back", () => {
     [new Float64Array([1, 2])],
     [new Error("with its message")],
   ])("%o", (value) => {
-    expect(codec.decode(codec.encode(value))).toEqual(value);
+    const bytes = new Uint8Array(codec.encode(value));
+    const decoded = codec.decode(bytes);
+    // They were only lent.
+    bytes.fill(0xee);
+    expect(decoded).toEqual(value);
   });
 
-  test("bytes", () => {
-    const bytes = codec.decode(codec.encode(new Uint8Array([1, 2, 255]))) as Uint8Array;
-    expect([...bytes]).toEqual([1, 2, 255]);
+  test("bytes, of which none is lent", () => {
+    const encoded = new Uint8Array(codec.encode([new Uint8Array([1, 2, 255]), Buffer.from("x")]));
+    const [bytes, buffer] = codec.decode(encoded) as [Uint8Array, Uint8Array];
+    encoded.fill(0xee);
+    expect([...bytes, ...buffer]).toEqual([1, 2, 255, 0x78]);
   });
 
   test("an instance of a class as a plain object", () => {

@@ -2,8 +2,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import {
   type Application,
+  bytesCodec,
   FrozenState,
   isTidemarkError,
+  lentBytesCodec,
   MemoryNetwork,
   memoryStore,
   type ProcessConfiguration,
@@ -11,6 +13,7 @@ import {
   startProcess,
   type TidemarkError,
   type Turn,
+  tcpTransport,
 } from "../../src/index.ts";
 
 type Request = { readonly add: number; readonly to?: string } | "silence" | "throw" | "later";
@@ -51,6 +54,61 @@ class Adder implements Application<number, number, Request, number> {
     this.sum = sum;
   }
 }
+
+/** Notes what it gets, as it is then, and keeps it. */
+class Keeper implements Application<Uint8Array, null, { readonly fill: number }, null> {
+  readonly noted: string[] = [];
+  readonly kept: Uint8Array[] = [];
+
+  request(id: number, { fill }: { fill: number }, turn: Turn<Uint8Array, null>): void {
+    turn.send(turn.peers, new Uint8Array(40_000 + fill).fill(fill));
+    turn.reply(id, null);
+  }
+
+  receive(_from: string, message: Uint8Array): void {
+    this.noted.push(allAlike(message));
+    this.kept.push(message);
+  }
+
+  capture(): null {
+    return null;
+  }
+
+  restore(): void {}
+}
+
+/** The byte that all are, and how many. */
+const allAlike = (bytes: Uint8Array): string =>
+  bytes.every((byte) => byte === bytes[0]) ? `${bytes.length} x ${bytes[0]}` : "not alike";
+
+describe("bytes as messages", () => {
+  test.each([
+    ["kept", bytesCodec],
+    ["lent", lentBytesCodec],
+  ])("%s: what comes in is right, and what may be kept stays so", async (bytes, messageCodec) => {
+    const processes = ["a", "b"];
+    const keeper = new Keeper();
+    const start = (id: string) =>
+      startProcess<Uint8Array, null, { readonly fill: number }, null>({
+        id,
+        processes,
+        application: id === "b" ? keeper : new Keeper(),
+        transport: tcpTransport(),
+        store: memoryStore(),
+        messageCodec,
+      });
+    await using a = await start("a");
+    await using b = await start("b");
+    a.connect("b", b.address);
+    b.connect("a", a.address);
+    const expected = Array.from({ length: 100 }, (_, fill) => `${40_000 + fill} x ${fill}`);
+    for (const fill of expected.keys()) await a.request({ fill });
+    await vi.waitUntil(() => keeper.kept.length === 100, { timeout: 10_000 });
+    expect(keeper.noted).toEqual(expected);
+    if (bytes === "kept") expect(keeper.kept.map(allAlike)).toEqual(expected);
+    else expect(keeper.kept.map(allAlike), "they were only lent").not.toEqual(expected);
+  });
+});
 
 type Adding = RunningProcess<number, number, Request, number>;
 
@@ -503,6 +561,9 @@ describe("startProcess", () => {
     [{ processes: ["a", "a"] }, "BAD_OPTION"],
     [{ channels: [{ from: "a", to: "x" }] }, "UNKNOWN_PROCESS"],
     [{ windowBytes: 0 }, "BAD_OPTION"],
+    [{ maxWaitingRequests: Number.NaN }, "BAD_OPTION"],
+    [{ seed: Number.NaN }, "BAD_OPTION"],
+    [{ seed: {} as string }, "BAD_OPTION"],
     [{ lostAfterMs: Number.NaN }, "BAD_OPTION"],
     [{ receive: "sometimes" as "auto" }, "BAD_OPTION"],
     [{ application: {} as Adder }, "BAD_OPTION"],
