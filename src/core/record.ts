@@ -45,6 +45,17 @@ export function copyOf(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
+/** All of them, one behind the other. */
+export function joinBytes(runs: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(runs.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const run of runs) {
+    bytes.set(run, at);
+    at += run.length;
+  }
+  return bytes;
+}
+
 /** The contents as one run of records. */
 export function writeRecords(contents: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(contents.reduce((sum, { length }) => sum + recordBytes(length), 0));

@@ -105,6 +105,11 @@ export class BatchWriter {
     return batch;
   }
 
+  /** Everything has arrived: a channel that falls quiet keeps the slab at hand and no more. */
+  rest(): void {
+    this.#full.length = 0;
+  }
+
   /** The stream has begun afresh, at 0. */
   restart(): void {
     this.#full.length = 0;

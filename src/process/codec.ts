@@ -1,5 +1,6 @@
 /** How messages and states become bytes. A codec never runs code that bytes bring along. */
 
+import { copyOf } from "../core/record.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 
 /** Turns values into bytes and back. Both directions throw what they cannot do; neither changes the value. */
@@ -13,8 +14,15 @@ export interface Codec<T> {
    * @default "kept"
    */
   readonly bytes?: "kept" | "lent";
+  /** May give bytes of the value itself, but not bytes that another call writes to. */
   encode(value: T): Uint8Array;
   decode(bytes: Uint8Array): T;
+}
+
+/** Encodes a value; the bytes do not change when the value does. */
+export function encodeApart<T>(codec: Codec<T>, value: T): Uint8Array {
+  const bytes = codec.encode(value);
+  return ArrayBuffer.isView(value) && value.buffer === bytes.buffer ? copyOf(bytes) : bytes;
 }
 
 /** Bytes as they are, for applications that have a format of their own. */
@@ -26,7 +34,7 @@ export const bytesCodec: Codec<Uint8Array> = {
 
 /**
  * Bytes as they lie in what came in: the fastest. `receive` must be done with them when it returns, for then they are
- * written over; what it wants to keep, it copies.
+ * written over; what it wants to keep, or to give as a reply, it copies. Sending it on in the same turn is right.
  */
 export const lentBytesCodec: Codec<Uint8Array> = { ...bytesCodec, bytes: "lent" };
 

@@ -38,7 +38,7 @@ import {
 } from "../snapshot/collector.ts";
 import type { PieceRecord } from "../snapshot/manifest.ts";
 import { type Application, FrozenState, type Turn } from "./application.ts";
-import type { Codec } from "./codec.ts";
+import { type Codec, encodeApart } from "./codec.ts";
 import { Inbox } from "./inbox.ts";
 import {
   type Control,
@@ -205,6 +205,12 @@ export interface ProcessState {
   readonly random: RandomState;
   readonly snapshots: SnapshotState;
   readonly collections: CollectorState;
+  /** Snapshots that are recorded here and not settled. */
+  readonly shares: readonly {
+    readonly snapshot: SnapshotId;
+    readonly state: CapturedState;
+    readonly complete: boolean;
+  }[];
   readonly links: readonly {
     readonly peer: ProcessId;
     readonly channel: LinkState;
@@ -215,6 +221,7 @@ export interface ProcessState {
 /** What a process has recorded of a snapshot that is not settled. */
 export interface RecordedSoFar {
   readonly state: CapturedState;
+  /** Good until the snapshot is settled: then the messages are written over. */
   readonly incoming: readonly {
     readonly from: ProcessId;
     /** The marker has come: nothing will be added. */
@@ -349,6 +356,11 @@ export class Process<M, State, Request = never, Reply = never>
       random: this.#random.state,
       snapshots: this.#snapshots.state,
       collections: this.#collector.state,
+      shares: [...this.#shares].map(([snapshot, { state, channels }]) => ({
+        snapshot,
+        state,
+        complete: channels !== undefined,
+      })),
       links: [...this.#peers.values()].map(({ id, channel, control }) => ({
         peer: id,
         channel: channel.state,
@@ -639,6 +651,7 @@ export class Process<M, State, Request = never, Reply = never>
   #received(peer: Peer, batch: Batch, mustCopy: boolean): void {
     const { id } = peer;
     const { kind, count } = batch;
+    const { length } = batch.body;
     const body = mustCopy ? copyOf(batch.body) : batch.body;
     if (!this.#snapshots.state.incoming.has(id)) {
       this.#problem("MALFORMED_FRAME", `dropped a message of ${id}: it has no channel to here`);
@@ -651,7 +664,7 @@ export class Process<M, State, Request = never, Reply = never>
     } else {
       this.#problem("MALFORMED_FRAME", `dropped a batch of ${id} of the unknown kind ${kind}`);
     }
-    this.#link(peer, peer.channel, { type: "taken", bytes: body.length, nowMs: this.#nowMs });
+    this.#link(peer, peer.channel, { type: "taken", bytes: length, nowMs: this.#nowMs });
   }
 
   /** Markers come from a channel. */
@@ -727,6 +740,7 @@ export class Process<M, State, Request = never, Reply = never>
 
   /** There is room on the channel again. */
   #relieve(peer: Peer): void {
+    if (peer.channel.waitingBytes === 0) peer.outbox.rest();
     if (!peer.congested || peer.channel.waitingBytes * 2 > this.#options.windowBytes) return;
     peer.congested = false;
     this.#congested -= 1;
@@ -900,7 +914,7 @@ export class Process<M, State, Request = never, Reply = never>
         return decline(`${whyLost(peer)}, says ${self}`);
     try {
       const captured = this.#application.capture();
-      const state = captured instanceof FrozenState ? captured : stateCodec.encode(captured);
+      const state = captured instanceof FrozenState ? captured : encodeApart(stateCodec, captured);
       this.#shares.set(snapshot, { state, incarnation, channels: undefined, stored: false });
       this.#effects.push({ type: "recorded", snapshot });
       return true;

@@ -7,7 +7,8 @@
  * member is to be told of a peer (up, frames, down, a problem) waits in one queue per peer, so it is told
  * in order. Queues are emptied from `setImmediate`, never from inside `send`, some from each in turn: a
  * busy pair of processes does not keep the others, or the sockets of this Node process, waiting.
- * Frames are handed over as they are, without a copy.
+ * A frame is copied when it is sent, and the copy written over once it was handed over: whoever keeps what is only lent
+ * finds out here, and not under load.
  */
 
 import { type ErrorCode, TidemarkError } from "../core/error.ts";
@@ -23,6 +24,8 @@ import {
   type TransportGuarantees,
   type TransportIdentity,
 } from "./transport.ts";
+
+const WRITTEN_OVER = 0xee;
 
 /** What `new MemoryNetwork` takes. */
 export interface MemoryOptions {
@@ -292,8 +295,10 @@ class MemoryTransport implements Transport {
   }
 
   tell(peer: ProcessId, news: News): void {
-    if (news instanceof Uint8Array) this.#events?.frame(peer, news);
-    else if ("up" in news) {
+    if (news instanceof Uint8Array) {
+      this.#events?.frame(peer, news);
+      news.fill(WRITTEN_OVER);
+    } else if ("up" in news) {
       this.#up.set(peer, news.up);
       this.#events?.peerUp(peer, news.up.identity.incarnation);
     } else if ("down" in news) {

@@ -9,7 +9,7 @@ import { checkProcessId, type ProcessId, type SnapshotId } from "../core/id.ts";
 import { copyOf, readRecords } from "../core/record.ts";
 import { type Channel, Topology } from "../core/topology.ts";
 import { type Application, FrozenState } from "../process/application.ts";
-import type { Codec } from "../process/codec.ts";
+import { type Codec, encodeApart } from "../process/codec.ts";
 import {
   type CapturedState,
   type Explanation,
@@ -698,7 +698,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       return;
     }
     for (let slice = state.next(); slice !== undefined; slice = state.next()) {
-      yield this.#stateCodec.encode(slice);
+      yield encodeApart(this.#stateCodec, slice);
       await nextTurn();
       if (unwanted.aborted)
         throw new TidemarkError("SNAPSHOT_ABANDONED", "the snapshot was abandoned");

@@ -8,7 +8,7 @@ import { emptyChannelHash, foldChannelHash, formatChannelHash } from "../core/ch
 import { isTidemarkError } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
-import { writeRecords } from "../core/record.ts";
+import { copyOf, writeRecords } from "../core/record.ts";
 import { Topology } from "../core/topology.ts";
 import {
   MANIFEST_FORMAT,
@@ -469,14 +469,21 @@ export async function writePieces(store: SnapshotStore, plan: Plan): Promise<Sna
         const messages = through(from, process).slice(3);
         return messages.length > 0 ? [[from, messages] as const] : [];
       });
+      const lent: Uint8Array[] = [];
+      const lend = (one: Uint8Array): Uint8Array => {
+        const copy = copyOf(one);
+        lent.push(copy);
+        return copy;
+      };
       const stored = await store.writePiece({
         snapshot: id,
         process,
-        state: slices,
+        state: slices.map(lend),
         channels: new Map(
-          waiting.map(([from, messages]) => [from, messages.map((m) => writeRecords([m]))]),
+          waiting.map(([from, messages]) => [from, messages.map((m) => lend(writeRecords([m])))]),
         ),
       });
+      for (const one of lent) one.fill(0xee);
       assert.equal(stored.state.length, slices.length);
       assert.deepEqual([...stored.channels.keys()].sort(), waiting.map(([from]) => from).sort());
       stored.state.forEach((reference, i) => {

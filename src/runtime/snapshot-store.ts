@@ -6,7 +6,7 @@
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Manifest, PartReference, SnapshotSummary } from "../snapshot/manifest.ts";
 
-/** The bodies of one process' piece, as they are handed to a store. */
+/** The bodies of one process' piece, as they are lent to a store: once `writePiece` has ended they are written over. */
 export interface PieceBodies {
   readonly snapshot: SnapshotId;
   readonly process: ProcessId;

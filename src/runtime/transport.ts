@@ -118,8 +118,8 @@ export interface Transport {
    * Sends, best effort, in order while the peer is up. False: the frame was dropped, because the peer is
    * unknown or not up, or too much is waiting for it already.
    *
-   * The bytes stay as they are until the frame has arrived for the first time; then the sender may write over them, if the
-   * transport is `fifo` and `lossless`. So a transport that can let a frame arrive again, or that
+   * The bytes stay as they are until the frame has arrived for the first time, or the peer went down; then the sender may
+   * write over them, if the transport is `fifo` and `lossless`. So a transport that can let a frame arrive again, or that
    * would hand over the very bytes that it was given, makes a copy.
    * @throws TidemarkError `MESSAGE_TOO_LARGE` for a frame beyond `maxFrameBytes`: it could never leave
    */

@@ -1,6 +1,6 @@
 /**
  * One process' share in global snapshots: Chandy and Lamport 1985, "Distributed Snapshots: Determining
- * Global States of Distributed Systems", §3.1, for any number of snapshots at a time.
+ * Global States of Distributed Systems", §3.2, for any number of snapshots at a time.
  *
  * Assumptions. Channels are exactly-once FIFO (the link sees to that). Every process can be reached from
  * the initiator (the initiator checks). `record` is performed, and the state fixed with it, before any
@@ -231,10 +231,13 @@ export class ChandyLamport implements Machine<SnapshotInput, SnapshotEffect, Sna
 
   #received(from: ProcessId, count: number, body: Uint8Array, effects: SnapshotEffect[]): void {
     advance(this.state.incoming.get(from), count, body);
+    let copy: ReturnType<Tapes["copy"]> | undefined;
     for (const recording of this.state.recordings.values()) {
       const channel = recording.incoming.get(from);
       if (!channel?.open) continue;
-      channel.messages.push(recording.tape.write(body));
+      copy ??= this.#tapes.copy(body);
+      recording.tape.hold(copy);
+      channel.messages.push(copy.bytes);
       channel.inFlight += count;
       recording.bytes += body.length;
       if (recording.bytes > RECORDED_BYTES_MAX)

@@ -1,55 +1,83 @@
 /**
- * Where the messages of one recording are kept: copied one behind the other, for what comes in is only lent. Under load
- * a recording holds megabytes; the memory goes round from one snapshot to the next, and leaves nothing to collect.
+ * Where recorded messages are kept: copied one behind the other, for what comes in is only lent; once, however many
+ * snapshots record it. Under load a recording holds megabytes; the memory goes round from one snapshot to the next, and
+ * leaves nothing to collect.
  */
 
 import { copyOf } from "../core/record.ts";
 
 const REEL_BYTES = 256 * 1024;
-/** Up to this size a message has a copy of its own: a quiet system's recording costs no reel. */
+/** Up to this size a batch has a copy of its own: a quiet system's recording costs no reel. */
 const SMALL_BYTES = 4 * 1024;
 /** So much is kept for the next recordings. */
-const SHELF_REELS = 32;
+const SHELF_REELS = 16;
 
-/** The tapes of one process. */
+interface Reel {
+  readonly bytes: Uint8Array;
+  /** Where it goes on. */
+  at: number;
+  /** Tapes that something on it belongs to. */
+  holders: number;
+}
+
+/** A copy, and the reel that it lies on, if it does. */
+interface Copy {
+  readonly bytes: Uint8Array;
+  readonly reel: Reel | undefined;
+}
+
+/** What the recordings of one process are kept on. */
 export class Tapes {
-  readonly #shelf: Uint8Array[] = [];
+  readonly #shelf: Reel[] = [];
+  #reel: Reel | undefined;
+
+  /** Copies what one recording or several are to keep. */
+  copy(bytes: Uint8Array): Copy {
+    if (bytes.length <= SMALL_BYTES || bytes.length > REEL_BYTES)
+      return { bytes: copyOf(bytes), reel: undefined };
+    let reel = this.#reel;
+    if (!reel || reel.at + bytes.length > REEL_BYTES) {
+      reel = this.#shelf.pop() ?? { bytes: new Uint8Array(REEL_BYTES), at: 0, holders: 0 };
+      reel.at = 0;
+      this.#reel = reel;
+    }
+    const start = reel.at;
+    reel.at += bytes.length;
+    reel.bytes.set(bytes, start);
+    return { bytes: reel.bytes.subarray(start, reel.at), reel };
+  }
 
   /** An empty tape. */
   take(): Tape {
-    return new Tape(this.#shelf);
+    return new Tape((reel) => {
+      if (reel === this.#reel) this.#reel = undefined;
+      if (this.#shelf.length < SHELF_REELS) this.#shelf.push(reel);
+    });
   }
 }
 
-/** The bytes of one recording. */
+/** What one recording keeps. */
 export class Tape {
-  readonly #shelf: Uint8Array[];
-  readonly #reels: Uint8Array[] = [];
-  /** Where the last reel goes on. */
-  #at = REEL_BYTES;
+  readonly #free: (reel: Reel) => void;
+  readonly #reels = new Set<Reel>();
 
-  constructor(shelf: Uint8Array[]) {
-    this.#shelf = shelf;
+  constructor(free: (reel: Reel) => void) {
+    this.#free = free;
   }
 
-  /** A copy of those bytes. */
-  write(bytes: Uint8Array): Uint8Array {
-    if (bytes.length <= SMALL_BYTES || bytes.length > REEL_BYTES) return copyOf(bytes);
-    if (this.#at + bytes.length > REEL_BYTES) {
-      this.#reels.push(this.#shelf.pop() ?? new Uint8Array(REEL_BYTES));
-      this.#at = 0;
-    }
-    const start = this.#at;
-    this.#at += bytes.length;
-    const reel = this.#reels.at(-1) as Uint8Array;
-    reel.set(bytes, start);
-    return reel.subarray(start, this.#at);
+  /** What that copy lies on is not written over before this is erased. */
+  hold({ reel }: Copy): void {
+    if (!reel || this.#reels.has(reel)) return;
+    this.#reels.add(reel);
+    reel.holders += 1;
   }
 
-  /** Gives the memory to later recordings: nobody may refer to what was written any more. */
+  /** Nobody refers to what this held any more, but through other tapes. */
   erase(): void {
-    for (const reel of this.#reels) if (this.#shelf.length < SHELF_REELS) this.#shelf.push(reel);
-    this.#reels.length = 0;
-    this.#at = REEL_BYTES;
+    for (const reel of this.#reels) {
+      reel.holders -= 1;
+      if (reel.holders === 0) this.#free(reel);
+    }
+    this.#reels.clear();
   }
 }

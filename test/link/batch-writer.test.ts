@@ -175,6 +175,28 @@ test("a busy channel goes round through a few slabs, if its frames arrive, each 
   expect(stream(sizes, () => "arrives", false).slabs).toBeGreaterThan(40);
 });
 
+test("a channel that falls quiet keeps the slab at hand and no more", () => {
+  const state = { givenBytes: 0, ackedBytes: 0, reusableFromBytes: 0 };
+  const writer = new BatchWriter(9, LARGE, state);
+  const slabs = (count: number): Set<ArrayBufferLike> => {
+    const used = new Set<ArrayBufferLike>();
+    for (let i = 0; i < count; i += 1) {
+      writer.append(message(50 * KiB));
+      const batch = writer.take();
+      used.add(batch.frame.buffer);
+      state.givenBytes += bodyOf(batch).length;
+    }
+    state.ackedBytes = state.givenBytes;
+    return used;
+  };
+  const burst = slabs(60);
+  expect([...slabs(10)].every((slab) => burst.has(slab))).toBe(true);
+  const before = slabs(60);
+  writer.rest();
+  const after = [...slabs(60)].filter((slab) => before.has(slab));
+  expect(after.length).toBeLessThanOrEqual(1);
+});
+
 test("a quiet channel costs a kilobyte, a busy one a slab for many frames", () => {
   const [quiet] = write([[message(10)]]);
   expect(quiet?.frame.buffer.byteLength).toBe(KiB);

@@ -159,6 +159,29 @@ describe("the contract fails a store that", () => {
         },
       }),
     },
+    "keeps what it was lent, and no copy": {
+      fails: /byte for byte/,
+      mistake: (store) => {
+        const kept = new Map<string, readonly Uint8Array[]>();
+        return {
+          writePiece: async (bodies) => {
+            const slices = await all(bodies.state);
+            const stored = await store.writePiece({ ...bodies, state: slices });
+            for (const [i, { sha256 }] of stored.state.entries())
+              kept.set(sha256, [slices[i] as Uint8Array]);
+            for (const [from, { sha256 }] of stored.channels)
+              kept.set(sha256, bodies.channels.get(from) ?? []);
+            return stored;
+          },
+          get: async (id) => {
+            const stored = await store.get(id);
+            const part = async ({ sha256 }: { readonly sha256: string }) =>
+              new Uint8Array(Buffer.concat(kept.get(sha256) ?? []));
+            return stored && { ...stored, part };
+          },
+        };
+      },
+    },
     "gives other bytes": {
       fails: /byte for byte/,
       mistake: (store) => ({

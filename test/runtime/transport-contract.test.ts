@@ -73,10 +73,13 @@ class Reorders extends Sound {
     let count = 0;
     const frame = (peer: string, bytes: Frame) => {
       count += 1;
-      if (count === 300) kept = [peer, bytes];
-      else events.frame(peer, bytes);
+      if (count === 300) {
+        kept = [peer, bytes.slice()];
+        return;
+      }
+      events.frame(peer, bytes);
       // Behind another frame of the same peer.
-      if (kept && kept[0] === peer && kept[1] !== bytes) {
+      if (kept?.[0] === peer) {
         const [from, late] = kept;
         kept = undefined;
         setImmediate(() => events.frame(from, late));

@@ -1,5 +1,5 @@
 // Chandy and Lamport 1985, "Distributed Snapshots: Determining Global States of Distributed Systems": the rules of
-// §3.1, the termination of §3.2, the run of §4 step by step; and the example of the lecture notes that most copies get wrong.
+// §3.2, the termination of §3.3, the run of §4 step by step; and the example of the lecture notes that most copies get wrong.
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -20,7 +20,7 @@ function soFar(system: BareSystem, from: string, to: string): [string, readonly 
   return [open.open ? "Recording" : "Done", textsOf(open.messages)];
 }
 
-describe("§3.1, the marker-sending rule", () => {
+describe("§3.2, the marker-sending rule", () => {
   test("records the state, and then, before anything else, sends one marker on each outgoing channel", () => {
     const system = new BareSystem(new Topology(["P", "Q", "R"]));
     const effects = system.initiate("P", S);
@@ -39,7 +39,7 @@ describe("§3.1, the marker-sending rule", () => {
   });
 });
 
-describe("§3.1, the marker-receiving rule", () => {
+describe("§3.2, the marker-receiving rule", () => {
   test("the first marker makes a process record, with the channel it came on as empty", () => {
     const system = new BareSystem(new Topology(["P", "Q"]));
     system.send("P", "Q", "before");
@@ -107,7 +107,7 @@ function runToTheEnd(system: BareSystem, random: Random): void {
   while (system.busy().length > 0) receiveAtRandom(system, random);
 }
 
-describe("§3.2, termination, and §3.3, the recorded state is consistent", () => {
+describe("§3.3, termination, and §4, the recorded state is consistent", () => {
   test("in any topology that the initiators reach, however things are delayed, snapshots overlapping", () => {
     fc.assert(
       fc.property(fc.nat(), fc.integer({ min: 1, max: 8 }), (seed, size) => {

@@ -122,7 +122,7 @@ export class Purse implements Application<Transfer, unknown> {
     if (this.closed || this.#budget <= 0 || to.length === 0 || most <= 0) return;
     this.#budget -= 1;
     const amount = turn.random.between(1, most);
-    const size = turn.random.pick([0, 0, 1, 2, 3, 7, 100, 700]) as number;
+    const size = turn.random.pick([0, 0, 1, 2, 3, 7, 100, 700, 5000]) as number;
     this.#add(pocket, -amount * to.length);
     const n = this.#options.number();
     for (const one of to) this.#options.diary.sent(one, n);
