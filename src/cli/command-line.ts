@@ -4,7 +4,9 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { isTidemarkError, textOf } from "../core/error.ts";
 import { bankCommand } from "./bank.ts";
+import { exploreCommand } from "./explore.ts";
 import { showCommand } from "./show.ts";
+import { simCommand } from "./sim.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { snapshotsCommand } from "./snapshots.ts";
 import { statusCommand } from "./status.ts";
@@ -64,14 +66,23 @@ function program(): Command {
     showCommand(),
     verifyCommand(),
     bankCommand(),
+    simCommand(),
+    exploreCommand(),
   ]) {
-    command
-      .copyInheritedSettings(tidemark)
-      .helpOption("-h, --help", "print this")
-      .showHelpAfterError(`(tidemark ${command.name()} --help lists the options)`);
     tidemark.addCommand(command);
+    settle(command, tidemark, `tidemark ${command.name()}`);
   }
   return tidemark;
+}
+
+/** A command that was made apart behaves as the others do, and so do the commands below it. */
+function settle(command: Command, parent: Command, path: string): void {
+  const lists = command.commands.length > 0 ? "commands" : "options";
+  command
+    .copyInheritedSettings(parent)
+    .helpOption("-h, --help", "print this")
+    .showHelpAfterError(`(${path} --help lists the ${lists})`);
+  for (const below of command.commands) settle(below, command, `${path} ${below.name()}`);
 }
 
 /** Gives the exit status. */

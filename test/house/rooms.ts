@@ -23,7 +23,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   process: { pure: true, mayImport: ["core", "link", "snapshot", "multicast"] },
   kv: { pure: true, mayImport: ["core", "process"] },
   bank: { pure: true, mayImport: ["core", "process"] },
-  sim: { pure: true, mayImport: ["core", "process", "snapshot", "trace"] },
+  sim: { pure: true, mayImport: ["core", "link", "process", "snapshot", "trace"] },
   runtime: { pure: false, mayImport: ["core", "process", "snapshot"] },
   nats: {
     pure: false,

@@ -1,0 +1,33 @@
+/**
+ * The simulator: whole systems in one thread and virtual time, with faults, from a seed; pure, also in a browser.
+ * @module
+ */
+
+export {
+  type Counterexample,
+  type Exploration,
+  type ExploreOptions,
+  explore,
+  formatStep,
+  parseSchedule,
+  replay,
+  type ScheduleStep,
+} from "./sim/explore.ts";
+export { drawFaults, type Faults, NO_FAULTS, parseFaults } from "./sim/faults.ts";
+export { type RunOptions, type RunReport, runWorld } from "./sim/run.ts";
+export type { SeenSnapshot } from "./sim/seen.ts";
+export {
+  type ComesBackWith,
+  Simulation,
+  type SimulationEvent,
+  type SimulationOptions,
+} from "./sim/simulation.ts";
+export { Violation } from "./sim/witness.ts";
+export {
+  type Asked,
+  defineWorld,
+  type Properties,
+  type Property,
+  type View,
+  type World,
+} from "./sim/world.ts";

@@ -1,0 +1,711 @@
+/**
+ * Every schedule of a small world: each order in which messages can arrive, requests be asked, timers ring and snapshots
+ * begin, driving the shipping `Process`.
+ *
+ * Assumptions. As in local.ts: time stands still, stores are instantaneous, and the network loses nothing. Each direction
+ * between two processes is FIFO, as TCP is.
+ *
+ * Theory of operation. A global state is one local state per process and what is under way in each direction, all as
+ * numbers: a row of a table. A transition changes the row of one process and those directions that it reads and
+ * writes. Breadth first, so the first way found to break a property is a shortest one; each state is looked at once. The
+ * states that are left when no new one is found are all there are (Clarke, Grumberg and Peled 1999, *Model Checking*, ch. 2; Holzmann
+ * 1997). Then `eventually` is judged by the states in which a run can end, and those on cycles; `liveness` backwards from
+ * the states where it holds.
+ */
+
+import { TidemarkError } from "../core/error.ts";
+import type { ProcessId } from "../core/id.ts";
+import { Topology } from "../core/topology.ts";
+import { jsonCodec } from "../process/codec.ts";
+import {
+  Frames,
+  incarnationOf,
+  type LocalInput,
+  LocalStates,
+  type SearchSetting,
+} from "./local.ts";
+import type { SeenSnapshot } from "./seen.ts";
+import { StateTable } from "./state-table.ts";
+import type { Properties, View, World } from "./world.ts";
+
+/** How far a search goes. */
+export interface ExploreOptions {
+  /** `depth` takes less memory for what is still to be done; counterexamples are then not the shortest. @default "breadth" */
+  readonly order?: "breadth" | "depth";
+  /** Steps from the beginning, at the most. @default no bound */
+  readonly maxDepth?: number;
+  /** @default 10_000_000 */
+  readonly maxStates?: number;
+  /** Bytes that the tables may take. @default 1 GiB */
+  readonly maxBytes?: number;
+  /** Hears how far it is, every 50,000 states. */
+  readonly progress?: (progress: { readonly states: number; readonly depth: number }) => void;
+}
+
+/** One step of a schedule. As text: `p1 receives from p2`, `p1 is asked`, `p1 snapshots`, `p1 timer NAME`. */
+export type ScheduleStep =
+  | { readonly type: "receive"; readonly process: ProcessId; readonly from: ProcessId }
+  | { readonly type: "request"; readonly process: ProcessId }
+  | { readonly type: "snapshot"; readonly process: ProcessId }
+  | { readonly type: "timer"; readonly process: ProcessId; readonly name: string };
+
+/** A property that does not hold. */
+export interface Counterexample {
+  readonly kind: "always" | "sometimes" | "eventually" | "safety" | "liveness" | "problem";
+  readonly property: string;
+  readonly reason?: string;
+  /** From the beginning to where it does not hold; empty for a `sometimes`, of which there is nothing to show. */
+  readonly schedule: readonly ScheduleStep[];
+}
+
+/** What a search found. */
+export interface Exploration {
+  /** Different global states. */
+  readonly states: number;
+  readonly transitions: number;
+  /** States in which nothing can happen any more. */
+  readonly ends: number;
+  readonly depth: number;
+  /** Different states of single processes, and how often a process was asked. */
+  readonly localStates: number;
+  readonly steps: number;
+  /** Every state was looked at. If not, which bound ended the search; what was not found may be there. */
+  readonly complete: boolean;
+  readonly bound?: "depth" | "states" | "memory";
+  readonly counterexample?: Counterexample;
+}
+
+const PROGRESS_EVERY = 50_000;
+
+/**
+ * Explores a world.
+ * @throws TidemarkError `BAD_ID`, `BAD_OPTION`, `UNKNOWN_PROCESS` of the world
+ *
+ * @example
+ * ```ts
+ * import { defineWorld, explore } from "tidemark/sim";
+ * const world = defineWorld<string, string[]>({
+ *   processes: ["a", "b", "c"],
+ *   application: (id) => {
+ *     let heard: string[] = [];
+ *     return {
+ *       start: (turn) => void (id === "c" || turn.send("c", id)),
+ *       receive: (from) => void heard.push(from),
+ *       capture: () => heard,
+ *       restore: (state) => void (heard = state),
+ *     };
+ *   },
+ *   eventually: { "c has heard both": (view) => view.state("c")?.length === 2 },
+ *   always: { "c hears a first": (view) => view.state("c")?.[0] !== "b" },
+ * });
+ * const { counterexample } = explore(world);
+ * if (counterexample?.schedule.length !== 1) throw new Error("b may be first, in one step");
+ * ```
+ */
+export function explore<M, State, Request, Reply>(
+  world: World<M, State, Request, Reply>,
+  options: ExploreOptions = {},
+): Exploration {
+  return new Search(world).run(options);
+}
+
+/**
+ * Goes one way through a world, and shows each state on it.
+ * @throws TidemarkError `BAD_OPTION` for a step that is not possible there
+ */
+export function* replay<M, State, Request, Reply>(
+  world: World<M, State, Request, Reply>,
+  schedule: readonly ScheduleStep[],
+): Generator<{
+  readonly step: ScheduleStep | undefined;
+  /** What was received or done, for people. */
+  readonly text: string;
+  readonly view: View<M, State, Reply>;
+}> {
+  const search = new Search(world);
+  yield { step: undefined, text: "the beginning", view: search.viewNow() };
+  for (const [i, step] of schedule.entries()) {
+    const text = search.take(step);
+    if (text === undefined)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `step ${i + 1} of the schedule, "${formatStep(step)}", is not possible there`,
+      );
+    yield { step, text, view: search.viewNow() };
+  }
+}
+
+/** As text, one step a line. */
+export function formatStep(step: ScheduleStep): string {
+  switch (step.type) {
+    case "receive":
+      return `${step.process} receives from ${step.from}`;
+    case "request":
+      return `${step.process} is asked`;
+    case "snapshot":
+      return `${step.process} snapshots`;
+    case "timer":
+      return `${step.process} timer ${step.name}`;
+  }
+}
+
+/**
+ * Reads what `formatStep` made; empty lines and lines that begin with `#` are left out.
+ * @throws TidemarkError `BAD_OPTION` with the number of the line
+ */
+export function parseSchedule(text: string): ScheduleStep[] {
+  const steps: ScheduleStep[] = [];
+  for (const [i, raw] of text.split(/\r?\n/).entries()) {
+    const line = raw.trim();
+    if (line === "" || line.startsWith("#")) continue;
+    const [process = "", verb, ...rest] = line.split(/\s+/);
+    const [word, from] = rest;
+    if (verb === "receives" && word === "from" && from !== undefined && rest.length === 2)
+      steps.push({ type: "receive", process, from });
+    else if (verb === "is" && word === "asked" && rest.length === 1)
+      steps.push({ type: "request", process });
+    else if (verb === "snapshots" && rest.length === 0) steps.push({ type: "snapshot", process });
+    else if (verb === "timer" && rest.length > 0)
+      steps.push({ type: "timer", process, name: line.slice(line.indexOf(" timer ") + 7) });
+    else
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `line ${i + 1}, "${line}": a step looks like "p1 receives from p2", "p1 is asked", "p1 snapshots" or "p1 timer NAME"`,
+      );
+  }
+  return steps;
+}
+
+/** Where frames go one way. */
+interface Way {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What is under way in one direction, and what it was before its last frame came to it. */
+interface Queue {
+  readonly frames: readonly number[];
+  /** Without its first frame, once asked for. */
+  rest: number;
+  readonly longer: Map<number, number>;
+}
+
+/** See the head of the file. */
+class Search<M, State, Request, Reply> {
+  readonly #world: World<M, State, Request, Reply>;
+  readonly #ids: readonly ProcessId[];
+  readonly #locals: readonly LocalStates<M, State, Request, Reply>[];
+  readonly #frames: Frames<M>;
+  readonly #ways: readonly Way[];
+  /** Index of the way between two processes, by both their indexes. */
+  readonly #wayOf: readonly (readonly number[])[];
+  readonly #queues: Queue[] = [{ frames: [], rest: -1, longer: new Map() }];
+  readonly #timers: string[] = [];
+  /** The state at hand: local states, then queues. */
+  readonly #row: Int32Array;
+  #wrong: string | undefined;
+
+  constructor(world: World<M, State, Request, Reply>) {
+    this.#world = world;
+    const topology = new Topology(world.processes, world.channels ?? "mesh");
+    const messageCodec = world.messageCodec ?? jsonCodec<M>();
+    const stateCodec = world.stateCodec ?? jsonCodec<unknown>();
+    this.#frames = new Frames(messageCodec);
+    const setting: SearchSetting<M, State, Request, Reply> = {
+      world,
+      topology,
+      messageCodec,
+      stateCodec,
+      frames: this.#frames,
+      parts: new Map(),
+    };
+    this.#ids = topology.processes;
+    for (const { of } of world.requests ?? []) mustKnow(topology, of);
+    for (const by of world.snapshots ?? []) mustKnow(topology, by);
+    this.#locals = this.#ids.map((id) => new LocalStates(id, setting));
+    const count = this.#ids.length;
+    const ways: Way[] = [];
+    this.#wayOf = this.#ids.map((_, from) =>
+      this.#ids.map((_, to) => (from === to ? -1 : ways.push({ from, to }) - 1)),
+    );
+    this.#ways = ways;
+    this.#row = new Int32Array(count + ways.length);
+    this.#prepare(topology);
+  }
+
+  /** All start and are connected; what that has them send is under way. */
+  #prepare(topology: Topology): void {
+    const nowMs = 1_767_225_600_000;
+    const open: { from: number; to: number; frame: Uint8Array }[] = [];
+    const at = (
+      from: number,
+      input: Parameters<LocalStates<M, State, Request, Reply>["prepare"]>[0],
+    ): void => {
+      for (const { to, frame } of this.#local(from).prepare(input))
+        open.push({ from, to: this.#ids.indexOf(to), frame });
+    };
+    for (const i of this.#ids.keys()) at(i, { type: "start", nowMs });
+    for (const [i, id] of this.#ids.entries())
+      for (const [j, peer] of this.#ids.entries())
+        if (i !== j) {
+          const incarnation = incarnationOf(topology, peer);
+          if (id !== peer) at(i, { type: "peer-up", peer, incarnation, nowMs });
+        }
+    for (let one = open.shift(); one; one = open.shift()) {
+      const { from, to, frame } = one;
+      const number = this.#frames.note(frame);
+      if (number !== undefined) this.#append(from, to, number);
+      else at(to, { type: "frame", from: this.#ids[from] as ProcessId, frame, nowMs });
+    }
+    for (const [i, locals] of this.#locals.entries()) {
+      const { local, wrong } = locals.begin();
+      this.#row[i] = local;
+      this.#wrong ??= wrong;
+    }
+  }
+
+  #local(index: number): LocalStates<M, State, Request, Reply> {
+    return this.#locals[index] as LocalStates<M, State, Request, Reply>;
+  }
+
+  #queue(number: number): Queue {
+    return this.#queues[number] as Queue;
+  }
+
+  #longer(number: number, frame: number): number {
+    const queue = this.#queue(number);
+    let longer = queue.longer.get(frame);
+    if (longer === undefined) {
+      longer =
+        this.#queues.push({ frames: [...queue.frames, frame], rest: -1, longer: new Map() }) - 1;
+      queue.longer.set(frame, longer);
+    }
+    return longer;
+  }
+
+  #append(from: number, to: number, frame: number): void {
+    const at = this.#ids.length + (this.#wayOf[from]?.[to] as number);
+    this.#row[at] = this.#longer(this.#row[at] as number, frame);
+  }
+
+  /** Takes the first frame off. */
+  #rest(number: number): number {
+    const queue = this.#queue(number);
+    if (queue.rest < 0) {
+      let rest = 0;
+      for (const frame of queue.frames.slice(1)) rest = this.#longer(rest, frame);
+      queue.rest = rest;
+    }
+    return queue.rest;
+  }
+
+  // Actions: a number each. First the ways, then requests and snapshots by process, then timers.
+
+  #actions(into: number[]): void {
+    into.length = 0;
+    const count = this.#ids.length;
+    const ways = this.#ways.length;
+    for (let way = 0; way < ways; way += 1) if (this.#row[count + way] !== 0) into.push(way);
+    for (let i = 0; i < count; i += 1) {
+      const locals = this.#local(i);
+      const local = locals.get(this.#row[i] as number);
+      if (local.asked < locals.requests.length) into.push(ways + i);
+      if (local.begun < locals.snapshots) into.push(ways + count + i);
+      for (const name of local.timers) into.push(ways + (2 + this.#timer(name)) * count + i);
+    }
+  }
+
+  #timer(name: string): number {
+    const known = this.#timers.indexOf(name);
+    return known >= 0 ? known : this.#timers.push(name) - 1;
+  }
+
+  /** Performs an action on the state at hand. */
+  #act(action: number): void {
+    const count = this.#ids.length;
+    const ways = this.#ways.length;
+    let actor: number;
+    let input: LocalInput;
+    if (action < ways) {
+      const { from, to } = this.#ways[action] as Way;
+      const at = count + action;
+      const queue = this.#row[at] as number;
+      const [frame = 0] = this.#queue(queue).frames;
+      this.#row[at] = this.#rest(queue);
+      actor = to;
+      input = { type: "receive", from: this.#ids[from] as ProcessId, frame };
+    } else {
+      actor = (action - ways) % count;
+      const kind = Math.floor((action - ways) / count);
+      input =
+        kind === 0
+          ? { type: "request" }
+          : kind === 1
+            ? { type: "snapshot" }
+            : { type: "timer", name: this.#timers[kind - 2] as string };
+    }
+    const { to, sends, wrong } = this.#local(actor).step(this.#row[actor] as number, input);
+    this.#row[actor] = to;
+    this.#wrong = wrong;
+    for (const send of sends) this.#append(actor, this.#ids.indexOf(send.to), send.frame);
+  }
+
+  #stepOf(action: number): ScheduleStep {
+    const count = this.#ids.length;
+    const ways = this.#ways.length;
+    if (action < ways) {
+      const { from, to } = this.#ways[action] as Way;
+      return {
+        type: "receive",
+        process: this.#ids[to] as ProcessId,
+        from: this.#ids[from] as ProcessId,
+      };
+    }
+    const process = this.#ids[(action - ways) % count] as ProcessId;
+    const kind = Math.floor((action - ways) / count);
+    if (kind === 0) return { type: "request", process };
+    if (kind === 1) return { type: "snapshot", process };
+    return { type: "timer", process, name: this.#timers[kind - 2] as string };
+  }
+
+  /** Takes a step from the state at hand; gives what it was, or `undefined` if it is not possible. */
+  take(step: ScheduleStep): string | undefined {
+    const actions: number[] = [];
+    this.#actions(actions);
+    const wanted = formatStep(step);
+    const action = actions.find((one) => formatStep(this.#stepOf(one)) === wanted);
+    if (action === undefined) return undefined;
+    let text = wanted;
+    if (action < this.#ways.length) {
+      const [frame = 0] = this.#queue(this.#row[this.#ids.length + action] as number).frames;
+      text += `: ${this.#frames.get(frame).text}`;
+    }
+    this.#act(action);
+    return this.#wrong === undefined ? text : `${text}; ${this.#wrong}`;
+  }
+
+  // Looking.
+
+  viewNow(): View<M, State, Reply> {
+    const count = this.#ids.length;
+    const row = this.#row.slice();
+    const local = (i: number) => this.#local(i).get(row[i] as number);
+    const inFlight = (from: number, to: number): readonly M[] => {
+      const way = this.#wayOf[from]?.[to] ?? -1;
+      if (way < 0) return [];
+      return this.#queue(row[count + way] as number).frames.flatMap(
+        (frame) => this.#frames.get(frame).messages as readonly M[],
+      );
+    };
+    const all = <T>(of: (i: number) => readonly T[]): T[] => this.#ids.flatMap((_, i) => of(i));
+    return {
+      nowMs: 0,
+      up: this.#ids,
+      state: (id) => {
+        const i = this.#ids.indexOf(id);
+        return i < 0 ? undefined : local(i).state;
+      },
+      inFlight: (from, to) => inFlight(this.#ids.indexOf(from), this.#ids.indexOf(to)),
+      allInFlight: () => this.#ways.flatMap(({ from, to }) => inFlight(from, to)),
+      get replies(): (Reply | undefined)[] {
+        const replies: (Reply | undefined)[] = [];
+        for (let i = 0; i < count; i += 1)
+          for (const [index, reply] of local(i).replies) replies[index] = reply;
+        return replies;
+      },
+      get snapshots(): readonly SeenSnapshot<M, State>[] {
+        return all((i) => local(i).snapshots);
+      },
+    };
+  }
+
+  // The search.
+
+  run(options: ExploreOptions): Exploration {
+    const {
+      order = "breadth",
+      maxDepth = Number.POSITIVE_INFINITY,
+      maxStates = 10_000_000,
+      maxBytes = 2 ** 30,
+      progress,
+    } = options;
+    const table = new StateTable(this.#row.length);
+    const {
+      always = {},
+      safety = {},
+      sometimes = {},
+      eventually = {},
+      liveness = {},
+    } = this.#world;
+    const missing = new Map(Object.entries(sometimes));
+    const marks = [...Object.values(eventually), ...Object.values(liveness)].map(() => new Bits());
+    const marked = [...Object.values(eventually), ...Object.values(liveness)];
+    const actions: number[] = [];
+    let transitions = 0;
+    let ends = 0;
+    let depth = 0;
+    let bound: Exploration["bound"];
+    let counterexample: Counterexample | undefined;
+
+    const judge = (state: number): Counterexample | undefined => {
+      const found = (kind: Counterexample["kind"], property: string, held: boolean | string) => ({
+        kind,
+        property,
+        ...(typeof held === "string" ? { reason: held } : {}),
+        schedule: table.path(state).map((action) => this.#stepOf(action)),
+      });
+      if (this.#wrong !== undefined) return found("problem", this.#wrong, false);
+      const view = this.viewNow();
+      for (const [kind, properties] of [
+        ["always", always],
+        ["safety", safety],
+      ] as const)
+        for (const name in properties) {
+          const held = (properties as Properties<M, State, Reply>)[name]?.(view);
+          if (held !== true) return found(kind, name, held ?? false);
+        }
+      for (const [name, holds] of missing) if (holds(view) === true) missing.delete(name);
+      for (const [i, holds] of marked.entries()) if (holds(view) === true) marks[i]?.set(state);
+      return undefined;
+    };
+
+    const open: number[] = [table.add(this.#row, -1, -1)];
+    counterexample = judge(0);
+    for (let next = 0; counterexample === undefined && next < open.length; ) {
+      const state = order === "breadth" ? (open[next++] as number) : (open.pop() as number);
+      if (order === "breadth" && next > 1_000_000) {
+        open.splice(0, next);
+        next = 0;
+      }
+      const at = table.depth(state);
+      if (at > depth) depth = at;
+      table.read(state, this.#row);
+      this.#actions(actions);
+      if (actions.length === 0) ends += 1;
+      if (at >= maxDepth) {
+        if (actions.length > 0) bound ??= "depth";
+        continue;
+      }
+      for (const [i, action] of actions.entries()) {
+        if (i > 0) table.read(state, this.#row);
+        this.#act(action);
+        transitions += 1;
+        const number = table.add(this.#row, state, action);
+        if (number < 0 && this.#wrong === undefined) continue;
+        if (number >= 0) open.push(number);
+        counterexample = judge(number < 0 ? -number - 1 : number);
+        if (counterexample !== undefined) break;
+        if (number % PROGRESS_EVERY === 0) progress?.({ states: table.size, depth });
+      }
+      if (table.size >= maxStates) bound ??= "states";
+      if (table.bytes > maxBytes) bound ??= "memory";
+      if (bound === "states" || bound === "memory") break;
+    }
+
+    if (counterexample === undefined && bound === undefined) {
+      const [absent] = missing.keys();
+      if (absent !== undefined)
+        counterexample = { kind: "sometimes", property: absent, schedule: [] };
+      const names = [
+        ...Object.keys(eventually).map((name) => ["eventually", name] as const),
+        ...Object.keys(liveness).map((name) => ["liveness", name] as const),
+      ];
+      if (names.length > 0 && counterexample === undefined)
+        counterexample = this.#judgeGraph(table, names, marks);
+    }
+    return {
+      states: table.size,
+      transitions,
+      ends,
+      depth,
+      localStates: this.#locals.reduce((sum, { count }) => sum + count, 0),
+      steps: this.#locals.reduce((sum, { asked }) => sum + asked, 0),
+      complete: bound === undefined && counterexample === undefined,
+      ...(bound === undefined ? {} : { bound }),
+      ...(counterexample === undefined ? {} : { counterexample }),
+    };
+  }
+
+  /** What is asked of whole runs, once every state is known. */
+  #judgeGraph(
+    table: StateTable,
+    names: readonly (readonly ["eventually" | "liveness", string])[],
+    marks: readonly Bits[],
+  ): Counterexample | undefined {
+    const { starts, targets } = this.#graph(table);
+    const count = table.size;
+    const schedule = (state: number): ScheduleStep[] =>
+      table.path(state).map((action) => this.#stepOf(action));
+    for (const [i, [kind, property]] of names.entries()) {
+      const held = marks[i] as Bits;
+      if (kind === "eventually") {
+        const found = unsettled(starts, targets, held, count);
+        if (found)
+          return {
+            kind,
+            property,
+            reason: found.ends
+              ? "nothing more can happen there"
+              : "a run can come there again and again",
+            schedule: schedule(found.state),
+          };
+      } else {
+        const possible = reaching(starts, targets, held, count);
+        for (let state = 0; state < count; state += 1)
+          if (!possible.has(state))
+            return {
+              kind,
+              property,
+              reason: "from there it cannot be reached any more",
+              schedule: schedule(state),
+            };
+      }
+    }
+    return undefined;
+  }
+
+  /** All transitions, by the state that they lead from. */
+  #graph(table: StateTable): { readonly starts: Int32Array; readonly targets: Int32Array } {
+    const starts = new Int32Array(table.size + 1);
+    let targets = new Int32Array(1024);
+    let size = 0;
+    const actions: number[] = [];
+    for (let state = 0; state < table.size; state += 1) {
+      starts[state] = size;
+      table.read(state, this.#row);
+      this.#actions(actions);
+      for (const [i, action] of actions.entries()) {
+        if (i > 0) table.read(state, this.#row);
+        this.#act(action);
+        if (size === targets.length) {
+          const grown = new Int32Array(size * 2);
+          grown.set(targets);
+          targets = grown;
+        }
+        const known = table.add(this.#row, -1, -1);
+        targets[size++] = -known - 1;
+      }
+    }
+    starts[table.size] = size;
+    return { starts, targets };
+  }
+}
+
+/** A set of small whole numbers. */
+class Bits {
+  #words: Int32Array = new Int32Array(1024);
+
+  set(at: number): void {
+    const word = at >>> 5;
+    if (word >= this.#words.length) {
+      const grown = new Int32Array(Math.max(word + 1, this.#words.length * 2));
+      grown.set(this.#words);
+      this.#words = grown;
+    }
+    this.#words[word] = (this.#words[word] as number) | (1 << (at & 31));
+  }
+
+  clear(at: number): void {
+    const word = at >>> 5;
+    this.#words[word] = (this.#words[word] as number) & ~(1 << (at & 31));
+  }
+
+  has(at: number): boolean {
+    return (((this.#words[at >>> 5] ?? 0) >>> (at & 31)) & 1) === 1;
+  }
+}
+
+/**
+ * The first state, by its number, that is not in `held` although a run can end there, or pass it again and again: one without
+ * transitions, or one on a cycle. Cycles by Tarjan 1972, "Depth-First Search and Linear Graph Algorithms".
+ */
+function unsettled(
+  starts: Int32Array,
+  targets: Int32Array,
+  held: Bits,
+  count: number,
+): { readonly state: number; readonly ends: boolean } | undefined {
+  for (let state = 0; state < count; state += 1)
+    if (starts[state] === starts[state + 1] && !held.has(state)) return { state, ends: true };
+  const found = new Int32Array(count);
+  const low = new Int32Array(count);
+  const component: number[] = [];
+  const within = new Bits();
+  const path: number[] = [];
+  const next = new Int32Array(count);
+  let numbers = 0;
+  let first: number | undefined;
+  const enter = (state: number): void => {
+    numbers += 1;
+    found[state] = numbers;
+    low[state] = numbers;
+    next[state] = starts[state] as number;
+    component.push(state);
+    within.set(state);
+    path.push(state);
+  };
+  // All states are reached from the first one.
+  enter(0);
+  while (path.length > 0) {
+    const state = path.at(-1) as number;
+    const at = next[state] as number;
+    if (at < (starts[state + 1] as number)) {
+      next[state] = at + 1;
+      const target = targets[at] as number;
+      if (found[target] === 0) enter(target);
+      else if (within.has(target))
+        low[state] = Math.min(low[state] as number, found[target] as number);
+      if (target === state && !held.has(state)) first = Math.min(first ?? state, state);
+      continue;
+    }
+    path.pop();
+    const above = path.at(-1);
+    if (above !== undefined) low[above] = Math.min(low[above] as number, low[state] as number);
+    if (low[state] !== found[state]) continue;
+    const members = component.splice(component.lastIndexOf(state));
+    for (const member of members) {
+      within.clear(member);
+      if (members.length > 1 && !held.has(member)) first = Math.min(first ?? member, member);
+    }
+  }
+  return first === undefined ? undefined : { state: first, ends: false };
+}
+
+/** The states from which some path leads into `held`. */
+function reaching(starts: Int32Array, targets: Int32Array, held: Bits, count: number): Bits {
+  const into = new Int32Array(count + 1);
+  for (let i = 0; i < (starts[count] as number); i += 1) {
+    const target = targets[i] as number;
+    into[target + 1] = (into[target + 1] as number) + 1;
+  }
+  for (let i = 0; i < count; i += 1) into[i + 1] = (into[i + 1] as number) + (into[i] as number);
+  const sources = new Int32Array(starts[count] as number);
+  const fill = into.slice();
+  for (let state = 0; state < count; state += 1)
+    for (let i = starts[state] as number; i < (starts[state + 1] as number); i += 1) {
+      const target = targets[i] as number;
+      const at = fill[target] as number;
+      sources[at] = state;
+      fill[target] = at + 1;
+    }
+  const reach = new Bits();
+  const open: number[] = [];
+  for (let state = 0; state < count; state += 1)
+    if (held.has(state)) {
+      reach.set(state);
+      open.push(state);
+    }
+  for (let state = open.pop(); state !== undefined; state = open.pop())
+    for (let i = into[state] as number; i < (into[state + 1] as number); i += 1) {
+      const source = sources[i] as number;
+      if (reach.has(source)) continue;
+      reach.set(source);
+      open.push(source);
+    }
+  return reach;
+}
+
+function mustKnow(topology: Topology, id: ProcessId): void {
+  if (!topology.has(id))
+    throw new TidemarkError("UNKNOWN_PROCESS", `${id} is not a process of this world`);
+}

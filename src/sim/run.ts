@@ -1,0 +1,189 @@
+/**
+ * One run of a world: faults for a while, as one seed draws them, then healing, after which everything must complete.
+ * Safety is judged all the time; liveness only of the healed world, for nothing can be promised of one that is broken for ever.
+ */
+
+import type { ProcessId } from "../core/id.ts";
+import { Random } from "../core/random.ts";
+import { drawFaults, type Faults } from "./faults.ts";
+import { Simulation, type SimulationEvent } from "./simulation.ts";
+import { Violation } from "./witness.ts";
+import type { Properties, World } from "./world.ts";
+
+/** How a world is run. */
+export interface RunOptions {
+  readonly seed: number | string;
+  /** @default what the seed draws */
+  readonly faults?: Faults;
+  readonly watch?: (event: SimulationEvent) => void;
+}
+
+/** What came of a run in which no promise was broken. */
+export interface RunReport {
+  readonly seed: number | string;
+  readonly faults: Faults;
+  /** The same for the same seed and faults, on every machine. */
+  readonly traceHash: string;
+  readonly events: number;
+  /** Virtual time. */
+  readonly tookMs: number;
+  readonly snapshots: { readonly complete: number; readonly abandoned: number };
+  /** The `sometimes` that held at some moment. */
+  readonly happened: readonly string[];
+}
+
+/** After healing, all must be done within so much virtual time. */
+const CALM_MS = 60_000;
+const LOOK_EVERY_MS = 50;
+/** More than any run that comes to rest needs. */
+const EVENTS_MAX = 2_000_000;
+
+/**
+ * Runs a world once.
+ * @throws Violation when a promise is broken: of Tidemark's own, or one of the world's properties
+ *
+ * @example
+ * ```ts
+ * import { defineWorld, drawFaults, runWorld } from "tidemark/sim";
+ * const world = defineWorld<"ping", number>({
+ *   processes: ["a", "b"],
+ *   application: () => {
+ *     let pings = 0;
+ *     return {
+ *       start: (turn) => void turn.send(turn.peers, "ping"),
+ *       receive: () => void (pings += 1),
+ *       capture: () => pings,
+ *       restore: (state) => void (pings = state),
+ *     };
+ *   },
+ *   always: { "no ping twice": (view) => view.up.every((id) => (view.state(id) ?? 0) <= 1) },
+ *   eventually: { "all pings": (view) => view.up.every((id) => view.state(id) === 1) },
+ * });
+ * // Whatever befalls the frames; but whoever dies and comes back begins anew, and pings again.
+ * const options = { seed: 7, faults: { ...drawFaults(7), crashes: 0 } };
+ * const [first, again] = [runWorld(world, options), runWorld(world, options)];
+ * if (first.traceHash !== again.traceHash) throw new Error("the same seed, the same run");
+ * ```
+ */
+export function runWorld<M, State, Request, Reply>(
+  world: World<M, State, Request, Reply>,
+  { seed, faults = drawFaults(seed), watch }: RunOptions,
+): RunReport {
+  const simulation = new Simulation(world, { seed, faults, ...(watch ? { watch } : {}) });
+  const happened = new Set<string>();
+  const look = (): void => {
+    if (!world.always && !world.sometimes) return;
+    const { view } = simulation;
+    for (const [name, holds] of entries(world.always)) mustHold("always", name, holds(view));
+    for (const [name, holds] of entries(world.sometimes))
+      if (!happened.has(name) && holds(view) === true) happened.add(name);
+  };
+  const pass = (ms: number): void => {
+    const untilMs = simulation.nowMs + ms;
+    while (simulation.nextMs <= untilMs) {
+      simulation.step();
+      look();
+      if (simulation.events > EVENTS_MAX)
+        throw new Violation("liveness", `it is not done after ${EVENTS_MAX} events`);
+    }
+    simulation.runFor(untilMs - simulation.nowMs);
+  };
+  const rest = (): void => {
+    for (let ms = 0; simulation.unrest() !== undefined; ms += LOOK_EVERY_MS) {
+      if (ms >= CALM_MS)
+        throw new Violation("liveness", `${CALM_MS} ms after healing ${simulation.unrest()}`);
+      pass(LOOK_EVERY_MS);
+    }
+  };
+  schedule(world, simulation, faults, new Random(`schedule ${seed}`));
+  look();
+  pass(faults.lastMs);
+  simulation.heal();
+  // Time for connections to come back, and for what was lost to be noticed.
+  pass(1_000);
+  rest();
+  for (const id of simulation.topology.processes)
+    if (simulation.topology.unreachableFrom(id).length === 0) simulation.snapshot(id);
+  rest();
+  pass(LOOK_EVERY_MS);
+  simulation.judge();
+  const { view } = simulation;
+  for (const [name, holds] of entries(world.eventually)) mustHold("eventually", name, holds(view));
+  return {
+    seed,
+    faults,
+    traceHash: simulation.traceHash,
+    events: simulation.events,
+    tookMs: Math.round(simulation.nowMs),
+    snapshots: { complete: view.snapshots.length, abandoned: simulation.abandoned.length },
+    happened: [...happened],
+  };
+}
+
+/** Puts down when the outside asks, when snapshots are begun, and when what goes wrong. */
+function schedule<M, State, Request, Reply>(
+  world: World<M, State, Request, Reply>,
+  simulation: Simulation<M, State, Request, Reply>,
+  faults: Faults,
+  random: Random,
+): void {
+  const { processes } = simulation.topology;
+  const sometime = (): number => random.fraction() * faults.lastMs;
+  const lasting = (): number => random.fraction() * faults.troubleMs;
+  const one = (): ProcessId => random.pick(processes) as ProcessId;
+  const two = (): [ProcessId, ProcessId] => {
+    const from = one();
+    return [from, random.pick(processes.filter((id) => id !== from)) as ProcessId];
+  };
+  const many = (count: number, act: () => void): void => {
+    for (let i = 0; i < count; i += 1) simulation.after(sometime(), act);
+  };
+
+  const times = (world.requests ?? []).map(sometime).sort((a, b) => a - b);
+  const next = new Map<ProcessId, number[]>();
+  for (const [index, { of }] of (world.requests ?? []).entries())
+    next.set(of, [...(next.get(of) ?? []), index]);
+  // Shuffled among processes; of one process in order.
+  for (const atMs of times) {
+    const of = random.pick([...next.keys()]) as ProcessId;
+    const [index = 0, ...rest] = next.get(of) ?? [];
+    if (rest.length > 0) next.set(of, rest);
+    else next.delete(of);
+    const { request } = (world.requests ?? [])[index] as { request: Request };
+    simulation.after(atMs, () => simulation.request(of, request, index));
+  }
+  for (const by of world.snapshots ?? [])
+    simulation.after(sometime(), () => simulation.snapshot(by));
+
+  many(faults.crashes, () => {
+    const id = one();
+    simulation.crash(id);
+    const back = random.chance(faults.fromSnapshot) ? "snapshot" : "nothing";
+    simulation.after(lasting(), () => simulation.restart(id, back));
+  });
+  if (processes.length < 2) return;
+  many(faults.cuts, () => simulation.cut(...two()));
+  many(faults.clogs, () => simulation.clog(...two(), lasting()));
+  many(faults.holds, () => {
+    const [from, to] = two();
+    simulation.hold(from, to);
+    simulation.after(lasting(), () => simulation.release(from, to));
+  });
+  let oneWays = faults.oneWay;
+  many(faults.partitions, () => {
+    const some = processes.filter(() => random.chance(0.5));
+    const others = processes.filter((id) => !some.includes(id));
+    oneWays -= 1;
+    simulation.partition(some, others, { oneWay: oneWays >= 0 });
+    simulation.after(lasting(), () => simulation.repair());
+  });
+}
+
+const entries = <M, State, Reply>(
+  properties: Properties<M, State, Reply> | undefined,
+): readonly [string, Properties<M, State, Reply>[string]][] => Object.entries(properties ?? {});
+
+function mustHold(kind: string, name: string, holds: boolean | string): void {
+  if (holds === true) return;
+  throw new Violation(kind, `"${name}" does not hold${holds === false ? "" : `: ${holds}`}`);
+}

@@ -1,0 +1,60 @@
+/** What is seen of snapshots from outside: decoded, and nothing of how they were made. */
+
+import type { ProcessId, SnapshotId } from "../core/id.ts";
+import { copyOf, readRecords } from "../core/record.ts";
+import type { Channel } from "../core/topology.ts";
+import { type Application, FrozenState } from "../process/application.ts";
+import type { Codec } from "../process/codec.ts";
+import type { PieceRecord } from "../snapshot/manifest.ts";
+
+/** A complete snapshot, decoded. */
+export interface SeenSnapshot<M, State> {
+  readonly id: SnapshotId;
+  readonly states: Readonly<Record<ProcessId, State>>;
+  readonly inFlight: readonly (Channel & { readonly messages: readonly M[] })[];
+}
+
+/** How messages and states become values again. */
+export interface Codecs<M> {
+  readonly messageCodec: Codec<M>;
+  readonly stateCodec: Codec<unknown>;
+}
+
+/** Decodes a snapshot whose parts `read` gives by their SHA-256. */
+export function seeSnapshot<M, State>(
+  id: SnapshotId,
+  pieces: readonly PieceRecord[],
+  read: (sha256: string) => Uint8Array,
+  { messageCodec, stateCodec }: Codecs<M>,
+): SeenSnapshot<M, State> {
+  const states: Record<ProcessId, State> = {};
+  const inFlight: SeenSnapshot<M, State>["inFlight"][number][] = [];
+  for (const { process, state, incoming } of pieces) {
+    const values = state.parts.map(({ sha256 }) => stateCodec.decode(copyOf(read(sha256))));
+    states[process] = (state.sliced ? values : values[0]) as State;
+    for (const { from, part } of incoming) {
+      const records = part ? readRecords(copyOf(read(part.sha256))) : [];
+      const messages = records.map((record) => messageCodec.decode(copyOf(record)));
+      inFlight.push({ from, to: process, messages });
+    }
+  }
+  return { id, states, inFlight };
+}
+
+/** The state of an application now, outside any snapshot, and its own no longer. */
+export function lookAt<State>(
+  application: Pick<Application<never, State, never, never>, "capture">,
+  stateCodec: Codec<unknown>,
+): State {
+  const own = (value: unknown): unknown => stateCodec.decode(copyOf(stateCodec.encode(value)));
+  const captured = application.capture();
+  return (captured instanceof FrozenState ? slicesOf(captured).map(own) : own(captured)) as State;
+}
+
+/** All slices of a frozen state, which is released. */
+export function slicesOf(state: FrozenState): unknown[] {
+  const slices: unknown[] = [];
+  for (let slice = state.next(); slice !== undefined; slice = state.next()) slices.push(slice);
+  state.release();
+  return slices;
+}

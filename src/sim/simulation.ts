@@ -1,0 +1,1015 @@
+/**
+ * Runs a whole system in one thread, in virtual time: the shipping `Process` of each participant, over a network, stores
+ * and clocks that one seed decides, down to the byte. The same seed and the same calls give the same trace.
+ *
+ * Assumptions. Applications are deterministic, as `Application` asks. Nothing else is: frames are late, lost, repeated,
+ * overtaken or held; connections break; processes die and come back; clocks are off; stores fail.
+ *
+ * Theory of operation. All that is to happen stands on an agenda, in order of virtual time. Whatever happens to a process is one
+ * input; its effects are performed at once and in order, which is a driver's duty, and put new things on the agenda. Each random choice
+ * is taken from one stream when it is needed, so no choice depends on anything but what happened before. What the simulation
+ * judges by it does not ask the machines for: witnesses between processes and applications write down every message.
+ *
+ * After Zhou, Xu, Shraer et al. 2021, "FoundationDB", §4, and Killian et al. 2007, "Life, Death, and the
+ * Critical Transition", for the healing phase.
+ */
+
+import { emptyChannelHash, foldChannelHash, formatChannelHash } from "../core/channel-hash.ts";
+import { type ErrorCode, TidemarkError } from "../core/error.ts";
+import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
+import { Random } from "../core/random.ts";
+import { copyOf, joinBytes, readRecords } from "../core/record.ts";
+import { sha256 } from "../core/sha256.ts";
+import { Topology } from "../core/topology.ts";
+import { FrozenState } from "../process/application.ts";
+import { type Codec, jsonCodec } from "../process/codec.ts";
+import { Process, type ProcessEffect, type ProcessInput } from "../process/process.ts";
+import {
+  MANIFEST_FORMAT,
+  type Manifest,
+  type PartReference,
+  type PieceRecord,
+} from "../snapshot/manifest.ts";
+import { verifySnapshot } from "../snapshot/verify.ts";
+import { Agenda } from "./agenda.ts";
+import { type Faults, NO_FAULTS } from "./faults.ts";
+import { type SeenSnapshot, seeSnapshot } from "./seen.ts";
+import {
+  type Cut,
+  type Happening,
+  inFlightBetween,
+  mustBegin,
+  sameBytes,
+  Violation,
+  Witness,
+} from "./witness.ts";
+import type { View, World } from "./world.ts";
+
+/** How a world is simulated. */
+export interface SimulationOptions {
+  readonly seed: number | string;
+  /** @default NO_FAULTS */
+  readonly faults?: Faults;
+  /** Bytes on the way on one channel, as for `startProcess`. @default 1 MiB */
+  readonly windowBytes?: number;
+  /** How long a process may be away before snapshots no longer wait for it. @default 1000 */
+  readonly lostAfterMs?: number;
+  /** How long a snapshot may take. @default 5000 */
+  readonly timeoutMs?: number;
+  /** Hears of everything that happens, in order. */
+  readonly watch?: (event: SimulationEvent) => void;
+}
+
+/** One thing that happened. */
+export interface SimulationEvent {
+  /** Virtual time. */
+  readonly nowMs: number;
+  readonly process: ProcessId;
+  readonly happening:
+    | Happening<unknown, unknown, unknown>
+    | { readonly type: "up" | "crash" | "restart"; readonly peer?: ProcessId }
+    | { readonly type: "down"; readonly peer: ProcessId; readonly reason: string }
+    | { readonly type: "record"; readonly snapshot: SnapshotId }
+    | { readonly type: "complete"; readonly snapshot: SnapshotId }
+    | { readonly type: "abandoned"; readonly snapshot: SnapshotId; readonly reason: string };
+}
+
+/** What a restarted process begins with. */
+export type ComesBackWith = "nothing" | "snapshot";
+
+const MESSAGE_FRAME_BYTES = 16_384;
+const LIMIT_BYTES = 64 * 1024 * 1024;
+/** Virtual time 0, for the clocks of processes: the first day of 2026. */
+const EPOCH_MS = 1_767_225_600_000;
+/** So much later a broken connection is tried again. */
+const RECONNECT_MS = 20;
+/** What a frame is written over with once it was delivered: it was only lent. */
+const POISON = 0xee;
+/** What may befall a system without a mistake of the machines. */
+const EXPECTED: ReadonlySet<ErrorCode> = new Set(["PEER_RESTARTED", "CAPTURE_THREW"]);
+
+/** One way between two processes. */
+interface Way {
+  readonly from: ProcessId;
+  readonly to: ProcessId;
+  /** Frames wait until a release. */
+  held: boolean;
+  /** Partitioned: nothing passes. */
+  blocked: boolean;
+  /** Nothing arrives before. */
+  cloggedUntilMs: number;
+  /** When the frame before has left, as far as capacity goes; when it arrives. */
+  busyUntilMs: number;
+  lastMs: number;
+  readonly waiting: { readonly connection: number; readonly frame: Uint8Array }[];
+}
+
+/** The connection between two processes; each end notices for itself when it comes and goes. */
+interface Pair {
+  readonly ends: readonly [ProcessId, ProcessId];
+  readonly ways: readonly [Way, Way];
+  /** The newest connection, up or not. */
+  connection: number;
+  down: boolean;
+  /** The connection that each end has, and when it is to have it. */
+  readonly has: Map<ProcessId, number>;
+  readonly hasAtMs: Map<ProcessId, number>;
+}
+
+/** One life of a process. */
+interface Life<M, State, Request, Reply> {
+  readonly id: ProcessId;
+  readonly index: number;
+  readonly incarnation: number;
+  readonly process: Process<M, State, Request, Reply>;
+  readonly witness: Witness<M, State, Request, Reply>;
+  /** Of its clock: where it stood at virtual time 0, and how fast it goes. */
+  readonly startMs: number;
+  readonly rate: number;
+  alive: boolean;
+  wake: number;
+  readonly timers: Map<string, number>;
+  /** Pieces that are being stored; false when they are no longer wanted. */
+  readonly storing: Map<SnapshotId, boolean>;
+}
+
+/** A snapshot that was begun. */
+interface Begun {
+  readonly id: SnapshotId;
+  readonly initiator: ProcessId;
+  readonly life: number;
+  readonly atMs: number;
+  /** Nothing stands in its way. */
+  readonly mustComplete: boolean;
+  settled: number;
+  reason: string | undefined;
+  manifest: Manifest | undefined;
+}
+
+/** A part in the simulated store. */
+interface Part {
+  bytes: Uint8Array;
+  flushed: boolean;
+}
+
+/** See the head of the file. */
+export class Simulation<M = unknown, State = unknown, Request = never, Reply = never> {
+  readonly world: World<M, State, Request, Reply>;
+  readonly random: Random;
+  readonly topology: Topology;
+  readonly #faults: Faults;
+  readonly #options: Required<Omit<SimulationOptions, "watch" | "faults">>;
+  readonly #watch: SimulationOptions["watch"];
+  readonly #messageCodec: Codec<M>;
+  readonly #stateCodec: Codec<unknown>;
+  readonly #agenda = new Agenda();
+  readonly #lives = new Map<ProcessId, Life<M, State, Request, Reply>>();
+  readonly #pairs = new Map<ProcessId, Map<ProcessId, Pair>>();
+  readonly #allPairs: Pair[] = [];
+  readonly #parts = new Map<string, Part>();
+  readonly #counts = new Map<ProcessId, number>();
+  readonly #begun: Begun[] = [];
+  /** By process and snapshot, the last one. */
+  readonly #cuts = new Map<string, Cut>();
+  readonly #seen: SeenSnapshot<M, State>[] = [];
+  readonly #newest = new Map<ProcessId, unknown>();
+  readonly #replies: (Reply | undefined)[] = [];
+  readonly #asked = new Map<number, number>();
+  readonly #hash = emptyChannelHash();
+  readonly #scratch = new DataView(new ArrayBuffer(32));
+  /** When the world healed: how many messages had been sent, by channel. */
+  readonly #sentByThen = new Map<string, number>();
+  #nowMs = 0;
+  #faulty: boolean = true;
+  #numbers = 0;
+  #events = 0;
+
+  /** @throws TidemarkError `BAD_ID`, `BAD_OPTION`, `UNKNOWN_PROCESS` of the world */
+  constructor(world: World<M, State, Request, Reply>, options: SimulationOptions) {
+    const { seed, windowBytes = 1024 * 1024, lostAfterMs = 1000, timeoutMs = 5000 } = options;
+    this.world = world;
+    this.random = new Random(`simulation ${seed}`);
+    this.topology = new Topology(world.processes, world.channels ?? "mesh");
+    this.#faults = options.faults ?? NO_FAULTS;
+    this.#options = { seed, windowBytes, lostAfterMs, timeoutMs };
+    this.#watch = options.watch;
+    this.#messageCodec = world.messageCodec ?? jsonCodec<M>();
+    this.#stateCodec = world.stateCodec ?? jsonCodec<unknown>();
+    for (const id of this.topology.processes) this.#begin(id, undefined);
+  }
+
+  /** Virtual time since the beginning, in milliseconds. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** When the next thing happens; Infinity if nothing will. */
+  get nextMs(): number {
+    return this.#agenda.nextMs;
+  }
+
+  /** How many things have happened. */
+  get events(): number {
+    return this.#events;
+  }
+
+  /** Over everything that ever went into a process, and when: the same for the same seed, on every machine. */
+  get traceHash(): string {
+    return formatChannelHash(this.#hash);
+  }
+
+  /** Snapshots that were abandoned, with their reasons. */
+  get abandoned(): readonly { readonly id: SnapshotId; readonly reason: string }[] {
+    return this.#begun.flatMap(({ id, reason }) => (reason === undefined ? [] : [{ id, reason }]));
+  }
+
+  // Time.
+
+  /** Lets the next thing happen. False if nothing is to happen any more. */
+  step(): boolean {
+    const next = this.#agenda.take();
+    if (!next) return false;
+    if (next.atMs > this.#nowMs) this.#nowMs = next.atMs;
+    this.#events += 1;
+    next.act();
+    return true;
+  }
+
+  /** Lets everything happen that is due within so many virtual milliseconds. */
+  runFor(ms: number): void {
+    const untilMs = this.#nowMs + ms;
+    while (this.#agenda.nextMs <= untilMs) this.step();
+    this.#nowMs = untilMs;
+  }
+
+  /** Lets things happen until that holds; false if it does not within so many virtual milliseconds. */
+  runUntil(holds: () => boolean, withinMs: number): boolean {
+    const untilMs = this.#nowMs + withinMs;
+    while (!holds()) {
+      if (this.#agenda.nextMs > untilMs) return false;
+      this.step();
+    }
+    return true;
+  }
+
+  /** Does that after so many virtual milliseconds. */
+  after(ms: number, act: () => void): void {
+    this.#agenda.add(this.#nowMs + ms, act);
+  }
+
+  // What the outside does.
+
+  /** Asks a process; the answer appears in the view under `index`. Lost if the process is down. */
+  request(of: ProcessId, request: Request, index: number): void {
+    this.#numbers += 1;
+    const id = this.#numbers;
+    this.#asked.set(id, index);
+    this.#step(this.#life(of), { type: "request", id, request, nowMs: 0 });
+  }
+
+  /** Begins a snapshot. Nothing happens if the process is down. */
+  snapshot(by: ProcessId): void {
+    this.#numbers += 1;
+    const { timeoutMs } = this.#options;
+    this.#step(this.#life(by), { type: "snapshot", token: this.#numbers, timeoutMs, nowMs: 0 });
+  }
+
+  // Faults, by their verbs.
+
+  /** No frame passes from the one group to the other, nor, unless it is one-way, back. Connections break in a while. */
+  partition(
+    from: readonly ProcessId[],
+    to: readonly ProcessId[],
+    { oneWay = false }: { readonly oneWay?: boolean } = {},
+  ): void {
+    for (const a of from)
+      for (const b of to) {
+        this.#way(a, b).blocked = true;
+        if (!oneWay) this.#way(b, a).blocked = true;
+        const pair = this.#pair(a, b);
+        this.after(this.random.below(20), () => {
+          if (pair.ways.some(({ blocked }) => blocked)) this.#disconnect(pair);
+        });
+      }
+  }
+
+  /** Ends all partitions. */
+  repair(): void {
+    for (const pair of this.#allPairs)
+      for (const way of pair.ways) {
+        way.blocked = false;
+        if (!way.held) this.#letGo(way);
+      }
+  }
+
+  /** Breaks the connection of two processes; it comes back by itself. */
+  cut(a: ProcessId, b: ProcessId): void {
+    this.#disconnect(this.#pair(a, b));
+  }
+
+  /** Frames from the one to the other wait until `release`. */
+  hold(from: ProcessId, to: ProcessId): void {
+    this.#way(from, to).held = true;
+  }
+
+  /** Lets go what waits, in order. */
+  release(from: ProcessId, to: ProcessId): void {
+    const way = this.#way(from, to);
+    way.held = false;
+    if (!way.blocked) this.#letGo(way);
+  }
+
+  /** What is sent from the one to the other arrives no earlier than so many milliseconds from now. */
+  clog(from: ProcessId, to: ProcessId, ms: number): void {
+    const way = this.#way(from, to);
+    way.cloggedUntilMs = Math.max(way.cloggedUntilMs, this.#nowMs + ms);
+  }
+
+  /** A process dies: its state is lost, and what its store had not flushed. No change if it is down. */
+  crash(id: ProcessId): void {
+    const life = this.#life(id);
+    if (!life.alive) return;
+    this.#tell(life, { type: "crash" });
+    life.alive = false;
+    for (const [name, part] of this.#parts) {
+      if (part.flushed || !name.startsWith(`${id} `)) continue;
+      if (this.#happens(this.#faults.torn))
+        part.bytes = part.bytes.subarray(0, this.random.below(part.bytes.length + 1));
+      else this.#parts.delete(name);
+    }
+    for (const pair of this.#pairs.get(id)?.values() ?? []) {
+      pair.has.delete(id);
+      this.#disconnect(pair);
+    }
+  }
+
+  /** A process that is down comes back: without its state, or with that of the newest snapshot. No change if it is up. */
+  restart(id: ProcessId, comesBackWith: ComesBackWith = "nothing"): void {
+    if (this.#life(id).alive) return;
+    const state = comesBackWith === "snapshot" ? this.#newest.get(id) : undefined;
+    const life = this.#begin(id, state);
+    this.#tell(life, { type: "restart" });
+  }
+
+  /** No more faults: partitions, holds and clogs end, and who is down comes back. */
+  heal(): void {
+    this.#faulty = false;
+    this.repair();
+    for (const { ways } of this.#allPairs)
+      for (const way of ways) {
+        way.cloggedUntilMs = 0;
+        this.release(way.from, way.to);
+      }
+    for (const id of this.topology.processes) this.restart(id);
+    for (const { from, to } of this.topology.channels())
+      this.#sentByThen.set(`${from} ${to}`, this.#sentTo(from, to).length);
+  }
+
+  // What can be seen.
+
+  /** The world at this moment. Good until the next thing happens. */
+  get view(): View<M, State, Reply> {
+    const alive = [...this.#lives.values()].filter((life) => life.alive);
+    const inFlight = (from: ProcessId, to: ProcessId): readonly M[] =>
+      this.#inFlight(from, to).map((bytes) => this.#messageCodec.decode(copyOf(bytes)));
+    return {
+      nowMs: this.#nowMs,
+      up: alive.map(({ id }) => id),
+      state: (id) => {
+        const life = this.#life(id);
+        return life.alive ? life.witness.look() : undefined;
+      },
+      inFlight,
+      allInFlight: () => this.topology.channels().flatMap(({ from, to }) => inFlight(from, to)),
+      replies: this.#replies,
+      snapshots: this.#seen,
+    };
+  }
+
+  /**
+   * Why the world has not come to rest, in a sentence; `undefined` if every snapshot is settled and all messages have
+   * arrived that had been sent when it healed.
+   */
+  unrest(): string | undefined {
+    for (const { id, settled, initiator, life } of this.#begun)
+      if (settled === 0 && this.#life(initiator).incarnation === life)
+        return `snapshot ${id} is not settled`;
+    for (const { from, to } of this.topology.channels()) {
+      const late = (this.#sentByThen.get(`${from} ${to}`) ?? 0) - this.#receivedFrom(from, to);
+      if (late > 0) return `${late} messages from ${from} to ${to} have not arrived`;
+    }
+    return undefined;
+  }
+
+  /**
+   * Judges what can only be judged at the end: what came out of each channel is the beginning of what was sent, every
+   * snapshot was settled once, those that nothing stood in the way of are complete, and nothing is left of any.
+   * @throws Violation
+   */
+  judge(): void {
+    for (const { id, initiator, life, settled, reason, manifest, mustComplete } of this.#begun) {
+      const same = this.#life(initiator).incarnation === life;
+      if (same && settled !== 1)
+        throw new Violation("settled", `${id} was settled ${settled} times at its initiator`);
+      if (same && (reason === undefined) !== (manifest !== undefined))
+        throw new Violation("settled", `${id}: ${reason ?? "complete, without a manifest"}`);
+      if (mustComplete && !manifest)
+        throw new Violation("liveness", `${id} had to complete, but: ${reason ?? "did not"}`);
+      if (manifest) this.#mustBeWhole(manifest);
+    }
+    for (const { from, to } of this.topology.channels()) this.#judgeChannel(from, to);
+    for (const { process, id, alive } of this.#lives.values()) {
+      if (!alive) continue;
+      const [late] = process.explain().snapshots;
+      if (late) throw new Violation("rest", `${id} still waits for ${late.waitsFor.join(", ")}`);
+    }
+  }
+
+  // Processes.
+
+  #begin(id: ProcessId, state: unknown): Life<M, State, Request, Reply> {
+    const { random, world, topology } = this;
+    const faults = this.#faults;
+    const { windowBytes, lostAfterMs } = this.#options;
+    const application = world.application(id);
+    const incarnation = 1 + random.below(2 ** 32 - 1);
+    const witness = new Witness<M, State, Request, Reply>({
+      process: id,
+      life: incarnation,
+      application,
+      messageCodec: this.#messageCodec,
+      stateCodec: this.#stateCodec,
+      beforeCapture: () => {
+        if (this.#happens(faults.captureThrows)) throw new Error("a simulated failure");
+      },
+      happens: this.#watch && ((happening) => this.#tell(life, happening)),
+    });
+    if (state !== undefined) witness.restore(state as State);
+    const life: Life<M, State, Request, Reply> = {
+      id,
+      index: topology.processes.indexOf(id),
+      incarnation,
+      witness,
+      process: new Process<M, State, Request, Reply>({
+        self: id,
+        topology,
+        application: witness,
+        messageCodec: witness.messageCodec,
+        stateCodec: this.#stateCodec,
+        seed: random.bits(),
+        incarnation,
+        epoch: 1,
+        reliable: faults.reliable,
+        maxFrameBytes: MESSAGE_FRAME_BYTES * 64,
+        receive: "auto",
+        windowBytes,
+        limitBytes: LIMIT_BYTES,
+        lostAfterMs,
+        lastCount: this.#counts.get(id) ?? 0,
+      }),
+      startMs: EPOCH_MS + (random.fraction() * 2 - 1) * faults.skewMs,
+      rate: 1 + (random.fraction() * 2 - 1) * faults.drift,
+      alive: true,
+      wake: 0,
+      timers: new Map(),
+      storing: new Map(),
+    };
+    this.#soon(0, () => this.#step(life, { type: "start", nowMs: 0 }));
+    for (const other of this.#lives.keys()) {
+      if (other === id || this.#pairs.get(id)?.has(other)) continue;
+      this.#introduce(id, other);
+    }
+    this.#lives.set(id, life);
+    for (const pair of this.#pairs.get(id)?.values() ?? [])
+      this.#soon(RECONNECT_MS, () => this.#connect(pair));
+    return life;
+  }
+
+  #life(id: ProcessId): Life<M, State, Request, Reply> {
+    const life = this.#lives.get(id);
+    if (life) return life;
+    throw new TidemarkError("UNKNOWN_PROCESS", `there is no ${id} in this world`);
+  }
+
+  #tell(life: Life<M, State, Request, Reply>, happening: SimulationEvent["happening"]): void {
+    this.#watch?.({ nowMs: this.#nowMs, process: life.id, happening });
+  }
+
+  /** Gives a process an input, at its own time, and performs the effects. */
+  #step(life: Life<M, State, Request, Reply>, input: ProcessInput<Request>): void {
+    if (!life.alive) return;
+    (input as { nowMs: number }).nowMs = life.startMs + this.#nowMs * life.rate;
+    this.#trace(life.index, input);
+    for (const effect of life.process.step(input)) this.#perform(life, effect);
+    life.witness.cuts.length = 0;
+  }
+
+  #trace(index: number, input: ProcessInput<Request>): void {
+    const scratch = this.#scratch;
+    scratch.setFloat64(0, input.nowMs, true);
+    scratch.setInt32(8, index, true);
+    // The first and the third letter tell all inputs apart, but for few.
+    scratch.setInt32(12, input.type.charCodeAt(0) * 256 + input.type.charCodeAt(2), true);
+    foldChannelHash(this.#hash, scratch, 0, 16);
+    if (input.type !== "frame") return;
+    const { buffer, byteOffset, length } = input.frame;
+    const whole = length - (length % 4);
+    foldChannelHash(this.#hash, new DataView(buffer, byteOffset), 0, whole);
+  }
+
+  #soon(mostMs: number, act: () => void): void {
+    this.#agenda.add(this.#nowMs + this.random.fraction() * mostMs, act);
+  }
+
+  /** True with that probability, while there are faults. */
+  #happens(probability: number): boolean {
+    return this.#faulty && probability > 0 && this.random.chance(probability);
+  }
+
+  #perform(life: Life<M, State, Request, Reply>, effect: ProcessEffect<M, Reply>): void {
+    switch (effect.type) {
+      case "frame":
+        if (!this.#send(life, effect.to, effect.frame))
+          this.#soon(0, () => this.#step(life, { type: "dropped", peer: effect.to, nowMs: 0 }));
+        break;
+      case "timer": {
+        this.#numbers += 1;
+        const token = this.#numbers;
+        const { name } = effect;
+        life.timers.set(name, token);
+        this.#agenda.add(this.#nowMs + effect.afterMs / life.rate, () => {
+          if (life.timers.get(name) === token) this.#step(life, { type: "timer", name, nowMs: 0 });
+        });
+        break;
+      }
+      case "wake": {
+        this.#numbers += 1;
+        const token = this.#numbers;
+        life.wake = token;
+        // A driver's clock has passed the time when it says so: never a tick too early.
+        const atMs = (effect.atMs - life.startMs) / life.rate + 0.001;
+        this.#agenda.add(Math.max(this.#nowMs, atMs), () => {
+          if (life.wake === token) this.#step(life, { type: "tick", nowMs: 0 });
+        });
+        break;
+      }
+      case "reply": {
+        const index = this.#asked.get(effect.id);
+        this.#asked.delete(effect.id);
+        if (index !== undefined) this.#replies[index] = effect.reply;
+        break;
+      }
+      case "snapshot-started":
+        this.#started(life, effect.snapshot);
+        break;
+      case "snapshot-refused":
+        if (!this.#faulty && !effect.error.message.includes("no path of channels"))
+          throw new Violation("liveness", `healed, but ${effect.error.message}`);
+        break;
+      case "recorded": {
+        const cut = life.witness.cuts.shift();
+        if (!cut) throw new Violation("state", `${effect.snapshot} was recorded without capture`);
+        this.#cuts.set(`${life.id} ${effect.snapshot}`, cut);
+        this.#tell(life, { type: "record", snapshot: effect.snapshot });
+        break;
+      }
+      case "piece":
+        this.#storePiece(life, effect);
+        break;
+      case "commit":
+        this.#soon(this.#faults.syncMs, () => this.#commit(life, effect));
+        break;
+      case "settled":
+        this.#settled(life, effect.snapshot, effect.reason);
+        break;
+      case "problem":
+        if (!EXPECTED.has(effect.error.code)) throw new Violation("problem", effect.error.message);
+        break;
+      case "failed":
+        throw new Violation("application", effect.error.message);
+      case "received":
+      case "cut":
+        break;
+    }
+  }
+
+  // The network.
+
+  #introduce(a: ProcessId, b: ProcessId): void {
+    const way = (from: ProcessId, to: ProcessId): Way => ({
+      from,
+      to,
+      held: false,
+      blocked: false,
+      cloggedUntilMs: 0,
+      busyUntilMs: 0,
+      lastMs: 0,
+      waiting: [],
+    });
+    const pair: Pair = {
+      ends: [a, b],
+      ways: [way(a, b), way(b, a)],
+      connection: 0,
+      down: true,
+      has: new Map(),
+      hasAtMs: new Map(),
+    };
+    this.#allPairs.push(pair);
+    for (const [self, peer] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const pairs = this.#pairs.get(self) ?? new Map<ProcessId, Pair>();
+      this.#pairs.set(self, pairs.set(peer, pair));
+    }
+  }
+
+  #pair(a: ProcessId, b: ProcessId): Pair {
+    const pair = this.#pairs.get(a)?.get(b);
+    if (pair) return pair;
+    throw new TidemarkError("UNKNOWN_PROCESS", `${a} and ${b} are not two processes of this world`);
+  }
+
+  #way(from: ProcessId, to: ProcessId): Way {
+    const { ends, ways } = this.#pair(from, to);
+    return ends[0] === from ? ways[0] : ways[1];
+  }
+
+  /** False: the network did not take it. */
+  #send(life: Life<M, State, Request, Reply>, to: ProcessId, frame: Uint8Array): boolean {
+    const pair = this.#pair(life.id, to);
+    const connection = pair.has.get(life.id);
+    const faults = this.#faults;
+    if (connection === undefined || this.#happens(faults.refuse)) return false;
+    const way = this.#way(life.id, to);
+    // As over a network: what the sender does with its bytes later makes no difference.
+    const sent = copyOf(frame);
+    if (!faults.reliable && (way.blocked || this.#happens(faults.loss))) return true;
+    this.#carry(pair, way, connection, sent);
+    if (this.#happens(faults.repeat)) this.#carry(pair, way, connection, sent, 4);
+    return true;
+  }
+
+  #carry(pair: Pair, way: Way, connection: number, frame: Uint8Array, slower = 1): void {
+    if (way.held || way.blocked) {
+      way.waiting.push({ connection, frame });
+      return;
+    }
+    const { reliable, delayMs, capacity } = this.#faults;
+    const [least, most] = delayMs;
+    let atMs = this.#nowMs;
+    if (capacity > 0 && this.#faulty) {
+      way.busyUntilMs = Math.max(way.busyUntilMs, atMs) + frame.length / capacity;
+      atMs = way.busyUntilMs;
+    }
+    atMs += (least + this.random.fraction() * (most - least)) * slower;
+    atMs = Math.max(atMs, way.cloggedUntilMs);
+    if (reliable) {
+      atMs = Math.max(atMs, way.lastMs, pair.hasAtMs.get(way.to) ?? 0);
+      if (slower === 1) way.lastMs = atMs;
+    }
+    this.#agenda.add(atMs, () => this.#deliver(pair, way, connection, frame));
+  }
+
+  #deliver(pair: Pair, way: Way, connection: number, frame: Uint8Array): void {
+    const life = this.#life(way.to);
+    const has = pair.has.get(way.to);
+    // What is still on its way from an earlier connection may come in, if the network promises nothing.
+    if (has === undefined || (this.#faults.reliable && has !== connection)) return;
+    if (way.held || way.blocked) {
+      if (way.held || this.#faults.reliable) way.waiting.push({ connection, frame });
+      return;
+    }
+    const lent = copyOf(frame);
+    this.#step(life, { type: "frame", from: way.from, frame: lent, nowMs: 0 });
+    lent.fill(POISON);
+  }
+
+  #letGo(way: Way): void {
+    const pair = this.#pair(way.from, way.to);
+    for (const { connection, frame } of way.waiting.splice(0))
+      this.#carry(pair, way, connection, frame);
+  }
+
+  #connect(pair: Pair): void {
+    const [a, b] = pair.ends.map((id) => this.#life(id)) as [
+      Life<M, State, Request, Reply>,
+      Life<M, State, Request, Reply>,
+    ];
+    if (!a.alive || !b.alive || !pair.down) return;
+    if (pair.ways.some(({ blocked }) => blocked)) {
+      this.#soon(RECONNECT_MS, () => this.#connect(pair));
+      return;
+    }
+    pair.down = false;
+    pair.connection += 1;
+    for (const way of pair.ways) {
+      way.waiting.length = 0;
+      way.lastMs = 0;
+    }
+    const { connection } = pair;
+    for (const [self, peer] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const atMs = this.#nowMs + this.random.fraction() * 8;
+      pair.hasAtMs.set(self.id, atMs);
+      this.#agenda.add(atMs, () => {
+        if (pair.connection !== connection || pair.down || !self.alive) return;
+        this.#leave(pair, self);
+        pair.has.set(self.id, connection);
+        self.witness.met(peer.id, peer.incarnation);
+        this.#tell(self, { type: "up", peer: peer.id });
+        const { incarnation } = peer;
+        this.#step(self, { type: "peer-up", peer: peer.id, incarnation, nowMs: 0 });
+      });
+    }
+  }
+
+  #leave(pair: Pair, life: Life<M, State, Request, Reply>): void {
+    const peer = (pair.ends[0] === life.id ? pair.ends[1] : pair.ends[0]) as ProcessId;
+    if (!pair.has.delete(life.id)) return;
+    const reason = "the connection broke";
+    this.#tell(life, { type: "down", peer, reason });
+    this.#step(life, { type: "peer-down", peer, reason, nowMs: 0 });
+  }
+
+  /** Breaks the connection, if there is one; each end hears of it when it does. It comes back in a while. */
+  #disconnect(pair: Pair): void {
+    if (!pair.down) {
+      pair.down = true;
+      pair.connection += 1;
+      const { connection } = pair;
+      for (const id of pair.ends) {
+        const life = this.#life(id);
+        this.#soon(6, () => {
+          if (pair.connection === connection) this.#leave(pair, life);
+        });
+      }
+    }
+    this.#soon(Math.max(RECONNECT_MS, this.#faulty ? this.#faults.troubleMs : 0), () =>
+      this.#connect(pair),
+    );
+  }
+
+  // Snapshots and the store.
+
+  #started(life: Life<M, State, Request, Reply>, id: SnapshotId): void {
+    this.#begun.push({
+      id,
+      initiator: life.id,
+      life: life.incarnation,
+      atMs: this.#nowMs,
+      mustComplete: !this.#faulty,
+      settled: 0,
+      reason: undefined,
+      manifest: undefined,
+    });
+    if (this.#happens(this.#faults.givesUp))
+      this.#soon(20, () => {
+        const reason = "the caller gave up";
+        this.#step(life, { type: "abandon", snapshot: id, reason, nowMs: 0 });
+      });
+  }
+
+  #noteCount(snapshot: SnapshotId): void {
+    const { initiator, count } = parseSnapshotId(snapshot);
+    this.#counts.set(initiator, Math.max(count, this.#counts.get(initiator) ?? 0));
+  }
+
+  /** Written, and not flushed. */
+  #put(by: ProcessId, bytes: Uint8Array): PartReference {
+    const name = sha256(bytes);
+    const key = `${by} ${name}`;
+    if (!this.#parts.get(key)?.flushed)
+      this.#parts.set(key, { bytes: copyOf(bytes), flushed: false });
+    return { sha256: name, bytes: bytes.length };
+  }
+
+  #storePiece(
+    life: Life<M, State, Request, Reply>,
+    effect: Extract<ProcessEffect<M, Reply>, { type: "piece" }>,
+  ): void {
+    const { snapshot, state, recorded, recordedAtMs, recordingMs } = effect;
+    const { syncMs, storeFails } = this.#faults;
+    const parts: PartReference[] = [];
+    life.storing.set(snapshot, true);
+    this.#noteCount(snapshot);
+    const end = (): boolean => {
+      const wanted = life.alive && life.storing.get(snapshot) === true;
+      life.storing.delete(snapshot);
+      if (state instanceof FrozenState) state.release();
+      return wanted;
+    };
+    const flush = (piece: PieceRecord): void => {
+      if (!end()) return;
+      if (this.#happens(storeFails)) {
+        const reason = `${life.id} could not store its piece`;
+        this.#step(life, { type: "store-failed", snapshot, reason, nowMs: 0 });
+        return;
+      }
+      for (const { sha256: name } of partsOfPiece(piece)) {
+        const part = this.#parts.get(`${life.id} ${name}`);
+        if (part) part.flushed = true;
+      }
+      this.#step(life, { type: "stored", piece, nowMs: 0 });
+    };
+    const write = (): void => {
+      if (!life.alive || !life.storing.get(snapshot)) {
+        end();
+        return;
+      }
+      if (state instanceof FrozenState) {
+        const slice = state.next();
+        if (slice !== undefined) {
+          parts.push(this.#put(life.id, this.#stateCodec.encode(slice)));
+          this.#soon(syncMs / 4, write);
+          return;
+        }
+      } else parts.push(this.#put(life.id, state));
+      const piece: PieceRecord = {
+        snapshot,
+        process: life.id,
+        epoch: 1,
+        state: {
+          encoding: this.#stateCodec.name,
+          sliced: state instanceof FrozenState,
+          parts,
+        },
+        messageEncoding: this.#messageCodec.name,
+        incoming: recorded.incoming.map(({ from, received, hash, inFlight, messages }) => {
+          const part = inFlight === 0 ? {} : { part: this.#put(life.id, joinBytes(messages)) };
+          return { from, received, hash, inFlight, ...part };
+        }),
+        outgoing: recorded.outgoing,
+        timing: { recordedAtMs, recordingMs, captureMs: 0 },
+      };
+      this.#soon(syncMs, () => flush(piece));
+    };
+    this.#soon(syncMs, write);
+  }
+
+  #commit(
+    life: Life<M, State, Request, Reply>,
+    effect: Extract<ProcessEffect<M, Reply>, { type: "commit" }>,
+  ): void {
+    if (!life.alive) return;
+    const { snapshot, startedAtMs, cutMs, pieces } = effect;
+    if (this.#happens(this.#faults.storeFails)) {
+      const failed = "its manifest could not be written";
+      this.#step(life, { type: "committed", snapshot, failed, nowMs: 0 });
+      return;
+    }
+    const manifest: Manifest = {
+      format: MANIFEST_FORMAT,
+      id: snapshot,
+      system: "simulation",
+      epoch: 1,
+      initiator: life.id,
+      startedAtMs,
+      cutMs,
+      processes: this.topology.processes,
+      channels: this.topology.channels(),
+      pieces,
+    };
+    const begun = this.#begun.find(
+      ({ id, life: incarnation }) => id === snapshot && incarnation === life.incarnation,
+    );
+    if (!begun) throw new Violation("settled", `${snapshot} was committed, and not begun`);
+    if (this.#begun.some((one) => one.id === snapshot && one.manifest))
+      throw new Violation("settled", `${snapshot} was written twice`);
+    begun.manifest = manifest;
+    this.#judgeSnapshot(manifest);
+    this.#tell(life, { type: "complete", snapshot });
+    this.#step(life, { type: "committed", snapshot, nowMs: 0 });
+  }
+
+  #settled(
+    life: Life<M, State, Request, Reply>,
+    snapshot: SnapshotId,
+    reason: string | undefined,
+  ): void {
+    const begun = this.#begun.find(
+      ({ id, life: incarnation }) => id === snapshot && incarnation === life.incarnation,
+    );
+    if (begun) {
+      begun.settled += 1;
+      begun.reason = reason;
+      if (reason !== undefined) this.#tell(life, { type: "abandoned", snapshot, reason });
+    }
+    if (life.storing.has(snapshot) && reason !== undefined) life.storing.set(snapshot, false);
+  }
+
+  // Verdicts.
+
+  /** By what the witnesses wrote down, and by its certificate. */
+  #judgeSnapshot(manifest: Manifest): void {
+    const { id, pieces } = manifest;
+    const found: Violation[] = [];
+    const judge = (act: () => void): void => {
+      try {
+        act();
+      } catch (thrown) {
+        if (!(thrown instanceof Violation)) throw thrown;
+        found.push(thrown);
+      }
+    };
+    judge(() => this.#judgeCut(manifest));
+    judge(() => {
+      const verdict = verifySnapshot(JSON.parse(JSON.stringify(manifest)), (part) =>
+        this.#partOf(pieces, part.sha256),
+      );
+      if (!verdict.consistent)
+        throw new Violation("certificate", `${verdict.place}: ${verdict.reason}`);
+    });
+    if (found.length > 0)
+      throw new Violation(
+        found.map(({ check }) => check).join(" + "),
+        `${id}: ${found.map(({ message }) => message).join("; ")}`,
+      );
+    this.#see(manifest);
+  }
+
+  #judgeCut({ id, pieces }: Manifest): void {
+    const cuts = new Map<ProcessId, Cut>();
+    for (const { process, state } of pieces) {
+      const cut = this.#cuts.get(`${process} ${id}`);
+      if (!cut) throw new Violation("state", `nobody captured the state of ${process}`);
+      const [part] = state.parts;
+      if (cut.state && part && !sameBytes(cut.state, this.#partOf(pieces, part.sha256)))
+        throw new Violation("state", `that of ${process} is not what was captured`);
+      cuts.set(process, cut);
+    }
+    for (const { process, incoming } of pieces)
+      for (const { from, part } of incoming) {
+        const expected = inFlightBetween(cuts.get(from) as Cut, cuts.get(process) as Cut);
+        const bytes = part && this.#partOf(pieces, part.sha256);
+        const recorded = bytes ? readRecords(bytes) : [];
+        const place = `${from} → ${process}`;
+        if (recorded.length !== expected.length)
+          throw new Violation(
+            "channel",
+            `${place}: ${recorded.length} messages are recorded, ${expected.length} were in flight`,
+          );
+        mustBegin("channel", place, recorded, expected);
+      }
+  }
+
+  #partOf(pieces: readonly PieceRecord[], name: string): Uint8Array | undefined {
+    for (const { process } of pieces) {
+      const part = this.#parts.get(`${process} ${name}`);
+      if (part?.flushed) return part.bytes;
+    }
+    return undefined;
+  }
+
+  /** Whatever has crashed since, what is listed is there. */
+  #mustBeWhole({ id, pieces }: Manifest): void {
+    for (const piece of pieces)
+      for (const { sha256: name } of partsOfPiece(piece)) {
+        const bytes = this.#parts.get(`${piece.process} ${name}`)?.bytes;
+        if (!bytes || sha256(bytes) !== name)
+          throw new Violation("store", `${id}: a part of ${piece.process} is not whole`);
+      }
+  }
+
+  #see({ id, pieces }: Manifest): void {
+    const read = (name: string): Uint8Array => this.#partOf(pieces, name) as Uint8Array;
+    const codecs = { messageCodec: this.#messageCodec, stateCodec: this.#stateCodec };
+    const seen = seeSnapshot<M, State>(id, pieces, read, codecs);
+    this.#seen.push(seen);
+    for (const [process, state] of Object.entries(seen.states)) this.#newest.set(process, state);
+  }
+
+  /** Sent by this life of the one to this life of the other. */
+  #sentTo(from: ProcessId, to: ProcessId): readonly Uint8Array[] {
+    const [sender, receiver] = [this.#life(from), this.#life(to)];
+    const out = sender.witness.stretches.get(to);
+    if (!out || !sender.alive || !receiver.alive) return [];
+    return out.peerLife === 0 || out.peerLife === receiver.incarnation ? out.sent : [];
+  }
+
+  /** How many of those have been received. */
+  #receivedFrom(from: ProcessId, to: ProcessId): number {
+    const into = this.#life(to).witness.stretches.get(from);
+    return into?.peerLife === this.#life(from).incarnation ? into.received.length : 0;
+  }
+
+  #inFlight(from: ProcessId, to: ProcessId): readonly Uint8Array[] {
+    return this.#sentTo(from, to).slice(this.#receivedFrom(from, to));
+  }
+
+  #judgeChannel(from: ProcessId, to: ProcessId): void {
+    const [sender, receiver] = [this.#life(from), this.#life(to)];
+    const out = sender.witness.stretches.get(to);
+    const into = receiver.witness.stretches.get(from);
+    if (into?.peerLife !== sender.incarnation || !into) return;
+    const sent = out?.peerLife === receiver.incarnation ? out.sent : [];
+    mustBegin("channel", `${from} → ${to}`, into.received, sent);
+  }
+}
+
+function* partsOfPiece({ state, incoming }: PieceRecord): Generator<PartReference> {
+  yield* state.parts;
+  for (const { part } of incoming) if (part) yield part;
+}

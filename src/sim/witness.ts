@@ -1,0 +1,264 @@
+/**
+ * Stands between a process and its application, and writes down what passes: every message as bytes, in the order in which
+ * it was sent and received, and where in that order the state was captured. It knows nothing of links,
+ * markers or counters, so it can judge what the machines say.
+ *
+ * What goes through a channel between one life of a process and one life of another is a stretch. A process that
+ * hears that a peer came back as another begins a new stretch with it.
+ */
+
+import type { ProcessId } from "../core/id.ts";
+import type { Random } from "../core/random.ts";
+import { copyOf } from "../core/record.ts";
+import { type Application, FrozenState, type Turn } from "../process/application.ts";
+import type { Codec } from "../process/codec.ts";
+import { lookAt } from "./seen.ts";
+
+/** A broken promise. `check` names which. */
+export class Violation extends Error {
+  readonly check: string;
+
+  constructor(check: string, message: string) {
+    super(`${check}: ${message}`);
+    this.check = check;
+  }
+}
+
+/** What one life of a process saw of its channels with one life of another. */
+export interface Stretch {
+  /** The incarnation of the peer; 0 until it is known. */
+  peerLife: number;
+  readonly sent: Uint8Array[];
+  readonly received: Uint8Array[];
+}
+
+/** Where a process was when its state was captured. */
+export interface Cut {
+  readonly process: ProcessId;
+  readonly life: number;
+  /** The state as bytes, encoded there and then; `undefined` of a frozen one. */
+  readonly state: Uint8Array | undefined;
+  readonly channels: ReadonlyMap<
+    ProcessId,
+    { readonly stretch: Stretch; readonly sent: number; readonly received: number }
+  >;
+}
+
+/** What an application does, as others may want to see it. */
+export type Happening<M, Request, Reply> =
+  | { readonly type: "send"; readonly to: ProcessId; readonly message: M }
+  | { readonly type: "receive"; readonly from: ProcessId; readonly message: M }
+  | { readonly type: "request"; readonly id: number; readonly request: Request }
+  | { readonly type: "reply"; readonly id: number; readonly reply: Reply }
+  | { readonly type: "timer"; readonly name: string };
+
+export interface WitnessOptions<M, State, Request, Reply> {
+  readonly process: ProcessId;
+  readonly life: number;
+  readonly application: Application<M, State, Request, Reply>;
+  readonly messageCodec: Codec<M>;
+  readonly stateCodec: Codec<unknown>;
+  /** Throws when a capture is to fail. */
+  readonly beforeCapture: () => void;
+  readonly happens: ((happening: Happening<M, Request, Reply>) => void) | undefined;
+}
+
+/** See the head of the file. */
+export class Witness<M, State, Request, Reply> implements Application<M, State, Request, Reply> {
+  readonly stretches: Map<ProcessId, Stretch> = new Map();
+  /** To be given to the process, so that what it encodes and decodes passes here. */
+  readonly messageCodec: Codec<M>;
+  /** Captured in this turn, and not yet known for which snapshots. */
+  readonly cuts: Cut[] = [];
+  readonly #options: WitnessOptions<M, State, Request, Reply>;
+  readonly #turn: WitnessTurn<M, Reply>;
+  #encoded: Uint8Array = new Uint8Array(0);
+  #decoded: Uint8Array = new Uint8Array(0);
+
+  constructor(options: WitnessOptions<M, State, Request, Reply>) {
+    this.#options = options;
+    const { messageCodec, happens } = options;
+    this.messageCodec = {
+      name: messageCodec.name,
+      bytes: "lent",
+      encode: (message) => {
+        this.#encoded = copyOf(messageCodec.encode(message));
+        return this.#encoded;
+      },
+      decode: (bytes) => {
+        this.#decoded = copyOf(bytes);
+        return messageCodec.decode(this.#decoded);
+      },
+    };
+    this.#turn = new WitnessTurn<M, Reply>(
+      (to, message) => {
+        this.with(to).sent.push(this.#encoded);
+        happens?.({ type: "send", to, message });
+      },
+      (id, reply) => happens?.({ type: "reply", id, reply }),
+    );
+  }
+
+  start(turn: Turn<M, Reply>): void {
+    this.#options.application.start?.(this.#turn.of(turn));
+  }
+
+  receive(from: ProcessId, message: M, turn: Turn<M, Reply>): void {
+    const { application, happens, process } = this.#options;
+    const { received } = this.with(from);
+    received.push(this.#decoded);
+    happens?.({ type: "receive", from, message });
+    if (!application.receive) throw new TypeError(`the application of ${process} has no receive`);
+    application.receive(from, message, this.#turn.of(turn));
+  }
+
+  request(id: number, request: Request, turn: Turn<M, Reply>): void {
+    const { application, happens, process } = this.#options;
+    happens?.({ type: "request", id, request });
+    if (!application.request) throw new TypeError(`the application of ${process} has no request`);
+    application.request(id, request, this.#turn.of(turn));
+  }
+
+  timer(name: string, turn: Turn<M, Reply>): void {
+    this.#options.happens?.({ type: "timer", name });
+    this.#options.application.timer?.(name, this.#turn.of(turn));
+  }
+
+  writable(to: ProcessId, turn: Turn<M, Reply>): void {
+    this.#options.application.writable?.(to, this.#turn.of(turn));
+  }
+
+  capture(): State | FrozenState {
+    const { application, beforeCapture, stateCodec, process, life } = this.#options;
+    beforeCapture();
+    const captured = application.capture();
+    const channels = new Map(
+      [...this.stretches].map(([peer, stretch]) => [
+        peer,
+        { stretch, sent: stretch.sent.length, received: stretch.received.length },
+      ]),
+    );
+    const state = captured instanceof FrozenState ? undefined : copyOf(stateCodec.encode(captured));
+    this.cuts.push({ process, life, state, channels });
+    return captured;
+  }
+
+  restore(state: State): void {
+    this.#options.application.restore(state);
+  }
+
+  /** The state now, outside any snapshot. */
+  look(): State {
+    return lookAt<State>(this.#options.application, this.#options.stateCodec);
+  }
+
+  /** The peer is there; with another life than before it is another. */
+  met(peer: ProcessId, life: number): void {
+    const stretch = this.with(peer);
+    if (stretch.peerLife === 0) stretch.peerLife = life;
+    if (stretch.peerLife !== life)
+      this.stretches.set(peer, { peerLife: life, sent: [], received: [] });
+  }
+
+  with(peer: ProcessId): Stretch {
+    let stretch = this.stretches.get(peer);
+    if (!stretch) {
+      stretch = { peerLife: 0, sent: [], received: [] };
+      this.stretches.set(peer, stretch);
+    }
+    return stretch;
+  }
+}
+
+/** The turn that the application gets: the process' own, and what it sends is written down. */
+class WitnessTurn<M, Reply> implements Turn<M, Reply> {
+  readonly #sent: (to: ProcessId, message: M) => void;
+  readonly #replied: (id: number, reply: Reply) => void;
+  #turn!: Turn<M, Reply>;
+
+  constructor(
+    sent: (to: ProcessId, message: M) => void,
+    replied: (id: number, reply: Reply) => void,
+  ) {
+    this.#sent = sent;
+    this.#replied = replied;
+  }
+
+  of(turn: Turn<M, Reply>): this {
+    this.#turn = turn;
+    return this;
+  }
+
+  get self(): ProcessId {
+    return this.#turn.self;
+  }
+
+  get nowMs(): number {
+    return this.#turn.nowMs;
+  }
+
+  get random(): Random {
+    return this.#turn.random;
+  }
+
+  get peers(): readonly ProcessId[] {
+    return this.#turn.peers;
+  }
+
+  send(to: ProcessId | readonly ProcessId[], message: M): boolean {
+    const room = this.#turn.send(to, message);
+    if (typeof to === "string") this.#sent(to, message);
+    else for (const one of to) this.#sent(one, message);
+    return room;
+  }
+
+  reply(request: number, reply: Reply): void {
+    this.#turn.reply(request, reply);
+    this.#replied(request, reply);
+  }
+
+  setTimer(name: string, afterMs: number): void {
+    this.#turn.setTimer(name, afterMs);
+  }
+}
+
+/**
+ * The messages in flight from `p` to `q` by two cuts: sent before the one, not received before the other, in order.
+ * @throws Violation `consistency` if one was received that was not sent
+ */
+export function inFlightBetween(p: Cut, q: Cut): readonly Uint8Array[] {
+  const out = p.channels.get(q.process);
+  const into = q.channels.get(p.process);
+  const channel = `${p.process} → ${q.process}`;
+  for (const [end, other] of [
+    [out, q],
+    [into, p],
+  ] as const)
+    if (end && end.stretch.peerLife !== other.life)
+      throw new Violation("lives", `${channel}: a cut of another life of ${other.process}`);
+  const sent = out?.stretch.sent.slice(0, out.sent) ?? [];
+  const received = into?.stretch.received.slice(0, into.received) ?? [];
+  mustBegin("consistency", `${channel} at the cut`, received, sent);
+  return sent.slice(received.length);
+}
+
+/** Throws a `Violation` unless `received` is the beginning of `sent`. */
+export function mustBegin(
+  check: string,
+  place: string,
+  received: readonly Uint8Array[],
+  sent: readonly Uint8Array[],
+): void {
+  const wrong = received.findIndex((message, i) => !sameBytes(message, sent[i]));
+  if (wrong >= 0)
+    throw new Violation(
+      check,
+      `${place}: what was received as number ${wrong} is not what was sent (${sent.length} were)`,
+    );
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {
+  if (a.length !== b?.length) return false;
+  for (let i = 0; i < a.length; i += 1) if (a[i] !== b[i]) return false;
+  return true;
+}
