@@ -13,7 +13,7 @@ export {
   replay,
   type ScheduleStep,
 } from "./sim/explore.ts";
-export { drawFaults, type Faults, NO_FAULTS, parseFaults } from "./sim/faults.ts";
+export { drawFaults, type Faults, formatFaults, NO_FAULTS, parseFaults } from "./sim/faults.ts";
 export { type RunOptions, type RunReport, runWorld } from "./sim/run.ts";
 export type { SeenSnapshot } from "./sim/seen.ts";
 export {

@@ -147,9 +147,8 @@ function tellCounterexample(
   for (const { step, text } of replay(world, schedule))
     if (step) console.log(`    ${printable(text)}`);
   console.log(
-    `  to go through it: tidemark explore ${file} --replay STEPS, a file with these lines:`,
+    `  to go through it: tidemark explore ${file} --replay FILE, with these lines in the file`,
   );
-  for (const step of schedule) console.log(formatStep(step));
 }
 
 /** Gives the exit status. */

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { inspect } from "node:util";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
-import { drawFaults, type Faults, parseFaults } from "../sim/faults.ts";
+import { drawFaults, type Faults, formatFaults, parseFaults } from "../sim/faults.ts";
 import { type RunReport, runWorld } from "../sim/run.ts";
 import type { SimulationEvent } from "../sim/simulation.ts";
 import { Violation } from "../sim/witness.ts";
@@ -129,9 +129,9 @@ function tellFailure(
   faults: Faults,
   options: RunCommandOptions,
 ): void {
-  const given = options.faults ? ` --faults '${JSON.stringify(faults)}'` : "";
+  const given = options.faults ? ` --faults '${formatFaults(faults)}'` : "";
   console.log(`${paint("red", `SEED=${seed}`)}  ${printable(message)}`);
-  console.log(`  faults: ${JSON.stringify(faults)}`);
+  console.log(`  faults: ${formatFaults(faults)}`);
   console.log(`  to see it: tidemark sim run ${file} --seed ${seed}${given} --trace`);
 }
 

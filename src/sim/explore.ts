@@ -150,13 +150,13 @@ export function formatStep(step: ScheduleStep): string {
 }
 
 /**
- * Reads what `formatStep` made; empty lines and lines that begin with `#` are left out.
+ * Reads what `formatStep` made; empty lines, lines that begin with `#`, and what stands behind a colon are left out.
  * @throws TidemarkError `BAD_OPTION` with the number of the line
  */
 export function parseSchedule(text: string): ScheduleStep[] {
   const steps: ScheduleStep[] = [];
   for (const [i, raw] of text.split(/\r?\n/).entries()) {
-    const line = raw.trim();
+    const line = raw.trim().replace(/^(\S+ receives from [^\s:]+):.*$/, "$1");
     if (line === "" || line.startsWith("#")) continue;
     const [process = "", verb, ...rest] = line.split(/\s+/);
     const [word, from] = rest;

@@ -110,8 +110,18 @@ export function drawFaults(seed: number | string): Faults {
   };
 }
 
+/** As JSON, without what is as in `NO_FAULTS`. */
+export function formatFaults(faults: Faults): string {
+  const usual: Readonly<Record<string, unknown>> = { ...NO_FAULTS };
+  const same = (key: string, value: unknown): boolean =>
+    JSON.stringify(value) === JSON.stringify(usual[key]);
+  return JSON.stringify(
+    Object.fromEntries(Object.entries(faults).filter(([key, value]) => !same(key, value))),
+  );
+}
+
 /**
- * Reads what `JSON.stringify` made of faults; what is left out is as in `NO_FAULTS`.
+ * Reads what `formatFaults` or `JSON.stringify` made of faults; what is left out is as in `NO_FAULTS`.
  * @throws TidemarkError `BAD_OPTION` naming what is wrong
  */
 export function parseFaults(text: string): Faults {

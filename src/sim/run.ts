@@ -105,7 +105,8 @@ export function runWorld<M, State, Request, Reply>(
   for (const id of simulation.topology.processes)
     if (simulation.topology.unreachableFrom(id).length === 0) simulation.snapshot(id);
   rest();
-  pass(LOOK_EVERY_MS);
+  // Time for all to hear how the last snapshots ended.
+  pass(1_000);
   simulation.judge();
   const { view } = simulation;
   for (const [name, holds] of entries(world.eventually)) mustHold("eventually", name, holds(view));

@@ -81,6 +81,8 @@ const MESSAGE_FRAME_BYTES = 16_384;
 const LIMIT_BYTES = 64 * 1024 * 1024;
 /** Virtual time 0, for the clocks of processes: the first day of 2026. */
 const EPOCH_MS = 1_767_225_600_000;
+/** What a network of a given capacity lets wait; beyond, it takes nothing. */
+const BACKLOG_MS = 200;
 /** So much later a broken connection is tried again. */
 const RECONNECT_MS = 20;
 /** What a frame is written over with once it was delivered: it was only lent. */
@@ -422,6 +424,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       if (!alive) continue;
       const [late] = process.explain().snapshots;
       if (late) throw new Violation("rest", `${id} still waits for ${late.waitsFor.join(", ")}`);
+      const [kept] = process.state.shares;
+      if (kept) throw new Violation("rest", `${id} still keeps its share of ${kept.snapshot}`);
     }
   }
 
@@ -642,6 +646,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     const faults = this.#faults;
     if (connection === undefined || this.#happens(faults.refuse)) return false;
     const way = this.#way(life.id, to);
+    if (way.busyUntilMs > this.#nowMs + BACKLOG_MS) return false;
     // As over a network: what the sender does with its bytes later makes no difference.
     const sent = copyOf(frame);
     if (!faults.reliable && (way.blocked || this.#happens(faults.loss))) return true;

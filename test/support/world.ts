@@ -17,6 +17,7 @@ import { FrozenState } from "../../src/process/application.ts";
 import { type Codec, jsonCodec } from "../../src/process/codec.ts";
 import { Process, type ProcessEffect, type ProcessInput } from "../../src/process/process.ts";
 import { decodeMarker, KIND_MARKER, STREAM_CHANNEL } from "../../src/process/wire.ts";
+import { Agenda } from "../../src/sim/agenda.ts";
 import {
   MANIFEST_FORMAT,
   type Manifest,
@@ -115,57 +116,6 @@ const codec: Codec<Transfer> = {
   },
 };
 const stateCodec = jsonCodec<unknown>();
-
-interface Event {
-  readonly atMs: number;
-  readonly order: number;
-  readonly act: () => void;
-}
-
-/** What is to happen, the earliest first. */
-class Agenda {
-  readonly #heap: Event[] = [];
-  #order = 0;
-
-  get size(): number {
-    return this.#heap.length;
-  }
-
-  add(atMs: number, act: () => void): void {
-    const heap = this.#heap;
-    const event = { atMs, order: this.#order++, act };
-    let at = heap.length;
-    for (; at > 0; ) {
-      const above = (at - 1) >> 1;
-      if (!before(event, heap[above] as Event)) break;
-      heap[at] = heap[above] as Event;
-      at = above;
-    }
-    heap[at] = event;
-  }
-
-  take(): Event | undefined {
-    const heap = this.#heap;
-    const first = heap[0];
-    const last = heap.pop();
-    if (!first || !last || heap.length === 0) return first;
-    let at = 0;
-    for (;;) {
-      let below = 2 * at + 1;
-      if (below >= heap.length) break;
-      if (below + 1 < heap.length && before(heap[below + 1] as Event, heap[below] as Event))
-        below += 1;
-      if (before(last, heap[below] as Event)) break;
-      heap[at] = heap[below] as Event;
-      at = below;
-    }
-    heap[at] = last;
-    return first;
-  }
-}
-
-const before = (a: Event, b: Event): boolean =>
-  a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
 /** The connection between two processes; each end notices for itself when it comes and goes. */
 interface Wire {
@@ -328,17 +278,15 @@ export class World {
   }
 
   #pass(untilMs: number): void {
-    for (let event = this.#agenda.take(); event; event = this.#agenda.take()) {
-      if (event.atMs > untilMs) {
-        this.#agenda.add(event.atMs, event.act);
-        this.#nowMs = untilMs;
-        return;
-      }
+    while (this.#agenda.nextMs <= untilMs) {
+      const event = this.#agenda.take();
+      if (!event) break;
       this.#nowMs = Math.max(this.#nowMs, event.atMs);
       this.#steps += 1;
       if (this.#steps > STEPS_MAX) throw new Violation("liveness", "it does not come to rest");
       event.act();
     }
+    if (this.#agenda.size > 0) this.#nowMs = untilMs;
   }
 
   /** Until nothing is left to be done. */

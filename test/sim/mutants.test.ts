@@ -1,0 +1,22 @@
+// Mistakes planted in the machines that ship: the simulator finds each.
+import { expect, test } from "vitest";
+import { MUTANTS, seedsUntilFound } from "../../tools/mutants.ts";
+import { cases } from "../support/soak.ts";
+
+const SAMPLE = ["a resend is dropped", "captured late", "a channel is forgotten"];
+
+test.each(cases("mutants", SAMPLE, Object.keys(MUTANTS)))(
+  "%s",
+  { timeout: 600_000 },
+  async (name) => {
+    const mutant = MUTANTS[name];
+    if (!mutant) throw new Error("there is no such mutant");
+    const { seeds } = await seedsUntilFound(mutant, 3_000);
+    expect(seeds).toBeDefined();
+  },
+);
+
+test("machines without a mistake pass the same", async () => {
+  const same = { file: "link/link.ts", from: "const RETRY_MS = 50;", to: "const RETRY_MS = 50; " };
+  expect((await seedsUntilFound(same, 50)).seeds).toBeUndefined();
+});

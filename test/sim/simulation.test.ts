@@ -1,0 +1,266 @@
+// Systems under seeded faults: what is promised is kept, what is planted is found, and the same seed is the same run.
+import { describe, expect, test } from "vitest";
+import {
+  emptyChannelHash,
+  foldChannelHash,
+  formatChannelHash,
+} from "../../src/core/channel-hash.ts";
+import { encodeUtf8 } from "../../src/core/utf8.ts";
+import type { Application } from "../../src/process/application.ts";
+import {
+  defineWorld,
+  drawFaults,
+  formatFaults,
+  NO_FAULTS,
+  parseFaults,
+  runWorld,
+  Simulation,
+  type SimulationEvent,
+  Violation,
+} from "../../src/sim.ts";
+import { cases } from "../support/soak.ts";
+import { addsUp, purseWorld } from "./purses.ts";
+
+describe("the default mix of faults", () => {
+  test("breaks no promise", () => {
+    const seeds = cases("seeds", 400, 100_000);
+    const happened = new Map<string, number>();
+    let complete = 0;
+    let abandoned = 0;
+    for (let seed = 1; seed <= seeds; seed += 1) {
+      const report = runWorld(purseWorld(seed), { seed });
+      for (const name of report.happened) happened.set(name, (happened.get(name) ?? 0) + 1);
+      complete += report.snapshots.complete;
+      abandoned += report.snapshots.abandoned;
+    }
+    expect(happened.size).toBe(3);
+    for (const count of happened.values()) expect(count).toBeGreaterThan(seeds / 20);
+    expect(complete).toBeGreaterThan(seeds * 3);
+    expect(abandoned).toBeGreaterThan(seeds / 20);
+  });
+
+  test("makes no money and loses none, where nobody dies", () => {
+    for (let seed = 1; seed <= cases("sums", 100, 10_000); seed += 1) {
+      const faults = { ...drawFaults(seed), crashes: 0 };
+      runWorld({ ...purseWorld(seed), always: { "sums are right": addsUp } }, { seed, faults });
+    }
+  });
+
+  test("is there in every kind, in some worlds and not in others", () => {
+    const drawn = Array.from({ length: 500 }, (_, seed) => drawFaults(seed));
+    for (const key of Object.keys(NO_FAULTS) as (keyof typeof NO_FAULTS)[]) {
+      const values = new Set(drawn.map((faults) => JSON.stringify(faults[key])));
+      expect(values.size, key).toBeGreaterThan(1);
+    }
+    for (const faults of drawn) if (faults.reliable) expect(faults.loss).toBe(0);
+  });
+});
+
+describe("the same seed", () => {
+  const hashOf = (seed: number): string => runWorld(purseWorld(seed), { seed }).traceHash;
+
+  test("is the same run, and another seed another", () => {
+    expect(hashOf(3)).toBe(hashOf(3));
+    expect(new Set(Array.from({ length: 20 }, (_, seed) => hashOf(seed))).size).toBe(20);
+  });
+
+  test("is the same run on every machine and version of Node", () => {
+    const all = emptyChannelHash();
+    const seeds = cases("trace-hash", 100, 1_000);
+    for (let seed = 1; seed <= seeds; seed += 1) {
+      const bytes = encodeUtf8(`${hashOf(seed)}   `);
+      foldChannelHash(all, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, 36);
+    }
+    const known = new Map([
+      [100, "2ea698555fd6907a6de483aba2f43be00"],
+      [1_000, "7f5eab67aa0649f850999f92e62241330"],
+    ]);
+    expect(formatChannelHash(all)).toBe(known.get(seeds));
+  });
+
+  test("with the faults as they were printed is the same run", () => {
+    const faults = drawFaults(12);
+    const again = parseFaults(formatFaults(faults));
+    expect(again).toEqual(faults);
+    expect(parseFaults(JSON.stringify(faults))).toEqual(faults);
+    expect(formatFaults(NO_FAULTS)).toBe("{}");
+    expect(runWorld(purseWorld(12), { seed: 12, faults: again }).traceHash).toBe(hashOf(12));
+  });
+});
+
+describe("faults that cannot be", () => {
+  test.each([
+    ["nonsense", /not JSON/],
+    ["[]", /must be an object/],
+    ["null", /must be an object/],
+    ['{"losses":1}', /there is no "losses"/],
+    ['{"loss":"much"}', /loss must be a number/],
+    ['{"loss":-1}', /loss must be a number/],
+    ['{"reliable":1}', /reliable must be true or false/],
+    ['{"delayMs":[5,1]}', /delayMs/],
+    ['{"delayMs":5}', /delayMs/],
+  ])("%s", (text, reason) => {
+    expect(() => parseFaults(text)).toThrow(reason);
+  });
+});
+
+/** Each process counts what it gets, and sends one message to all for each request. */
+const counters = (ids: readonly string[]) =>
+  defineWorld<string, number, "tell", null>({
+    processes: ids,
+    application: () => {
+      let heard = 0;
+      return {
+        request: (id, _what, turn) => {
+          turn.send(turn.peers, turn.self);
+          turn.reply(id, null);
+        },
+        receive() {
+          heard += 1;
+        },
+        capture: () => heard,
+        restore(state) {
+          heard = state;
+        },
+      };
+    },
+  });
+
+describe("the verbs", () => {
+  const start = (ids: readonly string[], events: SimulationEvent[] = []) => {
+    const simulation = new Simulation(counters(ids), {
+      seed: 1,
+      watch: (event) => events.push(event),
+    });
+    simulation.runFor(100);
+    return simulation;
+  };
+  const heard = (simulation: ReturnType<typeof start>, id: string) => simulation.view.state(id);
+
+  test("hold and release", () => {
+    const simulation = start(["a", "b", "c"]);
+    simulation.hold("a", "b");
+    simulation.request("a", "tell", 0);
+    simulation.runFor(1_000);
+    expect([heard(simulation, "b"), heard(simulation, "c")]).toEqual([0, 1]);
+    expect(simulation.view.inFlight("a", "b")).toEqual(["a"]);
+    simulation.release("a", "b");
+    simulation.runFor(100);
+    expect([heard(simulation, "b"), simulation.view.allInFlight()]).toEqual([1, []]);
+    expect(simulation.view.replies).toEqual([null]);
+  });
+
+  test("partition, one way and both, and repair", () => {
+    for (const oneWay of [false, true]) {
+      const simulation = start(["a", "b", "c"]);
+      simulation.partition(["a"], ["b", "c"], { oneWay });
+      simulation.runFor(100);
+      simulation.request("a", "tell", 0);
+      simulation.request("b", "tell", 1);
+      simulation.runFor(500);
+      expect(heard(simulation, "c")).toBe(1);
+      expect([heard(simulation, "a"), heard(simulation, "b")]).toEqual([0, 0]);
+      simulation.repair();
+      simulation.runFor(500);
+      expect(["a", "b", "c"].map((id) => heard(simulation, id))).toEqual([1, 1, 2]);
+    }
+  });
+
+  test("cut: what was sent meanwhile comes when the connection is back", () => {
+    const events: SimulationEvent[] = [];
+    const simulation = start(["a", "b"], events);
+    simulation.cut("a", "b");
+    simulation.request("a", "tell", 0);
+    simulation.runFor(500);
+    expect(heard(simulation, "b")).toBe(1);
+    expect(events.filter(({ happening }) => happening.type === "down")).toHaveLength(2);
+  });
+
+  test("clog: late, and not lost", () => {
+    const simulation = start(["a", "b"]);
+    simulation.clog("a", "b", 300);
+    simulation.request("a", "tell", 0);
+    simulation.runFor(290);
+    expect(heard(simulation, "b")).toBe(0);
+    simulation.runFor(20);
+    expect(heard(simulation, "b")).toBe(1);
+  });
+
+  test("crash and restart: without its state, or from the newest snapshot", () => {
+    for (const [comesBackWith, then] of [
+      ["nothing", 0],
+      ["snapshot", 1],
+    ] as const) {
+      const simulation = start(["a", "b"]);
+      simulation.request("a", "tell", 0);
+      simulation.runFor(100);
+      simulation.snapshot("a");
+      simulation.runFor(100);
+      expect(simulation.view.snapshots).toHaveLength(1);
+      simulation.crash("b");
+      expect([simulation.view.up, heard(simulation, "b")]).toEqual([["a"], undefined]);
+      simulation.restart("b", comesBackWith);
+      simulation.runFor(500);
+      expect(heard(simulation, "b")).toBe(then);
+      simulation.request("a", "tell", 1);
+      simulation.runFor(100);
+      expect(heard(simulation, "b")).toBe(then + 1);
+      simulation.judge();
+    }
+  });
+
+  test("of a process that is not there are errors", () => {
+    const simulation = start(["a", "b"]);
+    expect(() => simulation.crash("c")).toThrow(/no c/);
+    expect(() => simulation.hold("a", "a")).toThrow(/not two processes/);
+    expect(() => simulation.request("c", "tell", 0)).toThrow(/no c/);
+  });
+});
+
+describe("a world that breaks its own promises is reported", () => {
+  const failing = (part: object): (() => unknown) => {
+    const world = {
+      ...counters(["a", "b"]),
+      requests: [{ of: "a", request: "tell" as const }],
+      ...part,
+    };
+    return () => runWorld(world, { seed: 1, faults: NO_FAULTS });
+  };
+
+  test("always, with the reason that it gives", () => {
+    const always = {
+      "b hears nothing": (view: { state(id: string): number | undefined }) =>
+        view.state("b") === 0 || "it has heard something",
+    };
+    expect(failing({ always })).toThrow(/always: "b hears nothing" .*it has heard something/);
+    expect(failing({ always })).toThrow(Violation);
+  });
+
+  test("eventually", () => {
+    expect(failing({ eventually: { never: () => false } })).toThrow(/eventually: "never"/);
+  });
+
+  test("an application that throws", () => {
+    const application = () => ({
+      start: () => {
+        throw new Error("not today");
+      },
+      capture: () => 0,
+      restore: () => {},
+    });
+    expect(failing({ application, requests: [] })).toThrow(/application: .*not today/);
+  });
+
+  test("a request to an application that takes none, a message to one that receives none", () => {
+    const application = () => ({ capture: () => 0, restore: () => {} });
+    expect(failing({ application })).toThrow(/has no request/);
+    const deaf = (): Application<string> => ({
+      start(turn) {
+        turn.send(turn.peers, "x");
+      },
+      capture: () => 0,
+      restore: () => {},
+    });
+    expect(failing({ application: deaf, requests: [] })).toThrow(/has no receive/);
+  });
+});

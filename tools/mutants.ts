@@ -1,0 +1,198 @@
+// `npm run mutants [-- NAME …]`: plants one mistake at a time in the machines that ship, and counts the seeds of the
+// simulator until one of them notices. A mistake that none notices is a hole in what is judged.
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { root, run } from "./run.ts";
+
+interface Mutant {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+const SEEDS_MAX = 3_000;
+const LIMIT_MS = 600_000;
+
+/** What stands in a file once, and what stands there instead. */
+export const MUTANTS: Readonly<Record<string, Mutant>> = {
+  "a resend is dropped": {
+    file: "link/link.ts",
+    from: "if (this.#resendAtMs(batch) <= nowMs) this.#transmit(batch, nowMs, effects);",
+    to: "if (this.#resendAtMs(batch) <= nowMs) batch.sentAtMs = nowMs;",
+  },
+  "nothing is resent after a reconnect": {
+    file: "link/link.ts",
+    from: "    state.resuming = true;\n    state.sent = 0;",
+    to: "    state.resuming = true;",
+  },
+  "acknowledged too early": {
+    file: "link/link.ts",
+    from: "acknowledged: state.expected,",
+    to: "acknowledged: state.expected + [...state.early.values()].reduce((sum, { count }) => sum + count, 0),",
+  },
+  "an acknowledged batch too many is forgotten": {
+    file: "link/link.ts",
+    from: "if (batch.first + batch.count > upTo) break;",
+    to: "if (batch.first > upTo) break;",
+  },
+  "a repeated batch is taken again": {
+    file: "link/link.ts",
+    from: "if (first + count <= state.expected) {",
+    to: "if (first + count < state.expected) {",
+  },
+  "early batches come out of order": {
+    file: "link/link.ts",
+    from: "    if (first > state.expected) {\n      this.#keepEarly(batch);\n      return;\n    }",
+    to: "    if (first > state.expected) state.expected = first;",
+  },
+  "a lent batch is kept": {
+    file: "link/link.ts",
+    from: "body: copyOf(batch.body)",
+    to: "body: batch.body",
+  },
+  "a new incarnation goes on with the old numbers": {
+    file: "link/link.ts",
+    from: "        Object.assign(state, freshStream());\n",
+    to: "",
+  },
+  "a marker before what was sent before it": {
+    file: "process/process.ts",
+    from: "    // What was sent in this turn was sent before the cut, and must have been counted by then.\n    this.#flush();\n",
+    to: "",
+  },
+  "captured late": {
+    file: "process/process.ts",
+    from: "    this.#shares.set(snapshot, { state, incarnation, channels: undefined, stored: false });",
+    to: "    this.#shares.set(snapshot, { get state() { return stateCodec.encode(this.app.capture()); }, app: this.#application, incarnation, channels: undefined, stored: false } as never);",
+  },
+  "a channel is forgotten": {
+    file: "snapshot/chandy-lamport.ts",
+    from: "if (recording.open > 0) return;",
+    to: "if (recording.open > 1) return;",
+  },
+  "the first marker's channel stays open": {
+    file: "snapshot/chandy-lamport.ts",
+    from: "    else this.#close(recording, from, nowMs, effects);\n  }",
+    to: "    else this.#completeIfClosed(recording, nowMs, effects);\n  }",
+  },
+  "a closed channel goes on being recorded": {
+    file: "snapshot/chandy-lamport.ts",
+    from: "if (!channel?.open) continue;",
+    to: "if (!channel) continue;",
+  },
+  "a message in flight is recorded twice": {
+    file: "snapshot/chandy-lamport.ts",
+    from: "channel.messages.push(copy.bytes);",
+    to: "channel.messages.push(copy.bytes, copy.bytes);",
+  },
+  "a late marker begins an ended snapshot again": {
+    file: "snapshot/chandy-lamport.ts",
+    from: "if (count < over.live || over.ended.has(count)) return;",
+    to: "if (count < over.live) return;",
+  },
+  "one batch counts as one message": {
+    file: "snapshot/chandy-lamport.ts",
+    from: "progress.count += count;",
+    to: "progress.count += Math.min(1, count);",
+  },
+  "the manifest is written before all pieces are stored": {
+    file: "snapshot/collector.ts",
+    from: "if (collection.unstored.size > 0) return [];",
+    to: "if (collection.unstored.size > 1) return [];",
+  },
+  "a tape is erased before its piece is stored": {
+    file: "process/process.ts",
+    from: "share.channels = effect.recorded;",
+    to: "share.channels = effect.recorded; effect.recorded.tape.erase();",
+  },
+  "nobody is told how a snapshot was settled": {
+    file: "process/process.ts",
+    from: "for (const peer of this.#peers.values()) this.#sendControl(peer, effect);",
+    to: "",
+  },
+  "a snapshot has no end of time": {
+    file: "snapshot/collector.ts",
+    from: ".filter(([, { startedAtMs, timeoutMs }]) => startedAtMs + timeoutMs <= input.nowMs)",
+    to: ".filter(([, { startedAtMs, timeoutMs }]) => startedAtMs + timeoutMs < 0 * input.nowMs)",
+  },
+  "channels of a peer that came back go on": {
+    file: "snapshot/chandy-lamport.ts",
+    from: "    if (this.state.incoming.has(peer)) this.state.incoming.set(peer, begin());\n",
+    to: "",
+  },
+};
+
+const CHILD = `
+import { runWorld } from "./src/sim.ts";
+import { purseWorld } from "./test/sim/purses.ts";
+let found = "none";
+for (let seed = 1; seed <= Number(process.argv[2]) && found === "none"; seed += 1)
+  try {
+    runWorld(purseWorld(seed), { seed });
+  } catch (error) {
+    found = "found " + seed + " " + String(error.message).replaceAll(/\\s+/g, " ").slice(0, 100);
+  }
+console.log(found);
+`;
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
+
+async function main(wanted: readonly string[]): Promise<number> {
+  const names = Object.keys(MUTANTS).filter(
+    (name) => wanted.length === 0 || wanted.some((part) => name.includes(part)),
+  );
+  if (names.length === 0) {
+    console.error(
+      `error: no mutant's name has one of these words\n${Object.keys(MUTANTS).join("\n")}`,
+    );
+    return 2;
+  }
+  let missed = 0;
+  for (const name of names) {
+    const found = await seedsUntilFound(MUTANTS[name] as Mutant, SEEDS_MAX);
+    if (found.seeds === undefined) missed += 1;
+    console.log(
+      found.seeds === undefined
+        ? `NOT FOUND in ${SEEDS_MAX} seeds: ${name}`
+        : `${String(found.seeds).padStart(6)} ${found.seeds === 1 ? "seed " : "seeds"}  ${name}: ${found.reason}`,
+    );
+  }
+  console.log(`${names.length - missed} of ${names.length} found`);
+  return missed === 0 ? 0 : 1;
+}
+
+/** Runs seed after seed on machines with that mistake. */
+export async function seedsUntilFound(
+  { file, from, to }: Mutant,
+  most: number,
+): Promise<{ readonly seeds: number | undefined; readonly reason: string }> {
+  const folder = await mkdtemp(join(tmpdir(), "tidemark-mutant-"));
+  try {
+    await cp(join(root, "src"), join(folder, "src"), { recursive: true });
+    await cp(join(root, "test", "sim", "purses.ts"), join(folder, "test", "sim", "purses.ts"));
+    await cp(join(root, "package.json"), join(folder, "package.json"));
+    const path = join(folder, "src", file);
+    const text = await readFile(path, "utf8");
+    if (text.split(from).length !== 2) throw new Error(`${file} does not have "${from}" once`);
+    await writeFile(
+      path,
+      text.replace(from, () => to),
+    );
+    await writeFile(join(folder, "child.ts"), CHILD);
+    const child = [join(folder, "child.ts"), String(most)];
+    const { status, output } = await run(process.execPath, child, {
+      cwd: folder,
+      output: "capture",
+      limitMs: LIMIT_MS,
+    });
+    const line = output.trim().split("\n").at(-1) ?? "";
+    if (status === 0 && line === "none") return { seeds: undefined, reason: "" };
+    const [, seeds, reason = ""] = /^found (\d+) (.*)$/.exec(line) ?? [];
+    if (status !== 0 || seeds === undefined)
+      throw new Error(`the mutant could not be run: ${output}`);
+    return { seeds: Number(seeds), reason };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
