@@ -1,0 +1,203 @@
+// `tidemark sim run` and `tidemark explore`, as programs, on the example of the documentation and on files that are no worlds.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { parseLines, temporaryDirectory, tidemark } from "./support/command.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const SHOP = "examples/lost-update.ts";
+const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
+const page = read("docs/learn/lost-update.md");
+const manual = read("docs/use/command-line.md");
+
+/** A file of its own, which can be imported; `tidemark/sim` is found from where the tests stand. */
+function file(name: string, text: string): string {
+  const path = join(temporaryDirectory(), name);
+  writeFileSync(path, text);
+  return path;
+}
+
+/** A world of two processes that count what they hear, with some properties. */
+const counting = (properties: string): string =>
+  file(
+    "counting.mjs",
+    `export default {
+      processes: ["a", "b"],
+      application: () => {
+        let heard = 0;
+        return {
+          start: (turn) => turn.send(turn.peers, "hello"),
+          receive: () => { heard += 1; },
+          capture: () => heard,
+          restore: (state) => { heard = state; },
+        };
+      },
+      ${properties}
+    };`,
+  );
+
+test("the documentation shows the example, and what it really prints", async () => {
+  const [, ...code] = read(SHOP).split("\n");
+  expect(page).toContain(code.join("\n").trim());
+  const seeds = await tidemark(["sim", "run", SHOP, "--faults", "{}"]);
+  const schedules = await tidemark(["explore", SHOP]);
+  for (const { stdout } of [seeds, schedules])
+    for (const line of stdout.split("\n")) {
+      if (/ms|\d s\b|snapshots complete|states of single/.test(line)) continue;
+      expect(manual).toContain(line);
+    }
+  const [, , ...steps] = schedules.stdout.split("\n");
+  for (const line of steps.slice(0, -2)) expect(page).toContain(line);
+});
+
+describe("tidemark sim run", () => {
+  test("finds the lost update, and the same seed again", async () => {
+    const { status, stdout, stderr } = await tidemark(["sim", "run", SHOP, "--faults", "{}"]);
+    expect({ status, stderr }).toEqual({ status: 1, stderr: "" });
+    expect(stdout).toMatch(
+      /^SEED=11 {2}eventually: "what was sold has left the shop" does not hold\n/,
+    );
+    const one = ["sim", "run", SHOP, "--seed", "11", "--faults", "{}", "--trace"];
+    const [traced, again] = await Promise.all([tidemark(one), tidemark(one)]);
+    const events = (text: string): string => text.split("SEED=")[0] as string;
+    expect(traced.status).toBe(1);
+    expect(events(traced.stdout)).toMatch(
+      / shop {2}receive {2}from 'bob' {2}message \{ get: true \}/,
+    );
+    expect(events(again.stdout)).toBe(events(traced.stdout));
+  });
+
+  test("tells how many seeds, events and snapshots; --json as one line", async () => {
+    const world = counting(
+      `snapshots: ["a"], sometimes: { "both heard": (view) => view.state("a") === 1 && view.state("b") === 1 }`,
+    );
+    const { status, stdout } = await tidemark(["sim", "run", world, "--seeds", "1..30"]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^30 seeds, none failed {2}[\d,]+ events in /);
+    expect(stdout).toMatch(/sometimes "both heard": in \d+ of them/);
+    const [summary] = parseLines((await tidemark(["sim", "run", world, "--json"])).stdout);
+    expect(summary).toMatchObject({ seeds: 100, failed: 0, neverHappened: [] });
+  });
+
+  test("goes on if told so, and a sometimes that never holds fails", async () => {
+    const failing = counting(
+      `always: { "silence": (view) => view.state("a") !== 1 || "a heard it" }`,
+    );
+    const args = ["sim", "run", failing, "--seeds", "1..5", "--faults", "{}", "--json"];
+    const all = parseLines((await tidemark([...args, "--keep-going"])).stdout);
+    expect(all).toHaveLength(6);
+    expect(all[0]).toMatchObject({
+      seed: 1,
+      failed: 'always: "silence" does not hold: a heard it',
+    });
+    expect(parseLines((await tidemark(args)).stdout)).toHaveLength(2);
+    const never = counting(`sometimes: { "a hears ten": (view) => view.state("a") === 10 }`);
+    const { status, stdout } = await tidemark(["sim", "run", never, "--seeds", "1..3"]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/sometimes "a hears ten": never/);
+  });
+});
+
+describe("tidemark explore", () => {
+  test("finds the lost update; what it prints can be gone through again", async () => {
+    const { status, stdout } = await tidemark(["explore", SHOP]);
+    expect(status).toBe(1);
+    const steps = stdout.split("\n").filter((line) => line.startsWith("    "));
+    expect(steps).toHaveLength(8);
+    const schedule = file("steps.txt", `# as printed\n${steps.join("\n")}\n`);
+    const shown = await tidemark(["explore", SHOP, "--replay", schedule]);
+    expect(shown.status).toBe(0);
+    expect(shown.stdout).toMatch(/^the beginning\n {2}ann {2}0\n {2}bob {2}0\n {2}shop {2}10\n/);
+    expect(shown.stdout).toMatch(/ann → shop {2}\{ stock: 9 \}/);
+    expect(shown.stdout.trim().split("\n").slice(-3)).toEqual([
+      "  ann  1",
+      "  bob  1",
+      "  shop  9",
+    ]);
+  });
+
+  test("proves what holds; bounds and --json", async () => {
+    const world = counting(
+      `eventually: { "both heard": (view) => view.state("a") === 1 && view.state("b") === 1 }`,
+    );
+    const proved = await tidemark(["explore", world]);
+    expect(proved.status).toBe(0);
+    expect(proved.stdout).toMatch(/every schedule: all properties hold/);
+    const [found] = parseLines(
+      (await tidemark(["explore", world, "--json", "--order", "depth"])).stdout,
+    );
+    expect(found).toMatchObject({ states: 4, ends: 1, complete: true });
+    const bounded = await tidemark(["explore", world, "--max-depth", "1"]);
+    expect(bounded.status).toBe(1);
+    expect(bounded.stdout).toMatch(/the bound of depth was reached/);
+    const [shop] = parseLines((await tidemark(["explore", SHOP, "--json"])).stdout);
+    expect(shop).toMatchObject({ complete: false, counterexample: { kind: "eventually" } });
+  });
+});
+
+describe("what is no world, or no schedule, is a mistake in the command", () => {
+  const bad: readonly (readonly [what: string, make: () => string, reason: RegExp])[] = [
+    ["no file", () => "nowhere.ts", /there is no file nowhere\.ts/],
+    ["a directory", () => temporaryDirectory(), /there is no file/],
+    ["not JavaScript", () => file("x.mjs", "this is not"), /cannot be loaded/],
+    ["throws", () => file("x.mjs", "throw new Error('no')"), /cannot be loaded: no/],
+    ["no default", () => file("x.mjs", "export const a = 1"), /exports no world by default/],
+    ["an unknown process", () => counting(`snapshots: ["c"]`), /c/],
+    [
+      "a name that is none",
+      () => file("x.mjs", "export default { processes: ['not one'], application: () => ({}) }"),
+      /not one/,
+    ],
+  ];
+  for (const [what, make, reason] of bad)
+    test(what, async () => {
+      const path = make();
+      for (const command of [["sim", "run"], ["explore"]]) {
+        const { status, stderr } = await tidemark([...command, path]);
+        expect(stderr).toMatch(reason);
+        expect(status).toBe(2);
+        expect(stderr.trim().split("\n")).toHaveLength(1);
+      }
+    });
+
+  test("a schedule that is none, or is not possible", async () => {
+    const replay = (path: string) => tidemark(["explore", SHOP, "--replay", path]);
+    for (const [path, reason] of [
+      ["nowhere.txt", /nowhere\.txt cannot be read/],
+      [file("a.txt", "ann sings"), /line 1, "ann sings"/],
+      [file("b.txt", "ann receives from shop"), /step 1 of the schedule/],
+    ] as const) {
+      const { status, stderr } = await replay(path);
+      expect(stderr).toMatch(reason);
+      expect(status).toBe(2);
+    }
+  });
+
+  test.each([
+    [["--seeds", "5..1"], /first and the last/],
+    [["--seeds", "x"], /first and the last/],
+    [["--faults", '{"losses":1}'], /there is no "losses"/],
+    [["--seed", "1", "--seeds", "1..2"], /cannot be used with/],
+  ])("%o", async (args, reason) => {
+    const { status, stderr } = await tidemark(["sim", "run", SHOP, ...args]);
+    expect(stderr).toMatch(reason);
+    expect(status).toBe(2);
+  });
+});
+
+test.each([
+  [["sim", "run"], "tidemark sim run"],
+  [["explore"], "tidemark explore"],
+])(
+  "%o --help has examples and exit statuses, fits 80 columns, and leaves nothing undocumented",
+  async (command, name) => {
+    const { status, stdout } = await tidemark([...command, "--help"]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^Exit status: /m);
+    expect(stdout).toMatch(new RegExp(`^Examples:\n {2}${name}`, "m"));
+    expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
+    for (const [, option] of stdout.matchAll(/^ {2}(?:-., )?(--[a-z-]+)/gm))
+      if (option !== "--help") expect(manual).toContain(`\`${option}`);
+  },
+);
