@@ -15,6 +15,7 @@ export {
 } from "./sim/explore.ts";
 export { drawFaults, type Faults, formatFaults, NO_FAULTS, parseFaults } from "./sim/faults.ts";
 export { type RunOptions, type RunReport, runWorld } from "./sim/run.ts";
+export { runScenario, type ScenarioOutcome } from "./sim/scenario.ts";
 export type { SeenSnapshot } from "./sim/seen.ts";
 export {
   type ComesBackWith,

@@ -17,6 +17,7 @@ import {
 } from "../sim/token-passing.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import { simRunCommand } from "./sim-run.ts";
+import { simScenarioCommand } from "./sim-scenario.ts";
 import { printable } from "./terminal.ts";
 
 const HELP = `
@@ -32,6 +33,7 @@ export function simCommand(): Command {
     .description("run the machines that ship in a simulated system")
     .addHelpText("after", HELP)
     .addCommand(simRunCommand())
+    .addCommand(simScenarioCommand())
     .addCommand(cos418Command());
 }
 

@@ -190,8 +190,8 @@ interface Queue {
   readonly longer: Map<number, number>;
 }
 
-/** See the head of the file. */
-class Search<M, State, Request, Reply> {
+/** The states of a world, one at hand; it can be led from there step by step, or through all. See the head of the file. */
+export class Search<M, State, Request, Reply> {
   readonly #world: World<M, State, Request, Reply>;
   readonly #ids: readonly ProcessId[];
   readonly #locals: readonly LocalStates<M, State, Request, Reply>[];
@@ -385,6 +385,27 @@ class Search<M, State, Request, Reply> {
   }
 
   // Looking.
+
+  /** What went wrong in the last step, if something did. */
+  get wrong(): string | undefined {
+    return this.#wrong;
+  }
+
+  /** What would be received next on each channel, for people: messages as JSON, `marker of p1/1`, or `control`. */
+  heads(): { readonly from: ProcessId; readonly to: ProcessId; readonly text: string }[] {
+    return this.#ways.flatMap(({ from, to }, way) => {
+      const [head] = this.#queue(this.#row[this.#ids.length + way] as number).frames;
+      return head === undefined
+        ? []
+        : [
+            {
+              from: this.#ids[from] as ProcessId,
+              to: this.#ids[to] as ProcessId,
+              text: this.#frames.get(head).text,
+            },
+          ];
+    });
+  }
 
   viewNow(): View<M, State, Reply> {
     const count = this.#ids.length;

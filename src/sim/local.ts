@@ -20,7 +20,7 @@ import { parseFrame } from "../link/frame.ts";
 import { type Application, FrozenState, type Turn } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
 import { Process, type ProcessEffect, type ProcessInput } from "../process/process.ts";
-import { KIND_MESSAGES, STREAM_CHANNEL } from "../process/wire.ts";
+import { decodeMarker, KIND_MESSAGES, STREAM_CHANNEL } from "../process/wire.ts";
 import type { PartReference, PieceRecord } from "../snapshot/manifest.ts";
 import { lookAt, type SeenSnapshot, seeSnapshot, slicesOf } from "./seen.ts";
 import type { World } from "./world.ts";
@@ -30,7 +30,7 @@ export interface SeenFrame {
   readonly bytes: Uint8Array;
   /** Application messages in it. */
   readonly messages: readonly unknown[];
-  /** For people: `2 messages`, `marker`, `control`. */
+  /** For people: messages as JSON, `marker of p1/1`, `control`. */
   readonly text: string;
 }
 
@@ -91,7 +91,7 @@ export class Frames<M> {
     const key = String.fromCharCode(...bytes);
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
-    const { kind, body, count } = parsed.batch;
+    const { kind, body } = parsed.batch;
     const messages =
       kind === KIND_MESSAGES
         ? readRecords(body).map((record) => this.#codec.decode(copyOf(record)))
@@ -100,8 +100,10 @@ export class Frames<M> {
       kind === KIND_MESSAGES
         ? messages.map((message) => JSON.stringify(message)).join(", ")
         : parsed.stream === STREAM_CHANNEL
-          ? "marker"
-          : `control ${count}`;
+          ? readRecords(body)
+              .map((record) => `marker of ${decodeMarker(record)?.snapshot ?? "nothing"}`)
+              .join(", ")
+          : "control";
     this.#numbers.set(key, this.#frames.length);
     return this.#frames.push({ bytes, messages, text }) - 1;
   }
