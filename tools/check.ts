@@ -43,6 +43,7 @@ const steps: readonly Step[] = [
       ),
   },
   { name: "tests", check: tests },
+  { name: "spec", check: async () => one(await node(["tools/spec.ts"])) },
   { name: "build", check: async () => one(await node(["tools/build.ts"])) },
   { name: "package", check: packed },
   {

@@ -11,7 +11,8 @@ import {
   type SnapshotInput,
 } from "../../src/snapshot/chandy-lamport.ts";
 
-type Item = { readonly message: string } | { readonly marker: Marker };
+/** What a channel carries. */
+export type Item = { readonly message: string } | { readonly marker: Marker };
 
 /** What one process has recorded of one snapshot. */
 export interface BareRecord {
@@ -57,7 +58,12 @@ export class BareSystem {
 
   /** What is in a channel, the head first; a marker shows as `Marker`. */
   channel(from: ProcessId, to: ProcessId): string[] {
-    return this.#queue(from, to).map((item) => ("message" in item ? item.message : "Marker"));
+    return this.items(from, to).map((item) => ("message" in item ? item.message : "Marker"));
+  }
+
+  /** What is in a channel, the head first. */
+  items(from: ProcessId, to: ProcessId): readonly Item[] {
+    return this.#queue(from, to);
   }
 
   /** The channels that are not empty. */
