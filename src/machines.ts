@@ -6,11 +6,13 @@
 export {
   type ChannelHash,
   emptyChannelHash,
+  emptySetHash,
   foldChannelHash,
   formatChannelHash,
 } from "./core/channel-hash.ts";
 export type { Machine } from "./core/machine.ts";
 export {
+  type ChannelOrder,
   Link,
   type LinkEffect,
   type LinkInput,
@@ -23,17 +25,20 @@ export {
   type ProcessInput,
   type ProcessOptions,
   type ProcessState,
+  type SnapshotAlgorithm,
 } from "./process/process.ts";
-export {
-  ChandyLamport,
-  type Marker,
-  type SnapshotEffect,
-  type SnapshotInput,
-  type SnapshotState,
-} from "./snapshot/chandy-lamport.ts";
+export { ChandyLamport } from "./snapshot/chandy-lamport.ts";
 export {
   Collector,
   type CollectorEffect,
   type CollectorInput,
   type CollectorState,
 } from "./snapshot/collector.ts";
+export { LaiYang } from "./snapshot/lai-yang.ts";
+export type {
+  Marker,
+  SnapshotEffect,
+  SnapshotInput,
+  SnapshotMachine,
+  SnapshotState,
+} from "./snapshot/recordings.ts";

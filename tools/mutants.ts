@@ -43,13 +43,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "early batches come out of order": {
     file: "link/link.ts",
-    from: "    if (first > state.expected) {\n      this.#keepEarly(batch);\n      return;\n    }",
+    from: "    if (first > state.expected) {\n      this.#early(batch, nowMs, effects);\n      return;\n    }",
     to: "    if (first > state.expected) state.expected = first;",
   },
   "a lent batch is kept": {
     file: "link/link.ts",
-    from: "body: copyOf(batch.body)",
-    to: "body: batch.body",
+    from: "batch: { ...batch, body: copyOf(body) } });",
+    to: "batch: { ...batch, body } });",
   },
   "a new incarnation goes on with the old numbers": {
     file: "link/link.ts",
@@ -67,32 +67,32 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: "    this.#shares.set(snapshot, { get state() { return stateCodec.encode(this.app.capture()); }, app: this.#application, incarnation, channels: undefined, stored: false } as never);",
   },
   "a channel is forgotten": {
-    file: "snapshot/chandy-lamport.ts",
+    file: "snapshot/recordings.ts",
     from: "if (recording.open > 0) return;",
     to: "if (recording.open > 1) return;",
   },
   "the first marker's channel stays open": {
     file: "snapshot/chandy-lamport.ts",
-    from: "    else this.#close(recording, from, nowMs, effects);\n  }",
-    to: "    else this.#completeIfClosed(recording, nowMs, effects);\n  }",
+    from: "    if (channel?.open) {",
+    to: '    if (channel?.open && met === "new") return;\n    if (channel?.open) {',
   },
   "a closed channel goes on being recorded": {
-    file: "snapshot/chandy-lamport.ts",
-    from: "if (!channel?.open) continue;",
-    to: "if (!channel) continue;",
+    file: "snapshot/recordings.ts",
+    from: "if (!channel?.open) return false;",
+    to: "if (!channel) return false;",
   },
   "a message in flight is recorded twice": {
-    file: "snapshot/chandy-lamport.ts",
-    from: "channel.messages.push(copy.bytes);",
-    to: "channel.messages.push(copy.bytes, copy.bytes);",
+    file: "snapshot/recordings.ts",
+    from: "channel.messages.push(this.#copy.bytes);",
+    to: "channel.messages.push(this.#copy.bytes, this.#copy.bytes);",
   },
   "a late marker begins an ended snapshot again": {
-    file: "snapshot/chandy-lamport.ts",
-    from: "if (count < over.live || over.ended.has(count)) return;",
-    to: "if (count < over.live) return;",
+    file: "snapshot/recordings.ts",
+    from: "if (count < over.live || over.ended.has(count)) return undefined;",
+    to: "if (count < over.live) return undefined;",
   },
   "one batch counts as one message": {
-    file: "snapshot/chandy-lamport.ts",
+    file: "snapshot/recordings.ts",
     from: "progress.count += count;",
     to: "progress.count += Math.min(1, count);",
   },
@@ -117,8 +117,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: ".filter(([, { startedAtMs, timeoutMs }]) => startedAtMs + timeoutMs < 0 * input.nowMs)",
   },
   "channels of a peer that came back go on": {
-    file: "snapshot/chandy-lamport.ts",
-    from: "    if (this.state.incoming.has(peer)) this.state.incoming.set(peer, begin());\n",
+    file: "snapshot/recordings.ts",
+    from: "    if (this.state.incoming.has(peer)) this.state.incoming.set(peer, this.#begun());\n",
     to: "",
   },
 };

@@ -210,7 +210,14 @@ export class Network {
       const source = this.#topology.processes[from] as ProcessId;
       const marker = this.#snapshots[(item - channel) / this.channels - 1];
       if (marker) this.#step(to, { type: "marker", from: source, marker, nowMs: this.hops });
-      else this.#step(to, { type: "received", from: source, count: 1, body: BATCH });
+      else
+        this.#step(to, {
+          type: "received",
+          from: source,
+          count: 1,
+          body: BATCH,
+          nowMs: this.hops,
+        });
     }
     if (!this.#random) return;
     for (const [i, id] of this.#topology.processes.entries()) {

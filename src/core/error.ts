@@ -55,7 +55,10 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   APPLICATION_THREW: ["local", "The application threw; the process stopped as it was."],
   CAPTURE_THREW: ["local", "The application's capture threw; the snapshot is abandoned."],
   UNREACHABLE: ["local", "Some process cannot be reached by channels from the initiator."],
-  UNSUITABLE_TRANSPORT: ["local", "The transport does not guarantee what an algorithm needs."],
+  UNSUITABLE_TRANSPORT: [
+    "local",
+    "Transport or channels do not guarantee what an algorithm needs.",
+  ],
   STOPPED: ["local", "The process is stopped or stopping."],
   ABORTED: ["local", "The caller gave up waiting."],
   BUSY: ["local", "Too many requests are waiting already."],

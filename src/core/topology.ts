@@ -4,7 +4,7 @@ import { TidemarkError } from "./error.ts";
 import { checkProcessId, type ProcessId } from "./id.ts";
 import { Random } from "./random.ts";
 
-/** A directed FIFO channel. */
+/** A directed channel. */
 export interface Channel {
   readonly from: ProcessId;
   readonly to: ProcessId;

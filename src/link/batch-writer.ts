@@ -62,7 +62,7 @@ export class BatchWriter {
     this.#stream = stream;
   }
 
-  /** Messages in the open batch. */
+  /** Records in the open batch. */
   get count(): number {
     return this.#count;
   }
@@ -79,11 +79,24 @@ export class BatchWriter {
     return this.#end + need > this.#slab.length || this.#end + need - this.#start > this.#mostBytes;
   }
 
-  /** Adds a message. `mustTakeBefore` has been asked. */
-  append(content: Uint8Array): void {
+  /**
+   * Adds a message. `mustTakeBefore` has been asked.
+   *
+   * @param heading if given, a record that every batch begins with, before its first message
+   */
+  append(content: Uint8Array, heading?: Uint8Array): void {
+    const first = this.#count === 0;
+    if (first) {
+      const more = heading === undefined ? 0 : recordBytes(heading.length);
+      this.#open(more + recordBytes(content.length));
+    }
+    if (first && heading !== undefined) this.#write(heading);
+    this.#write(content);
+  }
+
+  #write(content: Uint8Array): void {
     const length = content.length;
     const need = recordBytes(length);
-    if (this.#count === 0) this.#open(need);
     const at = this.#end;
     this.#end = at + need;
     // The padding, or what the length or the content is about to cover.

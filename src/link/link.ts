@@ -1,5 +1,6 @@
 /**
- * One end of an exactly-once FIFO stream of records in each direction between two processes.
+ * One end of an exactly-once stream of records in each direction between two processes: FIFO, or in the order in which the
+ * batches come.
  *
  * Assumptions. The transport below may lose, repeat, reorder and delay frames and go down and up again;
  * it does not alter them. Both ends keep their state while the transport is away; an end that comes
@@ -18,6 +19,9 @@
  * A batch goes if it begins below that, so a slow receiver holds a window and one batch at the most, whatever the
  * sender would like. When nothing is on the way and the credit is used up, the sender asks now and then, for the news of
  * more may be lost. What waits at the sender is bounded by its owner, who looks at `waitingBytes`.
+ *
+ * Order. Without it an early batch is handed up at once instead of kept, so that none waits for one that was lost; that it
+ * was is remembered until the ones before it have come. All else is the same, with the same bounds.
  */
 
 import type { Machine } from "../core/machine.ts";
@@ -32,6 +36,9 @@ import {
   writeBatchHeader,
 } from "./frame.ts";
 
+/** In what order a receiver gets what was sent on a channel: as it was sent, or as it comes. */
+export type ChannelOrder = "fifo" | "none";
+
 /** What a link must be told when it is made. */
 export interface LinkOptions {
   /** Tells several links to the same peer apart, 0 to 255. */
@@ -45,6 +52,8 @@ export interface LinkOptions {
   readonly windowBytes: number;
   /** How long an acknowledgement may wait for a batch to ride on, in milliseconds. */
   readonly ackDelayMs: number;
+  /** Of what this end receives. @default "fifo" */
+  readonly order?: ChannelOrder | undefined;
 }
 
 /** What happens to a link. */
@@ -62,7 +71,7 @@ export type LinkInput =
 /** What the driver of a link must do, in order. */
 export type LinkEffect =
   | { readonly type: "transmit"; readonly frame: Uint8Array }
-  /** The next batch of the stream, exactly once and in order. Its body is a part of the frame that came in. */
+  /** A batch of the stream, exactly once; the next one, if there is an order. Its body is a part of the frame that came in. */
   | { readonly type: "batch"; readonly batch: Batch }
   /** The peer came back without its state: `unsent` records were lost, both directions begin at 0. */
   | { readonly type: "reset"; readonly unsent: number }
@@ -79,6 +88,14 @@ interface QueuedBatch {
   readonly endBytes: number;
   sentAtMs: number;
   sendings: number;
+}
+
+/** A batch that came before its turn. */
+interface EarlyBatch {
+  readonly count: number;
+  readonly bytes: number;
+  /** Absent once it is handed up. */
+  readonly batch?: Batch;
 }
 
 /** Everything a link knows; plain data. */
@@ -107,7 +124,7 @@ export interface LinkState {
   receivedBytes: number;
   takenBytes: number;
   /** Batches that came before their turn, by their first number. */
-  early: Map<number, Batch>;
+  early: Map<number, EarlyBatch>;
   earlyBytes: number;
   /** Received or taken, and not said to the peer yet. */
   owedBytes: number;
@@ -366,14 +383,17 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       effects.push({ type: "malformed", reason: "it cuts the stream elsewhere than before" });
       return;
     }
-    if (state.receivedBytes - state.takenBytes >= this.#options.windowBytes) {
+    // Early ones that were handed up count as if they were kept here: it may be that they came out of their turn.
+    const inTurnBytes = state.receivedBytes - (this.#ordered ? 0 : state.earlyBytes);
+    if (inTurnBytes - state.takenBytes >= this.#options.windowBytes) {
       effects.push({ type: "malformed", reason: "it goes beyond the credit" });
       return;
     }
     if (first > state.expected) {
-      this.#keepEarly(batch);
+      this.#early(batch, nowMs, effects);
       return;
     }
+    state.expected += count;
     this.#handUp(batch, nowMs, effects);
     for (
       let early = state.early.get(state.expected);
@@ -381,31 +401,38 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       early = state.early.get(state.expected)
     ) {
       state.early.delete(state.expected);
-      state.earlyBytes -= early.body.length;
-      this.#handUp(early, nowMs, effects);
+      state.earlyBytes -= early.bytes;
+      state.expected += early.count;
+      if (early.batch) this.#handUp(early.batch, nowMs, effects);
     }
+  }
+
+  get #ordered(): boolean {
+    return this.#options.order !== "none";
   }
 
   #handUp(batch: Batch, nowMs: number, effects: LinkEffect[]): void {
     const { state } = this;
-    state.expected += batch.count;
     state.receivedBytes += batch.body.length;
     this.#owe(batch.body.length, nowMs);
     effects.push({ type: "batch", batch });
   }
 
   /** Beyond the bound a batch is dropped as if lost: it comes again. */
-  #keepEarly(batch: Batch & { readonly first: number }): void {
+  #early(batch: Batch & { readonly first: number }, nowMs: number, effects: LinkEffect[]): void {
     const { state } = this;
-    if (state.early.has(batch.first) || state.early.size >= MAX_EARLY) return;
-    if (
-      state.earlyBytes + batch.body.length > this.#options.windowBytes * 2 &&
-      state.early.size > 0
-    )
-      return;
-    // A copy, for the frame is only lent.
-    state.early.set(batch.first, { ...batch, body: copyOf(batch.body) });
-    state.earlyBytes += batch.body.length;
+    const { first, count, body } = batch;
+    const bytes = body.length;
+    if (state.early.has(first) || state.early.size >= MAX_EARLY) return;
+    if (state.earlyBytes + bytes > this.#options.windowBytes * 2 && state.early.size > 0) return;
+    state.earlyBytes += bytes;
+    if (this.#ordered) {
+      // A copy, for the frame is only lent.
+      state.early.set(first, { count, bytes, batch: { ...batch, body: copyOf(body) } });
+    } else {
+      state.early.set(first, { count, bytes });
+      this.#handUp(batch, nowMs, effects);
+    }
   }
 
   #owe(bytes: number, nowMs: number): void {

@@ -6,9 +6,15 @@
 
 import { copyOf, recordBytes } from "../core/record.ts";
 import type { Batch } from "../link/frame.ts";
+import type { Marker } from "../snapshot/recordings.ts";
+
+/** A batch without the record that said its colour. */
+export interface ColouredBatch extends Batch {
+  readonly colour?: readonly Marker[] | undefined;
+}
 
 interface Waiting {
-  readonly batch: Batch;
+  readonly batch: ColouredBatch;
   /** Where in the body the next record begins. */
   at: number;
 }
@@ -24,19 +30,19 @@ export class Inbox {
   }
 
   /** A copy of it, for what comes in is only lent. */
-  add(batch: Batch): void {
+  add(batch: ColouredBatch): void {
     this.#waiting.push({ batch: { ...batch, body: copyOf(batch.body) }, at: 0 });
     this.#count += batch.count;
   }
 
   /** Takes the first record as a batch of its own. */
-  take(): Batch | undefined {
+  take(): ColouredBatch | undefined {
     const first = this.#waiting[0];
     if (!first) return undefined;
-    const { kind, body } = first.batch;
+    const { kind, body, colour } = first.batch;
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     const end = first.at + recordBytes(view.getUint32(first.at, true));
-    const taken: Batch = { kind, count: 1, body: body.subarray(first.at, end) };
+    const taken = { kind, count: 1, body: body.subarray(first.at, end), colour };
     first.at = end;
     if (end === body.length) this.#waiting.shift();
     this.#count -= 1;

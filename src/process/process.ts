@@ -7,10 +7,13 @@
  *
  * Theory of operation. One input is one turn. A frame goes up: link (drops repeats, orders) → inbox (only in manual
  * receive mode) → snapshot machine (counts, hashes, records) → application. What the application sends in
- * a turn is put straight into one frame per peer, which at the end of the turn, or before a marker, goes down:
- * snapshot machine (counts, hashes) → link → driver. So a marker never overtakes a message, and a state is fixed
- * between two messages. Nothing here throws for what a peer sends: it is dropped and reported. An
- * application that throws stops the process, with nothing of that turn sent.
+ * a turn is put straight into one frame per peer, which at the end of the turn, or before anything is recorded, goes down:
+ * snapshot machine (counts, hashes) → link → driver. So a marker never overtakes a message, no message has another
+ * colour than it was sent with, and a state is fixed between two messages. Nothing here throws for what a peer sends: it
+ * is dropped and reported. An application that throws stops the process, with nothing of that turn sent.
+ *
+ * Channels are FIFO, with Chandy and Lamport's algorithm, unless `order` and `algorithm` say otherwise. With Lai and Yang's
+ * the first record of every batch is its colour; counts go by the control link, so nothing but messages is on a channel.
  */
 
 import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
@@ -21,30 +24,43 @@ import { copyOf, readRecords, recordBytes } from "../core/record.ts";
 import type { Topology } from "../core/topology.ts";
 import { BatchWriter, batchOf, type OutgoingBatch } from "../link/batch-writer.ts";
 import { BATCH_HEADER_BYTES, type Batch, parseFrame } from "../link/frame.ts";
-import { Link, type LinkEffect, type LinkInput, type LinkState } from "../link/link.ts";
 import {
-  ChandyLamport,
-  type Marker,
-  type RecordedChannels,
-  type SnapshotEffect,
-  type SnapshotInput,
-  type SnapshotState,
-} from "../snapshot/chandy-lamport.ts";
+  type ChannelOrder,
+  Link,
+  type LinkEffect,
+  type LinkInput,
+  type LinkState,
+} from "../link/link.ts";
+import { ChandyLamport } from "../snapshot/chandy-lamport.ts";
 import {
   Collector,
   type CollectorInput,
   type CollectorState,
   waitsFor,
 } from "../snapshot/collector.ts";
+import { LaiYang } from "../snapshot/lai-yang.ts";
 import type { PieceRecord } from "../snapshot/manifest.ts";
+import type {
+  Marker,
+  OpenChannel,
+  RecordedChannels,
+  SnapshotEffect,
+  SnapshotInput,
+  SnapshotMachine,
+  SnapshotState,
+} from "../snapshot/recordings.ts";
 import { type Application, FrozenState, type Turn } from "./application.ts";
 import { type Codec, encodeApart } from "./codec.ts";
-import { Inbox } from "./inbox.ts";
+import { type ColouredBatch, Inbox } from "./inbox.ts";
 import {
+  COLOUR_BYTES,
   type Control,
+  decodeColour,
   decodeControl,
   decodeMarker,
+  encodeColour,
   encodeWire,
+  KIND_COLOURED,
   KIND_CONTROL,
   KIND_MARKER,
   KIND_MESSAGES,
@@ -52,6 +68,9 @@ import {
   STREAM_CHANNEL,
   STREAM_CONTROL,
 } from "./wire.ts";
+
+/** How global snapshots are taken. */
+export type SnapshotAlgorithm = "chandy-lamport" | "lai-yang";
 
 /** What a process is made of. */
 export interface ProcessOptions<M, State, Request, Reply> {
@@ -83,6 +102,13 @@ export interface ProcessOptions<M, State, Request, Reply> {
   readonly lostAfterMs: number;
   /** Snapshots begun here are numbered from the next count on. */
   readonly lastCount: number;
+  /** In what order messages are received from a channel; with `none` no message waits for another. @default "fifo" */
+  readonly order?: ChannelOrder | undefined;
+  /**
+   * The same at every process. Chandy and Lamport's needs channels that are FIFO; Lai and Yang's takes any.
+   * @default "chandy-lamport", or "lai-yang" if `order` is "none"
+   */
+  readonly algorithm?: SnapshotAlgorithm | undefined;
 }
 
 /** A frame came in. It is lent: whoever steps the machine may write over it afterwards. */
@@ -224,9 +250,9 @@ export interface RecordedSoFar {
   /** Good until the snapshot is settled: then the messages are written over. */
   readonly incoming: readonly {
     readonly from: ProcessId;
-    /** The marker has come: nothing will be added. */
+    /** Nothing will be added. */
     readonly closed: boolean;
-    /** Runs of records, in order. */
+    /** Runs of records, in the order in which they were received. */
     readonly messages: readonly Uint8Array[];
   }[];
 }
@@ -245,7 +271,7 @@ export interface Explanation {
   readonly snapshots: readonly {
     readonly snapshot: SnapshotId;
     readonly sinceMs: number;
-    /** What this process waits for, e.g. "the marker of p3". */
+    /** What this process waits for, e.g. "the marker of p3"; by Lai and Yang "the count of p3" or "2 message(s) of p3". */
     readonly waitsFor: readonly string[];
   }[];
   /** Channels on which something waits, and peers that are not there. */
@@ -266,7 +292,7 @@ interface Share {
   readonly state: CapturedState;
   /** The life of the initiator that it is for. */
   readonly incarnation: number;
-  /** Once the last marker has come; then whoever stores the piece releases the state: it may be at it. */
+  /** Once all channels are closed; then whoever stores the piece releases the state: it may be at it. */
   channels: RecordedChannels | undefined;
   /** The piece is in the store: nobody reads what was recorded any more. */
   stored: boolean;
@@ -308,12 +334,15 @@ export class Process<M, State, Request = never, Reply = never>
   readonly #random: Random;
   readonly #turn: ProcessTurn<M, Reply>;
   readonly #peers = new Map<ProcessId, Peer>();
-  readonly #snapshots: ChandyLamport;
+  readonly #snapshots: SnapshotMachine;
   readonly #collector = new Collector();
   readonly #shares = new Map<SnapshotId, Share>();
   /** Peers with messages in an open batch, in this turn. */
   readonly #toFlush: Peer[] = [];
   #topology: Topology;
+  /** What every batch begins with, if messages have a colour; and the colour that it says. */
+  #heading: Uint8Array | undefined;
+  #colour: readonly Marker[];
   #count: number;
   #failed: boolean = false;
   #congested = 0;
@@ -321,7 +350,7 @@ export class Process<M, State, Request = never, Reply = never>
   #nowMs = 0;
   #effects: ProcessEffect<M, Reply>[] = [];
 
-  /** @throws TidemarkError `BAD_OPTION` */
+  /** @throws TidemarkError `BAD_OPTION`, `UNSUITABLE_TRANSPORT` */
   constructor(options: ProcessOptions<M, State, Request, Reply>) {
     checkWhole("incarnation", options.incarnation, 1, 2 ** 32 - 1);
     checkWhole("epoch", options.epoch, 0, 2 ** 32 - 1);
@@ -333,11 +362,15 @@ export class Process<M, State, Request = never, Reply = never>
     this.#topology = options.topology;
     this.#count = options.lastCount;
     const { self, topology } = options;
-    this.#snapshots = new ChandyLamport(
+    const coloured = algorithmOf(options) === "lai-yang";
+    const Machine = coloured ? LaiYang : ChandyLamport;
+    this.#snapshots = new Machine(
       topology.fingerprint,
       topology.incoming(self),
       topology.outgoing(self),
     );
+    this.#colour = this.#snapshots.state.colour;
+    this.#heading = coloured ? encodeColour(this.#colour) : undefined;
     this.#meetPeers(0);
     this.#turn = new ProcessTurn(
       {
@@ -531,7 +564,9 @@ export class Process<M, State, Request = never, Reply = never>
     const peer = this.#peerTo(to);
     const { outbox } = peer;
     const length = content.length;
-    if (recordBytes(length) + BATCH_HEADER_BYTES > maxFrameBytes)
+    // Whatever the colour is when it leaves: no snapshot makes a message too large.
+    const beside = BATCH_HEADER_BYTES + (this.#heading === undefined ? 0 : COLOUR_BYTES);
+    if (recordBytes(length) + beside > maxFrameBytes)
       throw new TidemarkError(
         "MESSAGE_TOO_LARGE",
         `a message of ${length} bytes to ${to} does not fit a frame of ${maxFrameBytes}`,
@@ -545,7 +580,7 @@ export class Process<M, State, Request = never, Reply = never>
         `${waiting} bytes wait on the channel to ${to}${peer.up ? "" : `, which is down (${peer.reason})`}; ` +
           `its limit is ${limitBytes}: stop sending when send gives false, until writable`,
       );
-    outbox.append(content);
+    outbox.append(content, this.#heading);
     if (waiting + length < windowBytes) return true;
     if (!peer.congested) {
       peer.congested = true;
@@ -562,9 +597,11 @@ export class Process<M, State, Request = never, Reply = never>
 
   #flushPeer(peer: Peer): void {
     const batch = peer.outbox.take();
-    peer.sent += batch.count;
-    const body = batch.frame.subarray(BATCH_HEADER_BYTES);
-    this.#snapshots.step({ type: "sent", to: peer.id, count: batch.count, body });
+    const whole = batch.frame.subarray(BATCH_HEADER_BYTES);
+    const body = batch.kind === KIND_COLOURED ? whole.subarray(headingBytes(whole)) : whole;
+    const count = messagesIn(batch);
+    peer.sent += count;
+    this.#snapshots.step({ type: "sent", to: peer.id, count, body });
     this.#give(peer, peer.channel, batch);
   }
 
@@ -572,17 +609,19 @@ export class Process<M, State, Request = never, Reply = never>
 
   #meetPeers(nowMs: number): void {
     const { self, incarnation, epoch, reliable, windowBytes, maxFrameBytes } = this.#options;
-    const link = (stream: number): Link =>
-      new Link({ stream, epoch, incarnation, reliable, windowBytes, ackDelayMs: ACK_DELAY_MS });
+    const ackDelayMs = ACK_DELAY_MS;
+    const link = (stream: number, order: ChannelOrder = "fifo"): Link =>
+      new Link({ stream, epoch, incarnation, reliable, windowBytes, ackDelayMs, order });
+    const kind = this.#heading === undefined ? KIND_MESSAGES : KIND_COLOURED;
     for (const id of this.#topology.processes) {
       if (id === self || this.#peers.has(id)) continue;
-      const channel = link(STREAM_CHANNEL);
+      const channel = link(STREAM_CHANNEL, this.#options.order);
       this.#peers.set(id, {
         id,
         outgoing: false,
         channel,
         control: link(STREAM_CONTROL),
-        outbox: new BatchWriter(KIND_MESSAGES, maxFrameBytes, channel),
+        outbox: new BatchWriter(kind, maxFrameBytes, channel),
         inbox: new Inbox(),
         former: new Set(),
         up: false,
@@ -635,8 +674,7 @@ export class Process<M, State, Request = never, Reply = never>
         break;
       case "batch":
         if (link === peer.control) this.#control(peer, effect.batch);
-        else if (this.#options.receive === "manual") peer.inbox.add(effect.batch);
-        else this.#received(peer, effect.batch, this.#options.messageCodec.bytes !== "lent");
+        else this.#arrived(peer, effect.batch);
         break;
       case "reset":
         if (link === peer.channel) this.#restarted(peer, effect.unsent);
@@ -647,8 +685,31 @@ export class Process<M, State, Request = never, Reply = never>
     }
   }
 
-  /** The next batch of a channel reaches the snapshot machine and the application. */
-  #received(peer: Peer, batch: Batch, mustCopy: boolean): void {
+  /** A batch has come off a channel's link. */
+  #arrived(peer: Peer, batch: Batch): void {
+    const plain = batch.kind === KIND_COLOURED ? this.#uncover(peer, batch) : batch;
+    if (plain.count === 0)
+      this.#problem("MALFORMED_FRAME", `dropped a batch of ${peer.id}: it has no message`);
+    else if (this.#options.receive === "manual") peer.inbox.add(plain);
+    else this.#received(peer, plain, this.#options.messageCodec.bytes !== "lent");
+  }
+
+  /** The messages of a batch that begins with their colour. */
+  #uncover(peer: Peer, batch: Batch): ColouredBatch {
+    const { body } = batch;
+    const bytes = headingBytes(body);
+    const colour = decodeColour(readRecords(body.subarray(0, bytes))[0] as Uint8Array);
+    if (!colour)
+      this.#problem(
+        "MALFORMED_FRAME",
+        `a batch of ${peer.id} has a colour that is not well formed`,
+      );
+    this.#link(peer, peer.channel, { type: "taken", bytes, nowMs: this.#nowMs });
+    return { kind: KIND_MESSAGES, count: messagesIn(batch), body: body.subarray(bytes), colour };
+  }
+
+  /** A batch of a channel reaches the snapshot machine and the application. */
+  #received(peer: Peer, batch: ColouredBatch, mustCopy: boolean): void {
     const { id } = peer;
     const { kind, count } = batch;
     const { length } = batch.body;
@@ -657,7 +718,10 @@ export class Process<M, State, Request = never, Reply = never>
       this.#problem("MALFORMED_FRAME", `dropped a message of ${id}: it has no channel to here`);
     } else if (kind === KIND_MESSAGES) {
       peer.received += count;
-      this.#record({ type: "received", from: id, count, body });
+      const colour = batch.colour?.filter((marker) => this.#isCurrent(marker));
+      // It may be that something is recorded first: as for a marker.
+      if (colour) this.#flush();
+      this.#record({ type: "received", from: id, count, body, colour, nowMs: this.#nowMs });
       this.#hand(id, body);
     } else if (kind === KIND_MARKER) {
       this.#marked(id, body);
@@ -854,7 +918,13 @@ export class Process<M, State, Request = never, Reply = never>
 
   #record(input: SnapshotInput): void {
     let failed: SnapshotId | undefined;
-    for (const effect of this.#snapshots.step(input)) {
+    const effects = this.#snapshots.step(input);
+    const { colour } = this.#snapshots.state;
+    if (colour !== this.#colour) {
+      this.#colour = colour;
+      this.#heading = encodeColour(colour);
+    }
+    for (const effect of effects) {
       // What this process cannot take part in, it does nothing more for.
       if (failed !== undefined && snapshotOf(effect) === failed) continue;
       if (!this.#snapshotEffect(effect, input)) failed = snapshotOf(effect);
@@ -870,6 +940,12 @@ export class Process<M, State, Request = never, Reply = never>
       case "marker":
         this.#marker(effect.to, effect.marker);
         break;
+      case "count": {
+        const peer = this.#peers.get(effect.to);
+        const { marker, before } = effect;
+        if (peer) this.#sendControl(peer, { type: "count", marker, before });
+        break;
+      }
       case "complete": {
         const { snapshot } = effect;
         const share = this.#shares.get(snapshot) as Share;
@@ -980,6 +1056,9 @@ export class Process<M, State, Request = never, Reply = never>
         );
       } else if (control.type === "settled") {
         this.#settledElsewhere(peer, control.snapshot, control.reason);
+      } else if (control.type === "count") {
+        if (this.#isCurrent(control.marker))
+          this.#record({ ...control, from: peer.id, nowMs: this.#nowMs });
       } else if (control.incarnation === this.#options.incarnation) {
         this.#reported(peer.id, control);
       }
@@ -992,6 +1071,7 @@ export class Process<M, State, Request = never, Reply = never>
     if (parseSnapshotId(snapshot).initiator !== peer.id) return;
     if (word === undefined && !this.#snapshots.state.recordings.has(snapshot)) {
       this.#settle(snapshot, undefined);
+      this.#record({ type: "settled", snapshot });
       return;
     }
     const incarnation = peer.control.state.peerIncarnation;
@@ -1031,7 +1111,8 @@ export class Process<M, State, Request = never, Reply = never>
       for (const peer of this.#peers.values()) this.#sendControl(peer, effect);
       this.#settle(snapshot, reason);
       const { incarnation } = this.#options;
-      if (reason !== undefined) this.#record({ type: "abandon", snapshot, incarnation, reason });
+      if (reason === undefined) this.#record({ type: "settled", snapshot });
+      else this.#record({ type: "abandon", snapshot, incarnation, reason });
     }
     this.#wake(this.#collector.deadlineMs);
   }
@@ -1132,7 +1213,7 @@ export class Process<M, State, Request = never, Reply = never>
       sinceMs: recording.recordedAtMs,
       waitsFor: [...recording.incoming]
         .filter(([, { open }]) => open)
-        .map(([from]) => `the marker of ${from}${this.#absence(from)}`),
+        .map(([from, channel]) => `${this.#missing(channel)} of ${from}${this.#absence(from)}`),
     }));
     for (const [snapshot, collection] of this.#collector.state.collections) {
       if (!snapshots.some((other) => other.snapshot === snapshot))
@@ -1147,7 +1228,7 @@ export class Process<M, State, Request = never, Reply = never>
       const { id, up, channel, inbox } = peer;
       const down = up ? {} : { reason: peer.reason, downSinceMs: peer.downSinceMs };
       const { queue, receivedBytes, takenBytes } = channel.state;
-      const unacknowledged = queue.reduce((sum, { count }) => sum + count, 0);
+      const unacknowledged = queue.reduce((sum, batch) => sum + messagesIn(batch), 0);
       if (unacknowledged > 0 || !up)
         channels.push({
           from: self,
@@ -1166,6 +1247,12 @@ export class Process<M, State, Request = never, Reply = never>
         });
     }
     return { process: self, snapshots, channels };
+  }
+
+  /** What would close a channel. */
+  #missing({ before, received, inFlight }: OpenChannel): string {
+    if (this.#heading === undefined) return "the marker";
+    return before ? `${before.sent - received - inFlight} message(s)` : "the count";
   }
 
   #absence(id: ProcessId): string {
@@ -1232,6 +1319,33 @@ function checkWhole(name: string, value: number, low: number, high: number): voi
     `${name} must be a whole number from ${low} to ${high}, not ${value}`,
   );
 }
+
+function algorithmOf({
+  order = "fifo",
+  algorithm = order === "none" ? "lai-yang" : "chandy-lamport",
+}: Pick<ProcessOptions<never, never, never, never>, "order" | "algorithm">): SnapshotAlgorithm {
+  const among = (name: string, value: string, ...values: readonly string[]): void => {
+    if (values.includes(value)) return;
+    const message = `${name} is ${JSON.stringify(value)}: use "${values.join('" or "')}"`;
+    throw new TidemarkError("BAD_OPTION", message);
+  };
+  among("order", order, "fifo", "none");
+  among("algorithm", algorithm, "chandy-lamport", "lai-yang");
+  if (algorithm === "chandy-lamport" && order === "none")
+    throw new TidemarkError(
+      "UNSUITABLE_TRANSPORT",
+      'Chandy and Lamport\'s algorithm needs channels that are FIFO, and order is "none": use algorithm "lai-yang"',
+    );
+  return algorithm;
+}
+
+/** Without the record of their colour, if there is one. */
+const messagesIn = ({ kind, count }: Pick<Batch, "kind" | "count">): number =>
+  kind === KIND_COLOURED ? count - 1 : count;
+
+/** The bytes that the first record takes. */
+const headingBytes = (body: Uint8Array): number =>
+  recordBytes(new DataView(body.buffer, body.byteOffset, body.byteLength).getUint32(0, true));
 
 function snapshotOf(effect: SnapshotEffect): SnapshotId | undefined {
   if (effect.type === "irregular") return undefined;

@@ -57,7 +57,7 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
   }
 
   /**
-   * The messages in flight on a channel, in order.
+   * The messages in flight on a channel, in the order in which they came in.
    * @throws TidemarkError as `state`
    */
   async inFlight(from: ProcessId, to: ProcessId): Promise<M[]> {

@@ -38,6 +38,17 @@ export interface ProcessConfiguration<M, State, Request, Reply> {
   readonly store: SnapshotStore;
   /** Which channels there are. @default "mesh": one each way between any two */
   readonly channels?: "mesh" | readonly Channel[];
+  /**
+   * In what order messages are received from a channel, here: as they were sent, or `none`: as they come, so that none
+   * waits for one that the network lost or held up. @default "fifo"
+   */
+  readonly order?: "fifo" | "none";
+  /**
+   * How snapshots are taken; the same at every process of the system. Chandy and Lamport's algorithm needs channels that are
+   * FIFO; Lai and Yang's takes any, for a few bytes more in every frame.
+   * @default "chandy-lamport", or "lai-yang" if `order` is "none"
+   */
+  readonly algorithm?: "chandy-lamport" | "lai-yang";
   /** Only processes of the same system talk to each other. @default "tidemark" */
   readonly system?: string;
   /** @default 1 */
@@ -110,7 +121,7 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
 /** One process' share of a snapshot that is under way. */
 export interface RecordedHere<State, M> {
   readonly state: State | undefined;
-  /** What has been recorded of each incoming channel; `closed` once its marker has come. */
+  /** What has been recorded of each incoming channel; `closed` once nothing will be added. */
   readonly channels: readonly {
     readonly from: ProcessId;
     readonly closed: boolean;
@@ -130,7 +141,7 @@ export interface SnapshotOptions {
 /**
  * Starts one process of a system. Its peers may start before or after it.
  *
- * @throws TidemarkError `BAD_OPTION`, `BAD_ID`, `UNKNOWN_PROCESS`, `ADDRESS_IN_USE`, `STORE_FAILED`
+ * @throws TidemarkError `BAD_OPTION`, `BAD_ID`, `UNKNOWN_PROCESS`, `UNSUITABLE_TRANSPORT`, `ADDRESS_IN_USE`, `STORE_FAILED`
  *
  * @example
  * ```ts
@@ -257,6 +268,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       limitBytes: positive("limitBytes", configuration.limitBytes, 64 * 1024 * 1024),
       lostAfterMs: positive("lostAfterMs", configuration.lostAfterMs, 5000),
       lastCount,
+      order: configuration.order,
+      algorithm: configuration.algorithm,
     });
     this.#maxWaitingRequests = positive(
       "maxWaitingRequests",

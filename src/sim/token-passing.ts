@@ -18,12 +18,8 @@ import { isProcessId, type ProcessId, type SnapshotId, snapshotId } from "../cor
 import { Random } from "../core/random.ts";
 import { readRecords, writeRecords } from "../core/record.ts";
 import { type Channel, Topology } from "../core/topology.ts";
-import {
-  ChandyLamport,
-  type Marker,
-  type RecordedChannels,
-  type SnapshotInput,
-} from "../snapshot/chandy-lamport.ts";
+import { ChandyLamport } from "../snapshot/chandy-lamport.ts";
+import type { Marker, RecordedChannels, SnapshotInput } from "../snapshot/recordings.ts";
 
 /** What a topology file says. */
 export interface TokenSystem {
@@ -446,7 +442,8 @@ class Run {
       this.#note?.(`${to.id} has ${to.tokens} token(s)`);
       this.#note?.(`${to.id} received ${content} tokens from ${from.id}`);
       // The machine sees a message before the application does.
-      this.#step(to, { type: "received", from: from.id, count: 1, body: encode(content) });
+      const body = encode(content);
+      this.#step(to, { type: "received", from: from.id, count: 1, body, nowMs: this.#time });
       to.tokens += content;
     } else {
       this.#note?.(

@@ -4,7 +4,7 @@
  * Assumptions. Messages between collector and participants arrive exactly once while both are alive; a
  * participant may vanish.
  *
- * Theory of operation. A participant reports twice: `complete` when its last marker has come, which makes
+ * Theory of operation. A participant reports twice: `complete` when its last channel is closed, which makes
  * the cut when all have, and `stored` when its piece is durable. When all are stored the manifest is
  * written, and only a written manifest makes a snapshot. Whatever goes wrong before (a participant
  * fails or is lost, time runs out, the caller gives up) abandons it, once, with a reason. Either way every participant
@@ -152,7 +152,7 @@ export class Collector implements Machine<CollectorInput, CollectorEffect, Colle
 /** Says whom a snapshot waits for. */
 export function waitsFor({ incomplete, unstored }: Collection): string {
   const list = (ids: Set<ProcessId>): string => [...ids].sort().join(", ");
-  if (incomplete.size > 0) return `markers have not come in at ${list(incomplete)}`;
+  if (incomplete.size > 0) return `channels are not closed at ${list(incomplete)}`;
   if (unstored.size > 0) return `pieces are not stored at ${list(unstored)}`;
   return "the manifest is not written";
 }

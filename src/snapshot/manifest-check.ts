@@ -46,6 +46,11 @@ export function checkPiece(
   }
 }
 
+/** True for the text of a channel hash. */
+export function isChannelHash(value: unknown): value is string {
+  return typeof value === "string" && CHANNEL_HASH.test(value);
+}
+
 /** Gives a clean copy of the value at that path, or throws. */
 type Form<T> = (value: unknown, path: string) => T;
 
@@ -125,7 +130,8 @@ const format: Form<typeof MANIFEST_FORMAT> = leaf(
 );
 const name = text("a text of 1 to 256 characters", /^.{1,256}$/s);
 const sha256 = text("64 hexadecimal digits in lower case", /^[0-9a-f]{64}$/);
-const channelHash = text("33 hexadecimal digits in lower case", /^[0-9a-f]{32}[0-3]$/);
+const CHANNEL_HASH = /^[0-9a-f]{32}[0-3s]$/;
+const channelHash = text("33 hexadecimal digits in lower case, the last 0 to 3 or s", CHANNEL_HASH);
 const processId = leaf("a process id", isProcessId);
 const snapshotId = leaf("a snapshot id", isSnapshotId);
 const truth = leaf("true or false", (value) => typeof value === "boolean");

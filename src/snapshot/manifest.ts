@@ -27,11 +27,11 @@ export interface IncomingRecord {
   readonly from: ProcessId;
   /** Messages that the process had received on the channel when it recorded its state. */
   readonly received: number;
-  /** The channel hash over exactly those. */
+  /** The channel hash over exactly those: a running one, or a set hash if they come in no order. */
   readonly hash: string;
   /** Messages in flight: the channel state. */
   readonly inFlight: number;
-  /** The messages in flight as records (core/record.ts), in order. Absent when there are none. */
+  /** The messages in flight as records (core/record.ts), in the order in which they came. Absent when there are none. */
   readonly part?: PartReference;
 }
 
@@ -69,7 +69,7 @@ export interface PieceRecord {
 export interface PieceTiming {
   /** Wall-clock time of recording, milliseconds since 1970 by that process' clock. */
   readonly recordedAtMs: number;
-  /** From recording to the last marker. */
+  /** From recording until the last channel was closed. */
   readonly recordingMs: number;
   /** What the application's `capture` and the encoding of a plain state took: the pause. */
   readonly captureMs: number;

@@ -2,27 +2,23 @@
  * Proves a global snapshot consistent from its files alone. It is the second opinion: it depends on nothing, and
  * shares no line with the code that it judges. docs/internals/snapshot-format.md describes what it reads.
  *
- * Theory of operation. Every process counts and hashes all that it sends and receives on each channel, and a
- * piece says how far both had come when the process recorded its state. For a channel p → q the files hold p's
- * count and hash of what it had sent, q's of what it had received, and the bytes of the messages in flight. The
- * proof: received ≤ sent; the bytes are sent − received whole messages; and folding them into q's hash gives p's.
- * So q had received the beginning of what p had sent (no receive without its send: the cut is consistent), and
- * the messages in flight are the whole rest, in order (the channel state is complete). That is asked of every
- * channel, and one piece of every process.
+ * Theory of operation. Every process counts and hashes all that it sends and receives on each channel, and a piece says how
+ * far both had come when the process recorded its state. For a channel p → q the files hold p's count and hash of what it had
+ * sent, q's of what it had received, and the bytes of the messages in flight. The proof, for every channel: received ≤ sent; the
+ * bytes are sent − received whole messages; and taking them into q's hash gives p's. With running hashes q had so received the
+ * beginning of what p had sent (no receive without its send: the cut is consistent), and the messages in flight are the whole rest,
+ * in order (the channel state is complete). With set hashes, where channels have no order: a part of it, and the whole rest.
  *
  * What is not proved:
- * - A state is only compared with its SHA-256. That it is what the process held, that its slices are all there,
- *   and whose it is, is the word of the manifest; so are label, system, times and codecs.
- * - Of the counters, zero and the differences are proved. If both ends of a channel number its messages higher
- *   or lower by the same amount, that is not seen; it says nothing else about the cut.
- * - This is no signature. Hashes find mistakes, damage and careless edits; whoever rewrites a whole snapshot can
- *   make it fit again. Against that, keep the SHA-256 of the manifest's file elsewhere, or sign it.
+ * - A state is only compared with its SHA-256. That it is what the process held, that its slices are all there, and whose it
+ *   is, is the word of the manifest; so are label, system, times and codecs.
+ * - Of the counters, zero and the differences are proved. If both ends of a channel number its messages higher or lower by the
+ *   same amount, that is not seen; it says nothing else about the cut.
+ * - This is no signature. Hashes find mistakes, damage and careless edits; whoever rewrites a whole snapshot can make it fit
+ *   again. Against that, keep the SHA-256 of the manifest's file elsewhere, or sign it.
  */
 
-/**
- * Gives the bytes of one part and no others (of a part in a pack, the `bytes` bytes from `offset` on), or
- * `undefined` if there are none. They are compared with the reference here, so it need not check them.
- */
+/** Gives the bytes of one part and no others (in a pack, `bytes` bytes from `offset` on), or `undefined`. It need not check them. */
 export type PartReader = (
   reference: Readonly<{ sha256: string; bytes: number; pack?: string; offset?: number }>,
 ) => Uint8Array | undefined;
@@ -36,14 +32,13 @@ const FORMAT = "tidemark-snapshot/1";
 const PROCESS_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const SNAPSHOT_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\/[1-9][0-9]{0,14}$/;
 const SHA256 = /^[0-9a-f]{64}$/;
-const CHANNEL_HASH = /^[0-9a-f]{32}[0-3]$/;
-/** The hash of a channel that no message went through: digits of pi, and no words taken. */
-const UNTOUCHED = "243f6a8885a308d313198a2e037073440";
+const CHANNEL_HASH = /^[0-9a-f]{32}[0-3s]$/;
+/** The running hash of a channel that no message went through, digits of pi and no words taken; and the set hash. */
+const UNTOUCHED = ["243f6a8885a308d313198a2e037073440", `${"0".repeat(32)}s`];
 
 /**
  * Proves from the manifest, as `JSON.parse` gave it, and the parts that the cut is consistent and the channels
  * are complete, or names the first place found where it is not. Never throws. Holds one part at a time.
- *
  * @example
  * ```ts
  * import { verifySnapshot } from "tidemark";
@@ -124,7 +119,8 @@ function proveChannel(from: string, to: string, records: Records, part: PartRead
   must(inFlight > 0 || record["part"] === undefined, `${place}.part`, "is there for no message");
   const bytes = inFlight > 0 ? readPart(record["part"], `${place}.part`, part) : new Uint8Array();
   must(countRecords(bytes) === inFlight, channel, `does not hold ${inFlight} whole message(s)`);
-  must(fold(begun, bytes) === whole, channel, "received and in flight are not all that was sent");
+  const all = begun.endsWith("s") ? add(begun, bytes) : fold(begun, bytes);
+  must(all === whole, channel, "received and in flight are not all that was sent");
   return inFlight;
 }
 
@@ -176,15 +172,14 @@ function progress(records: Records, place: string, field: "sent" | "received"): 
   const end = records.get(place) as Fields;
   const count = counter(end[field], `${place}.${field}`);
   const hash = text(end["hash"], CHANNEL_HASH, `${place}.hash`);
-  must((count === 0) === (hash === UNTOUCHED), `${place}.hash`, `is not of ${count} message(s)`);
+  must(count > 0 !== UNTOUCHED.includes(hash), `${place}.hash`, `is not of ${count} message(s)`);
   return [count, hash];
 }
 
 function readPart(value: unknown, place: string, part: PartReader): Uint8Array {
-  const reference = fields(value, place);
+  const { pack, offset, ...reference } = fields(value, place);
   const sha256 = text(reference["sha256"], SHA256, `${place}.sha256`);
   const bytes = counter(reference["bytes"], `${place}.bytes`);
-  const { pack, offset } = reference;
   const packed = (pack !== undefined || offset !== undefined) && {
     pack: text(pack, SHA256, `${place}.pack`),
     offset: counter(offset, `${place}.offset`),
@@ -213,49 +208,56 @@ function countRecords(bytes: Uint8Array): number {
   let count = 0;
   if (bytes.length % 4 !== 0) return -1;
   for (let at = 0; at < bytes.length; count++) {
-    const length = view.getUint32(at, true);
-    const end = at + 4 + length;
-    at = end + (-length & 3);
+    const end = at + 4 + view.getUint32(at, true);
+    at = end + (-end & 3);
     if (at > bytes.length || bytes.subarray(end, at).some(Boolean)) return -1;
   }
   return count;
 }
 
-/** The channel hash after these bytes too: word number i of a channel goes to lane i modulo 4. */
+const FACTORS = [0x9e3779b1, 0x85ebca77, 0xc2b2ae3d, 0x27d4eb2f];
+const lanesOf = (hash: string): number[] =>
+  [0, 8, 16, 24].map((at) => Number.parseInt(hash.slice(at, at + 8), 16));
+
+function take(lanes: number[], lane: number, word: number): void {
+  const mixed = Math.imul(Number(lanes[lane]) ^ word, Number(FACTORS[lane]));
+  lanes[lane] = (mixed << 13) | (mixed >>> 19);
+}
+
+/** The running hash after these bytes too: word number i of a channel goes to lane i modulo 4. */
 function fold(hash: string, bytes: Uint8Array): string {
-  const factors = new Int32Array([0x9e3779b1, 0x85ebca77, 0xc2b2ae3d, 0x27d4eb2f]);
-  const lanes = [0, 8, 16, 24].map((at) => Number.parseInt(hash.slice(at, at + 8), 16));
-  const view = viewOf(bytes);
+  const [lanes, view] = [lanesOf(hash), viewOf(bytes)];
   let lane = Number(hash[32]);
-  for (let at = 0; at < bytes.length; at += 4, lane = (lane + 1) % 4) {
-    const mixed = Math.imul(Number(lanes[lane]) ^ view.getInt32(at, true), Number(factors[lane]));
-    lanes[lane] = (mixed << 13) | (mixed >>> 19);
-  }
+  for (let at = 0; at < bytes.length; at += 4, lane = (lane + 1) % 4)
+    take(lanes, lane, view.getInt32(at, true));
   return hex(lanes) + lane;
+}
+
+/** The set hash after these records too: the sums of their own hashes, in which each lane has taken the one before it. */
+function add(hash: string, bytes: Uint8Array): string {
+  const [sums, view] = [lanesOf(hash), viewOf(bytes)];
+  for (let at = 0, end = 0; at < bytes.length; at = end) {
+    end = at + 4 * (1 + Math.ceil(view.getUint32(at, true) / 4));
+    const own = lanesOf(fold(String(UNTOUCHED[0]), bytes.subarray(at, end)));
+    for (let i = 0; i < 16; i++) take(own, i % 4, Number(own[(i + 3) % 4]));
+    for (const [i, word] of own.entries()) sums[i] = (Number(sums[i]) + word) | 0;
+  }
+  return `${hex(sums)}s`;
 }
 
 const hex = (words: readonly number[]): string =>
   words.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 
-// SHA-256 (FIPS 180-4): the first 32 bits of the fractions of the cube roots of the first 64 primes …
-const ROUNDS = new Int32Array([
-  0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-  0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-  0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-  0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-  0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-  0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-  0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-  0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-]);
-
+// SHA-256 (FIPS 180-4) begins with the first 32 bits of the fractions of roots of primes: square roots, 8, and cube roots, 64.
+const fraction = (root: number): number => (root - Math.floor(root)) * 2 ** 32;
+const PRIMES = Array.from({ length: 312 }, (_, n) => n).filter(
+  (n, _, all) => n > 1 && all.slice(2, n).every((divisor) => n % divisor > 0),
+);
+const ROUNDS = Int32Array.from(PRIMES, (prime) => fraction(Math.cbrt(prime)));
 const rotr = (x: number, by: number): number => (x >>> by) | (x << (32 - by));
 
 function digest(bytes: Uint8Array): string {
-  // … and of the square roots of the first 8.
-  const state = new Int32Array([
-    0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
-  ]);
+  const state = Int32Array.from(PRIMES.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
   const whole = bytes.length - (bytes.length % 64);
   // What is left beyond whole blocks, a one bit, zeros, and the length in bits.
   const last = new Uint8Array(bytes.length - whole < 56 ? 64 : 128);
@@ -293,8 +295,6 @@ function compress(state: Int32Array, blocks: DataView): void {
       b = a;
       a = (sum + (majority | 0)) | 0;
     }
-    [a, b, c, d, e, f, g, h].forEach((word, i) => {
-      state[i] = Number(state[i]) + word;
-    });
+    state.set([a, b, c, d, e, f, g, h].map((word, i) => Number(state[i]) + word));
   }
 }

@@ -5,9 +5,11 @@ import { describe, expect, test } from "vitest";
 import {
   type ChannelHash,
   emptyChannelHash,
+  emptySetHash,
   foldChannelHash,
   formatChannelHash,
 } from "../../src/core/channel-hash.ts";
+import { writeRecords } from "../../src/core/record.ts";
 
 const documentFile = fileURLToPath(
   new URL("../../docs/internals/snapshot-format.md", import.meta.url),
@@ -127,5 +129,80 @@ describe("the hash of a channel", () => {
 
   test("of no bytes is the digits of pi", () => {
     expect(hashOf(new Uint8Array())).toBe("243f6a8885a308d313198a2e037073440");
+  });
+});
+
+const setOf = (...runs: readonly (readonly Uint8Array[])[]): string => {
+  const hash = emptySetHash();
+  for (const run of runs) fold(hash, writeRecords(run));
+  return formatChannelHash(hash);
+};
+
+const messages = fc.array(fc.uint8Array({ maxLength: 14 }), { maxLength: 12 });
+
+describe("the set hash", () => {
+  test("is that of the vectors in the description of the format", () => {
+    const text = readFileSync(documentFile, "utf8");
+    const vectors = [...text.matchAll(/^\| `([0-9a-f ]*)` \| `([0-9a-f]{32}s)` \|$/gm)];
+    expect(vectors.length).toBeGreaterThanOrEqual(5);
+    for (const [, bytes = "", hash] of vectors) {
+      const records = Uint8Array.from(Buffer.from(bytes.replaceAll(" ", ""), "hex"));
+      expect(formatChannelHash(fold(emptySetHash(), records)), bytes).toBe(hash);
+    }
+  });
+
+  test("does not depend on the order of the messages, nor on how they come in batches", () => {
+    fc.assert(
+      fc.property(messages, fc.nat(), fc.nat(), (contents, at, turn) => {
+        const cut = contents.length === 0 ? 0 : at % contents.length;
+        const other = contents.toSorted(
+          (a, b) => ((a.length * turn) % 7) - ((b.length * turn) % 7),
+        );
+        const whole = setOf(contents);
+        expect(setOf(contents.slice(cut), contents.slice(0, cut))).toBe(whole);
+        expect(setOf(other)).toBe(whole);
+        expect(setOf(...contents.map((content) => [content]))).toBe(whole);
+      }),
+    );
+  });
+
+  test("counts how often a message is there", () => {
+    const [a, b] = [Uint8Array.of(1), Uint8Array.of(2)];
+    expect(
+      new Set([setOf([]), setOf([a]), setOf([a, a]), setOf([a, a, a]), setOf([a, a, b])]).size,
+    ).toBe(5);
+  });
+
+  test("differs when words change places between two messages, or a message ends elsewhere", () => {
+    const words = (...numbers: number[]) => new Uint8Array(Int32Array.from(numbers).buffer);
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.integer(), fc.integer()), { minLength: 1, maxLength: 8 }),
+        fc.nat(),
+        (pairs, at) => {
+          const one = pairs.map(([word]) => word);
+          const two = pairs.map(([, word]) => word);
+          const i = at % pairs.length;
+          fc.pre(one[i] !== two[i] && one.some((word, j) => j !== i && word !== two[j]));
+          const swapped = [one.with(i, two[i] as number), two.with(i, one[i] as number)];
+          const whole = setOf([words(...one), words(...two)]);
+          expect(setOf(swapped.map((list) => words(...list)))).not.toBe(whole);
+          expect(setOf([words(...one, ...two)])).not.toBe(whole);
+        },
+      ),
+    );
+  });
+
+  test("differs for small sets that differ in any way", () => {
+    const seen = new Set<string>();
+    const all = Array.from({ length: 200 }, (_, i) => Uint8Array.of(i));
+    for (let i = 0; i < all.length; i += 1)
+      for (let j = i; j < all.length; j += 1)
+        seen.add(setOf([all[i] as Uint8Array, all[j] as Uint8Array]));
+    expect(seen.size).toBe((200 * 201) / 2);
+  });
+
+  test("of no messages is zero", () => {
+    expect(setOf([])).toBe(`${"0".repeat(32)}s`);
   });
 });

@@ -33,6 +33,7 @@ const system = new HandDriven(ids, {
   maxFrameBytes,
   reliable: seed % 2 === 0,
   receive: seed % 3 === 0 ? "manual" : "auto",
+  order: seed % 3 === 1 ? "none" : "fifo",
   lostAfterMs: 1e9,
   messageCodec,
 });

@@ -47,6 +47,7 @@ function hostileWorld(seed: number): { readonly forged: number; readonly complet
   };
   const settings: WorldOptions = {
     ...options,
+    ...([{}, { algorithm: "lai-yang" }, { order: "none" }] as const)[seed % 3],
     topology: new Topology(["p1", "p2", "p3", hostile]),
     budget: 40,
     hostile,
@@ -64,7 +65,7 @@ function hostileWorld(seed: number): { readonly forged: number; readonly complet
 }
 
 test(
-  "in a whole system the others' messages arrive once and in order, and their cuts are consistent",
+  "in a whole system the others' messages arrive once, in order if there is one, and their cuts are consistent",
   () => {
     const only = process.env["SEED"];
     if (only !== undefined) {

@@ -21,13 +21,17 @@ const bodyOf = ({ frame }: OutgoingBatch): Uint8Array => frame.subarray(BATCH_HE
 const stuck: BatchStream = { givenBytes: 1, ackedBytes: 0, reusableFromBytes: 0 };
 
 /** What a process does with its messages: takes a batch when it must, and the rest at the end of the turn. */
-function write(turns: readonly (readonly Uint8Array[])[], maxFrameBytes = LARGE): OutgoingBatch[] {
+function write(
+  turns: readonly (readonly Uint8Array[])[],
+  maxFrameBytes = LARGE,
+  heading?: Uint8Array,
+): OutgoingBatch[] {
   const writer = new BatchWriter(9, maxFrameBytes, stuck);
   const batches: OutgoingBatch[] = [];
   for (const turn of turns) {
     for (const content of turn) {
       if (writer.mustTakeBefore(content.length)) batches.push(writer.take());
-      writer.append(content);
+      writer.append(content, heading);
       expect(writer.bytes).toBeGreaterThanOrEqual(recordBytes(content.length));
     }
     if (writer.count > 0) batches.push(writer.take());
@@ -90,6 +94,29 @@ test.each([0, 1, 2, 3, 4, 5])("the edge of a batch of 64 KiB is exact (%i bytes 
   // A large slab first: what ends a slab ends a batch too.
   const [, ...batches] = write([[message(200 * KiB)], [first, second]]);
   expect(batches.map(({ count }) => count)).toEqual(over === 0 ? [2] : [1, 1]);
+});
+
+test("every batch begins with the heading, if there is one, before its first message", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(fc.integer({ min: 0, max: 30 * KiB }), { maxLength: 6 }), { maxLength: 6 }),
+      fc.constantFrom(0, 1, 90, 6_000),
+      (sizes, length) => {
+        const heading = message(length, 7);
+        const turns = sizes.map((turn) => turn.map((size) => message(size)));
+        const batches = write(turns, LARGE, heading);
+        const contents = batches.map((batch) => contentsOf([batch]));
+        for (const [first] of contents) expect(first).toEqual(heading);
+        expect(contents.flatMap((all) => all.slice(1)).map((one) => one.length)).toEqual(
+          sizes.flat(),
+        );
+        expect(batches.length).toBeGreaterThanOrEqual(
+          turns.filter((turn) => turn.length > 0).length,
+        );
+      },
+    ),
+    { numRuns: cases("headings", 100, 5_000) },
+  );
 });
 
 /** A frame that was handed out. */

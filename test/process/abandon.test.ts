@@ -417,7 +417,7 @@ describe("time runs out", () => {
     system.run(["c a"]);
     system.pass(200);
     system.run();
-    expectEnd(system, snapshot, "timeout: markers have not come in at a, c");
+    expectEnd(system, snapshot, "timeout: channels are not closed at a, c");
     expectNext(system);
   });
 

@@ -2,8 +2,17 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeUtf8 } from "../../src/core/utf8.ts";
-import { type Control, decodeControl, decodeMarker, encodeWire } from "../../src/process/wire.ts";
-import type { Marker } from "../../src/snapshot/chandy-lamport.ts";
+import {
+  COLOUR_BYTES,
+  type Control,
+  decodeColour,
+  decodeControl,
+  decodeMarker,
+  encodeColour,
+  encodeWire,
+} from "../../src/process/wire.ts";
+import { COLOUR_MAX } from "../../src/snapshot/lai-yang.ts";
+import type { Marker } from "../../src/snapshot/recordings.ts";
 import { markerOf } from "../support/bare-system.ts";
 
 const bytesOf = (value: unknown): Uint8Array => encodeUtf8(JSON.stringify(value));
@@ -44,6 +53,44 @@ describe("a marker", () => {
   });
 });
 
+describe("a colour", () => {
+  const colour = [markerOf(S, { live: 7 }), markerOf("b/1")];
+
+  test("is read as it was written; with no snapshot it takes no byte", () => {
+    for (const some of [[], colour.slice(1), colour])
+      expect(decodeColour(encodeColour(some))).toEqual(some);
+    expect(encodeColour([])).toHaveLength(0);
+  });
+
+  test.each([
+    [{}],
+    [null],
+    [1],
+    ["[]"],
+    [[null]],
+    [[[]]],
+    [[...colour, { ...colour[0], live: -1 }]],
+    [Array.from({ length: COLOUR_MAX + 1 }, () => colour[0])],
+  ])("is not %j", (value) => {
+    expect(decodeColour(bytesOf(value))).toBeUndefined();
+  });
+
+  test("of as many snapshots as may be is within its bound, as long as each is let in", () => {
+    const number = 2 ** 53 - 1;
+    const longest: Marker = {
+      snapshot: `${"i".repeat(64)}/${10 ** 15 - 1}`,
+      incarnation: number,
+      view: number,
+      live: 10 ** 15 - 1,
+      timeoutMs: 2.225_073_858_507_201_4e-308,
+    };
+    const colour = Array.from({ length: COLOUR_MAX }, () => longest);
+    const bytes = encodeColour(colour);
+    expect(decodeColour(bytes)).toEqual(colour);
+    expect(bytes.length + 8).toBeLessThan(COLOUR_BYTES);
+  });
+});
+
 describe("a word of control", () => {
   const words: readonly Control[] = [
     { type: "complete", incarnation: 5, snapshot: S },
@@ -51,6 +98,8 @@ describe("a word of control", () => {
     { type: "failed", incarnation: 5, snapshot: S, reason: "because" },
     { type: "settled", snapshot: S },
     { type: "settled", snapshot: S, reason: "because" },
+    { type: "count", marker: markerOf(S), before: { sent: 3, hash } },
+    { type: "count", marker: markerOf(S), before: { sent: 0, hash: `${"0".repeat(32)}s` } },
   ];
 
   test.each(words)("is read as it was written: %o", (word) => {
@@ -66,11 +115,23 @@ describe("a word of control", () => {
           const other = { ...word, [field]: value };
           expect([other, decodeControl(bytesOf(other))]).toEqual([other, undefined]);
         }
-    for (const field of ["type", "incarnation", "snapshot", "piece"])
+    for (const field of ["type", "incarnation", "snapshot", "piece", "marker", "before"])
       for (const word of words) {
         if (!(field in word)) continue;
         expect(decodeControl(bytesOf({ ...word, [field]: undefined }))).toBeUndefined();
       }
+  });
+
+  test("is no count with another marker, number or hash", () => {
+    const count = { type: "count", marker: markerOf(S), before: { sent: 3, hash } };
+    for (const other of [
+      { ...count, marker: { ...count.marker, live: 8 } },
+      { ...count, before: { sent: -1, hash } },
+      { ...count, before: { sent: 0.5, hash } },
+      { ...count, before: { sent: 3 } },
+      { ...count, before: { sent: 3, hash: `${"0".repeat(32)}4` } },
+    ])
+      expect(decodeControl(bytesOf(other))).toBeUndefined();
   });
 
   test("with a long reason has it cut, so that it is let in and fits a frame", () => {
@@ -93,6 +154,7 @@ test("any other JSON, and what is no JSON, is let in as nothing, and changes not
   fc.assert(
     fc.property(given, (bytes) => {
       expect(decodeMarker(bytes)).toBeUndefined();
+      if (bytes.length > 0) expect(decodeColour(bytes) ?? []).toEqual([]);
       expect(decodeControl(bytes)).toBeUndefined();
     }),
     { numRuns: 300 },

@@ -10,8 +10,10 @@ import {
   memoryStore,
   type ProcessConfiguration,
   type RunningProcess,
+  spoiledTransport,
   startProcess,
   type TidemarkError,
+  type Transport,
   type Turn,
   tcpTransport,
 } from "../../src/index.ts";
@@ -117,6 +119,7 @@ async function system<T>(
   ids: readonly string[],
   use: (running: Record<string, Adding>, problems: TidemarkError[]) => Promise<T>,
   more: Partial<ProcessConfiguration<number, number, Request, number>> = {},
+  spoil: (transport: Transport) => Transport = (transport) => transport,
 ): Promise<T> {
   const network = new MemoryNetwork();
   const store = memoryStore();
@@ -128,10 +131,10 @@ async function system<T>(
         id,
         processes: ids,
         application: new Adder(),
-        transport: network.transport(),
         store,
         onProblem: (problem) => problems.push(problem),
         ...more,
+        transport: spoil(network.transport()),
       });
     return await use(running, problems);
   } finally {
@@ -588,5 +591,56 @@ describe("startProcess", () => {
     expect(await running.stopped).toBeUndefined();
     await expect(running.request({ add: 1 })).rejects.toMatchObject({ code: "STOPPED" });
     expect(() => running.connect("a", "a")).toThrow(expect.objectContaining({ code: "STOPPED" }));
+  });
+});
+
+describe("channels without an order", () => {
+  test("over a bad network: every snapshot is proven, with what was in flight", async () => {
+    let seed = 0;
+    const spoil = (transport: Transport): Transport => {
+      seed += 1;
+      return spoiledTransport(transport, { seed, delayMs: [0, 20], loss: 0.1, repeat: 0.1 });
+    };
+    await system(
+      ["a", "b", "c"],
+      async (running, problems) => {
+        const { a, b, c } = running as Record<"a" | "b" | "c", Adding>;
+        const requests: Promise<number>[] = [];
+        const ask = (from: Adding, to: string) => requests.push(from.request({ add: 1, to }));
+        let inFlight = 0;
+        for (let round = 0; round < 5; round += 1) {
+          const snapshots = [a, b, c].map((one) => one.snapshot());
+          for (let i = 0; i < 20; i += 1) {
+            ask(a, i % 2 ? "b" : "c");
+            ask(b, "c");
+            ask(c, "a");
+            await pause(1);
+          }
+          for (const snapshot of await Promise.all(snapshots)) {
+            expect(await snapshot.verify()).toMatchObject({ consistent: true });
+            const states = await Promise.all(["a", "b", "c"].map((id) => snapshot.state(id)));
+            let sum = states.reduce((all, one) => all + one, 0);
+            for (const { from, to } of snapshot.manifest.channels) {
+              const messages = await snapshot.inFlight(from, to);
+              sum += messages.length;
+              inFlight += messages.length;
+            }
+            // Each request adds one here, and one that is sent.
+            expect(sum % 2).toBe(0);
+          }
+        }
+        await Promise.all(requests);
+        expect(inFlight).toBeGreaterThan(0);
+        expect(problems).toEqual([]);
+      },
+      { order: "none" },
+      spoil,
+    );
+  });
+
+  test("are not for Chandy and Lamport's algorithm", async () => {
+    await expect(
+      system(["a"], async () => undefined, { order: "none", algorithm: "chandy-lamport" }),
+    ).rejects.toThrow(expect.objectContaining({ code: "UNSUITABLE_TRANSPORT" }));
   });
 });

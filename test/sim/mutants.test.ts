@@ -1,4 +1,5 @@
 // Mistakes planted in the machines that ship: the simulator finds each.
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { MUTANTS, seedsUntilFound } from "../../tools/mutants.ts";
 import { cases } from "../support/soak.ts";
@@ -15,6 +16,14 @@ test.each(cases("mutants", SAMPLE, Object.keys(MUTANTS)))(
     expect(seeds).toBeDefined();
   },
 );
+
+test("each stands once in the file that it is for", () => {
+  for (const [name, { file, from, to }] of Object.entries(MUTANTS)) {
+    const text = readFileSync(new URL(`../../src/${file}`, import.meta.url), "utf8");
+    expect(text.split(from), name).toHaveLength(2);
+    expect(to).not.toBe(from);
+  }
+});
 
 test("machines without a mistake pass the same", async () => {
   const same = { file: "link/link.ts", from: "const RETRY_MS = 50;", to: "const RETRY_MS = 50; " };

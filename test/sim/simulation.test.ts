@@ -22,8 +22,8 @@ import { cases } from "../support/soak.ts";
 import { addsUp, purseWorld } from "./purses.ts";
 
 describe("the default mix of faults", () => {
-  test("breaks no promise", () => {
-    const seeds = cases("seeds", 400, 100_000);
+  test("breaks no promise", { timeout: 7_200_000 }, () => {
+    const seeds = cases("seeds", 300, 100_000);
     const happened = new Map<string, number>();
     let complete = 0;
     let abandoned = 0;
@@ -39,7 +39,7 @@ describe("the default mix of faults", () => {
     expect(abandoned).toBeGreaterThan(seeds / 20);
   });
 
-  test("makes no money and loses none, where nobody dies", () => {
+  test("makes no money and loses none, where nobody dies", { timeout: 600_000 }, () => {
     for (let seed = 1; seed <= cases("sums", 100, 10_000); seed += 1) {
       const faults = { ...drawFaults(seed), crashes: 0 };
       runWorld({ ...purseWorld(seed), always: { "sums are right": addsUp } }, { seed, faults });
@@ -64,7 +64,7 @@ describe("the same seed", () => {
     expect(new Set(Array.from({ length: 20 }, (_, seed) => hashOf(seed))).size).toBe(20);
   });
 
-  test("is the same run on every machine and version of Node", () => {
+  test("is the same run on every machine and version of Node", { timeout: 600_000 }, () => {
     const all = emptyChannelHash();
     const seeds = cases("trace-hash", 100, 1_000);
     for (let seed = 1; seed <= seeds; seed += 1) {

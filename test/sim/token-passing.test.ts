@@ -15,7 +15,8 @@ import {
   type TokenOutcome,
   type TokenState,
 } from "../../src/sim/token-passing.ts";
-import { ChandyLamport, type SnapshotEffect } from "../../src/snapshot/chandy-lamport.ts";
+import { ChandyLamport } from "../../src/snapshot/chandy-lamport.ts";
+import type { SnapshotEffect } from "../../src/snapshot/recordings.ts";
 import { cases } from "../support/soak.ts";
 import { TokenModel } from "./token-passing-model.ts";
 

@@ -9,12 +9,8 @@ import {
   formatChannelHash,
 } from "../../src/core/channel-hash.ts";
 import type { SnapshotId } from "../../src/core/id.ts";
-import {
-  ChandyLamport,
-  type Marker,
-  type SnapshotEffect,
-  type SnapshotInput,
-} from "../../src/snapshot/chandy-lamport.ts";
+import { ChandyLamport } from "../../src/snapshot/chandy-lamport.ts";
+import type { Marker, SnapshotEffect, SnapshotInput } from "../../src/snapshot/recordings.ts";
 import { bytesOf, LIFE, markerOf, textsOf, VIEW } from "../support/bare-system.ts";
 
 /** One machine, with peers a and b both ways. */
@@ -36,7 +32,7 @@ class Alone {
 
   received(from: string, ...messages: string[]): readonly SnapshotEffect[] {
     const body = bytesOf(...messages);
-    return this.step({ type: "received", from, count: messages.length, body });
+    return this.step({ type: "received", from, count: messages.length, body, nowMs: 0 });
   }
 
   get recordings(): string[] {
@@ -266,7 +262,7 @@ describe("bounds, for peers that do not keep to the rules", () => {
     const alone = new Alone();
     alone.marker("a", "a/1");
     const body = bytesOf("x".repeat(4 * 1024 * 1024));
-    const flood = () => alone.step({ type: "received", from: "b", count: 1, body });
+    const flood = () => alone.step({ type: "received", from: "b", count: 1, body, nowMs: 0 });
     for (let i = 0; i < 63; i += 1) expect(flood()).toEqual([]);
     expect(flood()).toEqual([
       { type: "abandoned", snapshot: "a/1", reason: expect.stringContaining("too much came in") },

@@ -124,7 +124,7 @@ describe("abandoning", () => {
     expect(desk.deadlineMs).toBe(170);
     expect(desk.step({ type: "tick", nowMs: 169 })).toEqual([]);
     expect(desk.step({ type: "tick", nowMs: 170 })).toEqual([
-      { type: "settled", snapshot: "p1/2", reason: "timeout: markers have not come in at p1" },
+      { type: "settled", snapshot: "p1/2", reason: "timeout: channels are not closed at p1" },
     ]);
     expect(desk.deadlineMs).toBe(1_100);
     desk.begin("p1/3");
@@ -139,9 +139,9 @@ test("it says whom it waits for", () => {
   const desk = new Desk();
   desk.begin();
   const waits = (): string => [...desk.state.collections.values()].map(waitsFor).join();
-  expect(waits()).toBe("markers have not come in at p1, p2, p3");
+  expect(waits()).toBe("channels are not closed at p1, p2, p3");
   desk.complete("p2");
-  expect(waits()).toBe("markers have not come in at p1, p3");
+  expect(waits()).toBe("channels are not closed at p1, p3");
   for (const id of ["p1", "p3"]) desk.complete(id);
   desk.stored("p1");
   expect(waits()).toBe("pieces are not stored at p2, p3");

@@ -6,11 +6,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
 import { Link, type LinkEffect, type LinkInput } from "../../src/link/link.ts";
-import {
-  ChandyLamport,
-  type SnapshotEffect,
-  type SnapshotInput,
-} from "../../src/snapshot/chandy-lamport.ts";
+import { ChandyLamport } from "../../src/snapshot/chandy-lamport.ts";
+import type {
+  SnapshotEffect,
+  SnapshotInput,
+  SnapshotMachine,
+} from "../../src/snapshot/recordings.ts";
 import { type Spec, specs } from "../../tools/quint.ts";
 import { cases } from "../support/soak.ts";
 import { type Step, type Trace, traces } from "./support/itf.ts";
@@ -123,7 +124,7 @@ describe("snapshots", () => {
         return effects;
       }
     }
-    const hasty = ({ state }: ChandyLamport): ChandyLamport =>
+    const hasty = ({ state }: SnapshotMachine): SnapshotMachine =>
       new Hasty(state.view, [...state.incoming.keys()], [...state.outgoing.keys()]);
     expect(() =>
       replayAll(sample, (first) => new SnapshotReplica(first, nothing(), hasty)),

@@ -2,6 +2,7 @@
 
 import type { LinkState } from "../../src/link/link.ts";
 import type { ProcessState } from "../../src/process/process.ts";
+import { COLOUR_MAX } from "../../src/snapshot/lai-yang.ts";
 
 export interface Bounds {
   readonly processes: number;
@@ -17,6 +18,7 @@ export function beyondBounds(
 ): string | undefined {
   const sizes: [string, number, number][] = [
     ["recordings", snapshots.recordings.size, 1_024],
+    ["snapshots in the colour", snapshots.colour.length, COLOUR_MAX],
     ["initiators", snapshots.over.size, processes],
     ["collections", collections.collections.size, 100],
     ["links", links.length, processes - 1],

@@ -15,6 +15,7 @@ import {
 } from "../../src/link/frame.ts";
 import type { LinkState } from "../../src/link/link.ts";
 import {
+  KIND_COLOURED,
   KIND_CONTROL,
   KIND_MARKER,
   KIND_MESSAGES,
@@ -139,11 +140,14 @@ export class Forger {
     const random = this.#random;
     const stream = random.pick([STREAM_CHANNEL, STREAM_CONTROL]) as number;
     const kinds =
-      stream === STREAM_CHANNEL ? [KIND_MESSAGES, KIND_MARKER, KIND_MARKER] : [KIND_CONTROL];
+      stream === STREAM_CHANNEL
+        ? [KIND_MESSAGES, KIND_MARKER, KIND_MARKER, KIND_COLOURED]
+        : [KIND_CONTROL];
     const kind = random.chance(0.03) ? random.below(256) : (random.pick(kinds) as number);
     const contents = Array.from({ length: random.pick([0, 1, 1, 1, 2, 5]) as number }, () =>
       this.#content(kind, victim),
     );
+    if (kind === KIND_COLOURED && random.chance(0.95)) contents.unshift(this.#colour(victim));
     const body = writeRecords(contents);
     const frame = new Uint8Array(BATCH_HEADER_BYTES + body.length);
     frame.set(body, BATCH_HEADER_BYTES);
@@ -167,7 +171,7 @@ export class Forger {
     if (random.chance(0.05)) return encodeUtf8(this.#hostileJson());
     let word: Record<string, unknown>;
     if (kind === KIND_MARKER) word = this.#marker(victim);
-    else if (kind === KIND_CONTROL) word = this.#control();
+    else if (kind === KIND_CONTROL) word = this.#control(victim);
     else word = { n: random.bits(), amount: random.below(9) };
     if (random.chance(0.2)) {
       const field = random.pick(Object.keys(word)) as string;
@@ -197,9 +201,24 @@ export class Forger {
     };
   }
 
-  #control(): Record<string, unknown> {
+  #colour(victim: Victim): Uint8Array {
     const random = this.#random;
-    const type = random.pick(["complete", "stored", "failed", "settled", "settled", "started"]);
+    if (random.chance(0.1)) return this.#bytes(random.below(200));
+    const length = random.pick([0, 0, 1, 1, 2, 32, 40]) as number;
+    const colour: unknown[] = Array.from({ length }, () => this.#marker(victim));
+    if (random.chance(0.1)) colour.push(this.#anything());
+    return encodeUtf8(length === 0 ? "" : JSON.stringify(colour));
+  }
+
+  #control(victim: Victim): Record<string, unknown> {
+    const random = this.#random;
+    const type = random.pick([
+      ...["complete", "stored", "failed", "settled", "settled", "started", "count", "count"],
+    ]);
+    if (type === "count") {
+      const before = { sent: random.pick([0, 1, 5, this.#count()]), hash: `${"0".repeat(32)}s` };
+      return { type, marker: this.#marker(victim), before };
+    }
     const { snapshot, incarnation } = this.#snapshot();
     const reason = random.chance(0.8) ? "because" : "x".repeat(random.below(5_000));
     if (type === "settled") return { type, snapshot, ...(random.chance(0.5) ? { reason } : {}) };

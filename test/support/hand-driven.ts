@@ -87,14 +87,18 @@ export class HandDriven {
   readonly wires: Map<string, Uint8Array[]> = new Map();
   /** Pieces are stored, and manifests written, as soon as they are there. */
   storing: boolean = true;
-  readonly #options: Partial<Options>;
+  readonly #options: (id: ProcessId) => Partial<Options>;
   readonly #lives = new Map<ProcessId, number>();
   readonly #wakes = new Map<ProcessId, number>();
   #token = 0;
 
-  constructor(topology: Topology | readonly ProcessId[], options: Partial<Options> = {}) {
+  /** @param options of all, or of each */
+  constructor(
+    topology: Topology | readonly ProcessId[],
+    options: Partial<Options> | ((id: ProcessId) => Partial<Options>) = {},
+  ) {
     this.topology = topology instanceof Topology ? topology : new Topology(topology);
-    this.#options = options;
+    this.#options = typeof options === "function" ? options : () => options;
     for (const id of this.topology.processes) this.start(id);
     for (const [a, b] of this.pairs()) this.connect(a, b);
     this.run();
@@ -122,7 +126,7 @@ export class HandDriven {
         limitBytes: 20_000,
         lostAfterMs: 5_000,
         lastCount: 0,
-        ...this.#options,
+        ...this.#options(id),
         incarnation: this.#lives.get(id) as number,
         self: id,
         topology,

@@ -93,10 +93,10 @@ export class Diary<State> {
 const nothing: Stretch = { peerLife: 0, sent: [], received: [] };
 
 /**
- * The messages in flight from `p` to `q` by the two cuts: sent before the one, not received before the other, in order.
- * Throws `consistency` if one was received that was not sent.
+ * The messages in flight from `p` to `q` by the two cuts: sent before the one, not received before the other, in the order of sending.
+ * Throws `consistency` if one was received that was not sent or, if channels are FIFO, before one that was sent earlier.
  */
-export function inFlight<State>(p: Cut<State>, q: Cut<State>): number[] {
+export function inFlight<State>(p: Cut<State>, q: Cut<State>, fifo: boolean): number[] {
   const out = p.channels.get(q.process) ?? { stretch: nothing, sent: 0, received: 0 };
   const into = q.channels.get(p.process) ?? { stretch: nothing, sent: 0, received: 0 };
   const channel = `${p.process} → ${q.process}`;
@@ -108,8 +108,12 @@ export function inFlight<State>(p: Cut<State>, q: Cut<State>): number[] {
       throw new Violation("lives", `${channel}: a cut of another life of ${other.process}`);
   const sent = out.stretch.sent.slice(0, out.sent);
   const received = into.stretch.received.slice(0, into.received);
-  mustBegin("consistency", `${channel} at the cut`, received, sent);
-  return sent.slice(received.length);
+  if (fifo) mustBegin("consistency", `${channel} at the cut`, received, sent);
+  const had = new Set(received);
+  const left = sent.filter((message) => !had.has(message));
+  if (left.length !== sent.length - received.length)
+    throw new Violation("consistency", `${channel} at the cut: ${received} received of ${sent}`);
+  return left;
 }
 
 /** Throws unless `received` is the beginning of `sent`. */

@@ -15,8 +15,19 @@ import type { Topology } from "../../src/core/topology.ts";
 import { parseFrame } from "../../src/link/frame.ts";
 import { FrozenState } from "../../src/process/application.ts";
 import { type Codec, jsonCodec } from "../../src/process/codec.ts";
-import { Process, type ProcessEffect, type ProcessInput } from "../../src/process/process.ts";
-import { decodeMarker, KIND_MARKER, STREAM_CHANNEL } from "../../src/process/wire.ts";
+import {
+  Process,
+  type ProcessEffect,
+  type ProcessInput,
+  type ProcessOptions,
+} from "../../src/process/process.ts";
+import {
+  decodeControl,
+  decodeMarker,
+  KIND_CONTROL,
+  KIND_MARKER,
+  STREAM_CHANNEL,
+} from "../../src/process/wire.ts";
 import { Agenda } from "../../src/sim/agenda.ts";
 import {
   MANIFEST_FORMAT,
@@ -25,6 +36,7 @@ import {
   type PieceRecord,
 } from "../../src/snapshot/manifest.ts";
 import { checkManifest } from "../../src/snapshot/manifest-check.ts";
+import type { Marker } from "../../src/snapshot/recordings.ts";
 import { verifySnapshot } from "../../src/snapshot/verify.ts";
 import { type Cut, Diary, inFlight, mustBegin, Violation } from "./history.ts";
 import { type Pockets, Purse, type Transfer } from "./purse.ts";
@@ -60,7 +72,8 @@ export const NO_FAULTS: Faults = {
   givesUp: 0,
 };
 
-export interface WorldOptions {
+export interface WorldOptions
+  extends Pick<ProcessOptions<never, never, never, never>, "order" | "algorithm"> {
   readonly seed: number;
   readonly topology: Topology;
   /** The transport is FIFO and lossless while a peer is up. */
@@ -85,7 +98,7 @@ export interface WorldOptions {
   readonly quiet?: boolean;
   /** A mistake, planted: captured states show what is there when they are encoded. */
   readonly late?: boolean;
-  /** A mistake, planted: what becomes of a frame on its way. Only on a reliable transport. */
+  /** A mistake, planted: what becomes of a frame on its way. Whoever renumbers frames needs a reliable transport. */
   readonly meddle?: (from: ProcessId, to: ProcessId, frame: Uint8Array) => readonly Uint8Array[];
   /** What processes report themselves does not count: others must find what is wrong. */
   readonly deaf?: boolean;
@@ -194,6 +207,8 @@ class Life {
       limitBytes: LIMIT_BYTES,
       lostAfterMs: options.lostAfterMs,
       lastCount,
+      order: options.order,
+      algorithm: options.algorithm,
     });
   }
 }
@@ -215,6 +230,8 @@ export interface Outcome {
   readonly abandoned: ReadonlyMap<string, number>;
   readonly inFlight: number;
   readonly messages: number;
+  /** Received before one that was sent earlier. */
+  readonly overtook: number;
   readonly steps: number;
   readonly problems: ReadonlyMap<string, number>;
 }
@@ -230,7 +247,7 @@ export class World {
   readonly #counts = new Map<ProcessId, number>();
   readonly #begun: Begun[] = [];
   readonly #cuts = new Map<number, Cut<Pockets>>();
-  /** Markers by channel and snapshot, by the number of their batch: a frame may come again. */
+  /** Markers or counts by channel and snapshot, by the number of their batch: a frame may come again. */
   readonly #markers = new Map<string, Set<number>>();
   readonly #problems = new Map<string, number>();
   #topology: Topology;
@@ -239,6 +256,7 @@ export class World {
   #nowMs = START_MS;
   #healed: boolean = false;
   #steps = 0;
+  #overtook = 0;
 
   constructor(options: WorldOptions) {
     this.options = options;
@@ -508,14 +526,27 @@ export class World {
     lent.fill(POISON);
   }
 
-  /** One look into the frames, to count markers. */
+  get #fifo(): boolean {
+    return this.options.order !== "none";
+  }
+
+  /** One look into the frames, to count markers; by Lai and Yang's algorithm, counts. */
   #count(from: ProcessId, to: ProcessId, frame: Uint8Array): void {
     const parsed = parseFrame(frame);
-    if (typeof parsed === "string" || parsed.stream !== STREAM_CHANNEL || !parsed.batch) return;
+    if (typeof parsed === "string" || !parsed.batch) return;
     const { kind, body, first } = parsed.batch;
-    if (kind !== KIND_MARKER) return;
+    const marked = this.#fifo && this.options.algorithm !== "lai-yang";
+    if (parsed.stream === STREAM_CHANNEL && kind === KIND_MARKER && !marked)
+      throw new Violation("markers", `a marker on ${from} → ${to}`);
+    if (kind !== (marked ? KIND_MARKER : KIND_CONTROL)) return;
     for (const [index, content] of readRecords(body).entries()) {
-      const marker = decodeMarker(content);
+      let marker: Marker | undefined;
+      if (marked) marker = decodeMarker(content);
+      else {
+        const control = decodeControl(content);
+        if (control && control.type !== "count") continue;
+        marker = control?.marker;
+      }
       if (!marker) throw new Violation("problem", "a marker that is not well formed was sent");
       const key = `${from} → ${to} ${parsed.from} ${parsed.to} ${marker.incarnation} ${marker.snapshot}`;
       const numbers = this.#markers.get(key) ?? new Set();
@@ -753,6 +784,7 @@ export class World {
       abandoned,
       inFlight: sum,
       messages: this.#numbers,
+      overtook: this.#overtook,
       steps: this.#steps,
       problems: this.#problems,
     };
@@ -817,7 +849,8 @@ export class World {
       for (const { from, part } of incoming) {
         if (from === this.options.hostile) continue;
         const recorded = this.#transfersOf(part).map(({ n }) => n);
-        const expected = inFlight(cuts.get(from) as Cut<Pockets>, cut);
+        const expected = inFlight(cuts.get(from) as Cut<Pockets>, cut, this.#fifo);
+        if (!this.#fifo) for (const some of [recorded, expected]) some.sort((a, b) => a - b);
         if (String(recorded) !== String(expected))
           throw new Violation(
             "channel state",
@@ -867,6 +900,7 @@ export class World {
     };
     nothing("recordings", snapshots.recordings.size);
     nothing("collections", collections.collections.size);
+    nothing("snapshots in its colour", snapshots.colour.length);
     nothing("pieces that are being stored", life.storing.size);
     nothing("frozen states", purse.frozen - life.released);
     for (const { snapshot } of this.#begun)
@@ -894,7 +928,10 @@ export class World {
       const sent = other.diary.stretches.get(id);
       if (peerLife !== other.life || sent?.peerLife !== number)
         throw new Violation("exactly once", `${place}: they do not know each other`);
-      mustBegin("exactly once", place, received, sent.sent);
+      const inOrder = (list: readonly number[]): readonly number[] =>
+        this.#fifo ? list : [...list].sort((a, b) => a - b);
+      mustBegin("exactly once", place, inOrder(received), inOrder(sent.sent));
+      this.#overtook += received.filter((message, i) => message !== sent.sent[i]).length;
       if (received.length < sent.sent.length)
         throw new Violation(
           "exactly once",

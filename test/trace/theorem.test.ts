@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import type { ProcessId, SnapshotId } from "../../src/core/id.ts";
 import { Random } from "../../src/core/random.ts";
 import { Topology } from "../../src/core/topology.ts";
-import type { SnapshotEffect } from "../../src/snapshot/chandy-lamport.ts";
+import type { SnapshotEffect } from "../../src/snapshot/recordings.ts";
 import { findFlaw, inFlight, permute, type TraceEvent } from "../../src/trace/permute.ts";
 import { BareSystem, textsOf } from "../support/bare-system.ts";
 import { cases } from "../support/soak.ts";

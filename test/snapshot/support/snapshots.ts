@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import {
   emptyChannelHash,
+  emptySetHash,
   foldChannelHash,
   formatChannelHash,
 } from "../../../src/core/channel-hash.ts";
@@ -27,7 +28,11 @@ type Deed =
   | { readonly type: "receive"; readonly from: ProcessId; readonly message: Uint8Array }
   | { readonly type: "work" };
 
+/** Whether messages come in the order in which they were sent. */
+export type Order = "fifo" | "none";
+
 export interface Run {
+  readonly order: Order;
   readonly topology: Topology;
   readonly deeds: ReadonlyMap<ProcessId, readonly Deed[]>;
 }
@@ -49,8 +54,13 @@ export interface Files {
 
 const IDS = ["p1", "p2", "p3", "p10", "a", "Z", "7", "10", "constructor", "toString", "b.c", "b-c"];
 
-/** Processes that do something at random, on random channels that are FIFO. */
-export function simulate(random: Random, processes: number, deeds: number): Run {
+/** Processes that do something at random, on random channels. */
+export function simulate(
+  random: Random,
+  processes: number,
+  deeds: number,
+  order: Order = "fifo",
+): Run {
   const ids = new Set<ProcessId>();
   while (ids.size < processes) ids.add(random.pick(IDS) as ProcessId);
   const density = 0.4 + 0.6 * random.fraction();
@@ -72,10 +82,11 @@ export function simulate(random: Random, processes: number, deeds: number): Run 
     }
     done.get(self)?.push(deed);
   }
-  return { topology, deeds: done };
+  return { order, topology, deeds: done };
 
   function receive(self: ProcessId, from: ProcessId | undefined): Deed {
-    const message = waiting.get(`${from} ${self}`)?.shift();
+    const channel = waiting.get(`${from} ${self}`) ?? [];
+    const [message] = channel.splice(order === "fifo" ? 0 : random.below(channel.length), 1);
     return from === undefined || message === undefined
       ? { type: "work" }
       : { type: "receive", from, message };
@@ -107,12 +118,10 @@ export function messages(
 
 /** The channels on which something is received that is not sent. */
 export function orphanChannels(run: Run, cut: Cut): Channel[] {
-  return run.topology
-    .channels()
-    .filter(
-      (channel) =>
-        messages(run, cut, channel, "received").length > messages(run, cut, channel, "sent").length,
-    );
+  return run.topology.channels().filter((channel) => {
+    const sent = messages(run, cut, channel, "sent");
+    return messages(run, cut, channel, "received").some((message) => !sent.includes(message));
+  });
 }
 
 /** A cut through anywhere: most are not consistent. */
@@ -155,18 +164,19 @@ export function takeSnapshot(run: Run, cut: Cut, random: Random, writing: Writin
     const incoming = topology.incoming(process).map((from) => {
       const received = messages(run, cut, { from, to: process }, "received");
       const sent = messages(run, cut, { from, to: process }, "sent");
-      const kept = inFlight({ from, to: process }, sent.slice(received.length));
+      const left = sent.filter((message) => !received.includes(message));
+      const kept = inFlight({ from, to: process }, left);
       return {
         from,
         received: received.length,
-        hash: hashOf(received, random),
+        hash: hashOf(received, random, run.order),
         inFlight: kept.length,
         ...(kept.length > 0 ? { part: put(writeRecords(kept)) } : {}),
       };
     });
     const outgoing = topology.outgoing(process).map((to) => {
       const sent = messages(run, cut, { from: process, to }, "sent");
-      return { to, sent: sent.length, hash: hashOf(sent, random) };
+      return { to, sent: sent.length, hash: hashOf(sent, random, run.order) };
     });
     pack.write(files);
     return {
@@ -221,8 +231,8 @@ class Pack {
 }
 
 /** The hash of a channel, taken in in batches of any size. */
-function hashOf(contents: readonly Uint8Array[], random: Random): string {
-  const hash = emptyChannelHash();
+function hashOf(contents: readonly Uint8Array[], random: Random, order: Order): string {
+  const hash = order === "fifo" ? emptyChannelHash() : emptySetHash();
   for (let at = 0; at < contents.length; ) {
     const next = at + random.between(1, 3);
     const batch = writeRecords(contents.slice(at, next));
@@ -254,21 +264,29 @@ export function readerOf(files: ReadonlyMap<string, Uint8Array>): PartReader {
 }
 
 /** Where a run and a snapshot of it come from. */
-export const origins: fc.Arbitrary<{ seed: number; processes: number; deeds: number }> = fc.record({
+export const origins: fc.Arbitrary<Origin> = fc.record({
   seed: fc.integer(),
   processes: fc.integer({ min: 2, max: 6 }),
   deeds: fc.integer({ min: 0, max: 120 }),
+  order: fc.constantFrom<Order>("fifo", "none"),
 });
 
+export interface Origin {
+  readonly seed: number;
+  readonly processes: number;
+  readonly deeds: number;
+  readonly order?: Order;
+}
+
 /** A valid snapshot, and what it was taken of. */
-export function validSnapshot(origin: { seed: number; processes: number; deeds: number }): {
+export function validSnapshot(origin: Origin): {
   readonly random: Random;
   readonly run: Run;
   readonly cut: Cut;
   readonly snapshot: Files;
 } {
   const random = new Random(origin.seed);
-  const run = simulate(random, origin.processes, origin.deeds);
+  const run = simulate(random, origin.processes, origin.deeds, origin.order);
   const cut = consistentWithin(run, anyCut(run, random));
   return { random, run, cut, snapshot: takeSnapshot(run, cut, random) };
 }

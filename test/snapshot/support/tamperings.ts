@@ -388,7 +388,10 @@ export const TAMPERINGS: Readonly<Record<string, Tampering>> = {
     snapshot.manifest.pieces[index] = { ...other, snapshot: snapshot.manifest.id };
     return [
       ...piece.outgoing.map(({ to }) => `pieces[${to}].incoming[${process}].inFlight`),
-      ...piece.incoming.map(({ from }) => `channel ${from} → ${process}`),
+      ...piece.incoming.flatMap(({ from }) => [
+        `channel ${from} → ${process}`,
+        `pieces[${process}].incoming[${from}].inFlight`,
+      ]),
     ];
   },
   "a piece is missing": ({ manifest }, random) => {

@@ -182,7 +182,9 @@ export class LinkReplica implements Replica {
         expected,
         taken: takenBytes / RECORD_BYTES,
         early: Object.fromEntries(
-          [...early].map(([first, { body }]) => [`${first}`, { first, records: numbersOf(body) }]),
+          [...early].flatMap(([first, { batch }]) =>
+            batch ? [[`${first}`, { first, records: numbersOf(batch.body) }]] : [],
+          ),
         ),
         owed: owedBytes / RECORD_BYTES,
         owes: Number.isFinite(ackAtMs),

@@ -8,7 +8,7 @@ import {
 } from "../../../src/core/channel-hash.ts";
 import { parseSnapshotId, type SnapshotId, snapshotId } from "../../../src/core/id.ts";
 import { Topology } from "../../../src/core/topology.ts";
-import type { ChandyLamport, SnapshotEffect } from "../../../src/snapshot/chandy-lamport.ts";
+import type { SnapshotEffect, SnapshotMachine } from "../../../src/snapshot/recordings.ts";
 import { BareSystem, bytesOf, LIFE, markerOf, textsOf } from "../../support/bare-system.ts";
 import type { Fields, Step, Value } from "./itf.ts";
 import type { Replica } from "./replay.ts";
@@ -66,7 +66,7 @@ export class SnapshotReplica implements Replica {
   readonly #begun = new Map<string, number>();
 
   /** @param change puts another machine in the place of one */
-  constructor(first: Step, seen: Seen, change?: (machine: ChandyLamport) => ChandyLamport) {
+  constructor(first: Step, seen: Seen, change?: (machine: SnapshotMachine) => SnapshotMachine) {
     this.seen = seen;
     const { channels, processes } = first.state as unknown as ModelState;
     const ids = Object.keys(processes);
@@ -212,7 +212,11 @@ export class SnapshotReplica implements Replica {
           ]) ?? [],
         ),
         received: Object.fromEntries(
-          channels.map(({ from, received, hash }) => [from, { count: received, hash }]),
+          channels.map(({ from, received, hash }) => [
+            from,
+            // While it is recorded as lanes, then as text.
+            { count: received, hash: typeof hash === "string" ? hash : formatChannelHash(hash) },
+          ]),
         ),
         messages: Object.fromEntries(
           channels.map(({ from, messages, inFlight }) => {
