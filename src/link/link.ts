@@ -383,7 +383,7 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       effects.push({ type: "malformed", reason: "it cuts the stream elsewhere than before" });
       return;
     }
-    // Early ones that were handed up count as if they were kept here: it may be that they came out of their turn.
+    // What comes before its turn is bounded apart, be it kept or handed up.
     const inTurnBytes = state.receivedBytes - (this.#ordered ? 0 : state.earlyBytes);
     if (inTurnBytes - state.takenBytes >= this.#options.windowBytes) {
       effects.push({ type: "malformed", reason: "it goes beyond the credit" });

@@ -363,8 +363,8 @@ export class Process<M, State, Request = never, Reply = never>
     this.#count = options.lastCount;
     const { self, topology } = options;
     const coloured = algorithmOf(options) === "lai-yang";
-    const Machine = coloured ? LaiYang : ChandyLamport;
-    this.#snapshots = new Machine(
+    const Algorithm = coloured ? LaiYang : ChandyLamport;
+    this.#snapshots = new Algorithm(
       topology.fingerprint,
       topology.incoming(self),
       topology.outgoing(self),
