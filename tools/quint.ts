@@ -36,11 +36,11 @@ export const specs: Readonly<Record<"chandyLamport" | "link", Spec>> = {
       "counters",
     ],
     runs: [
-      { step: "work", steps: 40, samples: 60, witnesses: ["recordsAMessage", "overlaps"] },
+      { step: "work", steps: 40, samples: 50, witnesses: ["recordsAMessage", "overlaps"] },
       {
         step: "step",
         steps: 40,
-        samples: 60,
+        samples: 50,
         witnesses: ["recordsAMessage", "lateMarker", "settlingMarker"],
       },
     ],
@@ -53,7 +53,7 @@ export const specs: Readonly<Record<"chandyLamport" | "link", Spec>> = {
       {
         step: "step",
         steps: 150,
-        samples: 75,
+        samples: 60,
         witnesses: ["everythingArrives", "usesEarly", "fillsTheWindow", "resumes"],
       },
     ],

@@ -34,7 +34,8 @@ export class Started {
   stderr: string = "";
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-    this.child = spawn(process.execPath, [MAIN, ...args], {
+    // As `npm run tidemark` has it: a world imports `tidemark/sim`, and means what stands here.
+    this.child = spawn(process.execPath, ["--conditions=tidemark-source", MAIN, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, ...env },
     });
