@@ -118,6 +118,11 @@ export class BatchWriter {
     return batch;
   }
 
+  /** True if full slabs are kept to be written anew. */
+  get keepsSlabs(): boolean {
+    return this.#full.length > 0;
+  }
+
   /** Everything has arrived: a channel that falls quiet keeps the slab at hand and no more. */
   rest(): void {
     this.#full.length = 0;

@@ -307,6 +307,8 @@ interface Peer {
   readonly control: Link;
   readonly outbox: BatchWriter;
   readonly inbox: Inbox;
+  /** When the outbox is to give up its slabs, if nothing is on the way then; Infinity if it has none. */
+  restAtMs: number;
   /** Incarnations that later ones have replaced. */
   readonly former: Set<number>;
   up: boolean;
@@ -321,6 +323,7 @@ interface Peer {
 }
 
 const ACK_DELAY_MS = 5;
+const REST_AFTER_MS = 1_000;
 const LEAST_FRAME_BYTES = 16_384;
 /** So many earlier lives of a peer are known again. */
 const FORMER_MAX = 64;
@@ -623,6 +626,7 @@ export class Process<M, State, Request = never, Reply = never>
         control: link(STREAM_CONTROL),
         outbox: new BatchWriter(kind, maxFrameBytes, channel),
         inbox: new Inbox(),
+        restAtMs: Number.POSITIVE_INFINITY,
         former: new Set(),
         up: false,
         downSinceMs: nowMs,
@@ -802,9 +806,16 @@ export class Process<M, State, Request = never, Reply = never>
     }
   }
 
+  /** A channel that has fallen quiet gives up its slabs; not at once, for a busy one is without anything on the way, too, now and then. */
+  #restLater(peer: Peer): void {
+    if (peer.restAtMs !== Number.POSITIVE_INFINITY) return;
+    peer.restAtMs = this.#nowMs + REST_AFTER_MS;
+    this.#wake(peer.restAtMs);
+  }
+
   /** There is room on the channel again. */
   #relieve(peer: Peer): void {
-    if (peer.channel.waitingBytes === 0) peer.outbox.rest();
+    if (peer.channel.waitingBytes === 0 && peer.outbox.keepsSlabs) this.#restLater(peer);
     if (!peer.congested || peer.channel.waitingBytes * 2 > this.#options.windowBytes) return;
     peer.congested = false;
     this.#congested -= 1;
@@ -1138,6 +1149,10 @@ export class Process<M, State, Request = never, Reply = never>
     for (const peer of this.#peers.values()) {
       if (peer.channel.deadlineMs <= nowMs) this.#link(peer, peer.channel, { type: "tick", nowMs });
       if (peer.control.deadlineMs <= nowMs) this.#link(peer, peer.control, { type: "tick", nowMs });
+      if (peer.restAtMs <= nowMs) {
+        peer.restAtMs = Number.POSITIVE_INFINITY;
+        if (peer.channel.waitingBytes === 0) peer.outbox.rest();
+      }
       if (!peer.up && !peer.lost && peer.downSinceMs + this.#options.lostAfterMs <= nowMs)
         this.#lose(peer);
     }
@@ -1172,7 +1187,7 @@ export class Process<M, State, Request = never, Reply = never>
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
     let next = Math.min(this.#snapshots.deadlineMs, this.#collector.deadlineMs);
     for (const peer of this.#peers.values()) {
-      next = Math.min(next, peer.channel.deadlineMs, peer.control.deadlineMs);
+      next = Math.min(next, peer.channel.deadlineMs, peer.control.deadlineMs, peer.restAtMs);
       if (!peer.up && !peer.lost)
         next = Math.min(next, peer.downSinceMs + this.#options.lostAfterMs);
     }
