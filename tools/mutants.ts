@@ -48,8 +48,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "a lent batch is kept": {
     file: "link/link.ts",
-    from: "batch: { ...batch, body: copyOf(body) } });",
-    to: "batch: { ...batch, body } });",
+    from: "body: copyOf(body) }",
+    to: "body }",
   },
   "a new incarnation goes on with the old numbers": {
     file: "link/link.ts",
@@ -73,18 +73,18 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "the first marker's channel stays open": {
     file: "snapshot/chandy-lamport.ts",
-    from: "    if (channel?.open) {",
-    to: '    if (channel?.open && met === "new") return;\n    if (channel?.open) {',
+    from: "      this.#recordings.close(recording, channel, nowMs, effects);\n",
+    to: '      if (met !== "new") this.#recordings.close(recording, channel, nowMs, effects);\n',
   },
   "a closed channel goes on being recorded": {
     file: "snapshot/recordings.ts",
-    from: "if (!channel?.open) return false;",
-    to: "if (!channel) return false;",
+    from: "if (!channel?.open) continue;",
+    to: "if (!channel) continue;",
   },
   "a message in flight is recorded twice": {
     file: "snapshot/recordings.ts",
-    from: "channel.messages.push(this.#copy.bytes);",
-    to: "channel.messages.push(this.#copy.bytes, this.#copy.bytes);",
+    from: "channel.messages.push(copy.bytes);",
+    to: "channel.messages.push(copy.bytes, copy.bytes);",
   },
   "a late marker begins an ended snapshot again": {
     file: "snapshot/recordings.ts",

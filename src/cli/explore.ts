@@ -1,9 +1,7 @@
 /** `tidemark explore`: every schedule of a small world. */
 
-import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { Command, Option } from "commander";
-import { TidemarkError, textOf } from "../core/error.ts";
 import {
   type Counterexample,
   type Exploration,
@@ -15,6 +13,7 @@ import {
 } from "../sim/explore.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import { duration, grouped, painter, printable } from "./terminal.ts";
+import { readText } from "./text-file.ts";
 import { type AnyWorld, loadWorld } from "./world-file.ts";
 
 interface ExploreCommandOptions {
@@ -72,7 +71,7 @@ export function exploreCommand(): Command {
       process.exitCode =
         options.replay === undefined
           ? search(file, world, options)
-          : show(world, parseSchedule(read(options.replay)));
+          : show(world, parseSchedule(readText(options.replay)));
     });
 }
 
@@ -164,12 +163,4 @@ function show(world: AnyWorld, schedule: readonly ScheduleStep[]): number {
       }
   }
   return 0;
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new TidemarkError("BAD_OPTION", `${file} cannot be read: ${textOf(error)}`);
-  }
 }

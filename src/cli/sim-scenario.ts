@@ -1,11 +1,12 @@
 /** `tidemark sim scenario`: what happens to a few processes, told in a file, and what comes of it, in a file beside it. */
 
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { Command } from "commander";
-import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { isTidemarkError } from "../core/error.ts";
 import { runScenario, type ScenarioOutcome } from "../sim/scenario.ts";
 import { jsonOption } from "./options.ts";
 import { painter, printable } from "./terminal.ts";
+import { readText, writeText } from "./text-file.ts";
 
 interface ScenarioOptions {
   readonly update?: true;
@@ -60,7 +61,7 @@ export function simScenarioCommand(): Command {
 /** True if all is as expected. */
 function one(file: string, { update, print, json }: ScenarioOptions): boolean {
   const beside = `${file.replace(/\.tide$/, "")}.out`;
-  const text = read(file);
+  const text = readText(file);
   let outcome: ScenarioOutcome;
   try {
     outcome = runScenario(text, file);
@@ -71,9 +72,9 @@ function one(file: string, { update, print, json }: ScenarioOptions): boolean {
     return false;
   }
   const failures = [...outcome.failures];
-  if (update && failures.length === 0) write(beside, outcome.text);
+  if (update && failures.length === 0) writeText(beside, outcome.text);
   else if (existsSync(beside)) {
-    const difference = firstDifference(read(beside), outcome.text);
+    const difference = firstDifference(readText(beside), outcome.text);
     if (difference !== undefined) failures.push(`${beside}:${difference}`);
   }
   if (json)
@@ -93,20 +94,4 @@ function firstDifference(expected: string, found: string): string | undefined {
   const i = a.findIndex((line, at) => line !== b[at]);
   const at = i < 0 ? a.length : i;
   return `${at + 1}: expected "${a[at] ?? "no more"}", and it is "${b[at] ?? "no more"}"`;
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new TidemarkError("BAD_OPTION", `${file} cannot be read: ${textOf(error)}`);
-  }
-}
-
-function write(file: string, text: string): void {
-  try {
-    writeFileSync(file, text);
-  } catch (error) {
-    throw new TidemarkError("STORE_FAILED", `${file} cannot be written: ${textOf(error)}`);
-  }
 }

@@ -1,9 +1,8 @@
 /** `tidemark sim`: runs the machines that ship in simulated systems. */
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, parse } from "node:path";
 import { Command, Option } from "commander";
-import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { isTidemarkError, TidemarkError } from "../core/error.ts";
 import {
   type Draws,
   formatSnapshot,
@@ -19,6 +18,7 @@ import { jsonOption, wholeNumber } from "./options.ts";
 import { simRunCommand } from "./sim-run.ts";
 import { simScenarioCommand } from "./sim-scenario.ts";
 import { printable } from "./terminal.ts";
+import { readText, writeText } from "./text-file.ts";
 
 const HELP = `
 Exit status: 0; 1 if something is wrong with what is simulated; 2 for a mistake
@@ -93,8 +93,8 @@ function cos418(
 ): number {
   if (draws !== undefined && delays === undefined)
     throw new TidemarkError("BAD_OPTION", "--draws names a list in the file of --delays");
-  const texts = { topology: read(topology), events: read(events) };
-  const list = delays === undefined ? undefined : read(delays);
+  const texts = { topology: readText(topology), events: readText(events) };
+  const list = delays === undefined ? undefined : readText(delays);
   let outcome: TokenOutcome;
   try {
     const system = parseTopology(texts.topology, topology);
@@ -120,27 +120,11 @@ function cos418(
   return 0;
 }
 
-function read(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new TidemarkError("BAD_OPTION", `${file} cannot be read: ${textOf(error)}`);
-  }
-}
-
 /** Only of several is each told apart by its id. */
 function writeSnapshots(directory: string, name: string, snapshots: readonly TokenState[]): void {
-  try {
-    mkdirSync(directory, { recursive: true });
-    for (const [id, state] of snapshots.entries()) {
-      const number = snapshots.length > 1 ? id : "";
-      writeFileSync(join(directory, `${name}${number}.snap`), formatSnapshot(id, state));
-    }
-  } catch (error) {
-    throw new TidemarkError(
-      "STORE_FAILED",
-      `snapshots cannot be written to ${directory}: ${textOf(error)}`,
-    );
+  for (const [id, state] of snapshots.entries()) {
+    const number = snapshots.length > 1 ? id : "";
+    writeText(join(directory, `${name}${number}.snap`), formatSnapshot(id, state));
   }
 }
 

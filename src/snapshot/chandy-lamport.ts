@@ -67,8 +67,7 @@ export class ChandyLamport implements SnapshotMachine {
 
   #received(from: ProcessId, count: number, body: Uint8Array, effects: SnapshotEffect[]): void {
     this.#recordings.received(from, count, body);
-    for (const recording of this.state.recordings.values())
-      this.#recordings.keep(recording, from, count, body, effects);
+    this.#recordings.keep(this.state.recordings.values(), from, count, body, effects);
   }
 
   /** The marker-sending rule. */

@@ -93,11 +93,11 @@ export class LaiYang implements SnapshotMachine {
     for (const marker of colour)
       if (this.#recordings.meet(marker, effects) === "new") this.#record(marker, nowMs, effects);
     this.#recordings.received(from, count, body);
-    for (const recording of this.state.recordings.values()) {
-      if (colour.some((marker) => isOf(marker, recording.marker))) continue;
-      if (this.#recordings.keep(recording, from, count, body, effects))
-        this.#closeIfAll(recording, from, nowMs, effects);
-    }
+    const white = [...this.state.recordings.values()].filter(
+      (recording) => !colour.some((marker) => isOf(marker, recording.marker)),
+    );
+    for (const recording of this.#recordings.keep(white, from, count, body, effects))
+      this.#closeIfAll(recording, from, nowMs, effects);
   }
 
   #record(marker: Marker, nowMs: number, effects: SnapshotEffect[]): Recording | undefined {

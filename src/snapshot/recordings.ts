@@ -202,8 +202,6 @@ export class Recordings {
   readonly state: SnapshotState;
   readonly #emptyHash: () => ChannelHash;
   readonly #tapes = new Tapes();
-  /** Of what was received last, once some recording keeps it. */
-  #copy: ReturnType<Tapes["copy"]> | undefined;
 
   /** @param emptyHash of a channel on which nothing was sent */
   constructor(
@@ -260,7 +258,6 @@ export class Recordings {
 
   /** Counts and hashes what was taken off a channel. */
   received(from: ProcessId, count: number, body: Uint8Array): void {
-    this.#copy = undefined;
     advance(this.state.incoming.get(from), count, body);
   }
 
@@ -327,24 +324,29 @@ export class Recordings {
     return recording;
   }
 
-  /** The messages are in the state of that channel, if it is open; false if it is not, or that was too much. */
+  /** The messages are in the state of that channel, wherever it is open; gives the recordings that keep them. */
   keep(
-    recording: Recording,
+    recordings: Iterable<Recording>,
     from: ProcessId,
     count: number,
     body: Uint8Array,
     effects: SnapshotEffect[],
-  ): boolean {
-    const channel = recording.incoming.get(from);
-    if (!channel?.open) return false;
-    this.#copy ??= this.#tapes.copy(body);
-    recording.tape.hold(this.#copy);
-    channel.messages.push(this.#copy.bytes);
-    channel.inFlight += count;
-    recording.bytes += body.length;
-    if (recording.bytes <= RECORDED_BYTES_MAX) return true;
-    this.abandon(recording, `too much came in on ${from}'s channel before it closed`, effects);
-    return false;
+  ): readonly Recording[] {
+    const kept: Recording[] = [];
+    let copy: ReturnType<Tapes["copy"]> | undefined;
+    for (const recording of recordings) {
+      const channel = recording.incoming.get(from);
+      if (!channel?.open) continue;
+      copy ??= this.#tapes.copy(body);
+      recording.tape.hold(copy);
+      channel.messages.push(copy.bytes);
+      channel.inFlight += count;
+      recording.bytes += body.length;
+      if (recording.bytes <= RECORDED_BYTES_MAX) kept.push(recording);
+      else
+        this.abandon(recording, `too much came in on ${from}'s channel before it closed`, effects);
+    }
+    return kept;
   }
 
   close(
