@@ -1,5 +1,6 @@
 // `npm run mutants [-- NAME …]`: plants one mistake at a time in the machines that ship, and counts the seeds of the
-// simulator until one of them notices. A mistake that none notices is a hole in what is judged.
+// simulator until one of them notices. A mistake that none notices is a hole in what is judged. The two that a snapshot
+// algorithm is best known for are explored as well, for a shortest schedule that goes wrong.
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -123,6 +124,46 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
 };
 
+/** Explored, each in all these places at once. */
+export const EXPLORED: Readonly<Record<string, readonly Mutant[]>> = {
+  "explored: captured when the piece is complete": [
+    {
+      file: "process/process.ts",
+      from: 'this.#effects.push({ ...effect, type: "piece", state: share.state });',
+      to: `const late = encodeApart(this.#options.stateCodec, this.#application.capture());
+        this.#effects.push({ ...effect, type: "piece", state: late });`,
+    },
+  ],
+  "explored: Chandy-Lamport where the newest frame overtakes all others": [
+    {
+      file: "process/process.ts",
+      from: 'if (algorithm === "chandy-lamport" && order === "none")',
+      to: "if (algorithm === undefined)",
+    },
+    {
+      file: "sim/local.ts",
+      from: 'receive: "auto",',
+      to: 'receive: "auto", order: "none", algorithm: "chandy-lamport",',
+    },
+    {
+      // What has come early is then a part of a local state.
+      file: "sim/local.ts",
+      from: "      control.expected,\n",
+      to: "      control.expected, channel.early, control.early,\n",
+    },
+    {
+      file: "sim/explore.ts",
+      from: "frames: [...queue.frames, frame]",
+      to: "frames: [frame, ...queue.frames]",
+    },
+    {
+      file: "sim/explore.ts",
+      from: "for (const frame of queue.frames.slice(1)) rest",
+      to: "for (const frame of queue.frames.slice(1).reverse()) rest",
+    },
+  ],
+};
+
 const CHILD = `
 import { runWorld } from "./src/sim.ts";
 import { purseWorld } from "./test/sim/purses.ts";
@@ -136,62 +177,117 @@ for (let seed = 1; seed <= Number(process.argv[2]) && found === "none"; seed += 
 console.log(found);
 `;
 
+/** Prints the states, the schedule as it replays, and what the property says of its last state. */
+const EXPLORING = `
+import { explore, replay } from "./src/sim.ts";
+import { twoAccounts as world } from "./test/sim/two-accounts.ts";
+const { states, counterexample } = explore(world);
+const steps = [];
+let last;
+if (counterexample)
+  for (const { text, view } of replay(world, counterexample.schedule)) {
+    steps.push(text);
+    last = view;
+  }
+const broken = counterexample?.property;
+const breaksAgain = last !== undefined && world.always[broken]?.(last) !== true;
+console.log(JSON.stringify({ states, broken, steps, breaksAgain }));
+`;
+
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
 
 async function main(wanted: readonly string[]): Promise<number> {
-  const names = Object.keys(MUTANTS).filter(
+  const all = [...Object.keys(MUTANTS), ...Object.keys(EXPLORED)];
+  const names = all.filter(
     (name) => wanted.length === 0 || wanted.some((part) => name.includes(part)),
   );
   if (names.length === 0) {
-    console.error(
-      `error: no mutant's name has one of these words\n${Object.keys(MUTANTS).join("\n")}`,
-    );
+    console.error(`error: no mutant's name has one of these words\n${all.join("\n")}`);
     return 2;
   }
   let missed = 0;
-  for (const name of names) {
-    const found = await seedsUntilFound(MUTANTS[name] as Mutant, SEEDS_MAX);
-    if (found.seeds === undefined) missed += 1;
-    console.log(
-      found.seeds === undefined
-        ? `NOT FOUND in ${SEEDS_MAX} seeds: ${name}`
-        : `${String(found.seeds).padStart(6)} ${found.seeds === 1 ? "seed " : "seeds"}  ${name}: ${found.reason}`,
-    );
-  }
+  for (const name of names) if (!(await isFound(name))) missed += 1;
   console.log(`${names.length - missed} of ${names.length} found`);
   return missed === 0 ? 0 : 1;
 }
 
+/** Says how it was found, or that it was not. */
+async function isFound(name: string): Promise<boolean> {
+  const explored = EXPLORED[name];
+  if (explored) {
+    const { states, broken, steps, breaksAgain } = await exploreWith(explored);
+    console.log(
+      broken === undefined
+        ? `NOT FOUND in ${states} states: ${name}`
+        : `${String(states).padStart(6)} states ${name}: "${broken}" does not hold\n${steps.map((step) => `               ${step}`).join("\n")}\n               replayed: ${breaksAgain ? "the same" : "IT HOLDS THERE"}`,
+    );
+    return broken !== undefined && breaksAgain;
+  }
+  const { seeds, reason } = await seedsUntilFound(MUTANTS[name] as Mutant, SEEDS_MAX);
+  console.log(
+    seeds === undefined
+      ? `NOT FOUND in ${SEEDS_MAX} seeds: ${name}`
+      : `${String(seeds).padStart(6)} ${seeds === 1 ? "seed " : "seeds"}  ${name}: ${reason}`,
+  );
+  return seeds !== undefined;
+}
+
 /** Runs seed after seed on machines with that mistake. */
 export async function seedsUntilFound(
-  { file, from, to }: Mutant,
+  mutant: Mutant,
   most: number,
 ): Promise<{ readonly seeds: number | undefined; readonly reason: string }> {
+  const line = await onMachinesWith([mutant], CHILD, "purses.ts", String(most));
+  if (line === "none") return { seeds: undefined, reason: "" };
+  const [, seeds, reason = ""] = /^found (\d+) (.*)$/.exec(line) ?? [];
+  if (seeds === undefined) throw new Error(`the mutant could not be run: ${line}`);
+  return { seeds: Number(seeds), reason };
+}
+
+/** What exploring machines with those mistakes finds. */
+interface Explored {
+  readonly states: number;
+  /** The property that does not hold. */
+  readonly broken?: string;
+  /** What happens on the way there, replayed; and whether it is broken there again. */
+  readonly steps: readonly string[];
+  readonly breaksAgain: boolean;
+}
+
+/** Explores a world of two accounts on machines with those mistakes. */
+export async function exploreWith(mutants: readonly Mutant[]): Promise<Explored> {
+  return JSON.parse(await onMachinesWith(mutants, EXPLORING, "two-accounts.ts"));
+}
+
+/** Runs a script on a copy of the machines with those mistakes; gives the last line that it prints. */
+async function onMachinesWith(
+  mutants: readonly Mutant[],
+  script: string,
+  world: string,
+  ...words: readonly string[]
+): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "tidemark-mutant-"));
   try {
     await cp(join(root, "src"), join(folder, "src"), { recursive: true });
-    await cp(join(root, "test", "sim", "purses.ts"), join(folder, "test", "sim", "purses.ts"));
+    await cp(join(root, "test", "sim", world), join(folder, "test", "sim", world));
     await cp(join(root, "package.json"), join(folder, "package.json"));
-    const path = join(folder, "src", file);
-    const text = await readFile(path, "utf8");
-    if (text.split(from).length !== 2) throw new Error(`${file} does not have "${from}" once`);
-    await writeFile(
-      path,
-      text.replace(from, () => to),
-    );
-    await writeFile(join(folder, "child.ts"), CHILD);
-    const child = [join(folder, "child.ts"), String(most)];
-    const { status, output } = await run(process.execPath, child, {
+    for (const { file, from, to } of mutants) {
+      const path = join(folder, "src", file);
+      const text = await readFile(path, "utf8");
+      if (text.split(from).length !== 2) throw new Error(`${file} does not have "${from}" once`);
+      await writeFile(
+        path,
+        text.replace(from, () => to),
+      );
+    }
+    await writeFile(join(folder, "child.ts"), script);
+    const { status, output } = await run(process.execPath, [join(folder, "child.ts"), ...words], {
       cwd: folder,
       output: "capture",
       limitMs: LIMIT_MS,
     });
-    const line = output.trim().split("\n").at(-1) ?? "";
-    if (status === 0 && line === "none") return { seeds: undefined, reason: "" };
-    const [, seeds, reason = ""] = /^found (\d+) (.*)$/.exec(line) ?? [];
-    if (status !== 0 || seeds === undefined)
-      throw new Error(`the mutant could not be run: ${output}`);
-    return { seeds: Number(seeds), reason };
+    if (status !== 0) throw new Error(`the mutant could not be run: ${output}`);
+    return output.trim().split("\n").at(-1) ?? "";
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

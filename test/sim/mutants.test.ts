@@ -1,7 +1,7 @@
 // Mistakes planted in the machines that ship: the simulator finds each.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { MUTANTS, seedsUntilFound } from "../../tools/mutants.ts";
+import { EXPLORED, exploreWith, MUTANTS, seedsUntilFound } from "../../tools/mutants.ts";
 import { cases } from "../support/soak.ts";
 
 const SAMPLE = ["a resend is dropped", "captured late", "a channel is forgotten"];
@@ -17,8 +17,18 @@ test.each(cases("mutants", SAMPLE, Object.keys(MUTANTS)))(
   },
 );
 
+test.each(Object.entries(EXPLORED))("%s: a shortest schedule that replays", async (_, mutants) => {
+  const { broken, steps, breaksAgain } = await exploreWith(mutants);
+  expect(broken).toBe("snapshots add up");
+  expect(breaksAgain).toBe(true);
+  expect(steps).toMatchSnapshot();
+});
+
 test("each stands once in the file that it is for", () => {
-  for (const [name, { file, from, to }] of Object.entries(MUTANTS)) {
+  const explored = Object.entries(EXPLORED).flatMap(([name, mutants]) =>
+    mutants.map((mutant) => [name, mutant] as const),
+  );
+  for (const [name, { file, from, to }] of [...Object.entries(MUTANTS), ...explored]) {
     const text = readFileSync(new URL(`../../src/${file}`, import.meta.url), "utf8");
     expect(text.split(from), name).toHaveLength(2);
     expect(to).not.toBe(from);
@@ -28,4 +38,5 @@ test("each stands once in the file that it is for", () => {
 test("machines without a mistake pass the same", async () => {
   const same = { file: "link/link.ts", from: "const RETRY_MS = 50;", to: "const RETRY_MS = 50; " };
   expect((await seedsUntilFound(same, 50)).seeds).toBeUndefined();
+  expect((await exploreWith([same])).broken).toBeUndefined();
 });
