@@ -10,6 +10,8 @@ interface Mutant {
   readonly file: string;
   readonly from: string;
   readonly to: string;
+  /** In worlds whose channels are not FIFO. */
+  readonly unordered?: boolean;
 }
 
 const SEEDS_MAX = 3_000;
@@ -122,6 +124,36 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "    if (this.state.incoming.has(peer)) this.state.incoming.set(peer, this.#begun());\n",
     to: "",
   },
+  "what came early comes again": {
+    file: "link/link.ts",
+    from: "      state.early.set(first, { count, bytes });\n",
+    to: "",
+    unordered: true,
+  },
+  "a red message does not make record": {
+    file: "snapshot/lai-yang.ts",
+    from: 'if (this.#recordings.meet(marker, effects) === "new") this.#record(marker, nowMs, effects);',
+    to: "this.#recordings.meet(marker, effects);",
+    unordered: true,
+  },
+  "a red message is recorded": {
+    file: "snapshot/lai-yang.ts",
+    from: "(recording) => !colour.some((marker) => isOf(marker, recording.marker)),",
+    to: "() => colour.length >= 0,",
+    unordered: true,
+  },
+  "a white message is not recorded": {
+    file: "snapshot/lai-yang.ts",
+    from: "this.#recordings.keep(white, from, count, body, effects)",
+    to: "this.#recordings.keep(white.slice(1), from, count, body, effects)",
+    unordered: true,
+  },
+  "a count closes its channel at once": {
+    file: "snapshot/lai-yang.ts",
+    from: "if (came < sent) return;",
+    to: "if (came < sent) this.#recordings.close(recording, channel, nowMs, effects);",
+    unordered: true,
+  },
 };
 
 /** Explored, each in all these places at once. */
@@ -170,7 +202,7 @@ import { purseWorld } from "./test/sim/purses.ts";
 let found = "none";
 for (let seed = 1; seed <= Number(process.argv[2]) && found === "none"; seed += 1)
   try {
-    runWorld(purseWorld(seed), { seed });
+    runWorld({ ...purseWorld(seed), order: process.argv[3] }, { seed });
   } catch (error) {
     found = "found " + seed + " " + String(error.message).replaceAll(/\\s+/g, " ").slice(0, 100);
   }
@@ -237,7 +269,8 @@ export async function seedsUntilFound(
   mutant: Mutant,
   most: number,
 ): Promise<{ readonly seeds: number | undefined; readonly reason: string }> {
-  const line = await onMachinesWith([mutant], CHILD, "purses.ts", String(most));
+  const words = [String(most), mutant.unordered ? "none" : "fifo"];
+  const line = await onMachinesWith([mutant], CHILD, "purses.ts", ...words);
   if (line === "none") return { seeds: undefined, reason: "" };
   const [, seeds, reason = ""] = /^found (\d+) (.*)$/.exec(line) ?? [];
   if (seeds === undefined) throw new Error(`the mutant could not be run: ${line}`);

@@ -35,6 +35,8 @@ export interface RunReport {
 /** After healing, all must be done within so much virtual time. */
 const CALM_MS = 60_000;
 const LOOK_EVERY_MS = 50;
+/** How long a process may be away before snapshots no longer wait for it. */
+const LOST_AFTER_MS = 1000;
 /** More than any run that comes to rest needs. */
 const EVENTS_MAX = 2_000_000;
 
@@ -69,7 +71,10 @@ export function runWorld<M, State, Request, Reply>(
   world: World<M, State, Request, Reply>,
   { seed, faults = drawFaults(seed), watch }: RunOptions,
 ): RunReport {
-  const simulation = new Simulation(world, { seed, faults, ...(watch ? { watch } : {}) });
+  const simulation = new Simulation(world, {
+    ...{ seed, faults, lostAfterMs: LOST_AFTER_MS },
+    ...(watch ? { watch } : {}),
+  });
   const happened = new Set<string>();
   const look = (): void => {
     if (!world.always && !world.sometimes) return;
@@ -108,6 +113,9 @@ export function runWorld<M, State, Request, Reply>(
   // Time for all to hear how the last snapshots ended.
   pass(1_000);
   simulation.judge();
+  const [abandoned] = simulation.abandoned;
+  if (abandoned && mustAllComplete(faults))
+    throw new Violation("liveness", `${abandoned.id} had to complete, but: ${abandoned.reason}`);
   const { view } = simulation;
   for (const [name, holds] of entries(world.eventually)) mustHold("eventually", name, holds(view));
   return {
@@ -119,6 +127,13 @@ export function runWorld<M, State, Request, Reply>(
     snapshots: { complete: view.snapshots.length, abandoned: simulation.abandoned.length },
     happened: [...happened],
   };
+}
+
+/** Nobody dies, gives up or fails to store, and no connection is away for so long that a process is taken for lost. */
+function mustAllComplete(faults: Faults): boolean {
+  const { crashes, captureThrows, givesUp, storeFails, lastMs, troubleMs, drift } = faults;
+  const awayMs = (lastMs + 2 * troubleMs) * (1 + drift);
+  return crashes + captureThrows + givesUp + storeFails === 0 && awayMs < LOST_AFTER_MS;
 }
 
 /** Puts down when the outside asks, when snapshots are begun, and when what goes wrong. */

@@ -2,8 +2,10 @@
 
 import type { ProcessId } from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
+import type { ChannelOrder } from "../link/link.ts";
 import type { Application } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
+import type { SnapshotAlgorithm } from "../process/process.ts";
 import type { SeenSnapshot } from "./seen.ts";
 
 /** True or false of a world at one moment; a text is false, and says why. */
@@ -28,6 +30,10 @@ export interface World<M = unknown, State = unknown, Request = never, Reply = ne
   readonly processes: readonly ProcessId[];
   /** @default "mesh": a channel each way between any two */
   readonly channels?: "mesh" | readonly Channel[];
+  /** In what order messages are received from a channel; with `none`, as they come. @default "fifo" */
+  readonly order?: ChannelOrder;
+  /** How snapshots are taken. @default "chandy-lamport", or "lai-yang" if `order` is "none" */
+  readonly algorithm?: SnapshotAlgorithm;
   /** A new instance, each time: it may depend on nothing else. */
   application(id: ProcessId): Application<M, State, Request, Reply>;
   /** @default jsonCodec() */
@@ -65,7 +71,7 @@ export interface View<M, State, Reply> {
   readonly up: readonly ProcessId[];
   /** What the process' application would capture now; a frozen state as the list of its slices. `undefined` while it is down. */
   state(id: ProcessId): State | undefined;
-  /** Messages that were sent and have not been received, in order. */
+  /** Messages that were sent and have not been received, in the order of sending. */
   inFlight(from: ProcessId, to: ProcessId): readonly M[];
   /** All of them. */
   allInFlight(): readonly M[];

@@ -42,8 +42,36 @@ describe("the default mix of faults", () => {
   test("makes no money and loses none, where nobody dies", { timeout: 600_000 }, () => {
     for (let seed = 1; seed <= cases("sums", 100, 10_000); seed += 1) {
       const faults = { ...drawFaults(seed), crashes: 0 };
-      runWorld({ ...purseWorld(seed), always: { "sums are right": addsUp } }, { seed, faults });
+      const order = seed % 3 === 0 ? "none" : "fifo";
+      const world = { ...purseWorld(seed), order, always: { "sums are right": addsUp } } as const;
+      runWorld(world, { seed, faults });
     }
+  });
+
+  test("breaks no promise where messages overtake each other", { timeout: 7_200_000 }, () => {
+    const seeds = cases("seeds-unordered", 150, 20_000);
+    let [overtaken, recorded, complete] = [0, 0, 0];
+    for (let seed = 1; seed <= seeds; seed += 1) {
+      const sent = new Map<string, unknown[]>();
+      const watch = ({ process, happening }: SimulationEvent): void => {
+        if (happening.type === "send") {
+          const way = `${process} ${happening.to}`;
+          sent.set(way, [...(sent.get(way) ?? []), happening.message]);
+        } else if (happening.type === "receive") {
+          const waiting = sent.get(`${happening.from} ${process}`) ?? [];
+          const next = JSON.stringify(waiting.shift());
+          if (next !== JSON.stringify(happening.message)) overtaken += 1;
+        }
+      };
+      const order = seed % 3 === 0 ? "fifo" : "none";
+      const world = { ...purseWorld(seed), order, algorithm: "lai-yang" } as const;
+      const { happened, snapshots } = runWorld(world, { seed, watch });
+      if (happened.includes("a message in flight is recorded")) recorded += 1;
+      complete += snapshots.complete;
+    }
+    expect(overtaken).toBeGreaterThan(seeds);
+    expect(recorded).toBeGreaterThan(seeds / 20);
+    expect(complete).toBeGreaterThan(seeds * 3);
   });
 
   test("is there in every kind, in some worlds and not in others", () => {
@@ -207,6 +235,26 @@ describe("the verbs", () => {
       expect(heard(simulation, "b")).toBe(then + 1);
       simulation.judge();
     }
+  });
+
+  test("channels without an order: what is held overtakes nobody, and nobody waits for it", () => {
+    const world = { ...counters(["a", "b"]), order: "none" } as const;
+    const simulation = new Simulation(world, {
+      seed: 1,
+      faults: { ...NO_FAULTS, delayMs: [1, 50] },
+    });
+    simulation.runFor(300);
+    for (let i = 0; i < 20; i += 1) simulation.request("a", "tell", i);
+    simulation.snapshot("b");
+    simulation.runFor(20);
+    expect(simulation.view.allInFlight().length + (simulation.view.state("b") ?? 0)).toBe(20);
+    simulation.runFor(200);
+    expect(simulation.view.allInFlight()).toEqual([]);
+    expect(simulation.view.snapshots).toHaveLength(1);
+    simulation.judge();
+    const algorithm = "chandy-lamport";
+    const refused = () => new Simulation({ ...world, algorithm }, { seed: 1 });
+    expect(refused).toThrow(/needs channels that are FIFO.*use algorithm "lai-yang"/);
   });
 
   test("of a process that is not there are errors", () => {
