@@ -39,6 +39,7 @@ import {
   type Cut,
   type Happening,
   inFlightBetween,
+  MessageLog,
   restOf,
   sameBytes,
   Violation,
@@ -91,6 +92,8 @@ const SLAB_BYTES = 32_768;
 const POISON = 0xee;
 /** What may befall a system without a mistake of the machines. */
 const EXPECTED: ReadonlySet<ErrorCode> = new Set(["PEER_RESTARTED", "CAPTURE_THREW"]);
+
+const NOTHING = new MessageLog();
 
 /** One way between two processes. */
 interface Way {
@@ -1028,26 +1031,27 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   }
 
   /** Sent by this life of the one to this life of the other. */
-  #sentTo(from: ProcessId, to: ProcessId): readonly Uint8Array[] {
+  #sentTo(from: ProcessId, to: ProcessId): MessageLog {
     const [sender, receiver] = [this.#life(from), this.#life(to)];
     const out = sender.witness.stretches.get(to);
-    if (!out || !sender.alive || !receiver.alive) return [];
-    return out.peerLife === 0 || out.peerLife === receiver.incarnation ? out.sent : [];
+    if (!out || !sender.alive || !receiver.alive) return NOTHING;
+    return out.peerLife === 0 || out.peerLife === receiver.incarnation ? out.sent : NOTHING;
   }
 
   /** Those of them that have been received. */
-  #receivedFrom(from: ProcessId, to: ProcessId): readonly Uint8Array[] {
+  #receivedFrom(from: ProcessId, to: ProcessId): MessageLog {
     const [sender, receiver] = [this.#life(from), this.#life(to)];
     const into = receiver.witness.stretches.get(from);
-    if (!into || !sender.alive || !receiver.alive) return [];
-    return into.peerLife === sender.incarnation ? into.received : [];
+    if (!into || !sender.alive || !receiver.alive) return NOTHING;
+    return into.peerLife === sender.incarnation ? into.received : NOTHING;
   }
 
   #inFlight(from: ProcessId, to: ProcessId): readonly Uint8Array[] {
     const [sent, received] = [this.#sentTo(from, to), this.#receivedFrom(from, to)];
     // It may be looked at after every event: what came out of a FIFO channel is compared in the end.
     if (this.#order === "fifo") return sent.slice(received.length);
-    return restOf(sent, received, this.#order, "channel", `${from} → ${to}`);
+    const place = `${from} → ${to}`;
+    return restOf(sent.slice(0), received.slice(0), this.#order, "channel", place);
   }
 
   #judgeChannel(from: ProcessId, to: ProcessId): void {
@@ -1055,8 +1059,9 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     const out = sender.witness.stretches.get(to);
     const into = receiver.witness.stretches.get(from);
     if (into?.peerLife !== sender.incarnation || !into) return;
-    const sent = out?.peerLife === receiver.incarnation ? out.sent : [];
-    restOf(sent, into.received, this.#order, "channel", `${from} → ${to}`);
+    const sent = out?.peerLife === receiver.incarnation ? out.sent : NOTHING;
+    const place = `${from} → ${to}`;
+    restOf(sent.slice(0), into.received.slice(0), this.#order, "channel", place);
   }
 }
 

@@ -29,8 +29,37 @@ export class Violation extends Error {
 export interface Stretch {
   /** The incarnation of the peer; 0 until it is known. */
   peerLife: number;
-  readonly sent: Uint8Array[];
-  readonly received: Uint8Array[];
+  readonly sent: MessageLog;
+  readonly received: MessageLog;
+}
+
+/** Messages as bytes, one behind the other: there are many, and an object for each would cost more than all else here. */
+export class MessageLog {
+  #bytes = new Uint8Array(256);
+  readonly #ends: number[] = [];
+
+  get length(): number {
+    return this.#ends.length;
+  }
+
+  push(message: Uint8Array): void {
+    const at = this.#ends.at(-1) ?? 0;
+    const end = at + message.length;
+    if (end > this.#bytes.length) {
+      const more = new Uint8Array(Math.max(2 * this.#bytes.length, end));
+      more.set(this.#bytes);
+      this.#bytes = more;
+    }
+    this.#bytes.set(message, at);
+    this.#ends.push(end);
+  }
+
+  /** As of an array; views, which stay as they are. */
+  slice(from: number, to: number = this.length): Uint8Array[] {
+    return this.#ends
+      .slice(from, to)
+      .map((end, i) => this.#bytes.subarray(this.#ends[from + i - 1] ?? 0, end));
+  }
 }
 
 /** Where a process was when its state was captured. */
@@ -80,15 +109,14 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
     this.#options = options;
     const { messageCodec, happens } = options;
     this.messageCodec = {
-      name: messageCodec.name,
-      bytes: "lent",
+      ...messageCodec,
       encode: (message) => {
-        this.#encoded = copyOf(messageCodec.encode(message));
+        this.#encoded = messageCodec.encode(message);
         return this.#encoded;
       },
       decode: (bytes) => {
-        this.#decoded = copyOf(bytes);
-        return messageCodec.decode(this.#decoded);
+        this.#decoded = bytes;
+        return messageCodec.decode(bytes);
       },
     };
     this.#turn = new WitnessTurn<M, Reply>(
@@ -157,18 +185,21 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
   met(peer: ProcessId, life: number): void {
     const stretch = this.with(peer);
     if (stretch.peerLife === 0) stretch.peerLife = life;
-    if (stretch.peerLife !== life)
-      this.stretches.set(peer, { peerLife: life, sent: [], received: [] });
+    if (stretch.peerLife !== life) this.stretches.set(peer, stretchWith(life));
   }
 
   with(peer: ProcessId): Stretch {
     let stretch = this.stretches.get(peer);
     if (!stretch) {
-      stretch = { peerLife: 0, sent: [], received: [] };
+      stretch = stretchWith(0);
       this.stretches.set(peer, stretch);
     }
     return stretch;
   }
+}
+
+function stretchWith(peerLife: number): Stretch {
+  return { peerLife, sent: new MessageLog(), received: new MessageLog() };
 }
 
 /** The turn that the application gets: the process' own, and what it sends is written down. */
