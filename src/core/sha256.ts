@@ -19,21 +19,25 @@ const START = new Int32Array(8);
   }
 }
 
+// Used again by every call: to make them would cost more than to hash a short text.
+const words = new Int32Array(64);
+const rest = new Uint8Array(128);
+const tail = new DataView(rest.buffer);
+
 /** The SHA-256 of the bytes, as 64 hexadecimal digits. */
 export function sha256(bytes: Uint8Array): string {
   const hash = START.slice();
-  const words = new Int32Array(64);
   const whole = bytes.length - (bytes.length % 64);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 0; at < whole; at += 64) mix(hash, words, view, at);
+  for (let at = 0; at < whole; at += 64) mix(hash, view, at);
   // The rest, a one bit, zeros, and the length in bits, in one block or two.
-  const rest = new Uint8Array(bytes.length - whole < 56 ? 64 : 128);
-  rest.set(bytes.subarray(whole));
+  const end = bytes.length - whole < 56 ? 64 : 128;
+  rest.fill(0);
+  for (let i = whole; i < bytes.length; i += 1) rest[i - whole] = bytes[i] as number;
   rest[bytes.length - whole] = 0x80;
-  const tail = new DataView(rest.buffer);
-  tail.setUint32(rest.length - 8, bytes.length / 2 ** 29);
-  tail.setUint32(rest.length - 4, bytes.length << 3);
-  for (let at = 0; at < rest.length; at += 64) mix(hash, words, tail, at);
+  tail.setUint32(end - 8, bytes.length / 2 ** 29);
+  tail.setUint32(end - 4, bytes.length << 3);
+  for (let at = 0; at < end; at += 64) mix(hash, tail, at);
   let text = "";
   for (const word of hash) text += (word >>> 0).toString(16).padStart(8, "0");
   return text;
@@ -41,7 +45,7 @@ export function sha256(bytes: Uint8Array): string {
 
 const turn = (word: number, by: number): number => (word >>> by) | (word << (32 - by));
 
-function mix(hash: Int32Array, words: Int32Array, view: DataView, at: number): void {
+function mix(hash: Int32Array, view: DataView, at: number): void {
   for (let i = 0; i < 16; i += 1) words[i] = view.getInt32(at + 4 * i);
   for (let i = 16; i < 64; i += 1) {
     const early = words[i - 15] as number;
@@ -50,16 +54,15 @@ function mix(hash: Int32Array, words: Int32Array, view: DataView, at: number): v
     const s1 = turn(late, 17) ^ turn(late, 19) ^ (late >>> 10);
     words[i] = ((words[i - 16] as number) + s0 + (words[i - 7] as number) + s1) | 0;
   }
-  let [a, b, c, d, e, f, g, h] = hash as unknown as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  // One by one: taking a list apart asks for an iterator, which costs as much as all the rest.
+  let a = hash[0] as number;
+  let b = hash[1] as number;
+  let c = hash[2] as number;
+  let d = hash[3] as number;
+  let e = hash[4] as number;
+  let f = hash[5] as number;
+  let g = hash[6] as number;
+  let h = hash[7] as number;
   for (let i = 0; i < 64; i += 1) {
     const s1 = turn(e, 6) ^ turn(e, 11) ^ turn(e, 25);
     const t1 = (h + s1 + ((e & f) ^ (~e & g)) + (K[i] as number) + (words[i] as number)) | 0;
@@ -74,6 +77,12 @@ function mix(hash: Int32Array, words: Int32Array, view: DataView, at: number): v
     b = a;
     a = (t1 + t2) | 0;
   }
-  const sums = [a, b, c, d, e, f, g, h];
-  for (let i = 0; i < 8; i += 1) hash[i] = (hash[i] as number) + (sums[i] as number);
+  hash[0] = (hash[0] as number) + a;
+  hash[1] = (hash[1] as number) + b;
+  hash[2] = (hash[2] as number) + c;
+  hash[3] = (hash[3] as number) + d;
+  hash[4] = (hash[4] as number) + e;
+  hash[5] = (hash[5] as number) + f;
+  hash[6] = (hash[6] as number) + g;
+  hash[7] = (hash[7] as number) + h;
 }

@@ -1015,9 +1015,9 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   /** Whatever has crashed since, what is listed is there. */
   #mustBeWhole({ id, pieces }: Manifest): void {
     for (const piece of pieces)
-      for (const { sha256: name } of partsOfPiece(piece)) {
-        const bytes = this.#parts.get(`${piece.process} ${name}`)?.bytes;
-        if (!bytes || sha256(bytes) !== name)
+      for (const { sha256: name, bytes } of partsOfPiece(piece)) {
+        const part = this.#parts.get(`${piece.process} ${name}`);
+        if (part?.bytes.length !== bytes)
           throw new Violation("store", `${id}: a part of ${piece.process} is not whole`);
       }
   }
