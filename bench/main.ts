@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { latency } from "./latency.ts";
 import { machine } from "./machine.ts";
 import { printResult, type Result } from "./result.ts";
+import { sim } from "./sim.ts";
 import { snapshot } from "./snapshot.ts";
 import { tcp } from "./tcp.ts";
 
@@ -12,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   tcp,
   latency,
   snapshot,
+  sim,
 };
 
 const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
@@ -20,6 +22,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
   tcp       3 processes, full mesh, everyone sends to all; beside it plain sockets
   latency   one-way times at 2,000 messages a second and process; beside it plain sockets
   snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost
+  sim       the simulator: events a second, and of a search through all schedules states a second
 
 Without a name: all of them. Figures are medians of at least three rounds; on a busy machine look at ratios only.`;
 

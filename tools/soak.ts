@@ -1,5 +1,5 @@
 // `npm run soak -- NAME`: runs the test files that registered a soak of that name, at full length.
-// A test registers one by asking `cases(name, sample, whole)` of test/support/soak.ts.
+// A test registers one by asking `cases(name, sample, whole)` or `seeds(...)` of test/support/soak.ts.
 import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { nearest, root, run } from "./run.ts";
@@ -44,7 +44,9 @@ async function registered(folder: string): Promise<Map<string, string[]>> {
   for (const entry of await readdir(folder, { recursive: true })) {
     if (!entry.endsWith(".test.ts")) continue;
     const file = join(folder, entry);
-    for (const match of (await readFile(file, "utf8")).matchAll(/\bcases\(\s*"([^"]+)"/g)) {
+    for (const match of (await readFile(file, "utf8")).matchAll(
+      /\b(?:cases|seeds)\(\s*"([^"]+)"/g,
+    )) {
       const name = match[1] ?? "";
       soaks.set(name, [...(soaks.get(name) ?? []), relative(root, file)]);
     }

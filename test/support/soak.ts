@@ -6,3 +6,20 @@ export function cases<T>(name: string, sample: T, whole: T): T {
   const soaked = process.env["TIDEMARK_SOAK"];
   return soaked === name || soaked === "all" ? whole : sample;
 }
+
+const SAY_EVERY_MS = 20_000;
+
+/** The seeds from 1 to as many as `cases` gives; while they are soaked they say now and then how far they are. */
+export function* seeds(name: string, sample: number, whole: number): Generator<number> {
+  const many = cases(name, sample, whole);
+  const startMs = performance.now();
+  let saidMs = startMs;
+  for (let seed = 1; seed <= many; seed += 1) {
+    yield seed;
+    const nowMs = performance.now();
+    if (nowMs - saidMs < SAY_EVERY_MS) continue;
+    saidMs = nowMs;
+    const seconds = Math.round((nowMs - startMs) / 1000);
+    process.stderr.write(`${name}: ${seed} of ${many} seeds, ${seconds} s\n`);
+  }
+}
