@@ -234,10 +234,11 @@ export class History {
     this.#line += 1;
     if (text.length > LINE_LENGTH_MAX)
       this.#refuse(`a line has up to ${LINE_LENGTH_MAX} characters, and this one ${text.length}`);
-    if (text.trim() === "") return;
+    const json = text.trim();
+    if (json === "") return;
     let value: unknown;
     try {
-      value = JSON.parse(text);
+      value = JSON.parse(json);
     } catch (error) {
       this.#refuse(`this is no JSON: ${textOf(error)}`);
     }

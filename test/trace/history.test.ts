@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isTidemarkError } from "../../src/core/error.ts";
+import { ORDER_LEVELS } from "../../src/core/order-level.ts";
 import { History, parseHistory } from "../../src/trace/history.ts";
 import { checkHistory } from "../../src/trace/promises.ts";
 
@@ -134,4 +136,24 @@ describe("what is no line of a history is refused, with the line and what to do"
     );
     expect(accepted).toBeGreaterThan(1_000);
   });
+});
+
+test("the table of levels in the documentation is that of the code", () => {
+  const page = readFileSync(
+    new URL("../../docs/internals/history-format.md", import.meta.url),
+    "utf8",
+  );
+  const [, head = "", ...rows] = /(\| `order` \|.*\n)\|[-|]+\n((?:\|.*\n)+)/.exec(page) ?? [];
+  const cells = (row: string): string[] =>
+    row
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim().replaceAll("`", ""));
+  const [, ...promises] = cells(head);
+  const table = rows.join("").trimEnd().split("\n").map(cells);
+  expect(
+    Object.fromEntries(
+      table.map(([level, ...marks]) => [level, promises.filter((_, i) => marks[i] === "✓")]),
+    ),
+  ).toEqual(ORDER_LEVELS);
 });
