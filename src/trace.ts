@@ -6,7 +6,6 @@
 
 export { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "./core/order-level.ts";
 export {
-  type EventPlace,
   History,
   type HistoryCounts,
   type HistoryEvent,

@@ -249,6 +249,57 @@ describe("examples from the literature", () => {
   });
 });
 
+describe("of causal order the shortest chain is shown", () => {
+  const linesOf = (text: string): number[] | undefined =>
+    brokenOf(check(told(text)))
+      .find(({ promise }) => promise === "causal order")
+      ?.witness.events.map(({ line }) => line);
+
+  test("of all processes that are wrong", () => {
+    const text = `
+      p multicasts a causal
+      p sends x to q
+      q receives x from p
+      q multicasts b causal
+      s delivers b
+      t multicasts c causal
+      u delivers c
+      u multicasts d causal
+      v delivers d`;
+    expect(linesOf(text)).toEqual([6, 7, 8, 9]);
+  });
+
+  test("of all messages that one of them lacks", () => {
+    const text = `
+      p multicasts a causal
+      q delivers a
+      q multicasts b causal
+      r delivers a
+      r sends x to t
+      r delivers b
+      t receives x from r
+      t multicasts c causal
+      s delivers c`;
+    expect(linesOf(text)).toEqual([1, 4, 5, 7, 8, 9]);
+    expect(
+      linesOf(text.replace("r sends x to t", "").replace("r delivers b", "$&\nr sends x to t")),
+    ).toEqual([...[3, 5, 6, 7, 8, 9]]);
+  });
+
+  test("also through messages of a channel that overtake each other", () => {
+    const text = `
+      p multicasts a causal
+      q sends early to r
+      q delivers a
+      q sends late to r
+      r receives late from q
+      r receives early from q
+      r multicasts b causal
+      s delivers b`;
+    expect(linesOf(text)).toEqual([1, 3, 4, 5, 7, 8]);
+  });
+});
+
 describe("each promise is broken by the least that breaks it", () => {
   const cases: readonly [name: string, text: string, why: Record<string, string>][] = [
     [
@@ -422,20 +473,18 @@ test("more senders than are counted at a time: each waits for the one before, an
   for (let i = 0; i < processes; i += 1)
     for (let m = i + 1; m < processes; m += 1) lines.push(`p${i} delivers ${m}`);
   expect(broken(lines.join("\n"))).toEqual({});
-  for (const [a, b] of [
-    [40, 41],
-    [31, 32],
-    [98, 99],
-  ]) {
-    const [one, other] = [
-      lines.lastIndexOf(`p7 delivers ${a}`),
-      lines.lastIndexOf(`p7 delivers ${b}`),
-    ];
-    const changed = lines.with(one, lines[other] as string).with(other, lines[one] as string);
-    expect(broken(changed.join("\n"))).toEqual({
-      "causal order": `the multicast of ${a} happened before that of ${b}, but p7 delivers ${b} before ${a}`,
-    });
-  }
+  const swapped = (some: readonly string[], a: number, b: number): string[] => {
+    const [one, other] = [some.indexOf(`p7 delivers ${a}`), some.indexOf(`p7 delivers ${b}`)];
+    return some.with(one, some[other] as string).with(other, some[one] as string);
+  };
+  const reason = (a: number, b: number): Record<string, string> => ({
+    "causal order": `the multicast of ${a} happened before that of ${b}, but p7 delivers ${b} before ${a}`,
+  });
+  expect(broken(swapped(lines, 40, 41).join("\n"))).toEqual(reason(40, 41));
+  expect(broken(swapped(lines, 31, 32).join("\n"))).toEqual(reason(31, 32));
+  // The first wrong delivery is the one that is shown.
+  const both = swapped(swapped(lines, 98, 99), 50, 51);
+  expect(broken(both.join("\n"))).toEqual(reason(50, 51));
 });
 
 test("300,000 deliveries take a few seconds at the most, right or wrong", () => {
