@@ -13,6 +13,7 @@
  * - Total order: two processes agree on all pairs of messages exactly if they agree on all neighbours, among those that both delivered.
  */
 
+import { TidemarkError } from "../core/error.ts";
 import { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "../core/order-level.ts";
 import { countBefore, type Linear, linearize, shortestChain } from "./happens-before.ts";
 import type { EventPlace, History, NumberedEvent } from "./history.ts";
@@ -71,6 +72,8 @@ type Finding = { readonly reason: string; readonly witness: Witness | null } | n
  * Takes time in proportion to the events × the processes that multicast (causal order) or deliver (total order), and about 100 bytes
  * an event.
  *
+ * @throws TidemarkError `BAD_OPTION` for a level that there is not
+ *
  * @example
  * ```ts
  * import { checkHistory, parseHistory } from "tidemark/trace";
@@ -88,6 +91,12 @@ type Finding = { readonly reason: string; readonly witness: Witness | null } | n
  * ```
  */
 export function checkHistory(history: History, options: CheckOptions = {}): Verdict[] {
+  const { order } = options;
+  if (order !== undefined && !Object.hasOwn(ORDER_LEVELS, order))
+    throw new TidemarkError(
+      "BAD_OPTION",
+      `order is one of ${Object.keys(ORDER_LEVELS).join(", ")}, not ${JSON.stringify(order)}`,
+    );
   return new Judge(history, options).verdicts();
 }
 
@@ -204,7 +213,9 @@ class Judge {
       const missing = members.find((member) => !this.#delivery(member, m)) as number;
       const crashes = this.#history.isCorrect(p) ? "" : " and crashes";
       return {
-        reason: `${this.#process(p)} delivers ${this.#message(m)}${crashes}, but ${this.#process(missing)}, which is correct, never does`,
+        reason:
+          `${this.#process(p)} delivers ${this.#message(m)}${crashes}, ` +
+          `but ${this.#process(missing)}, which is correct, never does`,
         witness: this.#witness([this.#source(m), this.#delivery(p, m)], {
           missing: [missing, m],
           crash: p,
@@ -239,30 +250,35 @@ class Judge {
         if (!timeline.isDelivery(position)) continue;
         judged += 1;
         const m = timeline.message(position);
-        const sender = messages.senders.at(m);
-        const claim = timeline.claims.at(position);
-        const what =
-          this.#met[m] === this.#round
-            ? `delivers ${this.#message(m)} a second time`
-            : sender < 0
-              ? `delivers ${this.#message(m)}, which nobody has multicast`
-              : claim >= 0 && claim !== sender
-                ? `delivers ${this.#message(m)} as from ${this.#process(claim)}, but it was multicast by ${this.#process(sender)}`
-                : this.#history.members(messages.groups.at(m)).has(p)
-                  ? undefined
-                  : `delivers ${this.#message(m)}, but is no member of the group`;
-        if (what !== undefined) {
-          const wrong = { process: p, position };
-          const first = this.#met[m] === this.#round ? this.#delivery(p, m) : undefined;
-          return {
-            reason: `${this.#process(p)} ${what}`,
-            witness: this.#witness([this.#source(m), first, wrong], { wrong }),
-          };
-        }
+        const again = this.#met[m] === this.#round;
+        const what = again ? "a second time" : this.#flawOf(p, position);
         this.#met[m] = this.#round;
+        if (what === undefined) continue;
+        const wrong = { process: p, position };
+        return {
+          reason: `${this.#process(p)} delivers ${this.#message(m)}${again ? "" : ","} ${what}`,
+          witness: this.#witness(
+            [this.#source(m), again ? this.#delivery(p, m) : undefined, wrong],
+            { wrong },
+          ),
+        };
       }
     }
     return judged;
+  }
+
+  /** What is wrong with a delivery by itself. */
+  #flawOf(p: number, position: number): string | undefined {
+    const { messages } = this.#history;
+    const timeline = this.#history.timeline(p);
+    const m = timeline.message(position);
+    const sender = messages.senders.at(m);
+    const claim = timeline.claims.at(position);
+    if (sender < 0) return "which nobody has multicast";
+    if (claim >= 0 && claim !== sender)
+      return `held to be from ${this.#process(claim)}, but it was multicast by ${this.#process(sender)}`;
+    const member = this.#history.members(messages.groups.at(m)).has(p);
+    return member ? undefined : "but is no member of the group";
   }
 
   /** §3.2: what a process multicast first is delivered first; nothing is delivered without what came before it. */
@@ -297,7 +313,9 @@ class Judge {
       const earlier = previous[later] as number;
       const sender = this.#process(messages.senders.at(later));
       return {
-        reason: `${sender} multicasts ${this.#message(earlier)} before ${messages.names[later]}, but ${this.#overtaken(p, earlier, later)}`,
+        reason:
+          `${sender} multicasts ${this.#message(earlier)} before ${messages.names[later]}, ` +
+          `but ${this.#overtaken(p, earlier, later)}`,
         witness: this.#witness(
           [this.#source(earlier), this.#source(later), wrong, this.#delivery(p, earlier)],
           { wrong },

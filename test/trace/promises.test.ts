@@ -211,8 +211,8 @@ describe("examples from the literature", () => {
   });
 
   test("contamination: a faulty process skips a message, and what it multicasts next is good for correct ones", () => {
-    // §3.11: p misses a, delivers b out of order, and tells others what it made of it, before it crashes. Those who are
-    // correct keep every promise, and know c, which nobody could have said who had kept the order.
+    // §3.11: p delivers b without a, tells the others what it made of that, and crashes. The correct ones keep every promise, and
+    // yet have c in them, out of a state in which none of them can be. Only the uniform promise is against it.
     const text = `
       s multicasts a fifo
       s multicasts b fifo
@@ -348,7 +348,7 @@ describe("each promise is broken by the least that breaks it", () => {
     const multicast = told("p multicasts a\np delivers a");
     const deliver = { type: "deliver", process: "q", group: "g", message: "a" } as const;
     expect(reasonOf([...multicast, { ...deliver, from: "q" }])).toBe(
-      "q delivers a as from q, but it was multicast by p",
+      "q delivers a, held to be from q, but it was multicast by p",
     );
     expect(reasonOf([{ type: "group", group: "g", members: ["p"] }, ...multicast, deliver])).toBe(
       "q delivers a, but is no member of the group",
@@ -392,6 +392,13 @@ describe("between two messages a promise holds if the levels of both include it"
   test.for(table)("%s, then %s", ([first, second, promises]) => {
     expect(Object.keys(broken(text(first, second)))).toEqual(promises);
   });
+});
+
+test("a level that there is not is refused", () => {
+  const order = "toString" as OrderLevel;
+  expect(() => check([], { order })).toThrow(
+    'order is one of reliable, fifo, causal, total, fifo-total, causal-total, not "toString"',
+  );
 });
 
 describe("what an ideal multicast leaves behind", () => {
