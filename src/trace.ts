@@ -1,8 +1,18 @@
 /**
- * Traces: what happened, and in which other orders it could have happened. Pure, with no I/O, also in a browser.
+ * Traces: what happened, in which other orders it could have happened, and which promises were kept. Pure, with no I/O, also in
+ * a browser.
  * @module
  */
 
+export { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "./core/order-level.ts";
+export {
+  History,
+  type HistoryCounts,
+  type HistoryEvent,
+  type HistoryLine,
+  type NumberedEvent,
+  parseHistory,
+} from "./trace/history.ts";
 export {
   type ChannelState,
   type Cut,
@@ -14,3 +24,12 @@ export {
   permute,
   type TraceEvent,
 } from "./trace/permute.ts";
+export {
+  type CheckOptions,
+  checkHistory,
+  type Omission,
+  type PromiseName,
+  type Verdict,
+  type Witness,
+} from "./trace/promises.ts";
+export { type DrawOptions, drawSpaceTime, type SpaceTime } from "./trace/space-time.ts";

@@ -11,6 +11,7 @@ import { snapshotCommand } from "./snapshot.ts";
 import { snapshotsCommand } from "./snapshots.ts";
 import { statusCommand } from "./status.ts";
 import { printable } from "./terminal.ts";
+import { traceCommand } from "./trace.ts";
 import { upCommand } from "./up.ts";
 import { verifyCommand } from "./verify.ts";
 
@@ -68,6 +69,7 @@ function program(): Command {
     bankCommand(),
     simCommand(),
     exploreCommand(),
+    traceCommand(),
   ]) {
     tidemark.addCommand(command);
     settle(command, tidemark, `tidemark ${command.name()}`);

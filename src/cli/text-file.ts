@@ -1,16 +1,49 @@
 /** Text files that the user names. */
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createReadStream, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { TidemarkError, textOf } from "../core/error.ts";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+
+const CHUNK_BYTES = 1 << 20;
+/** A line that is longer is handed over in pieces. */
+const LINE_LENGTH_MAX = 1 << 22;
 
 /** @throws TidemarkError `BAD_OPTION` */
 export function readText(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new TidemarkError("BAD_OPTION", `${file} cannot be read: ${textOf(error)}`);
+    throw unreadable(file, error);
   }
+}
+
+/**
+ * Hands over one line after another, of a file that may be larger than memory, or of standard input if that is `-`.
+ * @throws TidemarkError `BAD_OPTION`, or what `take` throws
+ */
+export async function eachLine(file: string, take: (line: string) => void): Promise<void> {
+  const stream =
+    file === "-" ? process.stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES });
+  stream.setEncoding("utf8");
+  let rest = "";
+  try {
+    for await (const chunk of stream as AsyncIterable<string>) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) take(line);
+      if (rest.length > LINE_LENGTH_MAX) {
+        take(rest);
+        rest = "";
+      }
+    }
+    if (rest !== "") take(rest);
+  } catch (error) {
+    throw isTidemarkError(error) ? error : unreadable(file, error);
+  }
+}
+
+function unreadable(file: string, error: unknown): TidemarkError {
+  return new TidemarkError("BAD_OPTION", `${file} cannot be read: ${textOf(error)}`);
 }
 
 /**

@@ -33,10 +33,14 @@ export class Started {
   stdout: string = "";
   stderr: string = "";
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  constructor(
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    stdin: "ignore" | "pipe" = "ignore",
+  ) {
     // As `npm run tidemark` has it: a world imports `tidemark/sim`, and means what stands here.
     this.child = spawn(process.execPath, ["--conditions=tidemark-source", MAIN, ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [stdin, "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, ...env },
     });
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
