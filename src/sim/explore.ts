@@ -24,6 +24,8 @@ import {
   LocalStates,
   type SearchSetting,
 } from "./local.ts";
+import { Queues } from "./queues.ts";
+import { formatStep, type ScheduleStep } from "./schedule.ts";
 import type { SeenSnapshot } from "./seen.ts";
 import { StateTable } from "./state-table.ts";
 import type { Properties, View, World } from "./world.ts";
@@ -41,13 +43,6 @@ export interface ExploreOptions {
   /** Hears how far it is, every 50,000 states. */
   readonly progress?: (progress: { readonly states: number; readonly depth: number }) => void;
 }
-
-/** One step of a schedule. As text: `p1 receives from p2`, `p1 is asked`, `p1 snapshots`, `p1 timer NAME`. */
-export type ScheduleStep =
-  | { readonly type: "receive"; readonly process: ProcessId; readonly from: ProcessId }
-  | { readonly type: "request"; readonly process: ProcessId }
-  | { readonly type: "snapshot"; readonly process: ProcessId }
-  | { readonly type: "timer"; readonly process: ProcessId; readonly name: string };
 
 /** A property that does not hold. */
 export interface Counterexample {
@@ -135,59 +130,10 @@ export function* replay<M, State, Request, Reply>(
   }
 }
 
-/** As text, one step a line. */
-export function formatStep(step: ScheduleStep): string {
-  switch (step.type) {
-    case "receive":
-      return `${step.process} receives from ${step.from}`;
-    case "request":
-      return `${step.process} is asked`;
-    case "snapshot":
-      return `${step.process} snapshots`;
-    case "timer":
-      return `${step.process} timer ${step.name}`;
-  }
-}
-
-/**
- * Reads what `formatStep` made; empty lines, lines that begin with `#`, and what stands behind a colon are left out.
- * @throws TidemarkError `BAD_OPTION` with the number of the line
- */
-export function parseSchedule(text: string): ScheduleStep[] {
-  const steps: ScheduleStep[] = [];
-  for (const [i, raw] of text.split(/\r?\n/).entries()) {
-    const line = raw.trim().replace(/^(\S+ receives from [^\s:]+):.*$/, "$1");
-    if (line === "" || line.startsWith("#")) continue;
-    const [process = "", verb, ...rest] = line.split(/\s+/);
-    const [word, from] = rest;
-    if (verb === "receives" && word === "from" && from !== undefined && rest.length === 2)
-      steps.push({ type: "receive", process, from });
-    else if (verb === "is" && word === "asked" && rest.length === 1)
-      steps.push({ type: "request", process });
-    else if (verb === "snapshots" && rest.length === 0) steps.push({ type: "snapshot", process });
-    else if (verb === "timer" && rest.length > 0)
-      steps.push({ type: "timer", process, name: line.slice(line.indexOf(" timer ") + 7) });
-    else
-      throw new TidemarkError(
-        "BAD_OPTION",
-        `line ${i + 1}, "${line}": a step looks like "p1 receives from p2", "p1 is asked", "p1 snapshots" or "p1 timer NAME"`,
-      );
-  }
-  return steps;
-}
-
 /** Where frames go one way. */
 interface Way {
   readonly from: number;
   readonly to: number;
-}
-
-/** What is under way in one direction, and what it was before its last frame came to it. */
-interface Queue {
-  readonly frames: readonly number[];
-  /** Without its first frame, once asked for. */
-  rest: number;
-  readonly longer: Map<number, number>;
 }
 
 /** The states of a world, one at hand; it can be led from there step by step, or through all. See the head of the file. */
@@ -199,7 +145,7 @@ export class Search<M, State, Request, Reply> {
   readonly #ways: readonly Way[];
   /** Index of the way between two processes, by both their indexes. */
   readonly #wayOf: readonly (readonly number[])[];
-  readonly #queues: Queue[] = [{ frames: [], rest: -1, longer: new Map() }];
+  readonly #queues = new Queues();
   readonly #timers: string[] = [];
   /** The state at hand: local states, then queues. */
   readonly #row: Int32Array;
@@ -268,35 +214,9 @@ export class Search<M, State, Request, Reply> {
     return this.#locals[index] as LocalStates<M, State, Request, Reply>;
   }
 
-  #queue(number: number): Queue {
-    return this.#queues[number] as Queue;
-  }
-
-  #longer(number: number, frame: number): number {
-    const queue = this.#queue(number);
-    let longer = queue.longer.get(frame);
-    if (longer === undefined) {
-      longer =
-        this.#queues.push({ frames: [...queue.frames, frame], rest: -1, longer: new Map() }) - 1;
-      queue.longer.set(frame, longer);
-    }
-    return longer;
-  }
-
   #append(from: number, to: number, frame: number): void {
     const at = this.#ids.length + (this.#wayOf[from]?.[to] as number);
-    this.#row[at] = this.#longer(this.#row[at] as number, frame);
-  }
-
-  /** Takes the first frame off. */
-  #rest(number: number): number {
-    const queue = this.#queue(number);
-    if (queue.rest < 0) {
-      let rest = 0;
-      for (const frame of queue.frames.slice(1)) rest = this.#longer(rest, frame);
-      queue.rest = rest;
-    }
-    return queue.rest;
+    this.#row[at] = this.#queues.longer(this.#row[at] as number, frame);
   }
 
   // Actions: a number each. First the ways, then requests and snapshots by process, then timers.
@@ -330,8 +250,8 @@ export class Search<M, State, Request, Reply> {
       const { from, to } = this.#ways[action] as Way;
       const at = count + action;
       const queue = this.#row[at] as number;
-      const [frame = 0] = this.#queue(queue).frames;
-      this.#row[at] = this.#rest(queue);
+      const [frame = 0] = this.#queues.frames(queue);
+      this.#row[at] = this.#queues.rest(queue);
       actor = to;
       input = { type: "receive", from: this.#ids[from] as ProcessId, frame };
     } else {
@@ -377,7 +297,7 @@ export class Search<M, State, Request, Reply> {
     if (action === undefined) return undefined;
     let text = wanted;
     if (action < this.#ways.length) {
-      const [frame = 0] = this.#queue(this.#row[this.#ids.length + action] as number).frames;
+      const [frame = 0] = this.#queues.frames(this.#row[this.#ids.length + action] as number);
       text += `: ${this.#frames.get(frame).text}`;
     }
     this.#act(action);
@@ -394,7 +314,7 @@ export class Search<M, State, Request, Reply> {
   /** What would be received next on each channel, for people: messages as JSON, `marker of p1/1`, or `control`. */
   heads(): { readonly from: ProcessId; readonly to: ProcessId; readonly text: string }[] {
     return this.#ways.flatMap(({ from, to }, way) => {
-      const [head] = this.#queue(this.#row[this.#ids.length + way] as number).frames;
+      const [head] = this.#queues.frames(this.#row[this.#ids.length + way] as number);
       return head === undefined
         ? []
         : [
@@ -414,9 +334,9 @@ export class Search<M, State, Request, Reply> {
     const inFlight = (from: number, to: number): readonly M[] => {
       const way = this.#wayOf[from]?.[to] ?? -1;
       if (way < 0) return [];
-      return this.#queue(row[count + way] as number).frames.flatMap(
-        (frame) => this.#frames.get(frame).messages as readonly M[],
-      );
+      return this.#queues
+        .frames(row[count + way] as number)
+        .flatMap((frame) => this.#frames.get(frame).messages as readonly M[]);
     };
     const all = <T>(of: (i: number) => readonly T[]): T[] => this.#ids.flatMap((_, i) => of(i));
     return {
@@ -469,28 +389,33 @@ export class Search<M, State, Request, Reply> {
     let counterexample: Counterexample | undefined;
 
     const judge = (state: number): Counterexample | undefined => {
-      const found = (kind: Counterexample["kind"], property: string, held: boolean | string) => ({
-        kind,
-        property,
-        ...(typeof held === "string" ? { reason: held } : {}),
-        schedule: table.path(state).map((action) => this.#stepOf(action)),
-      });
-      if (this.#wrong !== undefined) return found("problem", this.#wrong, false);
+      if (this.#wrong !== undefined) {
+        const schedule = this.#schedule(table, state);
+        return { kind: "problem", property: this.#wrong, schedule };
+      }
       const view = this.viewNow();
       for (const [kind, properties] of [
         ["always", always],
         ["safety", safety],
       ] as const)
         for (const name in properties) {
-          const held = (properties as Properties<M, State, Reply>)[name]?.(view);
-          if (held !== true) return found(kind, name, held ?? false);
+          const holds = (properties as Properties<M, State, Reply>)[name];
+          if (holds?.(view) === true) continue;
+          const schedule = this.#schedule(table, state);
+          const reason = holds?.(this.viewNow());
+          return {
+            kind,
+            property: name,
+            ...(typeof reason === "string" ? { reason } : {}),
+            schedule,
+          };
         }
       for (const [name, holds] of missing) if (holds(view) === true) missing.delete(name);
       for (const [i, holds] of marked.entries()) if (holds(view) === true) marks[i]?.set(state);
       return undefined;
     };
 
-    const open: number[] = [table.add(this.#row, -1, -1)];
+    const open: number[] = [table.add(this.#row, -1)];
     counterexample = judge(0);
     for (let next = 0; counterexample === undefined && next < open.length; ) {
       const state = order === "breadth" ? (open[next++] as number) : (open.pop() as number);
@@ -511,7 +436,7 @@ export class Search<M, State, Request, Reply> {
         if (i > 0) table.read(state, this.#row);
         this.#act(action);
         transitions += 1;
-        const number = table.add(this.#row, state, action);
+        const number = table.add(this.#row, state);
         if (number < 0 && this.#wrong === undefined) continue;
         if (number >= 0) open.push(number);
         counterexample = judge(number < 0 ? -number - 1 : number);
@@ -547,6 +472,25 @@ export class Search<M, State, Request, Reply> {
     };
   }
 
+  /** The way that a state was found on, which is then at hand. */
+  #schedule(table: StateTable, state: number): ScheduleStep[] {
+    const here = new Int32Array(this.#row.length);
+    const wanted = new Int32Array(this.#row.length);
+    const actions: number[] = [];
+    table.read(0, this.#row);
+    return table.path(state).map((next) => {
+      here.set(this.#row);
+      table.read(next, wanted);
+      this.#actions(actions);
+      const action = actions.find((one) => {
+        this.#row.set(here);
+        this.#act(one);
+        return this.#row.every((value, at) => value === wanted[at]);
+      });
+      return this.#stepOf(action as number);
+    });
+  }
+
   /** What is asked of whole runs, once every state is known. */
   #judgeGraph(
     table: StateTable,
@@ -555,8 +499,6 @@ export class Search<M, State, Request, Reply> {
   ): Counterexample | undefined {
     const { starts, targets } = this.#graph(table);
     const count = table.size;
-    const schedule = (state: number): ScheduleStep[] =>
-      table.path(state).map((action) => this.#stepOf(action));
     for (const [i, [kind, property]] of names.entries()) {
       const held = marks[i] as Bits;
       if (kind === "eventually") {
@@ -568,7 +510,7 @@ export class Search<M, State, Request, Reply> {
             reason: found.ends
               ? "nothing more can happen there"
               : "a run can come there again and again",
-            schedule: schedule(found.state),
+            schedule: this.#schedule(table, found.state),
           };
       } else {
         const possible = reaching(starts, targets, held, count);
@@ -578,7 +520,7 @@ export class Search<M, State, Request, Reply> {
               kind,
               property,
               reason: "from there it cannot be reached any more",
-              schedule: schedule(state),
+              schedule: this.#schedule(table, state),
             };
       }
     }
@@ -603,7 +545,7 @@ export class Search<M, State, Request, Reply> {
           grown.set(targets);
           targets = grown;
         }
-        const known = table.add(this.#row, -1, -1);
+        const known = table.add(this.#row, -1);
         targets[size++] = -known - 1;
       }
     }
