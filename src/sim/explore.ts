@@ -9,8 +9,9 @@
  * numbers: a row of a table. A transition changes the row of one process and those directions that it reads and
  * writes. Breadth first, so the first way found to break a property is a shortest one; each state is looked at once. The
  * states that are left when no new one is found are all there are (Clarke, Grumberg and Peled 1999, *Model Checking*, ch. 2; Holzmann
- * 1997). Then `eventually` is judged by the states in which a run can end, and those on cycles; `liveness` backwards from
- * the states where it holds.
+ * 1997). Of states that differ only in which interchangeable process is which, one stands for all: see symmetry.ts. Then
+ * `eventually` is judged by the states in which a run can end, and those on cycles; `liveness` backwards from the states
+ * where it holds.
  */
 
 import { TidemarkError } from "../core/error.ts";
@@ -28,7 +29,8 @@ import { Queues } from "./queues.ts";
 import { formatStep, type ScheduleStep } from "./schedule.ts";
 import type { SeenSnapshot } from "./seen.ts";
 import { StateTable } from "./state-table.ts";
-import type { Properties, View, World } from "./world.ts";
+import { Symmetry } from "./symmetry.ts";
+import type { Properties, Property, View, World } from "./world.ts";
 
 /** How far a search goes. */
 export interface ExploreOptions {
@@ -55,7 +57,7 @@ export interface Counterexample {
 
 /** What a search found. */
 export interface Exploration {
-  /** Different global states. */
+  /** Different global states; one for all that differ only in which interchangeable process is which. */
   readonly states: number;
   readonly transitions: number;
   /** States in which nothing can happen any more. */
@@ -149,6 +151,9 @@ export class Search<M, State, Request, Reply> {
   readonly #timers: string[] = [];
   /** The state at hand: local states, then queues. */
   readonly #row: Int32Array;
+  readonly #topology: Topology;
+  /** In a search of a world that has interchangeable processes. */
+  #symmetry: Symmetry | undefined;
   #wrong: string | undefined;
 
   constructor(world: World<M, State, Request, Reply>) {
@@ -165,9 +170,11 @@ export class Search<M, State, Request, Reply> {
       frames: this.#frames,
       parts: new Map(),
     };
+    this.#topology = topology;
     this.#ids = topology.processes;
     for (const { of } of world.requests ?? []) mustKnow(topology, of);
     for (const by of world.snapshots ?? []) mustKnow(topology, by);
+    for (const id of world.interchangeable?.flat() ?? []) mustKnow(topology, id);
     this.#locals = this.#ids.map((id) => new LocalStates(id, setting));
     const count = this.#ids.length;
     const ways: Way[] = [];
@@ -270,6 +277,12 @@ export class Search<M, State, Request, Reply> {
     for (const send of sends) this.#append(actor, this.#ids.indexOf(send.to), send.frame);
   }
 
+  /** Performs an action, and has the state that it leads to be stood for. */
+  #reach(action: number): void {
+    this.#act(action);
+    this.#symmetry?.least(this.#row);
+  }
+
   #stepOf(action: number): ScheduleStep {
     const count = this.#ids.length;
     const ways = this.#ways.length;
@@ -327,9 +340,9 @@ export class Search<M, State, Request, Reply> {
     });
   }
 
-  viewNow(): View<M, State, Reply> {
+  viewNow(at: Int32Array = this.#row): View<M, State, Reply> {
     const count = this.#ids.length;
-    const row = this.#row.slice();
+    const row = at.slice();
     const local = (i: number) => this.#local(i).get(row[i] as number);
     const inFlight = (from: number, to: number): readonly M[] => {
       const way = this.#wayOf[from]?.[to] ?? -1;
@@ -370,6 +383,15 @@ export class Search<M, State, Request, Reply> {
       maxBytes = 2 ** 30,
       progress,
     } = options;
+    if (this.#world.interchangeable)
+      this.#symmetry = new Symmetry(this.#world, {
+        topology: this.#topology,
+        locals: this.#locals,
+        frames: this.#frames,
+        queues: this.#queues,
+        ways: this.#ways,
+        row: this.#row,
+      });
     const table = new StateTable(this.#row.length);
     const {
       always = {},
@@ -379,8 +401,12 @@ export class Search<M, State, Request, Reply> {
       liveness = {},
     } = this.#world;
     const missing = new Map(Object.entries(sometimes));
-    const marks = [...Object.values(eventually), ...Object.values(liveness)].map(() => new Bits());
-    const marked = [...Object.values(eventually), ...Object.values(liveness)];
+    /** Judged once all states are known. */
+    const lasting = [
+      ...Object.entries(eventually).map((one) => ["eventually", ...one] as const),
+      ...Object.entries(liveness).map((one) => ["liveness", ...one] as const),
+    ];
+    const marks = lasting.map(() => new Bits());
     const actions: number[] = [];
     let transitions = 0;
     let ends = 0;
@@ -394,15 +420,27 @@ export class Search<M, State, Request, Reply> {
         return { kind: "problem", property: this.#wrong, schedule };
       }
       const view = this.viewNow();
+      let others: readonly View<M, State, Reply>[] | undefined;
+      /** What holds of a state holds of all that it stands for: a search looks at no other of them. */
+      const ask = (name: string, holds: Property<M, State, Reply>): boolean => {
+        const held = holds(view) === true;
+        others ??= this.#symmetry?.images(this.#row).map((row) => this.viewNow(row));
+        if (others?.every((other) => (holds(other) === true) === held) ?? true) return held;
+        const why = "it holds in one of two states that are the same but for who is who";
+        throw new TidemarkError(
+          "BAD_OPTION",
+          `"${name}" tells interchangeable processes apart: ${why}; let it ask the same of each of them`,
+        );
+      };
       for (const [kind, properties] of [
         ["always", always],
         ["safety", safety],
       ] as const)
         for (const name in properties) {
           const holds = (properties as Properties<M, State, Reply>)[name];
-          if (holds?.(view) === true) continue;
+          if (holds === undefined || ask(name, holds)) continue;
           const schedule = this.#schedule(table, state);
-          const reason = holds?.(this.viewNow());
+          const reason = holds(this.viewNow());
           return {
             kind,
             property: name,
@@ -410,8 +448,9 @@ export class Search<M, State, Request, Reply> {
             schedule,
           };
         }
-      for (const [name, holds] of missing) if (holds(view) === true) missing.delete(name);
-      for (const [i, holds] of marked.entries()) if (holds(view) === true) marks[i]?.set(state);
+      for (const [name, holds] of missing) if (ask(name, holds)) missing.delete(name);
+      for (const [i, [, name, holds]] of lasting.entries())
+        if (ask(name, holds)) marks[i]?.set(state);
       return undefined;
     };
 
@@ -434,7 +473,7 @@ export class Search<M, State, Request, Reply> {
       }
       for (const [i, action] of actions.entries()) {
         if (i > 0) table.read(state, this.#row);
-        this.#act(action);
+        this.#reach(action);
         transitions += 1;
         const number = table.add(this.#row, state);
         if (number < 0 && this.#wrong === undefined) continue;
@@ -452,12 +491,8 @@ export class Search<M, State, Request, Reply> {
       const [absent] = missing.keys();
       if (absent !== undefined)
         counterexample = { kind: "sometimes", property: absent, schedule: [] };
-      const names = [
-        ...Object.keys(eventually).map((name) => ["eventually", name] as const),
-        ...Object.keys(liveness).map((name) => ["liveness", name] as const),
-      ];
-      if (names.length > 0 && counterexample === undefined)
-        counterexample = this.#judgeGraph(table, names, marks);
+      if (lasting.length > 0 && counterexample === undefined)
+        counterexample = this.#judgeGraph(table, lasting, marks);
     }
     return {
       states: table.size,
@@ -472,7 +507,7 @@ export class Search<M, State, Request, Reply> {
     };
   }
 
-  /** The way that a state was found on, which is then at hand. */
+  /** A way to a state, or to one that it stands for; that one is then at hand. */
   #schedule(table: StateTable, state: number): ScheduleStep[] {
     const here = new Int32Array(this.#row.length);
     const wanted = new Int32Array(this.#row.length);
@@ -484,9 +519,11 @@ export class Search<M, State, Request, Reply> {
       this.#actions(actions);
       const action = actions.find((one) => {
         this.#row.set(here);
-        this.#act(one);
+        this.#reach(one);
         return this.#row.every((value, at) => value === wanted[at]);
       });
+      this.#row.set(here);
+      this.#act(action as number);
       return this.#stepOf(action as number);
     });
   }
@@ -494,12 +531,12 @@ export class Search<M, State, Request, Reply> {
   /** What is asked of whole runs, once every state is known. */
   #judgeGraph(
     table: StateTable,
-    names: readonly (readonly ["eventually" | "liveness", string])[],
+    lasting: readonly (readonly ["eventually" | "liveness", string, unknown])[],
     marks: readonly Bits[],
   ): Counterexample | undefined {
     const { starts, targets } = this.#graph(table);
     const count = table.size;
-    for (const [i, [kind, property]] of names.entries()) {
+    for (const [i, [kind, property]] of lasting.entries()) {
       const held = marks[i] as Bits;
       if (kind === "eventually") {
         const found = unsettled(starts, targets, held, count);
@@ -539,7 +576,7 @@ export class Search<M, State, Request, Reply> {
       this.#actions(actions);
       for (const [i, action] of actions.entries()) {
         if (i > 0) table.read(state, this.#row);
-        this.#act(action);
+        this.#reach(action);
         if (size === targets.length) {
           const grown = new Int32Array(size * 2);
           grown.set(targets);
