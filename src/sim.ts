@@ -8,14 +8,12 @@ export {
   type Exploration,
   type ExploreOptions,
   explore,
-  formatStep,
-  parseSchedule,
   replay,
-  type ScheduleStep,
 } from "./sim/explore.ts";
 export { drawFaults, type Faults, formatFaults, NO_FAULTS, parseFaults } from "./sim/faults.ts";
 export { type RunOptions, type RunReport, runWorld } from "./sim/run.ts";
 export { runScenario, type ScenarioOutcome } from "./sim/scenario.ts";
+export { formatStep, parseSchedule, type ScheduleStep } from "./sim/schedule.ts";
 export type { SeenSnapshot } from "./sim/seen.ts";
 export {
   type ComesBackWith,

@@ -184,12 +184,12 @@ export const EXPLORED: Readonly<Record<string, readonly Mutant[]>> = {
       to: "      control.expected, channel.early, control.early,\n",
     },
     {
-      file: "sim/explore.ts",
+      file: "sim/queues.ts",
       from: "frames: [...queue.frames, frame]",
       to: "frames: [frame, ...queue.frames]",
     },
     {
-      file: "sim/explore.ts",
+      file: "sim/queues.ts",
       from: "for (const frame of queue.frames.slice(1)) rest",
       to: "for (const frame of queue.frames.slice(1).reverse()) rest",
     },

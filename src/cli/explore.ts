@@ -2,15 +2,8 @@
 
 import { inspect } from "node:util";
 import { Command, Option } from "commander";
-import {
-  type Counterexample,
-  type Exploration,
-  explore,
-  formatStep,
-  parseSchedule,
-  replay,
-  type ScheduleStep,
-} from "../sim/explore.ts";
+import { type Counterexample, type Exploration, explore, replay } from "../sim/explore.ts";
+import { formatStep, parseSchedule, type ScheduleStep } from "../sim/schedule.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import { duration, grouped, painter, printable } from "./terminal.ts";
 import { readText } from "./text-file.ts";

@@ -9,8 +9,9 @@
  * numbers: a row of a table. A transition changes the row of one process and those directions that it reads and
  * writes. Breadth first, so the first way found to break a property is a shortest one; each state is looked at once. The
  * states that are left when no new one is found are all there are (Clarke, Grumberg and Peled 1999, *Model Checking*, ch. 2; Holzmann
- * 1997). Then `eventually` is judged by the states in which a run can end, and those on cycles; `liveness` backwards from
- * the states where it holds.
+ * 1997). Of states that differ only in which interchangeable process is which, one stands for all: see symmetry.ts. Then
+ * `eventually` is judged by the states in which a run can end, and those on cycles; `liveness` backwards from the states
+ * where it holds.
  */
 
 import { TidemarkError } from "../core/error.ts";
@@ -24,9 +25,12 @@ import {
   LocalStates,
   type SearchSetting,
 } from "./local.ts";
+import { Queues } from "./queues.ts";
+import { formatStep, type ScheduleStep } from "./schedule.ts";
 import type { SeenSnapshot } from "./seen.ts";
 import { StateTable } from "./state-table.ts";
-import type { Properties, View, World } from "./world.ts";
+import { Symmetry } from "./symmetry.ts";
+import type { Properties, Property, View, World } from "./world.ts";
 
 /** How far a search goes. */
 export interface ExploreOptions {
@@ -42,13 +46,6 @@ export interface ExploreOptions {
   readonly progress?: (progress: { readonly states: number; readonly depth: number }) => void;
 }
 
-/** One step of a schedule. As text: `p1 receives from p2`, `p1 is asked`, `p1 snapshots`, `p1 timer NAME`. */
-export type ScheduleStep =
-  | { readonly type: "receive"; readonly process: ProcessId; readonly from: ProcessId }
-  | { readonly type: "request"; readonly process: ProcessId }
-  | { readonly type: "snapshot"; readonly process: ProcessId }
-  | { readonly type: "timer"; readonly process: ProcessId; readonly name: string };
-
 /** A property that does not hold. */
 export interface Counterexample {
   readonly kind: "always" | "sometimes" | "eventually" | "safety" | "liveness" | "problem";
@@ -60,7 +57,7 @@ export interface Counterexample {
 
 /** What a search found. */
 export interface Exploration {
-  /** Different global states. */
+  /** Different global states; one for all that differ only in which interchangeable process is which. */
   readonly states: number;
   readonly transitions: number;
   /** States in which nothing can happen any more. */
@@ -135,59 +132,10 @@ export function* replay<M, State, Request, Reply>(
   }
 }
 
-/** As text, one step a line. */
-export function formatStep(step: ScheduleStep): string {
-  switch (step.type) {
-    case "receive":
-      return `${step.process} receives from ${step.from}`;
-    case "request":
-      return `${step.process} is asked`;
-    case "snapshot":
-      return `${step.process} snapshots`;
-    case "timer":
-      return `${step.process} timer ${step.name}`;
-  }
-}
-
-/**
- * Reads what `formatStep` made; empty lines, lines that begin with `#`, and what stands behind a colon are left out.
- * @throws TidemarkError `BAD_OPTION` with the number of the line
- */
-export function parseSchedule(text: string): ScheduleStep[] {
-  const steps: ScheduleStep[] = [];
-  for (const [i, raw] of text.split(/\r?\n/).entries()) {
-    const line = raw.trim().replace(/^(\S+ receives from [^\s:]+):.*$/, "$1");
-    if (line === "" || line.startsWith("#")) continue;
-    const [process = "", verb, ...rest] = line.split(/\s+/);
-    const [word, from] = rest;
-    if (verb === "receives" && word === "from" && from !== undefined && rest.length === 2)
-      steps.push({ type: "receive", process, from });
-    else if (verb === "is" && word === "asked" && rest.length === 1)
-      steps.push({ type: "request", process });
-    else if (verb === "snapshots" && rest.length === 0) steps.push({ type: "snapshot", process });
-    else if (verb === "timer" && rest.length > 0)
-      steps.push({ type: "timer", process, name: line.slice(line.indexOf(" timer ") + 7) });
-    else
-      throw new TidemarkError(
-        "BAD_OPTION",
-        `line ${i + 1}, "${line}": a step looks like "p1 receives from p2", "p1 is asked", "p1 snapshots" or "p1 timer NAME"`,
-      );
-  }
-  return steps;
-}
-
 /** Where frames go one way. */
 interface Way {
   readonly from: number;
   readonly to: number;
-}
-
-/** What is under way in one direction, and what it was before its last frame came to it. */
-interface Queue {
-  readonly frames: readonly number[];
-  /** Without its first frame, once asked for. */
-  rest: number;
-  readonly longer: Map<number, number>;
 }
 
 /** The states of a world, one at hand; it can be led from there step by step, or through all. See the head of the file. */
@@ -199,10 +147,13 @@ export class Search<M, State, Request, Reply> {
   readonly #ways: readonly Way[];
   /** Index of the way between two processes, by both their indexes. */
   readonly #wayOf: readonly (readonly number[])[];
-  readonly #queues: Queue[] = [{ frames: [], rest: -1, longer: new Map() }];
+  readonly #queues = new Queues();
   readonly #timers: string[] = [];
   /** The state at hand: local states, then queues. */
   readonly #row: Int32Array;
+  readonly #topology: Topology;
+  /** In a search of a world that has interchangeable processes. */
+  #symmetry: Symmetry | undefined;
   #wrong: string | undefined;
 
   constructor(world: World<M, State, Request, Reply>) {
@@ -219,9 +170,11 @@ export class Search<M, State, Request, Reply> {
       frames: this.#frames,
       parts: new Map(),
     };
+    this.#topology = topology;
     this.#ids = topology.processes;
     for (const { of } of world.requests ?? []) mustKnow(topology, of);
     for (const by of world.snapshots ?? []) mustKnow(topology, by);
+    for (const id of world.interchangeable?.flat() ?? []) mustKnow(topology, id);
     this.#locals = this.#ids.map((id) => new LocalStates(id, setting));
     const count = this.#ids.length;
     const ways: Way[] = [];
@@ -268,35 +221,9 @@ export class Search<M, State, Request, Reply> {
     return this.#locals[index] as LocalStates<M, State, Request, Reply>;
   }
 
-  #queue(number: number): Queue {
-    return this.#queues[number] as Queue;
-  }
-
-  #longer(number: number, frame: number): number {
-    const queue = this.#queue(number);
-    let longer = queue.longer.get(frame);
-    if (longer === undefined) {
-      longer =
-        this.#queues.push({ frames: [...queue.frames, frame], rest: -1, longer: new Map() }) - 1;
-      queue.longer.set(frame, longer);
-    }
-    return longer;
-  }
-
   #append(from: number, to: number, frame: number): void {
     const at = this.#ids.length + (this.#wayOf[from]?.[to] as number);
-    this.#row[at] = this.#longer(this.#row[at] as number, frame);
-  }
-
-  /** Takes the first frame off. */
-  #rest(number: number): number {
-    const queue = this.#queue(number);
-    if (queue.rest < 0) {
-      let rest = 0;
-      for (const frame of queue.frames.slice(1)) rest = this.#longer(rest, frame);
-      queue.rest = rest;
-    }
-    return queue.rest;
+    this.#row[at] = this.#queues.longer(this.#row[at] as number, frame);
   }
 
   // Actions: a number each. First the ways, then requests and snapshots by process, then timers.
@@ -330,8 +257,8 @@ export class Search<M, State, Request, Reply> {
       const { from, to } = this.#ways[action] as Way;
       const at = count + action;
       const queue = this.#row[at] as number;
-      const [frame = 0] = this.#queue(queue).frames;
-      this.#row[at] = this.#rest(queue);
+      const [frame = 0] = this.#queues.frames(queue);
+      this.#row[at] = this.#queues.rest(queue);
       actor = to;
       input = { type: "receive", from: this.#ids[from] as ProcessId, frame };
     } else {
@@ -348,6 +275,12 @@ export class Search<M, State, Request, Reply> {
     this.#row[actor] = to;
     this.#wrong = wrong;
     for (const send of sends) this.#append(actor, this.#ids.indexOf(send.to), send.frame);
+  }
+
+  /** Performs an action, and has the state that it leads to be stood for. */
+  #reach(action: number): void {
+    this.#act(action);
+    this.#symmetry?.least(this.#row);
   }
 
   #stepOf(action: number): ScheduleStep {
@@ -377,7 +310,7 @@ export class Search<M, State, Request, Reply> {
     if (action === undefined) return undefined;
     let text = wanted;
     if (action < this.#ways.length) {
-      const [frame = 0] = this.#queue(this.#row[this.#ids.length + action] as number).frames;
+      const [frame = 0] = this.#queues.frames(this.#row[this.#ids.length + action] as number);
       text += `: ${this.#frames.get(frame).text}`;
     }
     this.#act(action);
@@ -394,7 +327,7 @@ export class Search<M, State, Request, Reply> {
   /** What would be received next on each channel, for people: messages as JSON, `marker of p1/1`, or `control`. */
   heads(): { readonly from: ProcessId; readonly to: ProcessId; readonly text: string }[] {
     return this.#ways.flatMap(({ from, to }, way) => {
-      const [head] = this.#queue(this.#row[this.#ids.length + way] as number).frames;
+      const [head] = this.#queues.frames(this.#row[this.#ids.length + way] as number);
       return head === undefined
         ? []
         : [
@@ -407,16 +340,16 @@ export class Search<M, State, Request, Reply> {
     });
   }
 
-  viewNow(): View<M, State, Reply> {
+  viewNow(at: Int32Array = this.#row): View<M, State, Reply> {
     const count = this.#ids.length;
-    const row = this.#row.slice();
+    const row = at.slice();
     const local = (i: number) => this.#local(i).get(row[i] as number);
     const inFlight = (from: number, to: number): readonly M[] => {
       const way = this.#wayOf[from]?.[to] ?? -1;
       if (way < 0) return [];
-      return this.#queue(row[count + way] as number).frames.flatMap(
-        (frame) => this.#frames.get(frame).messages as readonly M[],
-      );
+      return this.#queues
+        .frames(row[count + way] as number)
+        .flatMap((frame) => this.#frames.get(frame).messages as readonly M[]);
     };
     const all = <T>(of: (i: number) => readonly T[]): T[] => this.#ids.flatMap((_, i) => of(i));
     return {
@@ -450,6 +383,15 @@ export class Search<M, State, Request, Reply> {
       maxBytes = 2 ** 30,
       progress,
     } = options;
+    if (this.#world.interchangeable)
+      this.#symmetry = new Symmetry(this.#world, {
+        topology: this.#topology,
+        locals: this.#locals,
+        frames: this.#frames,
+        queues: this.#queues,
+        ways: this.#ways,
+        row: this.#row,
+      });
     const table = new StateTable(this.#row.length);
     const {
       always = {},
@@ -459,8 +401,12 @@ export class Search<M, State, Request, Reply> {
       liveness = {},
     } = this.#world;
     const missing = new Map(Object.entries(sometimes));
-    const marks = [...Object.values(eventually), ...Object.values(liveness)].map(() => new Bits());
-    const marked = [...Object.values(eventually), ...Object.values(liveness)];
+    /** Judged once all states are known. */
+    const lasting = [
+      ...Object.entries(eventually).map((one) => ["eventually", ...one] as const),
+      ...Object.entries(liveness).map((one) => ["liveness", ...one] as const),
+    ];
+    const marks = lasting.map(() => new Bits());
     const actions: number[] = [];
     let transitions = 0;
     let ends = 0;
@@ -469,28 +415,46 @@ export class Search<M, State, Request, Reply> {
     let counterexample: Counterexample | undefined;
 
     const judge = (state: number): Counterexample | undefined => {
-      const found = (kind: Counterexample["kind"], property: string, held: boolean | string) => ({
-        kind,
-        property,
-        ...(typeof held === "string" ? { reason: held } : {}),
-        schedule: table.path(state).map((action) => this.#stepOf(action)),
-      });
-      if (this.#wrong !== undefined) return found("problem", this.#wrong, false);
+      if (this.#wrong !== undefined) {
+        const schedule = this.#schedule(table, state);
+        return { kind: "problem", property: this.#wrong, schedule };
+      }
       const view = this.viewNow();
+      let others: readonly View<M, State, Reply>[] | undefined;
+      /** What holds of a state holds of all that it stands for: a search looks at no other of them. */
+      const ask = (name: string, holds: Property<M, State, Reply>): boolean => {
+        const held = holds(view) === true;
+        others ??= this.#symmetry?.images(this.#row).map((row) => this.viewNow(row));
+        if (others?.every((other) => (holds(other) === true) === held) ?? true) return held;
+        const why = "it holds in one of two states that are the same but for who is who";
+        throw new TidemarkError(
+          "BAD_OPTION",
+          `"${name}" tells interchangeable processes apart: ${why}; let it ask the same of each of them`,
+        );
+      };
       for (const [kind, properties] of [
         ["always", always],
         ["safety", safety],
       ] as const)
         for (const name in properties) {
-          const held = (properties as Properties<M, State, Reply>)[name]?.(view);
-          if (held !== true) return found(kind, name, held ?? false);
+          const holds = (properties as Properties<M, State, Reply>)[name];
+          if (holds === undefined || ask(name, holds)) continue;
+          const schedule = this.#schedule(table, state);
+          const reason = holds(this.viewNow());
+          return {
+            kind,
+            property: name,
+            ...(typeof reason === "string" ? { reason } : {}),
+            schedule,
+          };
         }
-      for (const [name, holds] of missing) if (holds(view) === true) missing.delete(name);
-      for (const [i, holds] of marked.entries()) if (holds(view) === true) marks[i]?.set(state);
+      for (const [name, holds] of missing) if (ask(name, holds)) missing.delete(name);
+      for (const [i, [, name, holds]] of lasting.entries())
+        if (ask(name, holds)) marks[i]?.set(state);
       return undefined;
     };
 
-    const open: number[] = [table.add(this.#row, -1, -1)];
+    const open: number[] = [table.add(this.#row, -1)];
     counterexample = judge(0);
     for (let next = 0; counterexample === undefined && next < open.length; ) {
       const state = order === "breadth" ? (open[next++] as number) : (open.pop() as number);
@@ -509,9 +473,9 @@ export class Search<M, State, Request, Reply> {
       }
       for (const [i, action] of actions.entries()) {
         if (i > 0) table.read(state, this.#row);
-        this.#act(action);
+        this.#reach(action);
         transitions += 1;
-        const number = table.add(this.#row, state, action);
+        const number = table.add(this.#row, state);
         if (number < 0 && this.#wrong === undefined) continue;
         if (number >= 0) open.push(number);
         counterexample = judge(number < 0 ? -number - 1 : number);
@@ -527,12 +491,8 @@ export class Search<M, State, Request, Reply> {
       const [absent] = missing.keys();
       if (absent !== undefined)
         counterexample = { kind: "sometimes", property: absent, schedule: [] };
-      const names = [
-        ...Object.keys(eventually).map((name) => ["eventually", name] as const),
-        ...Object.keys(liveness).map((name) => ["liveness", name] as const),
-      ];
-      if (names.length > 0 && counterexample === undefined)
-        counterexample = this.#judgeGraph(table, names, marks);
+      if (lasting.length > 0 && counterexample === undefined)
+        counterexample = this.#judgeGraph(table, lasting, marks);
     }
     return {
       states: table.size,
@@ -547,17 +507,36 @@ export class Search<M, State, Request, Reply> {
     };
   }
 
+  /** A way to a state, or to one that it stands for; that one is then at hand. */
+  #schedule(table: StateTable, state: number): ScheduleStep[] {
+    const here = new Int32Array(this.#row.length);
+    const wanted = new Int32Array(this.#row.length);
+    const actions: number[] = [];
+    table.read(0, this.#row);
+    return table.path(state).map((next) => {
+      here.set(this.#row);
+      table.read(next, wanted);
+      this.#actions(actions);
+      const action = actions.find((one) => {
+        this.#row.set(here);
+        this.#reach(one);
+        return this.#row.every((value, at) => value === wanted[at]);
+      });
+      this.#row.set(here);
+      this.#act(action as number);
+      return this.#stepOf(action as number);
+    });
+  }
+
   /** What is asked of whole runs, once every state is known. */
   #judgeGraph(
     table: StateTable,
-    names: readonly (readonly ["eventually" | "liveness", string])[],
+    lasting: readonly (readonly ["eventually" | "liveness", string, unknown])[],
     marks: readonly Bits[],
   ): Counterexample | undefined {
     const { starts, targets } = this.#graph(table);
     const count = table.size;
-    const schedule = (state: number): ScheduleStep[] =>
-      table.path(state).map((action) => this.#stepOf(action));
-    for (const [i, [kind, property]] of names.entries()) {
+    for (const [i, [kind, property]] of lasting.entries()) {
       const held = marks[i] as Bits;
       if (kind === "eventually") {
         const found = unsettled(starts, targets, held, count);
@@ -568,7 +547,7 @@ export class Search<M, State, Request, Reply> {
             reason: found.ends
               ? "nothing more can happen there"
               : "a run can come there again and again",
-            schedule: schedule(found.state),
+            schedule: this.#schedule(table, found.state),
           };
       } else {
         const possible = reaching(starts, targets, held, count);
@@ -578,7 +557,7 @@ export class Search<M, State, Request, Reply> {
               kind,
               property,
               reason: "from there it cannot be reached any more",
-              schedule: schedule(state),
+              schedule: this.#schedule(table, state),
             };
       }
     }
@@ -597,13 +576,13 @@ export class Search<M, State, Request, Reply> {
       this.#actions(actions);
       for (const [i, action] of actions.entries()) {
         if (i > 0) table.read(state, this.#row);
-        this.#act(action);
+        this.#reach(action);
         if (size === targets.length) {
           const grown = new Int32Array(size * 2);
           grown.set(targets);
           targets = grown;
         }
-        const known = table.add(this.#row, -1, -1);
+        const known = table.add(this.#row, -1);
         targets[size++] = -known - 1;
       }
     }

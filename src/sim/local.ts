@@ -148,6 +148,8 @@ export class LocalStates<M, State, Request, Reply> {
   #first: Live<M, State, Request, Reply> | undefined;
   /** Inputs that the process was asked for. */
   asked = 0;
+  /** Hears what is asked for, once it is answered. */
+  onStep: ((from: number, input: LocalInput, step: LocalStep) => void) | undefined;
 
   constructor(id: ProcessId, setting: SearchSetting<M, State, Request, Reply>) {
     this.id = id;
@@ -210,6 +212,7 @@ export class LocalStates<M, State, Request, Reply> {
       };
       local.steps.set(key, step);
       this.asked += 1;
+      this.onStep?.(number, input, step);
     }
     return step;
   }
@@ -413,7 +416,7 @@ export function incarnationOf(topology: Topology, id: ProcessId): number {
 }
 
 /** For `JSON.stringify`: what it would leave out. */
-function plain(_key: string, value: unknown): unknown {
+export function plain(_key: string, value: unknown): unknown {
   if (value instanceof Map) return { map: [...value] };
   if (value instanceof Set) return { set: [...value] };
   if (value instanceof FixedState) return { slices: value.slices };

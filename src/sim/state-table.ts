@@ -1,6 +1,6 @@
 /**
  * The states of a search: rows of whole numbers of one width, each kept once and known by its number from 0 on. Flat arrays,
- * for a search has millions: a row of ten takes some 60 bytes with its place in the index and how it was reached.
+ * for a search has millions: a row of ten takes some 60 bytes with its place in the index and where it was reached from.
  */
 
 const FIRST_ROWS = 1024;
@@ -9,9 +9,8 @@ const FIRST_ROWS = 1024;
 export class StateTable {
   readonly #width: number;
   #rows: Int32Array;
-  /** Of each row: the one it was reached from, by which action, and in how many steps. */
+  /** Of each row: the one it was reached from, and in how many steps. */
   #parents: Int32Array = new Int32Array(FIRST_ROWS);
-  #actions: Int32Array = new Int32Array(FIRST_ROWS);
   #depths: Int32Array = new Int32Array(FIRST_ROWS);
   /** Open addressing: number of a row plus one, or 0. Twice as large as there are rows, or more. */
   #index: Int32Array = new Int32Array(FIRST_ROWS * 4);
@@ -28,11 +27,11 @@ export class StateTable {
 
   /** Bytes that it takes. */
   get bytes(): number {
-    return (this.#rows.length + 3 * this.#parents.length + this.#index.length) * 4;
+    return (this.#rows.length + 2 * this.#parents.length + this.#index.length) * 4;
   }
 
   /** Adds a row if it is not there. Gives its number, and, if it was there, minus that minus one. */
-  add(row: Int32Array, parent: number, action: number): number {
+  add(row: Int32Array, parent: number): number {
     const width = this.#width;
     const mask = this.#index.length - 1;
     let at = hashOf(row) & mask;
@@ -51,11 +50,10 @@ export class StateTable {
     const number = this.#size;
     if (number === this.#parents.length) {
       this.#grow();
-      return this.add(row, parent, action);
+      return this.add(row, parent);
     }
     this.#rows.set(row, number * width);
     this.#parents[number] = parent;
-    this.#actions[number] = action;
     this.#depths[number] = parent < 0 ? 0 : this.depth(parent) + 1;
     this.#index[at] = number + 1;
     this.#size += 1;
@@ -72,12 +70,12 @@ export class StateTable {
     return this.#depths[number] as number;
   }
 
-  /** The actions that lead from the first row to that one. */
+  /** The rows that lead to that one: the first one, which comes from nowhere, is left out. */
   path(number: number): number[] {
-    const actions: number[] = [];
+    const rows: number[] = [];
     for (let at = number; (this.#parents[at] as number) >= 0; at = this.#parents[at] as number)
-      actions.push(this.#actions[at] as number);
-    return actions.reverse();
+      rows.push(at);
+    return rows.reverse();
   }
 
   #grow(): void {
@@ -88,7 +86,6 @@ export class StateTable {
     };
     this.#rows = more(this.#rows);
     this.#parents = more(this.#parents);
-    this.#actions = more(this.#actions);
     this.#depths = more(this.#depths);
     const index = new Int32Array(this.#index.length * 2);
     const row = new Int32Array(this.#width);

@@ -44,6 +44,13 @@ export interface World<M = unknown, State = unknown, Request = never, Reply = ne
   readonly requests?: readonly Asked<Request>[];
   /** The initiators of snapshots, each begun at any time. @default none */
   readonly snapshots?: readonly ProcessId[];
+  /**
+   * Groups of two or more processes that could exchange their places, and nothing would be different but who is who. Of states that
+   * differ in that alone a search looks at one. It refuses a claim that it finds to be false, and properties that tell
+   * them apart. Only explored.
+   * @default none
+   */
+  readonly interchangeable?: readonly (readonly ProcessId[])[];
   /** What holds at every moment. */
   readonly always?: Properties<M, State, Reply>;
   /** What holds at some moment of some run: a search in which it never does fails. */

@@ -1,0 +1,52 @@
+/** Schedules: what happens in a world, step by step, and how that is written down. */
+
+import { TidemarkError } from "../core/error.ts";
+import type { ProcessId } from "../core/id.ts";
+
+/** One step of a schedule. As text: `p1 receives from p2`, `p1 is asked`, `p1 snapshots`, `p1 timer NAME`. */
+export type ScheduleStep =
+  | { readonly type: "receive"; readonly process: ProcessId; readonly from: ProcessId }
+  | { readonly type: "request"; readonly process: ProcessId }
+  | { readonly type: "snapshot"; readonly process: ProcessId }
+  | { readonly type: "timer"; readonly process: ProcessId; readonly name: string };
+
+/** As text, one step a line. */
+export function formatStep(step: ScheduleStep): string {
+  switch (step.type) {
+    case "receive":
+      return `${step.process} receives from ${step.from}`;
+    case "request":
+      return `${step.process} is asked`;
+    case "snapshot":
+      return `${step.process} snapshots`;
+    case "timer":
+      return `${step.process} timer ${step.name}`;
+  }
+}
+
+/**
+ * Reads what `formatStep` made; empty lines, lines that begin with `#`, and what stands behind a colon are left out.
+ * @throws TidemarkError `BAD_OPTION` with the number of the line
+ */
+export function parseSchedule(text: string): ScheduleStep[] {
+  const steps: ScheduleStep[] = [];
+  for (const [i, raw] of text.split(/\r?\n/).entries()) {
+    const line = raw.trim().replace(/^(\S+ receives from [^\s:]+):.*$/, "$1");
+    if (line === "" || line.startsWith("#")) continue;
+    const [process = "", verb, ...rest] = line.split(/\s+/);
+    const [word, from] = rest;
+    if (verb === "receives" && word === "from" && from !== undefined && rest.length === 2)
+      steps.push({ type: "receive", process, from });
+    else if (verb === "is" && word === "asked" && rest.length === 1)
+      steps.push({ type: "request", process });
+    else if (verb === "snapshots" && rest.length === 0) steps.push({ type: "snapshot", process });
+    else if (verb === "timer" && rest.length > 0)
+      steps.push({ type: "timer", process, name: line.slice(line.indexOf(" timer ") + 7) });
+    else
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `line ${i + 1}, "${line}": a step looks like "p1 receives from p2", "p1 is asked", "p1 snapshots" or "p1 timer NAME"`,
+      );
+  }
+  return steps;
+}
