@@ -156,44 +156,35 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
 };
 
-/** Explored, each in all these places at once. */
-export const EXPLORED: Readonly<Record<string, readonly Mutant[]>> = {
-  "explored: captured when the piece is complete": [
-    {
-      file: "process/process.ts",
-      from: 'this.#effects.push({ ...effect, type: "piece", state: share.state });',
-      to: `const late = encodeApart(this.#options.stateCodec, this.#application.capture());
+/** A mistake that is explored, in a world of two accounts. */
+interface ExploredMutant {
+  readonly mutants: readonly Mutant[];
+  /** What is other in the world. */
+  readonly world: { readonly order?: "none"; readonly algorithm?: "chandy-lamport" };
+}
+
+export const EXPLORED: Readonly<Record<string, ExploredMutant>> = {
+  "explored: captured when the piece is complete": {
+    mutants: [
+      {
+        file: "process/process.ts",
+        from: 'this.#effects.push({ ...effect, type: "piece", state: share.state });',
+        to: `const late = encodeApart(this.#options.stateCodec, this.#application.capture());
         this.#effects.push({ ...effect, type: "piece", state: late });`,
-    },
-  ],
-  "explored: Chandy-Lamport where the newest frame overtakes all others": [
-    {
-      file: "process/process.ts",
-      from: 'if (algorithm === "chandy-lamport" && order === "none")',
-      to: "if (algorithm === undefined)",
-    },
-    {
-      file: "sim/local.ts",
-      from: 'receive: "auto",',
-      to: 'receive: "auto", order: "none", algorithm: "chandy-lamport",',
-    },
-    {
-      // What has come early is then a part of a local state.
-      file: "sim/local.ts",
-      from: "      control.expected,\n",
-      to: "      control.expected, channel.early, control.early,\n",
-    },
-    {
-      file: "sim/queues.ts",
-      from: "frames: [...queue.frames, frame]",
-      to: "frames: [frame, ...queue.frames]",
-    },
-    {
-      file: "sim/queues.ts",
-      from: "for (const frame of queue.frames.slice(1)) rest",
-      to: "for (const frame of queue.frames.slice(1).reverse()) rest",
-    },
-  ],
+      },
+    ],
+    world: {},
+  },
+  "explored: Chandy-Lamport where frames overtake each other": {
+    mutants: [
+      {
+        file: "process/process.ts",
+        from: 'if (algorithm === "chandy-lamport" && order === "none")',
+        to: "if (algorithm === undefined)",
+      },
+    ],
+    world: { order: "none", algorithm: "chandy-lamport" },
+  },
 };
 
 const CHILD = `
@@ -212,7 +203,8 @@ console.log(found);
 /** Prints the states, the schedule as it replays, and what the property says of its last state. */
 const EXPLORING = `
 import { explore, replay } from "./src/sim.ts";
-import { twoAccounts as world } from "./test/sim/two-accounts.ts";
+import { twoAccounts } from "./test/sim/two-accounts.ts";
+const world = { ...twoAccounts, ...JSON.parse(process.argv[2]) };
 const { states, counterexample } = explore(world);
 const steps = [];
 let last;
@@ -287,9 +279,10 @@ interface Explored {
   readonly breaksAgain: boolean;
 }
 
-/** Explores a world of two accounts on machines with those mistakes. */
-export async function exploreWith(mutants: readonly Mutant[]): Promise<Explored> {
-  return JSON.parse(await onMachinesWith(mutants, EXPLORING, "two-accounts.ts"));
+/** Explores a world of two accounts on machines with a mistake. */
+export async function exploreWith({ mutants, world }: ExploredMutant): Promise<Explored> {
+  const words = JSON.stringify(world);
+  return JSON.parse(await onMachinesWith(mutants, EXPLORING, "two-accounts.ts", words));
 }
 
 /** Runs a script on a copy of the machines with those mistakes; gives the last line that it prints. */

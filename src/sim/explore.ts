@@ -3,7 +3,7 @@
  * begin, driving the shipping `Process`.
  *
  * Assumptions. As in local.ts: time stands still, stores are instantaneous, and the network loses nothing. Each direction
- * between two processes is FIFO, as TCP is.
+ * between two processes is FIFO, as TCP is, unless the world's channels have no order: then any frame may come next.
  *
  * Theory of operation. A global state is one local state per process and what is under way in each direction, all as
  * numbers: a row of a table. A transition changes the row of one process and those directions that it reads and
@@ -226,13 +226,19 @@ export class Search<M, State, Request, Reply> {
     this.#row[at] = this.#queues.longer(this.#row[at] as number, frame);
   }
 
-  // Actions: a number each. First the ways, then requests and snapshots by process, then timers.
+  // Actions: a number each. First the ways, then requests and snapshots by process, then timers; below zero, what overtakes.
 
   #actions(into: number[]): void {
     into.length = 0;
     const count = this.#ids.length;
     const ways = this.#ways.length;
-    for (let way = 0; way < ways; way += 1) if (this.#row[count + way] !== 0) into.push(way);
+    for (let way = 0; way < ways; way += 1) {
+      const queue = this.#row[count + way] as number;
+      if (queue !== 0) into.push(way);
+      if (this.#world.order !== "none") continue;
+      for (let ahead = this.#queues.frames(queue).length - 1; ahead > 0; ahead -= 1)
+        into.push(way - ahead * ways);
+    }
     for (let i = 0; i < count; i += 1) {
       const locals = this.#local(i);
       const local = locals.get(this.#row[i] as number);
@@ -240,6 +246,13 @@ export class Search<M, State, Request, Reply> {
       if (local.begun < locals.snapshots) into.push(ways + count + i);
       for (const name of local.timers) into.push(ways + (2 + this.#timer(name)) * count + i);
     }
+  }
+
+  /** On which way, and ahead of how many that were sent before. */
+  #receiving(action: number): { readonly way: number; readonly ahead: number } {
+    const ways = this.#ways.length;
+    const ahead = Math.ceil(Math.max(0, -action) / ways);
+    return { way: action + ahead * ways, ahead };
   }
 
   #timer(name: string): number {
@@ -254,11 +267,12 @@ export class Search<M, State, Request, Reply> {
     let actor: number;
     let input: LocalInput;
     if (action < ways) {
-      const { from, to } = this.#ways[action] as Way;
-      const at = count + action;
+      const { way, ahead } = this.#receiving(action);
+      const { from, to } = this.#ways[way] as Way;
+      const at = count + way;
       const queue = this.#row[at] as number;
-      const [frame = 0] = this.#queues.frames(queue);
-      this.#row[at] = this.#queues.rest(queue);
+      const frame = this.#queues.frames(queue)[ahead] as number;
+      this.#row[at] = this.#queues.without(queue, ahead);
       actor = to;
       input = { type: "receive", from: this.#ids[from] as ProcessId, frame };
     } else {
@@ -287,11 +301,13 @@ export class Search<M, State, Request, Reply> {
     const count = this.#ids.length;
     const ways = this.#ways.length;
     if (action < ways) {
-      const { from, to } = this.#ways[action] as Way;
+      const { way, ahead } = this.#receiving(action);
+      const { from, to } = this.#ways[way] as Way;
       return {
         type: "receive",
         process: this.#ids[to] as ProcessId,
         from: this.#ids[from] as ProcessId,
+        ...(ahead === 0 ? {} : { ahead }),
       };
     }
     const process = this.#ids[(action - ways) % count] as ProcessId;
@@ -310,8 +326,9 @@ export class Search<M, State, Request, Reply> {
     if (action === undefined) return undefined;
     let text = wanted;
     if (action < this.#ways.length) {
-      const [frame = 0] = this.#queues.frames(this.#row[this.#ids.length + action] as number);
-      text += `: ${this.#frames.get(frame).text}`;
+      const { way, ahead } = this.#receiving(action);
+      const frames = this.#queues.frames(this.#row[this.#ids.length + way] as number);
+      text += `: ${this.#frames.get(frames[ahead] as number).text}`;
     }
     this.#act(action);
     return this.#wrong === undefined ? text : `${text}; ${this.#wrong}`;

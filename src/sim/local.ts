@@ -20,7 +20,7 @@ import { parseFrame } from "../link/frame.ts";
 import { type Application, FrozenState, type Turn } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
 import { Process, type ProcessEffect, type ProcessInput } from "../process/process.ts";
-import { decodeMarker, KIND_MESSAGES, STREAM_CHANNEL } from "../process/wire.ts";
+import { decodeMarker, KIND_COLOURED, KIND_MESSAGES, STREAM_CHANNEL } from "../process/wire.ts";
 import type { PartReference, PieceRecord } from "../snapshot/manifest.ts";
 import { lookAt, type SeenSnapshot, seeSnapshot, slicesOf } from "./seen.ts";
 import type { World } from "./world.ts";
@@ -92,18 +92,17 @@ export class Frames<M> {
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     const { kind, body } = parsed.batch;
-    const messages =
-      kind === KIND_MESSAGES
-        ? readRecords(body).map((record) => this.#codec.decode(copyOf(record)))
-        : [];
-    const text =
-      kind === KIND_MESSAGES
-        ? messages.map((message) => JSON.stringify(message)).join(", ")
-        : parsed.stream === STREAM_CHANNEL
-          ? readRecords(body)
-              .map((record) => `marker of ${decodeMarker(record)?.snapshot ?? "nothing"}`)
-              .join(", ")
-          : "control";
+    const carries = kind === KIND_MESSAGES || kind === KIND_COLOURED;
+    // The first record is then the colour.
+    const records = carries ? readRecords(body).slice(kind === KIND_COLOURED ? 1 : 0) : [];
+    const messages = records.map((record) => this.#codec.decode(copyOf(record)));
+    const text = carries
+      ? messages.map((message) => JSON.stringify(message)).join(", ")
+      : parsed.stream === STREAM_CHANNEL
+        ? readRecords(body)
+            .map((record) => `marker of ${decodeMarker(record)?.snapshot ?? "nothing"}`)
+            .join(", ")
+        : "control";
     this.#numbers.set(key, this.#frames.length);
     return this.#frames.push({ bytes, messages, text }) - 1;
   }
@@ -240,6 +239,8 @@ export class LocalStates<M, State, Request, Reply> {
       incarnation: incarnationOf(topology, this.id),
       epoch: 1,
       reliable: true,
+      order: world.order,
+      algorithm: world.algorithm,
       maxFrameBytes: 2 ** 24,
       receive: "auto",
       windowBytes: WINDOW_BYTES,
@@ -381,6 +382,9 @@ export class LocalStates<M, State, Request, Reply> {
       channel.expected,
       control.next,
       control.expected,
+      ...(this.#setting.world.order === "none"
+        ? [inTurn(channel.early), inTurn(control.early)]
+        : []),
     ]);
     const names = [...timers].sort();
     const key = JSON.stringify(
@@ -409,6 +413,10 @@ export class LocalStates<M, State, Request, Reply> {
     return number;
   }
 }
+
+/** In whatever order they came. */
+const inTurn = <T>(early: ReadonlyMap<number, T>): [number, T][] =>
+  [...early].sort(([one], [other]) => one - other);
 
 /** From 1 on: the same in every search. */
 export function incarnationOf(topology: Topology, id: ProcessId): number {

@@ -2,15 +2,15 @@
 
 interface Queue {
   readonly frames: readonly number[];
-  /** Without its first frame, once asked for. */
-  rest: number;
+  /** Without one frame, by its place, once asked for. */
+  readonly shorter: number[];
   /** With one more frame behind, by that frame. */
   readonly longer: Map<number, number>;
 }
 
 /** See the head of the file. */
 export class Queues {
-  readonly #queues: Queue[] = [{ frames: [], rest: -1, longer: new Map() }];
+  readonly #queues: Queue[] = [{ frames: [], shorter: [], longer: new Map() }];
 
   frames(number: number): readonly number[] {
     return this.#queue(number).frames;
@@ -21,22 +21,20 @@ export class Queues {
     const queue = this.#queue(number);
     let longer = queue.longer.get(frame);
     if (longer === undefined) {
-      longer =
-        this.#queues.push({ frames: [...queue.frames, frame], rest: -1, longer: new Map() }) - 1;
+      const frames = [...queue.frames, frame];
+      longer = this.#queues.push({ frames, shorter: [], longer: new Map() }) - 1;
       queue.longer.set(frame, longer);
     }
     return longer;
   }
 
-  /** Takes the first frame off. */
-  rest(number: number): number {
-    const queue = this.#queue(number);
-    if (queue.rest < 0) {
-      let rest = 0;
-      for (const frame of queue.frames.slice(1)) rest = this.longer(rest, frame);
-      queue.rest = rest;
-    }
-    return queue.rest;
+  /** Takes the frame at that place out. */
+  without(number: number, place: number): number {
+    const { frames, shorter } = this.#queue(number);
+    shorter[place] ??= frames
+      .toSpliced(place, 1)
+      .reduce((rest, frame) => this.longer(rest, frame), 0);
+    return shorter[place];
   }
 
   #queue(number: number): Queue {

@@ -3,9 +3,18 @@
 import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 
-/** One step of a schedule. As text: `p1 receives from p2`, `p1 is asked`, `p1 snapshots`, `p1 timer NAME`. */
+/**
+ * One step of a schedule. As text: `p1 receives from p2`, or `p1 receives from p2 ahead of 1`; `p1 is asked`; `p1 snapshots`;
+ * `p1 timer NAME`.
+ */
 export type ScheduleStep =
-  | { readonly type: "receive"; readonly process: ProcessId; readonly from: ProcessId }
+  | {
+      readonly type: "receive";
+      readonly process: ProcessId;
+      readonly from: ProcessId;
+      /** So many frames that were sent before are still under way: where channels have no order. @default 0 */
+      readonly ahead?: number;
+    }
   | { readonly type: "request"; readonly process: ProcessId }
   | { readonly type: "snapshot"; readonly process: ProcessId }
   | { readonly type: "timer"; readonly process: ProcessId; readonly name: string };
@@ -14,7 +23,7 @@ export type ScheduleStep =
 export function formatStep(step: ScheduleStep): string {
   switch (step.type) {
     case "receive":
-      return `${step.process} receives from ${step.from}`;
+      return `${step.process} receives from ${step.from}${step.ahead ? ` ahead of ${step.ahead}` : ""}`;
     case "request":
       return `${step.process} is asked`;
     case "snapshot":
@@ -31,12 +40,18 @@ export function formatStep(step: ScheduleStep): string {
 export function parseSchedule(text: string): ScheduleStep[] {
   const steps: ScheduleStep[] = [];
   for (const [i, raw] of text.split(/\r?\n/).entries()) {
-    const line = raw.trim().replace(/^(\S+ receives from [^\s:]+):.*$/, "$1");
+    const line = raw.trim().replace(/^(\S+ receives from [^\s:]+( ahead of \d+)?):.*$/, "$1");
     if (line === "" || line.startsWith("#")) continue;
     const [process = "", verb, ...rest] = line.split(/\s+/);
-    const [word, from] = rest;
-    if (verb === "receives" && word === "from" && from !== undefined && rest.length === 2)
-      steps.push({ type: "receive", process, from });
+    const [word, from, ...overtaking] = rest;
+    const ahead = /^(?:ahead of ([1-9]\d{0,8}))?$/.exec(overtaking.join(" "));
+    if (verb === "receives" && word === "from" && from !== undefined && ahead)
+      steps.push({
+        type: "receive",
+        process,
+        from,
+        ...(ahead[1] ? { ahead: Number(ahead[1]) } : {}),
+      });
     else if (verb === "is" && word === "asked" && rest.length === 1)
       steps.push({ type: "request", process });
     else if (verb === "snapshots" && rest.length === 0) steps.push({ type: "snapshot", process });

@@ -92,6 +92,18 @@ describe("Chandy-Lamport, every schedule", () => {
     );
   });
 
+  test("two processes, Lai and Yang's algorithm: where frames keep their order, and where they do not", () => {
+    const world = { ...accounts(2, 2, ["p1"]), algorithm: "lai-yang" } as const;
+    const fifo = explore(world);
+    expect(fifo.counterexample).toBeUndefined();
+    const { counterexample, ...none } = explore({ ...world, order: "none" });
+    expect(counterexample).toBeUndefined();
+    expect([fifo.states, none.states]).toEqual([872, 5_091]);
+    expect(() => explore({ ...world, order: "none", algorithm: "chandy-lamport" })).toThrow(
+      /needs channels that are FIFO/,
+    );
+  });
+
   test("depth first finds the same states", () => {
     const { states, transitions, ends } = explore(accounts(2, 1, ["p1", "p2"]), { order: "depth" });
     expect({ states, transitions, ends }).toEqual({ states: 1669, transitions: 3046, ends: 43 });
