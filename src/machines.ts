@@ -20,6 +20,14 @@ export {
   type LinkState,
 } from "./link/link.ts";
 export {
+  Group,
+  type GroupEffect,
+  type GroupInput,
+  type GroupOptions,
+  type GroupState,
+  type HeldPacket,
+} from "./multicast/group.ts";
+export {
   Process,
   type ProcessEffect,
   type ProcessInput,

@@ -10,8 +10,8 @@ interface Mutant {
   readonly file: string;
   readonly from: string;
   readonly to: string;
-  /** In worlds whose channels are not FIFO. */
-  readonly unordered?: boolean;
+  /** Where it is looked for. @default "purses" */
+  readonly among?: "purses" | "unordered purses" | "groups";
 }
 
 const SEEDS_MAX = 3_000;
@@ -128,31 +128,127 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: "link/link.ts",
     from: "      state.early.set(first, { count, bytes });\n",
     to: "",
-    unordered: true,
+    among: "unordered purses",
   },
   "a red message does not make record": {
     file: "snapshot/lai-yang.ts",
     from: 'if (this.#recordings.meet(marker, effects) === "new") this.#record(marker, nowMs, effects);',
     to: "this.#recordings.meet(marker, effects);",
-    unordered: true,
+    among: "unordered purses",
   },
   "a red message is recorded": {
     file: "snapshot/lai-yang.ts",
     from: "(recording) => !colour.some((marker) => isOf(marker, recording.marker)),",
     to: "() => colour.length >= 0,",
-    unordered: true,
+    among: "unordered purses",
   },
   "a white message is not recorded": {
     file: "snapshot/lai-yang.ts",
     from: "this.#recordings.keep(white, from, count, body, effects)",
     to: "this.#recordings.keep(white.slice(1), from, count, body, effects)",
-    unordered: true,
+    among: "unordered purses",
   },
   "a count closes its channel at once": {
     file: "snapshot/lai-yang.ts",
     from: "if (came < sent) return;",
     to: "if (came < sent) this.#recordings.close(recording, channel, nowMs, effects);",
-    unordered: true,
+    among: "unordered purses",
+  },
+  "a packet taken twice is delivered twice": {
+    file: "multicast/group.ts",
+    from: "if (packet.number <= origin.received || origin.early.has(packet.number)) {",
+    to: "if (packet.number < origin.received || origin.early.has(packet.number)) {",
+    among: "groups",
+  },
+  "nobody sends on what the dead have sent": {
+    file: "multicast/group.ts",
+    from: "    this.#relay(index, origin.keptFrom);\n",
+    to: "",
+    among: "groups",
+  },
+  "what comes of the dead later is not sent on": {
+    file: "multicast/group.ts",
+    from: "      if (origin.lost) this.#relay(index, number);\n",
+    to: "",
+    among: "groups",
+  },
+  "forgotten once most have it": {
+    file: "multicast/group.ts",
+    from: "      let stable = origin.received;\n      for (const has of have) stable = Math.min(stable, has[index] ?? 0);",
+    to: "      const stable = have.map((has) => has[index] ?? 0).sort((a, b) => b - a)[have.length >> 1] ?? 0;",
+    among: "groups",
+  },
+  "a gap is passed over": {
+    file: "multicast/group.ts",
+    from: "if (packet.number > origin.received + 1) {",
+    to: "if (packet.number > origin.received + 2) {",
+    among: "groups",
+  },
+  "uniform before a majority has it": {
+    file: "multicast/group.ts",
+    from: "if (owners.length * 2 <= members.length) return false;",
+    to: "if (owners.length * 2 < members.length - 2) return false;",
+    among: "groups",
+  },
+  "a stamp brings nothing of what went before": {
+    file: "multicast/group.ts",
+    from: "      if (last > (now[of] ?? 0)) now[of] = last;\n",
+    to: "",
+    among: "groups",
+  },
+  "a causal packet waits for nothing": {
+    file: "multicast/group.ts",
+    from: "if (of !== origin && number > this.#origin(of)[there])",
+    to: "if (of !== origin && number > this.#origin(of).received)",
+    among: "groups",
+  },
+  "other levels bring no stamp": {
+    file: "multicast/group.ts",
+    from: "    if (own > (now[origin] ?? 0)) now[origin] = own;\n",
+    to: "    if (isCausal(kind) && own > (now[origin] ?? 0)) now[origin] = own;\n",
+    among: "groups",
+  },
+  "FIFO packets do not wait for ordered ones": {
+    file: "multicast/group.ts",
+    from: "if (isFifo(first.kind)) origin.line.push(first);",
+    to: 'if (first.kind === "fifo") this.#deliver(first);\n    else if (isFifo(first.kind)) origin.line.push(first);',
+    among: "groups",
+  },
+  "ordered before it is accepted": {
+    file: "multicast/group.ts",
+    from: "    if (isTotal(first.kind)) this.#order.accepted(first);\n    return true;",
+    to: "    return true;",
+    among: "groups",
+  },
+  "everybody orders": {
+    file: "multicast/total-order.ts",
+    from: "if (this.#self !== this.#sequencer) return;",
+    to: "if (this.#self > 1) return;",
+    among: "groups",
+  },
+  "a proposal is not later than what was agreed": {
+    file: "multicast/total-order.ts",
+    from: "    state.clock = Math.max(state.clock, place);\n",
+    to: "",
+    among: "groups",
+  },
+  "the smallest place is agreed": {
+    file: "multicast/total-order.ts",
+    from: "one.place = Math.max(one.place, place);",
+    to: "one.place = Math.min(one.place || place, place);",
+    among: "groups",
+  },
+  "delivered before it is agreed": {
+    file: "multicast/total-order.ts",
+    from: "return first?.agreed ? first : undefined;",
+    to: "return first;",
+    among: "groups",
+  },
+  "two of the same place, in any order": {
+    file: "multicast/total-order.ts",
+    from: "return a.place === b.place ? a.origin < b.origin : a.place < b.place;",
+    to: "return a.place < b.place;",
+    among: "groups",
   },
 };
 
@@ -187,13 +283,24 @@ export const EXPLORED: Readonly<Record<string, ExploredMutant>> = {
   },
 };
 
-const CHILD = `
+const PURSES = `
 import { runWorld } from "./src/sim.ts";
 import { purseWorld } from "./test/sim/purses.ts";
+const run = (seed) => void runWorld({ ...purseWorld(seed), order: process.argv[3] }, { seed });
+`;
+const GROUPS = `
+import { drawGroup } from "./test/multicast/support/members.ts";
+import { wrongIn } from "./test/multicast/support/verdict.ts";
+const run = (seed) => {
+  const [, reason] = wrongIn(drawGroup(seed))?.split("\\n") ?? [];
+  if (reason) throw new Error(reason);
+};
+`;
+const UNTIL_FOUND = `
 let found = "none";
 for (let seed = 1; seed <= Number(process.argv[2]) && found === "none"; seed += 1)
   try {
-    runWorld({ ...purseWorld(seed), order: process.argv[3] }, { seed });
+    run(seed);
   } catch (error) {
     found = "found " + seed + " " + String(error.message).replaceAll(/\\s+/g, " ").slice(0, 100);
   }
@@ -261,8 +368,11 @@ export async function seedsUntilFound(
   mutant: Mutant,
   most: number,
 ): Promise<{ readonly seeds: number | undefined; readonly reason: string }> {
-  const words = [String(most), mutant.unordered ? "none" : "fifo"];
-  const line = await onMachinesWith([mutant], CHILD, "purses.ts", ...words);
+  const { among = "purses" } = mutant;
+  const script = (among === "groups" ? GROUPS : PURSES) + UNTIL_FOUND;
+  const worlds = among === "groups" ? "multicast/support" : "sim/purses.ts";
+  const words = [String(most), among === "purses" ? "fifo" : "none"];
+  const line = await onMachinesWith([mutant], script, worlds, ...words);
   if (line === "none") return { seeds: undefined, reason: "" };
   const [, seeds, reason = ""] = /^found (\d+) (.*)$/.exec(line) ?? [];
   if (seeds === undefined) throw new Error(`the mutant could not be run: ${line}`);
@@ -282,7 +392,7 @@ interface Explored {
 /** Explores a world of two accounts on machines with a mistake. */
 export async function exploreWith({ mutants, world }: ExploredMutant): Promise<Explored> {
   const words = JSON.stringify(world);
-  return JSON.parse(await onMachinesWith(mutants, EXPLORING, "two-accounts.ts", words));
+  return JSON.parse(await onMachinesWith(mutants, EXPLORING, "sim/two-accounts.ts", words));
 }
 
 /** Runs a script on a copy of the machines with those mistakes; gives the last line that it prints. */
@@ -295,7 +405,7 @@ async function onMachinesWith(
   const folder = await mkdtemp(join(tmpdir(), "tidemark-mutant-"));
   try {
     await cp(join(root, "src"), join(folder, "src"), { recursive: true });
-    await cp(join(root, "test", "sim", world), join(folder, "test", "sim", world));
+    await cp(join(root, "test", world), join(folder, "test", world), { recursive: true });
     await cp(join(root, "package.json"), join(folder, "package.json"));
     for (const { file, from, to } of mutants) {
       const path = join(folder, "src", file);

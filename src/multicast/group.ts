@@ -1,0 +1,629 @@
+/**
+ * One member's share in a group: reliable multicast, with the order that each message asks for.
+ *
+ * Assumptions. The view is fixed: everybody knows the members, and only members send. A channel joins each two members; it
+ * brings what was sent on it while both live, each record once or more often, early or late. A member that is not lost for
+ * ever comes back with its state. Whoever drives this says who is *lost*, rightly or not.
+ *
+ * Theory of operation. All that a member multicasts stands in one sequence of packets, whatever their levels, and everybody
+ * takes the packets of an *origin* in that sequence.
+ * - *Reliable* (Hadzilacos and Toueg 1994, §3.1; lazily, as in Cachin, Guerraoui and Rodrigues 2011, §3.3.4). A packet goes
+ *   to all. Everybody keeps it until it is *stable*: until all say that they have it. If an origin is lost, whoever has
+ *   packets of it that are not stable sends them on. So what one correct member has, all come to have. A gap that stays is
+ *   asked for.
+ * - *Uniform* (ibid., §3.4.4). Nothing is done with a packet before a majority has it: even of those who then die.
+ * - *FIFO*. Packets of an origin that ask for it are delivered one behind the other.
+ * - *Causal* (Birman, Schiper and Stephenson 1991, §4, with numbers of packets instead of counts). Each member knows, for
+ *   each origin, the last causal packet that happened before now: that is its *stamp*. Every packet brings that of its origin,
+ *   whatever its level, for what happens before may go through any of them; only what changed since the packet before is sent.
+ *   A causal packet waits until all that is in its stamp is delivered. A group without causal messages has no stamps.
+ * - *Total*: total-order.ts. The combined levels wait for all that their parts wait for.
+ *
+ * Bounds. `room` is false while more of the own packets is unstable than a window; who heeds it keeps a group within a window
+ * for each origin, everywhere. Who does not is not believed: what goes far beyond is dropped as if lost, and asked for later.
+ *
+ * What is not promised. While a member is gone whose word total order needs (the sequencer; any, if places are agreed), packets
+ * that ask for total order wait, and those in FIFO order behind them. Nothing becomes stable without it either, so there is
+ * no more room after a window. `explain` names it.
+ */
+
+import type { ProcessId } from "../core/id.ts";
+import type { Machine } from "../core/machine.ts";
+import { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "../core/order-level.ts";
+import { copyOf } from "../core/record.ts";
+import {
+  decodePacket,
+  type Entry,
+  encodePacket,
+  encodeWord,
+  MEMBERS_MAX,
+  type Packet,
+  type Word,
+} from "./packet.ts";
+import {
+  Agreement,
+  type AgreementState,
+  type Place,
+  Sequencer,
+  type SequencerState,
+  type TotalOrder,
+} from "./total-order.ts";
+
+/** How a group is set up; the same at every member. */
+export interface GroupOptions {
+  readonly self: ProcessId;
+  /** In ascending order. */
+  readonly members: readonly ProcessId[];
+  /** How total order comes about. With `sequencer` the first member gives it. */
+  readonly total: "sequencer" | "agreed";
+  /** Whether what is delivered by a member that dies is delivered by all. */
+  readonly uniform: boolean;
+  /** Bytes of own packets that may be unstable before there is no more room. */
+  readonly windowBytes: number;
+  /** How long others may wait to hear what one has, in milliseconds. */
+  readonly tellAfterMs: number;
+  /** How long a gap may stay before what is missing is asked for, in milliseconds. */
+  readonly askAfterMs: number;
+}
+
+/** What happens to a member. */
+export type GroupInput = { readonly nowMs: number } & (
+  | {
+      readonly type: "multicast";
+      readonly level: OrderLevel;
+      /** So many messages, as records. */
+      readonly count: number;
+      readonly body: Uint8Array;
+    }
+  /** A record of a member has come, a packet or a word. */
+  | { readonly type: "packet"; readonly from: ProcessId; readonly bytes: Uint8Array }
+  /** A member is taken for lost; or it is there again. */
+  | { readonly type: "lost" | "back"; readonly member: ProcessId }
+  | { readonly type: "tick" }
+);
+
+/** What the driver must do, in order. The bytes do not change. */
+export type GroupEffect =
+  | { readonly type: "send"; readonly to: readonly ProcessId[]; readonly bytes: Uint8Array }
+  | {
+      readonly type: "deliver";
+      readonly from: ProcessId;
+      readonly level: OrderLevel;
+      /** In the sequence of its origin. */
+      readonly number: number;
+      readonly count: number;
+      readonly body: Uint8Array;
+      /** By index of the member: the last causal packet that happened before it; 0 for none. */
+      readonly stamp: readonly number[];
+    }
+  /** What a peer sent is not well formed, or cannot be. */
+  | { readonly type: "irregular"; readonly reason: string };
+
+/** A packet that has come and is not delivered. */
+interface Held extends Place {
+  readonly kind: Packet["kind"];
+  readonly count: number;
+  readonly body: Uint8Array;
+  readonly entries: readonly Entry[];
+  /** Of the other origins; and the last causal packet of its own, itself if it is one. */
+  readonly stamp: readonly number[];
+  readonly own: number;
+  /** When it came here. */
+  readonly atMs: number;
+}
+
+/** What a member knows of one origin. */
+interface Origin {
+  /** All packets up to that number have come. */
+  received: number;
+  /** The stamp of that packet, and the last causal one until then. */
+  stamp: readonly number[];
+  own: number;
+  /** Beyond a gap, by number; and since when there has been one. */
+  readonly early: Map<number, Uint8Array>;
+  earlyBytes: number;
+  gapSinceMs: number;
+  /** How often it was asked for. */
+  asked: number;
+  /** Of a uniform group: not known to be with a majority. In sequence. */
+  readonly unsafe: Held[];
+  /** Not accepted: something that they depend on is not. In sequence. */
+  readonly waiting: Held[];
+  /** All packets up to that number are accepted, if they ask for an order. */
+  accepted: number;
+  /** Accepted and not delivered: those in FIFO order, in sequence; the others, by number. */
+  readonly line: Held[];
+  readonly loose: Map<number, Held>;
+  /** The last causal packet that was delivered. */
+  delivered: number;
+  /** Not stable, in sequence; the first is number `keptFrom`. */
+  readonly kept: Uint8Array[];
+  keptFrom: number;
+  keptBytes: number;
+  lost: boolean;
+}
+
+/** Plain data: the hold-back queues, counters and stamps, and the state of the total order. */
+export interface GroupState {
+  readonly members: readonly ProcessId[];
+  /** The last causal packet of each origin that happened before now. */
+  readonly stamp: number[];
+  readonly origins: readonly Origin[];
+  /** By member, and by origin: what it is known to have. */
+  readonly have: readonly number[][];
+  /** What has come since this member last told what it has; and when it is to tell. */
+  untoldBytes: number;
+  tellAtMs: number;
+  readonly order: SequencerState | AgreementState;
+}
+
+/** Why a packet is not delivered yet. */
+export interface HeldPacket {
+  readonly from: ProcessId;
+  readonly number: number;
+  readonly kind: OrderLevel | "orders" | "finals";
+  readonly messages: number;
+  /** When it came here. */
+  readonly sinceMs: number;
+  /** Packets that must be delivered first; they may not have come yet. */
+  readonly packets: readonly { readonly from: ProcessId; readonly number: number }[];
+  /** Members who have not said what they must. */
+  readonly members: readonly ProcessId[];
+}
+
+const NO_BYTES = new Uint8Array(0);
+const NONE: readonly Place[] = [];
+/** What goes far beyond a window is dropped. */
+const BEYOND = 4;
+const ASKED_MOST = 8;
+type Kind = Packet["kind"];
+const isWith = (promise: OrderPromise): ((kind: Kind) => boolean) => {
+  const kinds = new Set<Kind>(
+    Object.entries(ORDER_LEVELS)
+      .filter(([, promises]) => promises.includes(promise))
+      .map(([level]) => level as OrderLevel),
+  );
+  return (kind) => kinds.has(kind);
+};
+const isFifo = isWith("FIFO order");
+const isCausal = isWith("causal order");
+const isTotal = isWith("total order");
+
+/** See the head of the file. */
+export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
+  readonly state: GroupState;
+  readonly #options: GroupOptions;
+  readonly #self: number;
+  readonly #others: readonly ProcessId[];
+  readonly #order: TotalOrder;
+  #effects: GroupEffect[] = [];
+  #nowMs = 0;
+
+  /** @param state of a member as it was; it is taken over */
+  constructor(options: GroupOptions, state?: GroupState) {
+    const { self, members, total } = options;
+    this.#options = options;
+    this.#self = members.indexOf(self);
+    if (this.#self < 0 || members.length > MEMBERS_MAX)
+      throw new RangeError(`${self} is not one of up to ${MEMBERS_MAX} members`);
+    this.#others = members.filter((id) => id !== self);
+    const zeros = (): number[] => members.map(() => 0);
+    const order =
+      total === "sequencer"
+        ? new Sequencer(this.#self, 0, state?.order as SequencerState | undefined)
+        : new Agreement(this.#self, members.length, state?.order as AgreementState | undefined);
+    this.#order = order;
+    this.state = state ?? {
+      members,
+      stamp: zeros(),
+      origins: members.map(() => ({
+        received: 0,
+        stamp: zeros(),
+        own: 0,
+        early: new Map(),
+        earlyBytes: 0,
+        gapSinceMs: Number.POSITIVE_INFINITY,
+        asked: 0,
+        unsafe: [],
+        waiting: [],
+        accepted: 0,
+        line: [],
+        loose: new Map(),
+        delivered: 0,
+        kept: [],
+        keptFrom: 1,
+        keptBytes: 0,
+        lost: false,
+      })),
+      have: members.map(zeros),
+      untoldBytes: 0,
+      tellAtMs: Number.POSITIVE_INFINITY,
+      order: order.state,
+    };
+  }
+
+  /** Whether more should be multicast now. */
+  get room(): boolean {
+    return this.#origin(this.#self).keptBytes < this.#options.windowBytes;
+  }
+
+  /** When `tick` is wanted; Infinity if not at all. */
+  get deadlineMs(): number {
+    const { origins, tellAtMs } = this.state;
+    return origins.reduce((least, origin) => Math.min(least, this.#askAtMs(origin)), tellAtMs);
+  }
+
+  step(input: GroupInput): readonly GroupEffect[] {
+    this.#effects = [];
+    this.#nowMs = input.nowMs;
+    switch (input.type) {
+      case "multicast":
+        this.#send(input.level, input.count, input.body, []);
+        break;
+      case "packet":
+        this.#come(input.from, input.bytes);
+        break;
+      case "lost":
+        this.#lose(this.state.members.indexOf(input.member));
+        break;
+      case "back": {
+        const origin = this.state.origins[this.state.members.indexOf(input.member)];
+        if (origin) origin.lost = false;
+        // Whoever is back may have what nobody else had.
+        for (const one of this.state.origins) one.asked = 0;
+        break;
+      }
+      case "tick":
+        this.#ask();
+        break;
+    }
+    this.#progress();
+    this.#tell();
+    return this.#effects;
+  }
+
+  /** What is held back, and what it waits for. */
+  explain(): readonly HeldPacket[] {
+    const { members, origins, have } = this.state;
+    const name = (index: number): ProcessId => members[index] as ProcessId;
+    return origins.flatMap((origin, index) => {
+      const from = name(index);
+      const held = (
+        one: Held,
+        places: readonly Place[],
+        waitsFor: readonly ProcessId[],
+      ): HeldPacket => ({
+        ...{ from, number: one.number, kind: one.kind, messages: one.count, sinceMs: one.atMs },
+        packets: places.map(({ origin: of, number }) => ({ from: name(of), number })),
+        members: waitsFor,
+      });
+      const safe = origin.unsafe.map((one) =>
+        held(
+          one,
+          [],
+          members.filter((_, member) => (have[member]?.[index] ?? 0) < one.number),
+        ),
+      );
+      const accepted = origin.waiting.map((one, at) =>
+        held(
+          one,
+          [...origin.waiting.slice(0, Math.min(at, 1)), ...this.#missing(one, "accepted")],
+          [],
+        ),
+      );
+      const delivered = [...origin.line, ...origin.loose.values()].map((one) => {
+        const [before] = isFifo(one.kind) && origin.line[0] !== one ? origin.line : [];
+        const word = isTotal(one.kind) ? this.#order.waitsFor(one) : undefined;
+        const places = [before, word?.before, ...this.#missing(one, "delivered")];
+        return held(
+          one,
+          places.filter((place) => place !== undefined),
+          (word?.members ?? []).map(name),
+        );
+      });
+      return [...safe, ...accepted, ...delivered];
+    });
+  }
+
+  #origin(index: number): Origin {
+    return this.state.origins[index] as Origin;
+  }
+
+  // What is sent.
+
+  #send(kind: Packet["kind"], count: number, body: Uint8Array, entries: readonly Entry[]): void {
+    const { stamp } = this.state;
+    const own = this.#origin(this.#self);
+    const changes: Entry[] = [];
+    stamp.forEach((number, of) => {
+      // The own one is in the sequence itself.
+      if (of !== this.#self && number !== own.stamp[of]) changes.push([of, number]);
+    });
+    const number = own.received + 1;
+    const packet = { kind, origin: this.#self, number, changes, count, body, entries };
+    const bytes = encodePacket(packet);
+    if (isTotal(kind)) this.#order.sent(number);
+    if (this.#others.length > 0) this.#effects.push({ type: "send", to: this.#others, bytes });
+    this.#take(decodePacket(bytes, this.state.members.length) as Packet, bytes);
+  }
+
+  #word(to: readonly ProcessId[], word: Word): void {
+    if (to.length > 0) this.#effects.push({ type: "send", to, bytes: encodeWord(word) });
+  }
+
+  // What comes.
+
+  #come(from: ProcessId, bytes: Uint8Array): void {
+    const { members } = this.state;
+    const sender = members.indexOf(from);
+    const read = decodePacket(bytes, members.length);
+    if (sender < 0) this.#irregular(from, "it is not a member");
+    else if (typeof read === "string") this.#irregular(from, read);
+    else if (!("number" in read)) this.#hear(sender, read);
+    else if (read.origin !== this.#self) this.#arrive(read, bytes);
+  }
+
+  #irregular(from: ProcessId, reason: string): void {
+    this.#effects.push({ type: "irregular", reason: `a packet of ${from}: ${reason}` });
+  }
+
+  #arrive(packet: Packet, bytes: Uint8Array): void {
+    const origin = this.#origin(packet.origin);
+    const most = this.#options.windowBytes * BEYOND;
+    if (packet.number <= origin.received || origin.early.has(packet.number)) {
+      // Had already; whoever sent it does not know that.
+      this.#soon(0);
+      return;
+    }
+    if (origin.keptBytes + origin.earlyBytes > most) return;
+    if (packet.number > origin.received + 1) {
+      origin.early.set(packet.number, copyOf(bytes));
+      origin.earlyBytes += bytes.length;
+      origin.gapSinceMs = Math.min(origin.gapSinceMs, this.#nowMs);
+      origin.asked = 0;
+      return;
+    }
+    const kept = copyOf(bytes);
+    this.#take(this.#read(kept), kept);
+    for (;;) {
+      const early = origin.early.get(origin.received + 1);
+      if (!early) break;
+      origin.early.delete(origin.received + 1);
+      origin.earlyBytes -= early.length;
+      this.#take(this.#read(early), early);
+    }
+    origin.gapSinceMs = origin.early.size > 0 ? this.#nowMs : Number.POSITIVE_INFINITY;
+  }
+
+  #read(bytes: Uint8Array): Packet {
+    return decodePacket(bytes, this.state.members.length) as Packet;
+  }
+
+  /** The next packet of its origin. */
+  #take(packet: Packet, bytes: Uint8Array): void {
+    const { have, members } = this.state;
+    const { origin: index, number } = packet;
+    const origin = this.#origin(index);
+    origin.received = number;
+    (have[this.#self] as number[])[index] = number;
+    (have[index] as number[])[index] = Math.max(number, have[index]?.[index] ?? 0);
+    if (members.length > 1) {
+      origin.kept.push(bytes);
+      origin.keptBytes += bytes.length;
+      this.#soon(bytes.length);
+      // Others may be waiting for it.
+      if (origin.lost) this.#relay(index, number);
+    }
+    if (packet.changes.length > 0) {
+      const stamp = [...origin.stamp];
+      for (const [of, last] of packet.changes) stamp[of] = last;
+      origin.stamp = stamp;
+    }
+    if (isCausal(packet.kind)) {
+      origin.own = number;
+      // What is sent after it depends on it, even if it is held back here.
+      if (index === this.#self) this.state.stamp[index] = number;
+    }
+    const { kind, count, body, entries } = packet;
+    const { stamp, own } = origin;
+    const held = {
+      origin: index,
+      number,
+      kind,
+      count,
+      body,
+      entries,
+      stamp,
+      own,
+      atMs: this.#nowMs,
+    };
+    if (this.#options.uniform) origin.unsafe.push(held);
+    else this.#admit(held);
+  }
+
+  /** It may be done with what its kind asks for. */
+  #admit(held: Held): void {
+    const { kind, origin, entries } = held;
+    if (kind === "orders" || kind === "finals") this.#order.learned(origin, entries);
+    else if (kind === "reliable") this.#deliver(held);
+    else this.#origin(origin).waiting.push(held);
+  }
+
+  #hear(sender: number, { kind, entries }: Word): void {
+    const { members, have } = this.state;
+    if (kind === "proposals") this.#order.proposed(sender, entries);
+    else if (entries.some(([of]) => of >= members.length))
+      this.#irregular(members[sender] as ProcessId, "it speaks of a member that there is not");
+    else if (kind === "want")
+      for (const [of, number] of entries)
+        this.#sendAgain(of, number, [members[sender] as ProcessId]);
+    else {
+      const has = have[sender] as number[];
+      for (const [of, number] of entries) has[of] = Math.max(has[of] ?? 0, number);
+      this.#forget();
+    }
+  }
+
+  /** What all have is stable. */
+  #forget(): void {
+    const { origins, have } = this.state;
+    origins.forEach((origin, index) => {
+      let stable = origin.received;
+      for (const has of have) stable = Math.min(stable, has[index] ?? 0);
+      const many = stable - origin.keptFrom + 1;
+      if (many <= 0) return;
+      for (const bytes of origin.kept.splice(0, many)) origin.keptBytes -= bytes.length;
+      origin.keptFrom = stable + 1;
+    });
+  }
+
+  // Loss, gaps, and what others must know.
+
+  #lose(index: number): void {
+    const origin = this.state.origins[index];
+    if (!origin || index === this.#self) return;
+    origin.lost = true;
+    this.#relay(index, origin.keptFrom);
+  }
+
+  /** Sends the packets of an origin on to all the others. */
+  #relay(index: number, from: number): void {
+    const { members } = this.state;
+    const to = this.#others.filter((id) => id !== members[index]);
+    if (to.length > 0) this.#sendAgain(index, from, to);
+  }
+
+  #sendAgain(index: number, from: number, to: readonly ProcessId[]): void {
+    const { kept, keptFrom } = this.#origin(index);
+    for (const bytes of kept.slice(Math.max(0, from - keptFrom)))
+      this.#effects.push({ type: "send", to, bytes });
+  }
+
+  /** Twice as late each time; and no more if nobody has it, which can be if the origin is gone. */
+  #askAtMs({ gapSinceMs, asked }: Origin): number {
+    if (asked >= ASKED_MOST) return Number.POSITIVE_INFINITY;
+    return gapSinceMs + this.#options.askAfterMs * 2 ** asked;
+  }
+
+  /** Asks for what is missing: everybody that may have it. */
+  #ask(): void {
+    const { origins } = this.state;
+    origins.forEach((origin, index) => {
+      if (this.#askAtMs(origin) > this.#nowMs) return;
+      origin.gapSinceMs = this.#nowMs;
+      origin.asked += 1;
+      this.#word(this.#others, { kind: "want", entries: [[index, origin.received + 1]] });
+    });
+  }
+
+  #soon(bytes: number): void {
+    const { state } = this;
+    const { tellAfterMs, windowBytes, uniform } = this.#options;
+    state.untoldBytes += bytes;
+    const atMs =
+      uniform || state.untoldBytes * 4 >= windowBytes ? this.#nowMs : this.#nowMs + tellAfterMs;
+    state.tellAtMs = Math.min(state.tellAtMs, atMs);
+  }
+
+  /** What one has, once it is time. */
+  #tell(): void {
+    const { state } = this;
+    if (state.tellAtMs > this.#nowMs) return;
+    const has = state.have[this.#self] as number[];
+    this.#word(this.#others, { kind: "have", entries: has.map((number, of) => [of, number]) });
+    state.untoldBytes = 0;
+    state.tellAtMs = Number.POSITIVE_INFINITY;
+    this.#forget();
+  }
+
+  // What can be delivered.
+
+  #progress(): void {
+    for (let again = true; again; ) {
+      again = false;
+      for (const origin of this.state.origins) {
+        while (this.#admitNext(origin)) again = true;
+        while (this.#acceptNext(origin)) again = true;
+        while (this.#deliverNext(origin)) again = true;
+      }
+      while (this.#deliverLoose()) again = true;
+      const { packet, proposals } = this.#order.take();
+      for (const { to, entries } of proposals)
+        this.#word([this.state.members[to] as ProcessId], { kind: "proposals", entries });
+      if (!packet) continue;
+      this.#send(packet.kind, 0, NO_BYTES, packet.entries);
+      again = true;
+    }
+  }
+
+  /** Of a uniform group: a majority has it. */
+  #admitNext({ unsafe }: Origin): boolean {
+    const [first] = unsafe;
+    if (!first) return false;
+    const { have, members } = this.state;
+    const owners = have.filter((has) => (has[first.origin] ?? 0) >= first.number);
+    if (owners.length * 2 <= members.length) return false;
+    unsafe.shift();
+    this.#admit(first);
+    return true;
+  }
+
+  #acceptNext(origin: Origin): boolean {
+    const [first] = origin.waiting;
+    if (!first || this.#missing(first, "accepted").length > 0) return false;
+    origin.waiting.shift();
+    origin.accepted = first.number;
+    if (isFifo(first.kind)) origin.line.push(first);
+    else origin.loose.set(first.number, first);
+    if (isTotal(first.kind)) this.#order.accepted(first);
+    return true;
+  }
+
+  #deliverNext(origin: Origin): boolean {
+    const [first] = origin.line;
+    if (!first) return false;
+    if (isTotal(first.kind)) {
+      const { next } = this.#order;
+      if (next?.origin !== first.origin || next.number !== first.number) return false;
+    }
+    if (this.#missing(first, "delivered").length > 0) return false;
+    origin.line.shift();
+    if (isTotal(first.kind)) this.#order.delivered();
+    this.#deliver(first);
+    return true;
+  }
+
+  /** Total order without FIFO order. */
+  #deliverLoose(): boolean {
+    const { next } = this.#order;
+    const loose = next && this.#origin(next.origin).loose;
+    const held = next && loose?.get(next.number);
+    if (!held) return false;
+    loose?.delete(held.number);
+    this.#order.delivered();
+    this.#deliver(held);
+    return true;
+  }
+
+  /** What happened before a causal packet, and is not there yet. Those of its own origin stand before it in the line. */
+  #missing({ kind, origin, stamp }: Held, there: "accepted" | "delivered"): readonly Place[] {
+    if (!isCausal(kind)) return NONE;
+    const missing: Place[] = [];
+    stamp.forEach((number, of) => {
+      if (of !== origin && number > this.#origin(of)[there]) missing.push({ origin: of, number });
+    });
+    return missing;
+  }
+
+  #deliver({ origin, number, kind, count, body, stamp, own }: Held): void {
+    const { stamp: now, members } = this.state;
+    stamp.forEach((last, of) => {
+      if (last > (now[of] ?? 0)) now[of] = last;
+    });
+    if (own > (now[origin] ?? 0)) now[origin] = own;
+    if (isCausal(kind)) this.#origin(origin).delivered = number;
+    const from = members[origin] as ProcessId;
+    const level = kind as OrderLevel;
+    this.#effects.push({ type: "deliver", from, level, number, count, body, stamp });
+  }
+}

@@ -1,0 +1,245 @@
+// Groups under seeded faults: every promise holds, by checkers that know nothing of the machines.
+import { describe, expect, test } from "vitest";
+import type { OrderLevel } from "../../src/core/order-level.ts";
+import { Random } from "../../src/core/random.ts";
+import { readRecords, writeRecords } from "../../src/core/record.ts";
+import { decodeUtf8, encodeUtf8 } from "../../src/core/utf8.ts";
+import {
+  Group,
+  type GroupEffect,
+  type GroupInput,
+  type GroupOptions,
+} from "../../src/multicast/group.ts";
+import { checkHistory, History, type HistoryLine } from "../../src/trace.ts";
+import { seeds } from "../support/soak.ts";
+import { drawGroup, LEVELS, runGroup } from "./support/members.ts";
+import { broken, wrongIn } from "./support/verdict.ts";
+
+describe("every promise holds", () => {
+  test("of all levels at once", { timeout: 7_200_000 }, () => {
+    for (const seed of seeds("groups", 1_500, 100_000))
+      expect(wrongIn(drawGroup(seed))).toBeUndefined();
+  });
+
+  test.each(LEVELS)("%s", { timeout: 7_200_000 }, (level: OrderLevel) => {
+    for (const seed of seeds("group-levels", 300, 100_000))
+      expect(wrongIn(drawGroup(seed, { levels: [level] }))).toBeUndefined();
+  });
+
+  test("whoever dies, at whatever step of a multicast", () => {
+    let died = 0;
+    for (const level of LEVELS)
+      for (const uniform of [false, true])
+        for (let upTo = 0; upTo < 4; upTo += 1)
+          for (let reached = 0; reached < 4; reached += 1) {
+            const dead = diesSending(level, uniform, upTo, reached);
+            const world = drawGroup(0, {
+              members: 4,
+              levels: [level],
+              total: "sequencer",
+              uniform,
+            });
+            expect(broken(world, dead), `${level} ${uniform} ${upTo} ${reached}`).toBeUndefined();
+            died += 1;
+          }
+    expect(died).toBe(192);
+  });
+});
+
+/** p2 of four sends twice and dies in the second, before that effect, of which so many members get a copy. */
+function diesSending(
+  level: OrderLevel,
+  uniform: boolean,
+  upTo: number,
+  reached: number,
+): readonly HistoryLine[] {
+  const ids = ["p1", "p2", "p3", "p4"];
+  const groups = new Map(
+    ids.map((self) => [
+      self,
+      new Group({
+        ...{ self, members: ids, total: "sequencer", uniform },
+        ...{ windowBytes: 4096, tellAfterMs: 20, askAfterMs: 50 },
+      }),
+    ]),
+  );
+  const history: HistoryLine[] = [];
+  const underWay: { readonly from: string; readonly to: string; readonly bytes: Uint8Array }[] = [];
+  const perform = (process: string, effects: readonly GroupEffect[], last = 4): void => {
+    for (const effect of effects)
+      if (effect.type === "send")
+        for (const to of effect.to.slice(0, last))
+          underWay.push({ from: process, to, bytes: effect.bytes });
+      else if (effect.type === "deliver")
+        for (const record of readRecords(effect.body)) {
+          const message = decodeUtf8(record) as string;
+          history.push({ type: "deliver", process, group: "g", message, from: effect.from });
+        }
+  };
+  const multicast = (message: string): readonly GroupEffect[] => {
+    history.push({ type: "multicast", process: "p2", group: "g", message, order: level });
+    const body = writeRecords([encodeUtf8(message)]);
+    const input = { type: "multicast", level, count: 1, body, nowMs: 0 } as const;
+    return (groups.get("p2") as Group).step(input);
+  };
+  const settle = (): void => {
+    for (let next = underWay.shift(); next; next = underWay.shift()) {
+      if (groups.get(next.to) === undefined) continue;
+      const { from, bytes } = next;
+      const input = { type: "packet", from, bytes: bytes.slice(), nowMs: 0 } as const;
+      perform(next.to, (groups.get(next.to) as Group).step(input));
+    }
+  };
+  perform("p2", multicast("m1"));
+  settle();
+  const effects = multicast("m2");
+  perform("p2", effects.slice(0, upTo));
+  perform("p2", effects.slice(upTo, upTo + 1), reached);
+  history.push({ type: "crash", process: "p2" });
+  groups.delete("p2");
+  settle();
+  for (const [id, group] of groups)
+    perform(id, group.step({ type: "lost", member: "p2", nowMs: 10 }));
+  settle();
+  return history;
+}
+
+describe("controls: what is promised of a weaker order only", () => {
+  test.each([
+    [["reliable", "fifo-total"], "fifo", "FIFO order"],
+    [["fifo"], "causal", "causal order"],
+    [["causal"], "total", "total order"],
+    [["fifo"], "fifo-total", "total order"],
+    [["total", "fifo"], "fifo-total", "FIFO order"],
+    [["causal", "fifo-total"], "causal-total", "causal order"],
+  ] as const)("%j judged as %s: %s is broken, with few events", (levels, order, promise) => {
+    let fewest = Number.POSITIVE_INFINITY;
+    for (let seed = 1; seed <= 200; seed += 1) {
+      const { history: lines } = runGroup(drawGroup(seed, { levels, members: 3, uniform: false }));
+      const history = new History();
+      for (const line of lines) history.add(line);
+      for (const verdict of checkHistory(history, { order }))
+        if (verdict.promise === promise && verdict.holds === false)
+          fewest = Math.min(fewest, verdict.witness.events.length);
+    }
+    expect(fewest).toBeLessThanOrEqual(6);
+  });
+
+  test("what a member delivers before a majority has it is not uniform", () => {
+    let found = 0;
+    for (let seed = 1; seed <= 2_000 && found === 0; seed += 1) {
+      const world = drawGroup(seed, { levels: ["causal"], uniform: false, members: 3, crashes: 1 });
+      if (broken({ ...world, uniform: true }, runGroup(world).history)) found = seed;
+    }
+    expect(found).toBeGreaterThan(0);
+  });
+});
+
+const pair = (more: Partial<GroupOptions> = {}): readonly [Group, Group] => {
+  const members = ["a", "b"];
+  const options = { members, total: "sequencer", uniform: false, windowBytes: 1000 } as const;
+  const waits = { tellAfterMs: 20, askAfterMs: 50 };
+  return [
+    new Group({ self: "a", ...options, ...waits, ...more }),
+    new Group({ self: "b", ...options, ...waits, ...more }),
+  ];
+};
+const say = (text: string, level: OrderLevel = "fifo"): GroupInput => ({
+  ...{ type: "multicast", level, count: 1, nowMs: 0 },
+  body: writeRecords([encodeUtf8(text)]),
+});
+const sent = (effects: readonly GroupEffect[]): Uint8Array[] =>
+  effects.flatMap((effect) => (effect.type === "send" ? [effect.bytes] : []));
+const texts = (effects: readonly GroupEffect[]): (string | undefined)[] =>
+  effects.flatMap((effect) =>
+    effect.type === "deliver" ? readRecords(effect.body).map(decodeUtf8) : [],
+  );
+const from = (id: string, bytes: Uint8Array | undefined, nowMs = 0): GroupInput => ({
+  ...{ type: "packet", from: id, nowMs },
+  bytes: (bytes as Uint8Array).slice(),
+});
+
+describe("one member", () => {
+  test("delivers to itself at once, alone or not", () => {
+    const alone = new Group({
+      ...{ self: "a", members: ["a"], total: "agreed", uniform: true },
+      ...{ windowBytes: 1000, tellAfterMs: 20, askAfterMs: 50 },
+    });
+    for (const level of LEVELS) expect(texts(alone.step(say(level, level)))).toEqual([level]);
+    expect([alone.room, alone.deadlineMs]).toEqual([true, Number.POSITIVE_INFINITY]);
+    const [a] = pair();
+    expect(texts(a.step(say("x")))).toEqual(["x"]);
+  });
+
+  test("has no room until the others have what it sent, and forgets it then", () => {
+    const [a, b] = pair();
+    const packets = [1, 2, 3, 4].flatMap((i) => sent(a.step(say("x".repeat(300) + i))));
+    expect([a.room, a.state.origins[0]?.kept.length]).toEqual([false, 4]);
+    const words = packets.flatMap((bytes) => sent(b.step(from("a", bytes))));
+    // A quarter of a window is told at once, the rest in a while.
+    expect(words.length).toBeGreaterThan(0);
+    words.push(...sent(b.step({ type: "tick", nowMs: b.deadlineMs })));
+    for (const bytes of words) a.step(from("b", bytes));
+    expect([a.room, a.state.origins[0]?.kept]).toEqual([true, []]);
+  });
+
+  test("a repeated packet changes nothing", () => {
+    const [a, b] = pair();
+    const [packet] = sent(a.step(say("x")));
+    expect(texts(b.step(from("a", packet)))).toEqual(["x"]);
+    const before = structuredClone({ ...b.state, tellAtMs: 0 });
+    expect(texts(b.step(from("a", packet)))).toEqual([]);
+    expect({ ...b.state, tellAtMs: 0 }).toEqual(before);
+  });
+
+  test("a gap is asked for when it stays, and what comes is not delivered before", () => {
+    const [a, b] = pair();
+    const [first, second] = ["one", "two"].flatMap((text) => sent(a.step(say(text))));
+    expect(first).toBeDefined();
+    expect(texts(b.step(from("a", second)))).toEqual([]);
+    expect(b.deadlineMs).toBe(50);
+    const [word] = sent(b.step({ type: "tick", nowMs: 50 }));
+    const again = sent(a.step(from("b", word)));
+    expect(again).toHaveLength(2);
+    expect(again.flatMap((bytes) => texts(b.step(from("a", bytes, 60))))).toEqual(["one", "two"]);
+  });
+
+  test("says what is held and why", () => {
+    const [a, b] = pair();
+    const [packet] = sent(b.step(say("x", "total")));
+    expect(packet).toBeDefined();
+    expect(b.explain()).toEqual([
+      { from: "b", number: 1, kind: "total", messages: 1, sinceMs: 0, packets: [], members: ["a"] },
+    ]);
+    for (const bytes of sent(a.step(from("b", packet)))) b.step(from("a", bytes));
+    expect(b.explain()).toEqual([]);
+  });
+
+  test("what goes far beyond the window is dropped, and not for ever", () => {
+    const [a, b] = pair();
+    const packets = Array.from({ length: 20 }, (_, i) =>
+      sent(a.step(say("x".repeat(500) + i))),
+    ).flat();
+    for (const bytes of packets.slice(1).filter((one) => one.length > 400))
+      b.step(from("a", bytes));
+    const { early, earlyBytes } = b.state.origins[0] as (typeof b.state.origins)[number];
+    expect(earlyBytes).toBeLessThan(5_000);
+    expect(early.size).toBeLessThan(12);
+  });
+
+  test("what a peer sends makes it say so, and nothing worse", () => {
+    const [a, b] = pair();
+    const good = ["one", "two", "three"].flatMap((text) => sent(a.step(say(text, "causal-total"))));
+    const random = new Random("garbage");
+    let irregular = 0;
+    for (let i = 0; i < 20_000; i += 1) {
+      const bytes = (random.pick(good) as Uint8Array).slice(0, random.below(80));
+      for (let j = random.below(4); j > 0; j -= 1)
+        bytes[random.below(Math.max(1, Math.min(40, bytes.length)))] = random.below(256);
+      const effects = b.step(from(random.chance(0.9) ? "a" : "stranger", bytes, i));
+      if (effects.some(({ type }) => type === "irregular")) irregular += 1;
+    }
+    expect(irregular).toBeGreaterThan(5_000);
+    expect(() => b.explain()).not.toThrow();
+  });
+});

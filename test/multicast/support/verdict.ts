@@ -1,0 +1,44 @@
+/** What is wrong with what a group did: by checkers that know nothing of the machines, and by what is left in them. */
+
+import { checkHistory, drawSpaceTime, History, type HistoryLine } from "../../../src/trace.ts";
+import { type GroupWorld, runGroup } from "./members.ts";
+
+/** Of total order nothing is promised to happen once a member is gone whose word it needs. */
+function mayWait({ levels, total }: GroupWorld, history: readonly HistoryLine[]): boolean {
+  const dead = history.flatMap((line) => (line.type === "crash" ? [line.process] : []));
+  return (
+    levels.some((level) => level.includes("total")) &&
+    dead.some((id) => total === "agreed" || id === "p1")
+  );
+}
+
+/** What does not hold; `undefined` if all does. */
+export function broken(world: GroupWorld, lines: readonly HistoryLine[]): string | undefined {
+  const history = new History(`seed ${world.seed}`);
+  const complete = !mayWait(world, lines);
+  const members = Array.from({ length: world.members }, (_, i) => `p${i + 1}`);
+  history.add({ type: "history", complete });
+  history.add({ type: "group", group: "g", members });
+  for (const line of lines) history.add(line);
+  for (const uniform of world.uniform && complete ? [false, true] : [false])
+    for (const verdict of checkHistory(history, { uniform }))
+      if (verdict.holds === false)
+        return `${JSON.stringify(world)}\n${verdict.promise}: ${verdict.reason}\n${drawSpaceTime(verdict.witness)}`;
+  return undefined;
+}
+
+/** Runs a group; gives what is wrong, `undefined` if nothing is. */
+export function wrongIn(world: GroupWorld): string | undefined {
+  const { history, alive, irregular } = runGroup(world);
+  const wrong = broken(world, history) ?? irregular[0];
+  if (wrong !== undefined || mayWait(world, history)) return wrong;
+  const dead = history.some(({ type }) => type === "crash");
+  for (const group of alive) {
+    const [held] = group.explain();
+    if (held) return `${JSON.stringify(world)}\nheld: ${JSON.stringify(held)}`;
+    for (const { kept, early } of group.state.origins)
+      if (!dead && kept.length + early.size > 0)
+        return `${JSON.stringify(world)}\n${kept.length} packets are kept, ${early.size} wait for a gap`;
+  }
+  return undefined;
+}
