@@ -27,10 +27,28 @@ export {
   type SnapshotId,
   snapshotId,
 } from "./core/id.ts";
+export type { OrderLevel } from "./core/order-level.ts";
 export { Random, type RandomState } from "./core/random.ts";
 export { type Channel, Topology } from "./core/topology.ts";
-export { type Application, FrozenState, type Turn } from "./process/application.ts";
+export type { HeldPacket } from "./multicast/group.ts";
+export {
+  type Application,
+  FrozenState,
+  type PeerChange,
+  type Turn,
+} from "./process/application.ts";
 export { bytesCodec, type Codec, jsonCodec, lentBytesCodec } from "./process/codec.ts";
+export {
+  type Delivery,
+  type GroupApplication,
+  Grouped,
+  type GroupedOptions,
+  type GroupedSlice,
+  type GroupedState,
+  type GroupSetup,
+  type GroupTurn,
+  groupedCodecs,
+} from "./process/grouped.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
 export { type DirectoryStoreOptions, directoryStore } from "./runtime/directory-store.ts";
 export { GlobalSnapshot } from "./runtime/global-snapshot.ts";

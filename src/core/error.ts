@@ -11,6 +11,7 @@ export type ErrorCode =
   | "BAD_OPTION"
   | "BAD_ID"
   | "UNKNOWN_PROCESS"
+  | "UNKNOWN_GROUP"
   | "NO_CHANNEL"
   | "CHANNEL_FULL"
   | "MESSAGE_TOO_LARGE"
@@ -48,6 +49,7 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   BAD_OPTION: ["local", "An option has a value that cannot be used."],
   BAD_ID: ["local", "A process or snapshot id is not well formed."],
   UNKNOWN_PROCESS: ["local", "The process named is not part of the system."],
+  UNKNOWN_GROUP: ["local", "The process named no group that it is a member of."],
   NO_CHANNEL: ["local", "There is no channel from this process to the one named."],
   CHANNEL_FULL: ["local", "More is waiting to be sent on a channel than its limit allows."],
   MESSAGE_TOO_LARGE: ["local", "A message is larger than one frame may be."],

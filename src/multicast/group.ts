@@ -60,6 +60,10 @@ export interface GroupOptions {
   readonly uniform: boolean;
   /** Bytes of own packets that may be unstable before there is no more room. */
   readonly windowBytes: number;
+  /** This life of this member; another one after a start without its state. A 32-bit number from 1. */
+  readonly life: number;
+  /** Among the groups of these processes, from 0 to 255. */
+  readonly group: number;
   /** How long others may wait to hear what one has, in milliseconds. */
   readonly tellAfterMs: number;
   /** How long a gap may stay before what is missing is asked for, in milliseconds. */
@@ -79,6 +83,8 @@ export type GroupInput = { readonly nowMs: number } & (
   | { readonly type: "packet"; readonly from: ProcessId; readonly bytes: Uint8Array }
   /** A member is taken for lost; or it is there again. */
   | { readonly type: "lost" | "back"; readonly member: ProcessId }
+  /** Tells the others of this life, before anything else. */
+  | { readonly type: "start" }
   | { readonly type: "tick" }
 );
 
@@ -114,6 +120,9 @@ interface Held extends Place {
 
 /** What a member knows of one origin. */
 interface Origin {
+  /** Its life; 0 until it is known. And whether another one was met. */
+  life: number;
+  replaced: boolean;
   /** All packets up to that number have come. */
   received: number;
   /** The stamp of that packet, and the last causal one until then. */
@@ -216,7 +225,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     this.state = state ?? {
       members,
       stamp: zeros(),
-      origins: members.map(() => ({
+      origins: members.map((id) => ({
+        life: id === self ? options.life : 0,
+        replaced: false,
         received: 0,
         stamp: zeros(),
         own: 0,
@@ -244,7 +255,12 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
 
   /** Whether more should be multicast now. */
   get room(): boolean {
-    return this.#origin(this.#self).keptBytes < this.#options.windowBytes;
+    return this.unstableBytes < this.#options.windowBytes;
+  }
+
+  /** Bytes of own packets that not all members have, as far as is known. */
+  get unstableBytes(): number {
+    return this.#origin(this.#self).keptBytes;
   }
 
   /** When `tick` is wanted; Infinity if not at all. */
@@ -268,11 +284,14 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
         break;
       case "back": {
         const origin = this.state.origins[this.state.members.indexOf(input.member)];
-        if (origin) origin.lost = false;
+        if (origin && !origin.replaced) origin.lost = false;
         // Whoever is back may have what nobody else had.
         for (const one of this.state.origins) one.asked = 0;
         break;
       }
+      case "start":
+        this.#soon(this.#options.windowBytes);
+        break;
       case "tick":
         this.#ask();
         break;
@@ -340,15 +359,19 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       if (of !== this.#self && number !== own.stamp[of]) changes.push([of, number]);
     });
     const number = own.received + 1;
-    const packet = { kind, origin: this.#self, number, changes, count, body, entries };
-    const bytes = encodePacket(packet);
+    const { life } = own;
+    const packet = { kind, origin: this.#self, life, number, changes, count, body, entries };
+    const bytes = encodePacket(packet, this.#options.group);
     if (isTotal(kind)) this.#order.sent(number);
     if (this.#others.length > 0) this.#effects.push({ type: "send", to: this.#others, bytes });
     this.#take(decodePacket(bytes, this.state.members.length) as Packet, bytes);
   }
 
-  #word(to: readonly ProcessId[], word: Word): void {
-    if (to.length > 0) this.#effects.push({ type: "send", to, bytes: encodeWord(word) });
+  #word(to: readonly ProcessId[], kind: Word["kind"], entries: readonly Entry[]): void {
+    if (to.length === 0) return;
+    const { life } = this.#origin(this.#self);
+    const bytes = encodeWord({ kind, origin: this.#self, life, entries }, this.#options.group);
+    this.#effects.push({ type: "send", to, bytes });
   }
 
   // What comes.
@@ -359,8 +382,23 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const read = decodePacket(bytes, members.length);
     if (sender < 0) this.#irregular(from, "it is not a member");
     else if (typeof read === "string") this.#irregular(from, read);
-    else if (!("number" in read)) this.#hear(sender, read);
-    else if (read.origin !== this.#self) this.#arrive(read, bytes);
+    else if (read.origin === this.#self) return;
+    else if (!this.#isAlive(read)) return;
+    else if ("number" in read) this.#arrive(read, bytes);
+    else if (read.origin === sender) this.#hear(sender, read);
+    else this.#irregular(from, "it speaks for another");
+  }
+
+  /** A member that comes back without its state is another one, and none of the group. */
+  #isAlive({ origin: index, life }: Packet | Word): boolean {
+    const origin = this.#origin(index);
+    if (origin.life === 0) origin.life = life;
+    if (origin.life === life) return true;
+    if (!origin.replaced) {
+      origin.replaced = true;
+      this.#lose(index);
+    }
+    return false;
   }
 
   #irregular(from: ProcessId, reason: string): void {
@@ -512,7 +550,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       if (this.#askAtMs(origin) > this.#nowMs) return;
       origin.gapSinceMs = this.#nowMs;
       origin.asked += 1;
-      this.#word(this.#others, { kind: "want", entries: [[index, origin.received + 1]] });
+      this.#word(this.#others, "want", [[index, origin.received + 1]]);
     });
   }
 
@@ -530,7 +568,8 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const { state } = this;
     if (state.tellAtMs > this.#nowMs) return;
     const has = state.have[this.#self] as number[];
-    this.#word(this.#others, { kind: "have", entries: has.map((number, of) => [of, number]) });
+    const entries = has.map((number, of): Entry => [of, number]);
+    this.#word(this.#others, "have", entries);
     state.untoldBytes = 0;
     state.tellAtMs = Number.POSITIVE_INFINITY;
     this.#forget();
@@ -549,7 +588,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       while (this.#deliverLoose()) again = true;
       const { packet, proposals } = this.#order.take();
       for (const { to, entries } of proposals)
-        this.#word([this.state.members[to] as ProcessId], { kind: "proposals", entries });
+        this.#word([this.state.members[to] as ProcessId], "proposals", entries);
       if (!packet) continue;
       this.#send(packet.kind, 0, NO_BYTES, packet.entries);
       again = true;

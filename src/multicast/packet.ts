@@ -5,19 +5,24 @@
  * ```
  * 0  u8   kind: a level of messages, or `orders` or `finals`
  * 1  u8   origin, as an index into the view
- * 2  u16  entries of the stamp that changed since the packet before it
- * 4  u32  messages, or entries
- * 8  f64  its number in the sequence, from 1
- * 16      of each changed entry: f64 origin, f64 number
+ * 2  u8   the number of the group, among those that these processes have
+ * 3  u8   entries of the stamp that changed since the packet before it
+ * 4  u32  the life of the origin
+ * 8  u32  messages, or entries
+ * 12 f64  its number in the sequence, from 1
+ * 20      of each changed entry: f64 origin, f64 number
  * …       the messages as records, or the entries: f64 and f64 each
  * ```
  *
  * A *word* is between two members, in no sequence, and may be said again: `proposals`, `have` and `want`.
  *
  * ```
- * 0  u8   kind, then three zeros
- * 4  u32  entries
- * 8       the entries: f64 and f64 each
+ * 0  u8   kind
+ * 1  u8   who says it, as an index into the view
+ * 2  u8   the number of the group, and a zero
+ * 4  u32  the life of who says it
+ * 8  u32  entries
+ * 12      the entries: f64 and f64 each
  * ```
  */
 
@@ -38,6 +43,8 @@ export interface Packet {
   readonly kind: PacketKind;
   /** An index into the view. */
   readonly origin: number;
+  /** Which life of the origin: others than the one that the group began with are strangers. */
+  readonly life: number;
   /** Its number in the origin's sequence. */
   readonly number: number;
   /** What changed of the stamp since the packet before: origin and number. */
@@ -52,6 +59,9 @@ export interface Packet {
 /** See the head of the file. */
 export interface Word {
   readonly kind: WordKind;
+  /** Who says it, and in which life. */
+  readonly origin: number;
+  readonly life: number;
   readonly entries: readonly Entry[];
 }
 
@@ -61,38 +71,49 @@ const KINDS: readonly (PacketKind | WordKind)[] = [
 ];
 const PACKET_KINDS = KINDS.indexOf("proposals");
 const MESSAGE_KINDS = KINDS.indexOf("orders");
-const PACKET_HEADER_BYTES = 16;
-const WORD_HEADER_BYTES = 8;
+const PACKET_HEADER_BYTES = 20;
+const WORD_HEADER_BYTES = 12;
 const ENTRY_BYTES = 16;
 
-/** A view is no larger. */
+/** A view is no larger; and no process has more groups. */
 export const MEMBERS_MAX = 255;
+export const GROUPS_MAX = 256;
 
 const NO_BYTES = new Uint8Array(0);
 const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-export function encodePacket(packet: Packet): Uint8Array {
-  const { kind, origin, number, changes, count, body, entries } = packet;
+/** The number of the group that the bytes are of, packet or word. */
+export function groupOf(bytes: Uint8Array): number {
+  return bytes[2] ?? 0;
+}
+
+export function encodePacket(packet: Packet, group: number): Uint8Array {
+  const { kind, origin, life, number, changes, count, body, entries } = packet;
   const bodyAt = PACKET_HEADER_BYTES + ENTRY_BYTES * changes.length;
   const bytes = new Uint8Array(bodyAt + body.length + ENTRY_BYTES * entries.length);
   const view = viewOf(bytes);
   view.setUint8(0, KINDS.indexOf(kind));
   view.setUint8(1, origin);
-  view.setUint16(2, changes.length, true);
-  view.setUint32(4, entries.length > 0 ? entries.length : count, true);
-  view.setFloat64(8, number, true);
+  view.setUint8(2, group);
+  view.setUint8(3, changes.length);
+  view.setUint32(4, life, true);
+  view.setUint32(8, entries.length > 0 ? entries.length : count, true);
+  view.setFloat64(12, number, true);
   writeEntries(view, PACKET_HEADER_BYTES, changes);
   bytes.set(body, bodyAt);
   writeEntries(view, bodyAt, entries);
   return bytes;
 }
 
-export function encodeWord({ kind, entries }: Word): Uint8Array {
+export function encodeWord({ kind, origin, life, entries }: Word, group: number): Uint8Array {
   const bytes = new Uint8Array(WORD_HEADER_BYTES + ENTRY_BYTES * entries.length);
   const view = viewOf(bytes);
   view.setUint8(0, KINDS.indexOf(kind));
-  view.setUint32(4, entries.length, true);
+  view.setUint8(1, origin);
+  view.setUint8(2, group);
+  view.setUint32(4, life, true);
+  view.setUint32(8, entries.length, true);
   writeEntries(view, WORD_HEADER_BYTES, entries);
   return bytes;
 }
@@ -103,25 +124,26 @@ export function decodePacket(bytes: Uint8Array, members: number): Packet | Word 
   const view = viewOf(bytes);
   const code = view.getUint8(0);
   const kind = KINDS[code];
-  const count = view.getUint32(4, true);
+  const origin = view.getUint8(1);
+  const life = view.getUint32(4, true);
+  const count = view.getUint32(8, true);
   if (kind === undefined) return `there is no kind ${code}`;
+  if (origin >= members) return `there is no member ${origin}`;
   if (code >= PACKET_KINDS) {
     const entries = readEntries(view, WORD_HEADER_BYTES, count);
     if (entries === undefined || bytes.length !== WORD_HEADER_BYTES + ENTRY_BYTES * count)
       return "its entries are not well formed";
-    return { kind: kind as WordKind, entries };
+    return { kind: kind as WordKind, origin, life, entries };
   }
   if (bytes.length < PACKET_HEADER_BYTES) return `${bytes.length} bytes are too few`;
-  const origin = view.getUint8(1);
-  const number = view.getFloat64(8, true);
-  const changed = view.getUint16(2, true);
+  const number = view.getFloat64(12, true);
+  const changed = view.getUint8(3);
   const changes = readEntries(view, PACKET_HEADER_BYTES, changed);
-  if (origin >= members) return `there is no member ${origin}`;
   if (!isNumber(number)) return "its number is none";
   if (changes === undefined || changes.some(([of]) => of >= members))
     return "its stamp is not well formed";
   const bodyAt = PACKET_HEADER_BYTES + ENTRY_BYTES * changed;
-  const packet = { kind: kind as PacketKind, origin, number, changes };
+  const packet = { kind: kind as PacketKind, origin, life, number, changes };
   if (code < MESSAGE_KINDS) {
     if (count === 0 || countRecords(view, bodyAt, bytes.length) !== count)
       return "its messages are not what its header says";

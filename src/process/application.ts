@@ -26,6 +26,8 @@ export interface Application<M, State = unknown, Request = never, Reply = never>
   timer?(name: string, turn: Turn<M, Reply>): void;
   /** `send` gave false for that channel, and now there is room again. */
   writable?(to: ProcessId, turn: Turn<M, Reply>): void;
+  /** What is known of another process has changed. */
+  peer?(id: ProcessId, change: PeerChange, turn: Turn<M, Reply>): void;
   /**
    * The state as it is now. Must not change the application. A value is encoded at once; a `FrozenState` is
    * fixed now and encoded in slices while the process goes on.
@@ -34,6 +36,12 @@ export interface Application<M, State = unknown, Request = never, Reply = never>
   /** Back to a captured state, before any input. */
   restore(state: State): void;
 }
+
+/**
+ * `lost`: away for so long that nobody waits for it any more (`lostAfterMs`). `back`: there again, with its state. `restarted`: there
+ * without its state, and the channels with it have begun afresh.
+ */
+export type PeerChange = "lost" | "back" | "restarted";
 
 /** What an application can do during one turn. Not to be kept: it is good until the method returns. */
 export interface Turn<M, Reply = never> {

@@ -49,7 +49,7 @@ import type {
   SnapshotMachine,
   SnapshotState,
 } from "../snapshot/recordings.ts";
-import { type Application, FrozenState, type Turn } from "./application.ts";
+import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import { type Codec, encodeApart } from "./codec.ts";
 import { type ColouredBatch, Inbox } from "./inbox.ts";
 import {
@@ -834,12 +834,18 @@ export class Process<M, State, Request = never, Reply = never>
       return;
     }
     if (before !== 0 && before !== incarnation) this.#supersede(peer, before);
+    const { lost } = peer;
     peer.up = true;
     peer.lost = false;
     this.#orphan(id, incarnation, `process lost: ${id} came back without its state`);
     // Control first: what the channel's news leads to is told on it.
     this.#link(peer, peer.control, { type: "up", incarnation, nowMs: this.#nowMs });
     this.#link(peer, peer.channel, { type: "up", incarnation, nowMs: this.#nowMs });
+    if (lost && before === incarnation) this.#tellOf(peer, "back");
+  }
+
+  #tellOf({ id }: Peer, change: PeerChange): void {
+    this.#call((application, turn) => application.peer?.(id, change, turn));
   }
 
   #supersede(peer: Peer, incarnation: number): void {
@@ -872,6 +878,7 @@ export class Process<M, State, Request = never, Reply = never>
     this.#record({ type: "reset", peer: id, reason });
     this.#collect({ type: "abandon-all", reason });
     this.#relieve(peer);
+    this.#tellOf(peer, "restarted");
   }
 
   // Snapshots.
@@ -1166,6 +1173,7 @@ export class Process<M, State, Request = never, Reply = never>
     const reason = whyLost(peer);
     this.#collect({ type: "abandon-all", reason });
     this.#orphan(peer.id, 0, reason);
+    this.#tellOf(peer, "lost");
   }
 
   /** Abandons what was recorded here for that initiator, but for what belongs to that life of it. */

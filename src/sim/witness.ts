@@ -11,7 +11,12 @@ import type { ProcessId } from "../core/id.ts";
 import type { Random } from "../core/random.ts";
 import { copyOf } from "../core/record.ts";
 import type { ChannelOrder } from "../link/link.ts";
-import { type Application, FrozenState, type Turn } from "../process/application.ts";
+import {
+  type Application,
+  FrozenState,
+  type PeerChange,
+  type Turn,
+} from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
 import { lookAt } from "./seen.ts";
 
@@ -155,6 +160,10 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
 
   writable(to: ProcessId, turn: Turn<M, Reply>): void {
     this.#options.application.writable?.(to, this.#turn.of(turn));
+  }
+
+  peer(id: ProcessId, change: PeerChange, turn: Turn<M, Reply>): void {
+    this.#options.application.peer?.(id, change, this.#turn.of(turn));
   }
 
   capture(): State | FrozenState {

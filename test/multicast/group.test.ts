@@ -59,7 +59,7 @@ function diesSending(
       self,
       new Group({
         ...{ self, members: ids, total: "sequencer", uniform },
-        ...{ windowBytes: 4096, tellAfterMs: 20, askAfterMs: 50 },
+        ...{ windowBytes: 4096, tellAfterMs: 20, askAfterMs: 50, life: 1, group: 0 },
       }),
     ]),
   );
@@ -138,7 +138,7 @@ describe("controls: what is promised of a weaker order only", () => {
 const pair = (more: Partial<GroupOptions> = {}): readonly [Group, Group] => {
   const members = ["a", "b"];
   const options = { members, total: "sequencer", uniform: false, windowBytes: 1000 } as const;
-  const waits = { tellAfterMs: 20, askAfterMs: 50 };
+  const waits = { tellAfterMs: 20, askAfterMs: 50, life: 1, group: 0 };
   return [
     new Group({ self: "a", ...options, ...waits, ...more }),
     new Group({ self: "b", ...options, ...waits, ...more }),
@@ -163,7 +163,7 @@ describe("one member", () => {
   test("delivers to itself at once, alone or not", () => {
     const alone = new Group({
       ...{ self: "a", members: ["a"], total: "agreed", uniform: true },
-      ...{ windowBytes: 1000, tellAfterMs: 20, askAfterMs: 50 },
+      ...{ windowBytes: 1000, tellAfterMs: 20, askAfterMs: 50, life: 1, group: 0 },
     });
     for (const level of LEVELS) expect(texts(alone.step(say(level, level)))).toEqual([level]);
     expect([alone.room, alone.deadlineMs]).toEqual([true, Number.POSITIVE_INFINITY]);

@@ -63,7 +63,7 @@ export function runGroup(world: GroupWorld): GroupRun {
   const ways = new Map<string, Uint8Array[]>();
   const members = ids.map((self): Member => {
     const options = { self, members: ids, total: world.total, uniform: world.uniform };
-    const bounds = { windowBytes: 4096, tellAfterMs: 20, askAfterMs: 50 };
+    const bounds = { windowBytes: 4096, tellAfterMs: 20, askAfterMs: 50, life: 1, group: 0 };
     return { id: self, group: new Group({ ...options, ...bounds }), alive: true, lost: new Set() };
   });
   const levels = world.levels.length > 0 ? world.levels : (["reliable"] as const);

@@ -26,7 +26,13 @@ interface Send {
   readonly packet: number;
 }
 
-const BOUNDS = { windowBytes: 2 ** 40, tellAfterMs: Number.POSITIVE_INFINITY, askAfterMs: 2 ** 40 };
+const BOUNDS = {
+  windowBytes: 2 ** 40,
+  tellAfterMs: Number.POSITIVE_INFINITY,
+  askAfterMs: 2 ** 40,
+  life: 1,
+  group: 0,
+};
 
 /** The levels of what each member multicasts, in turn; one list a member. */
 export function allSchedules(

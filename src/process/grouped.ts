@@ -1,0 +1,581 @@
+/**
+ * Gives an application groups: `turn.multicast`, and `deliver`. It stands between a process and the application, and is an
+ * application itself: packets of the groups are messages on its channels, and the machines of the groups are a part of its state.
+ *
+ * So a snapshot has all of a group that there is without knowing of groups: what is held back, counted and ordered is in the states of
+ * processes, and packets under way are in those of channels. Whoever goes on from one delivers what was not delivered then, and
+ * nothing twice.
+ *
+ * What an application multicasts in a turn leaves when the turn ends, as one packet for each run of messages of one level.
+ *
+ * A process that starts without its state is no member any more, whatever its name: its packets are of another *life* (multicast/group.ts).
+ */
+
+import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
+import type { ProcessId } from "../core/id.ts";
+import { ORDER_LEVELS, type OrderLevel } from "../core/order-level.ts";
+import type { Random } from "../core/random.ts";
+import { copyOf, joinBytes, readRecords, recordBytes, writeRecords } from "../core/record.ts";
+import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
+import { Group, type GroupEffect, type GroupState, type HeldPacket } from "../multicast/group.ts";
+import { GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
+import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
+import { type Codec, encodeApart } from "./codec.ts";
+
+/** One group; the same at all its members. */
+export interface GroupSetup {
+  readonly members: readonly ProcessId[];
+  /** How total order comes about: the first member gives it, or all agree. @default "sequencer" */
+  readonly total?: "sequencer" | "agreed";
+  /** Whether what a member delivers that then dies is delivered by all that go on. @default false */
+  readonly uniform?: boolean;
+}
+
+/** What comes out of a group. */
+export interface Delivery<M> {
+  /** Who multicast it; may be this process. */
+  readonly from: ProcessId;
+  readonly message: M;
+  readonly order: OrderLevel;
+}
+
+/** What an application with groups can do during a turn. */
+export interface GroupTurn<M, Reply = never> extends Turn<M, Reply> {
+  /**
+   * Sends a message to all members of a group, this process among them. False: it is sent, but so much is under way that it would be good
+   * to stop until `groupWritable`.
+   *
+   * @param options.order what is promised of it; see docs/learn/multicast.md. @default "fifo"
+   * @throws TidemarkError `UNKNOWN_GROUP`, `CHANNEL_FULL`, `MESSAGE_TOO_LARGE`, `BAD_MESSAGE`, `BAD_OPTION`
+   */
+  multicast(group: string, message: M, options?: { readonly order?: OrderLevel }): boolean;
+}
+
+/** An application that is in groups: as `Application`, with what groups bring. */
+export interface GroupApplication<M, State = unknown, Request = never, Reply = never> {
+  start?(turn: GroupTurn<M, Reply>): void;
+  receive?(from: ProcessId, message: M, turn: GroupTurn<M, Reply>): void;
+  /** A message of a group: once, and in the order that was asked for. */
+  deliver?(group: string, delivery: Delivery<M>, turn: GroupTurn<M, Reply>): void;
+  request?(id: number, request: Request, turn: GroupTurn<M, Reply>): void;
+  timer?(name: string, turn: GroupTurn<M, Reply>): void;
+  writable?(to: ProcessId, turn: GroupTurn<M, Reply>): void;
+  /** `multicast` gave false for that group, and now there is room again. */
+  groupWritable?(group: string, turn: GroupTurn<M, Reply>): void;
+  peer?(id: ProcessId, change: PeerChange, turn: GroupTurn<M, Reply>): void;
+  capture(): State | FrozenState;
+  restore(state: State): void;
+}
+
+/** What `Grouped` needs to know. */
+export interface GroupedOptions<M, State, Request, Reply> {
+  readonly self: ProcessId;
+  readonly application: GroupApplication<M, State, Request, Reply>;
+  /** By name. */
+  readonly groups: Readonly<Record<string, GroupSetup>>;
+  readonly messageCodec: Codec<M>;
+  /** Bytes of own packets under way in one group before `multicast` gives false. @default 1 MiB */
+  readonly windowBytes?: number;
+  /** Bytes of own packets under way in one group before it throws. @default 16 MiB */
+  readonly limitBytes?: number;
+  /** Of the largest message. @default 16 KiB less a header: what every frame has room for */
+  readonly maxMessageBytes?: number;
+  /** Hears of what a peer sent that cannot be. */
+  readonly onIrregular?: (reason: string) => void;
+}
+
+/** The state of an application and of its groups; of one that freezes its state, all slices. */
+export type GroupedState<State> =
+  | { readonly groups: Uint8Array; readonly state: State }
+  | readonly GroupedSlice[];
+
+/** The first slice has the groups, the others are the application's. */
+export type GroupedSlice = { readonly groups: Uint8Array } | { readonly slice: unknown };
+
+interface Named {
+  readonly name: string;
+  readonly members: readonly ProcessId[];
+  readonly machine: Group;
+  /** What is to be multicast at the end of the turn. */
+  pending: { readonly level: OrderLevel; contents: Uint8Array[]; bytes: number }[];
+  pendingBytes: number;
+  congested: boolean;
+}
+
+const TIMER = "\u0000groups";
+/** No packet is of this kind: what follows is a message from one process to another. */
+const DIRECT = 255;
+const TELL_AFTER_MS = 20;
+const ASK_AFTER_MS = 200;
+const WINDOW_BYTES = 1024 * 1024;
+const LIMIT_BYTES = 16 * WINDOW_BYTES;
+const MESSAGE_BYTES = 8 * 1024;
+/** So much of one level goes into one packet, unless one message is more. */
+const PACKET_BYTES = 8 * 1024;
+
+/**
+ * An application in groups, for `startProcess` and for worlds; see the head of the file. All processes of a system must have the same
+ * `groups`, and channels between all members of each.
+ *
+ * @example
+ * ```ts
+ * import { Grouped, groupedCodecs, jsonCodec, MemoryNetwork, memoryStore, startProcess } from "tidemark";
+ *
+ * const ids = ["ann", "bob"];
+ * const heard = new Map<string, string[]>();
+ * const codecs = { messageCodec: jsonCodec<string>(), stateCodec: jsonCodec<unknown>() };
+ * const network = new MemoryNetwork();
+ * const running = await Promise.all(
+ *   ids.map((id) => {
+ *     const lines: string[] = [];
+ *     heard.set(id, lines);
+ *     const application = new Grouped<string, string[], string, null>({
+ *       self: id,
+ *       groups: { chat: { members: ids, total: "agreed" } },
+ *       messageCodec: codecs.messageCodec,
+ *       application: {
+ *         request: (request, line, turn) => {
+ *           turn.multicast("chat", line, { order: "total" });
+ *           turn.reply(request, null);
+ *         },
+ *         deliver: (_group, { from, message }) => void lines.push(`${from}: ${message}`),
+ *         capture: () => lines,
+ *         restore: (state) => void lines.splice(0, lines.length, ...state),
+ *       },
+ *     });
+ *     return startProcess({
+ *       ...{ id, processes: ids, application, ...groupedCodecs<string, string[]>(codecs) },
+ *       ...{ transport: network.transport(), store: memoryStore() },
+ *     });
+ *   }),
+ * );
+ * await Promise.all(running.map((one) => one.request(`hello from ${one.id}`)));
+ * while ([...heard.values()].some((lines) => lines.length < 2)) await new Promise((done) => setTimeout(done, 5));
+ * if (String(heard.get("ann")) !== String(heard.get("bob"))) throw new Error("both hear the same, in one order");
+ * await Promise.all(running.map((one) => one.stop()));
+ * ```
+ */
+export class Grouped<M, State, Request, Reply>
+  implements Application<Uint8Array, GroupedState<State>, Request, Reply>
+{
+  readonly #options: GroupedOptions<M, State, Request, Reply>;
+  readonly #groups: Named[] = [];
+  /** By the number in packets. */
+  readonly #byNumber: (Named | undefined)[] = [];
+  readonly #turn: GroupedTurn<M, Reply>;
+  /** There if the application takes requests. */
+  readonly request?: (id: number, request: Request, turn: Turn<Uint8Array, Reply>) => void;
+  #wakeAtMs = Number.POSITIVE_INFINITY;
+  #restored: readonly GroupState[] | undefined;
+
+  /** @throws TidemarkError `BAD_OPTION` */
+  constructor(options: GroupedOptions<M, State, Request, Reply>) {
+    this.#options = options;
+    checkGroups(options.groups);
+    const { application } = options;
+    if (application.request)
+      this.request = (id, request, turn) =>
+        this.#run(turn, (own) => application.request?.(id, request, own));
+    this.#turn = new GroupedTurn<M, Reply>({
+      send: (to, message, turn) => turn.send(to, this.#direct(message)),
+      multicast: (group, message, order) => this.#multicast(group, message, order),
+    });
+  }
+
+  /** What is held back in that group, and what it waits for. Empty of a group that this process is not in. */
+  explain(group: string): readonly HeldPacket[] {
+    return this.#groups.find(({ name }) => name === group)?.machine.explain() ?? [];
+  }
+
+  start(turn: Turn<Uint8Array, Reply>): void {
+    // A life of its own, unless it goes on with the state of one.
+    const life = 1 + turn.random.below(2 ** 32 - 1);
+    this.#begin(life);
+    for (const one of this.#groups) this.#step(one, { type: "start", nowMs: turn.nowMs }, turn);
+    this.#run(turn, (own) => this.#options.application.start?.(own));
+  }
+
+  #begin(life: number): void {
+    const { self, groups, windowBytes = WINDOW_BYTES } = this.#options;
+    const names = Object.keys(groups).sort();
+    for (const [number, name] of names.entries()) {
+      const { members, total = "sequencer", uniform = false } = groups[name] as GroupSetup;
+      if (!members.includes(self)) continue;
+      const state = this.#restored?.[this.#groups.length];
+      const sorted = [...members].sort();
+      const machine = new Group(
+        {
+          ...{ self, members: sorted, total, uniform, windowBytes, life, group: number },
+          ...{ tellAfterMs: TELL_AFTER_MS, askAfterMs: ASK_AFTER_MS },
+        },
+        state,
+      );
+      const named = {
+        name,
+        members: sorted,
+        machine,
+        pending: [],
+        pendingBytes: 0,
+        congested: false,
+      };
+      this.#groups.push(named);
+      this.#byNumber[number] = named;
+    }
+  }
+
+  receive(from: ProcessId, bytes: Uint8Array, turn: Turn<Uint8Array, Reply>): void {
+    const { application, messageCodec, self } = this.#options;
+    if (bytes[0] === DIRECT) {
+      const content = bytes.subarray(1);
+      const kept = messageCodec.bytes === "lent" ? content : copyOf(content);
+      const message = this.#decode(from, kept);
+      if (message === undefined) return;
+      this.#run(turn, (own) => application.receive?.(from, message.value, own));
+      return;
+    }
+    const group = this.#byNumber[groupOf(bytes)];
+    if (!group) {
+      this.#irregular(`a packet of ${from}: it is of no group that ${self} is in`);
+      return;
+    }
+    this.#step(group, { type: "packet", from, bytes, nowMs: turn.nowMs }, turn);
+    this.#run(turn);
+  }
+
+  timer(name: string, turn: Turn<Uint8Array, Reply>): void {
+    if (name !== TIMER) {
+      this.#run(turn, (own) => this.#options.application.timer?.(name, own));
+      return;
+    }
+    this.#wakeAtMs = Number.POSITIVE_INFINITY;
+    for (const one of this.#groups) this.#step(one, { type: "tick", nowMs: turn.nowMs }, turn);
+    this.#run(turn);
+  }
+
+  writable(to: ProcessId, turn: Turn<Uint8Array, Reply>): void {
+    this.#run(turn, (own) => this.#options.application.writable?.(to, own));
+  }
+
+  peer(id: ProcessId, change: PeerChange, turn: Turn<Uint8Array, Reply>): void {
+    const type = change === "back" ? "back" : "lost";
+    for (const one of this.#groups)
+      if (one.members.includes(id)) this.#step(one, { type, member: id, nowMs: turn.nowMs }, turn);
+    this.#run(turn, (own) => this.#options.application.peer?.(id, change, own));
+  }
+
+  capture(): GroupedState<State> | FrozenState {
+    const groups = encodeGroups(this.#groups.map(({ machine }) => machine.state));
+    const captured = this.#options.application.capture();
+    if (!(captured instanceof FrozenState)) return { groups, state: captured };
+    let begun = false;
+    return new FrozenState(
+      () => {
+        if (!begun) {
+          begun = true;
+          return { groups };
+        }
+        const slice = captured.next();
+        return slice === undefined ? undefined : { slice };
+      },
+      () => captured.release(),
+    );
+  }
+
+  restore(state: GroupedState<State>): void {
+    const { application } = this.#options;
+    if (isWhole(state)) {
+      this.#restored = decodeGroups(state.groups);
+      application.restore(state.state);
+      return;
+    }
+    const [first, ...rest] = state;
+    this.#restored = first && "groups" in first ? decodeGroups(first.groups) : undefined;
+    application.restore(rest.flatMap((one) => ("slice" in one ? [one.slice] : [])) as State);
+  }
+
+  // Within a turn.
+
+  /** Lets the application have its turn, and then whatever that leads to, until nothing is left to be multicast. */
+  #run(turn: Turn<Uint8Array, Reply>, act?: (own: GroupTurn<M, Reply>) => void): void {
+    act?.(this.#turn.of(turn));
+    for (let more = true; more; ) {
+      more = false;
+      for (const group of this.#groups) {
+        const { pending } = group;
+        if (pending.length === 0) continue;
+        more = true;
+        group.pending = [];
+        group.pendingBytes = 0;
+        for (const { level, contents } of pending) {
+          const body = writeRecords(contents);
+          const count = contents.length;
+          const { nowMs } = turn;
+          this.#step(group, { type: "multicast", level, count, body, nowMs }, turn);
+        }
+      }
+    }
+    this.#wake(turn);
+  }
+
+  #step(group: Named, input: Parameters<Group["step"]>[0], turn: Turn<Uint8Array, Reply>): void {
+    for (const effect of group.machine.step(input)) this.#perform(group, effect, turn);
+    if (!group.congested || !group.machine.room) return;
+    group.congested = false;
+    this.#options.application.groupWritable?.(group.name, this.#turn.of(turn));
+  }
+
+  #perform(group: Named, effect: GroupEffect, turn: Turn<Uint8Array, Reply>): void {
+    const { application } = this.#options;
+    if (effect.type === "send") turn.send(effect.to, effect.bytes);
+    else if (effect.type === "irregular") this.#irregular(effect.reason);
+    else {
+      const { from, level: order } = effect;
+      for (const record of readRecords(effect.body)) {
+        const message = this.#decode(from, record);
+        if (message)
+          application.deliver?.(
+            group.name,
+            { from, message: message.value, order },
+            this.#turn.of(turn),
+          );
+      }
+    }
+  }
+
+  #wake(turn: Turn<Uint8Array, Reply>): void {
+    let atMs = Number.POSITIVE_INFINITY;
+    for (const { machine } of this.#groups) atMs = Math.min(atMs, machine.deadlineMs);
+    if (atMs >= this.#wakeAtMs) return;
+    this.#wakeAtMs = atMs;
+    turn.setTimer(TIMER, Math.max(0, atMs - turn.nowMs));
+  }
+
+  #irregular(reason: string): void {
+    this.#options.onIrregular?.(reason);
+  }
+
+  #decode(from: ProcessId, bytes: Uint8Array): { readonly value: M } | undefined {
+    try {
+      return { value: this.#options.messageCodec.decode(bytes) };
+    } catch (thrown) {
+      this.#irregular(`a message of ${from} cannot be decoded: ${textOf(thrown)}`);
+      return undefined;
+    }
+  }
+
+  #encode(message: M): Uint8Array {
+    const { messageCodec, maxMessageBytes = MESSAGE_BYTES } = this.#options;
+    let content: Uint8Array;
+    try {
+      content = encodeApart(messageCodec, message);
+    } catch (thrown) {
+      const reason = `${messageCodec.name} cannot encode it: ${textOf(thrown)}`;
+      throw new TidemarkError("BAD_MESSAGE", `a message cannot be sent: ${reason}`, {
+        cause: thrown,
+      });
+    }
+    if (content.length > maxMessageBytes)
+      throw new TidemarkError(
+        "MESSAGE_TOO_LARGE",
+        `a message of ${content.length} bytes: ${maxMessageBytes} are the most in a system with groups`,
+      );
+    return content;
+  }
+
+  #direct(message: M): Uint8Array {
+    return joinBytes([new Uint8Array([DIRECT]), this.#encode(message)]);
+  }
+
+  #multicast(name: string, message: M, order: OrderLevel): boolean {
+    const { self, limitBytes = LIMIT_BYTES, windowBytes = WINDOW_BYTES } = this.#options;
+    const refuse = (code: ErrorCode, reason: string): TidemarkError =>
+      new TidemarkError(code, `nothing was multicast to ${name}: ${reason}`);
+    const group = this.#groups.find((one) => one.name === name);
+    if (!group)
+      throw refuse(
+        "UNKNOWN_GROUP",
+        `${self} is in ${this.#groups.map((one) => one.name).join(", ") || "no group"}`,
+      );
+    if (!Object.hasOwn(ORDER_LEVELS, order))
+      throw refuse(
+        "BAD_OPTION",
+        `there is no order ${JSON.stringify(order)}: use ${Object.keys(ORDER_LEVELS).join(", ")}`,
+      );
+    const content = this.#encode(message);
+    const bytes = recordBytes(content.length);
+    const under = group.machine.unstableBytes + group.pendingBytes;
+    if (under + bytes > limitBytes)
+      throw refuse(
+        "CHANNEL_FULL",
+        `${under} bytes are not with all members yet; the limit is ${limitBytes}: stop when multicast gives false, until groupWritable`,
+      );
+    group.pendingBytes += bytes;
+    const last = group.pending.at(-1);
+    if (last && last.level === order && last.bytes + bytes <= PACKET_BYTES) {
+      last.contents.push(content);
+      last.bytes += bytes;
+    } else group.pending.push({ level: order, contents: [content], bytes });
+    if (under + bytes < windowBytes) return true;
+    group.congested = true;
+    return false;
+  }
+}
+
+const isWhole = <State>(
+  state: GroupedState<State>,
+): state is { readonly groups: Uint8Array; readonly state: State } => !Array.isArray(state);
+
+interface GroupedActions<M, Reply> {
+  send(to: ProcessId | readonly ProcessId[], message: M, turn: Turn<Uint8Array, Reply>): boolean;
+  multicast(group: string, message: M, order: OrderLevel): boolean;
+}
+
+/** The turn that the application gets: the process' own, and groups. */
+class GroupedTurn<M, Reply> implements GroupTurn<M, Reply> {
+  readonly #actions: GroupedActions<M, Reply>;
+  #turn!: Turn<Uint8Array, Reply>;
+
+  constructor(actions: GroupedActions<M, Reply>) {
+    this.#actions = actions;
+  }
+
+  of(turn: Turn<Uint8Array, Reply>): this {
+    this.#turn = turn;
+    return this;
+  }
+
+  get self(): ProcessId {
+    return this.#turn.self;
+  }
+
+  get nowMs(): number {
+    return this.#turn.nowMs;
+  }
+
+  get random(): Random {
+    return this.#turn.random;
+  }
+
+  get peers(): readonly ProcessId[] {
+    return this.#turn.peers;
+  }
+
+  send(to: ProcessId | readonly ProcessId[], message: M): boolean {
+    return this.#actions.send(to, message, this.#turn);
+  }
+
+  multicast(
+    group: string,
+    message: M,
+    { order = "fifo" }: { readonly order?: OrderLevel } = {},
+  ): boolean {
+    return this.#actions.multicast(group, message, order);
+  }
+
+  reply(request: number, reply: Reply): void {
+    this.#turn.reply(request, reply);
+  }
+
+  setTimer(name: string, afterMs: number): void {
+    this.#turn.setTimer(name, afterMs);
+  }
+}
+
+function checkGroups(groups: Readonly<Record<string, GroupSetup>>): void {
+  const bad = (name: string, reason: string): never => {
+    throw new TidemarkError("BAD_OPTION", `group ${JSON.stringify(name)}: ${reason}`);
+  };
+  if (Object.keys(groups).length > GROUPS_MAX)
+    throw new TidemarkError("BAD_OPTION", `more than ${GROUPS_MAX} groups`);
+  for (const [name, { members, total = "sequencer" }] of Object.entries(groups)) {
+    if (name === "") bad(name, "a name has a character at least");
+    if (members.length === 0 || members.length > MEMBERS_MAX)
+      bad(name, `it has ${members.length} members, not 1 to ${MEMBERS_MAX}`);
+    if (new Set(members).size < members.length) bad(name, "a member is named twice");
+    if (total !== "sequencer" && total !== "agreed")
+      bad(name, `total is ${JSON.stringify(total)}: use "sequencer" or "agreed"`);
+  }
+}
+
+// States as bytes.
+
+const WHOLE = 0;
+const GROUPS = 1;
+const SLICE = 2;
+
+/**
+ * What the process of an application with groups encodes by.
+ * @param codecs what the application alone would encode by
+ */
+export function groupedCodecs<M, State>(codecs: {
+  readonly messageCodec: Codec<M>;
+  readonly stateCodec: Codec<unknown>;
+}): {
+  readonly messageCodec: Codec<Uint8Array>;
+  readonly stateCodec: Codec<GroupedState<State>>;
+} {
+  const messageCodec: Codec<Uint8Array> = {
+    name: `groups of ${codecs.messageCodec.name}`,
+    bytes: "lent",
+    encode: (bytes) => bytes,
+    decode: (bytes) => bytes,
+  };
+  return { messageCodec, stateCodec: groupedStateCodec(codecs.stateCodec) };
+}
+
+/** A tag, the states of the groups as a record if there are some, and the application's own. */
+function groupedStateCodec<State>(inner: Codec<unknown>): Codec<GroupedState<State>> {
+  return {
+    name: `groups of ${inner.name}`,
+    encode: (value) => {
+      const state = value as
+        | GroupedSlice
+        | { readonly groups: Uint8Array; readonly state: unknown };
+      if ("slice" in state) return joinBytes([new Uint8Array([SLICE]), inner.encode(state.slice)]);
+      const groups = writeRecords([state.groups]);
+      if (!("state" in state)) return joinBytes([new Uint8Array([GROUPS]), groups]);
+      return joinBytes([new Uint8Array([WHOLE]), groups, inner.encode(state.state)]);
+    },
+    decode: (bytes) => decodeState(bytes, inner) as GroupedState<State>,
+  };
+}
+
+function decodeState(bytes: Uint8Array, inner: Codec<unknown>): unknown {
+  const rest = bytes.subarray(1);
+  if (bytes[0] === SLICE) return { slice: inner.decode(copyOf(rest)) };
+  const length = new DataView(rest.buffer, rest.byteOffset, rest.byteLength).getUint32(0, true);
+  const groups = copyOf(rest.subarray(4, 4 + length));
+  if (bytes[0] === GROUPS) return { groups };
+  return { groups, state: inner.decode(copyOf(rest.subarray(recordBytes(length)))) };
+}
+
+/** Plain data as JSON, with what JSON does not have in objects of one field. */
+function encodeGroups(states: readonly GroupState[]): Uint8Array {
+  return encodeUtf8(
+    JSON.stringify(states, (_key, value: unknown) => {
+      if (value instanceof Map) return { map: [...value] };
+      if (value instanceof Uint8Array) return { bytes: hexOf(value) };
+      return value === Number.POSITIVE_INFINITY ? { never: true } : value;
+    }),
+  );
+}
+
+function decodeGroups(bytes: Uint8Array): readonly GroupState[] {
+  return JSON.parse(decodeUtf8(bytes) ?? "", (_key, value: unknown) => {
+    if (typeof value !== "object" || !value || Array.isArray(value)) return value;
+    if ("map" in value) return new Map(value.map as [unknown, unknown][]);
+    if ("bytes" in value && typeof value.bytes === "string") return bytesOf(value.bytes);
+    return "never" in value ? Number.POSITIVE_INFINITY : value;
+  }) as readonly GroupState[];
+}
+
+const hexOf = (bytes: Uint8Array): string => {
+  let text = "";
+  for (const byte of bytes) text += (byte + 256).toString(16).slice(1);
+  return text;
+};
+
+const bytesOf = (hex: string): Uint8Array =>
+  Uint8Array.from({ length: hex.length / 2 }, (_, i) =>
+    Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16),
+  );
