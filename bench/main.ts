@@ -3,6 +3,7 @@
 import { parseArgs } from "node:util";
 import { latency } from "./latency.ts";
 import { machine } from "./machine.ts";
+import { multicast } from "./multicast.ts";
 import { printResult, type Result } from "./result.ts";
 import { sim } from "./sim.ts";
 import { snapshot } from "./snapshot.ts";
@@ -14,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   latency,
   snapshot,
   sim,
+  multicast,
 };
 
 const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
@@ -23,6 +25,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
   latency   one-way times at 2,000 messages a second and process; beside it plain sockets
   snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost
   sim       the simulator: events a second, and of a search through all schedules states a second
+  multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 
 Without a name: all of them. Figures are medians of at least three rounds; on a busy machine look at ratios only.`;
 

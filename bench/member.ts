@@ -133,9 +133,9 @@ export class RemoteMember {
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   #asked = 0;
 
-  constructor(id: string, module: URL) {
+  constructor(id: string, module: URL, words: readonly string[]) {
     this.id = id;
-    this.#child = fork(module, [], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    this.#child = fork(module, words, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
     this.#child.on("message", (answer: Answer) => {
       this.#waiting.get(answer.id)?.(answer);
       this.#waiting.delete(answer.id);
@@ -166,16 +166,20 @@ export class RemoteMember {
   }
 }
 
-/** Starts a mesh of members, which may keep their snapshots, does something with it, and ends it. */
+/** Starts a mesh of members, which may keep their snapshots and are told some words, does something with it, and ends it. */
 export async function withMesh<T>(
   module: URL,
   count: number,
   use: (members: readonly RemoteMember[]) => Promise<T>,
   keep = true,
+  words: readonly string[] = [],
 ): Promise<T> {
   const made = await mkdtemp(join(tmpdir(), "tidemark-bench-"));
   const directory = keep ? made : "";
-  const members = Array.from({ length: count }, (_, i) => new RemoteMember(`p${i + 1}`, module));
+  const members = Array.from(
+    { length: count },
+    (_, i) => new RemoteMember(`p${i + 1}`, module, words),
+  );
   try {
     const addresses: Record<string, string> = {};
     for (const member of members)

@@ -2,6 +2,9 @@
  * The raw limit: one member of a mesh that does with plain sockets what a Tidemark process does with channels, and
  * nothing else: length-prefixed messages in 64 KiB batches, written when the sockets have room, parsed and counted.
  * No sequence numbers, acknowledgements, hashes, snapshots or application.
+ *
+ * With the word `relay` it is the raw limit of a sequencer: everyone sends to p1, which passes all on to everybody, the sender too.
+ * With `stamps` a mesh whose batches each begin with a number for every member.
  */
 
 import { createServer, connect as dial, type Socket } from "node:net";
@@ -9,7 +12,10 @@ import { type MemberOrder, serveMember } from "./member.ts";
 
 const BATCH_BYTES = 64 * 1024;
 
+const relays = process.argv[2] === "relay";
+const stampBytes = process.argv[2] === "stamps" ? 3 * 8 : 0;
 const sockets: Socket[] = [];
+let self = "";
 let received = 0;
 let onMessage: (body: Buffer) => void = () => {};
 
@@ -23,12 +29,29 @@ function readMessages(socket: Socket): void {
     while (at + 4 <= bytes.length) {
       const end = at + 4 + view.getUint32(at, true);
       if (end > bytes.length) break;
-      received += 1;
+      if (!relays || bytes[at + 4] !== numberOf(self)) received += 1;
       if (answering) onMessage(bytes.subarray(at + 4, end));
       at = end;
     }
+    if (relays && self === "p1" && at > 0) {
+      for (const one of sockets) one.write(bytes.subarray(0, at));
+      hold(socket);
+    }
     rest = bytes.subarray(at);
   });
+}
+
+const numberOf = (id: string): number => Number(id.slice(1));
+
+/** Reads no more from a socket until all have taken what was passed on to them. */
+function hold(socket: Socket): void {
+  const slow = sockets.find((one) => one.writableNeedDrain);
+  if (!slow) {
+    socket.resume();
+    return;
+  }
+  socket.pause();
+  slow.once("drain", () => hold(socket));
 }
 
 let answering = false;
@@ -48,6 +71,11 @@ function flood(message: Uint8Array): void {
       const batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
       const view = new DataView(batch.buffer);
       let at = 0;
+      if (relays) message[0] = numberOf(self);
+      if (stampBytes > 0) {
+        view.setUint32(0, stampBytes, true);
+        at += 4 + stampBytes;
+      }
       while (at + 4 + message.length <= BATCH_BYTES) {
         view.setUint32(at, message.length, true);
         batch.set(message, at + 4);
@@ -62,16 +90,17 @@ function flood(message: Uint8Array): void {
 }
 
 serveMember({
-  async open() {
+  async open(id) {
+    self = id;
     const server = createServer(adopt);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const address = server.address();
     return typeof address === "object" && address ? `127.0.0.1:${address.port}` : "";
   },
   async connect(order: MemberOrder) {
-    const wanted = Object.keys(order.addresses).length - 1;
+    const wanted = relays && self !== "p1" ? 1 : Object.keys(order.addresses).length - 1;
     for (const [id, address] of Object.entries(order.addresses)) {
-      if (id <= order.self) continue;
+      if (id <= order.self || (relays && self !== "p1")) continue;
       const [host, port] = address.split(":");
       const socket = dial(Number(port), host);
       await new Promise<void>((resolve) => socket.once("connect", resolve));

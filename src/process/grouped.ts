@@ -20,7 +20,7 @@ import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import { Group, type GroupEffect, type GroupState, type HeldPacket } from "../multicast/group.ts";
 import { GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
 import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
-import { type Codec, encodeApart } from "./codec.ts";
+import type { Codec } from "./codec.ts";
 
 /** One group; the same at all its members. */
 export interface GroupSetup {
@@ -92,12 +92,20 @@ export type GroupedState<State> =
 /** The first slice has the groups, the others are the application's. */
 export type GroupedSlice = { readonly groups: Uint8Array } | { readonly slice: unknown };
 
+/** Messages of one level, one behind the other, as records. */
+interface Run {
+  readonly level: OrderLevel;
+  bytes: Uint8Array;
+  used: number;
+  count: number;
+}
+
 interface Named {
   readonly name: string;
   readonly members: readonly ProcessId[];
   readonly machine: Group;
-  /** What is to be multicast at the end of the turn. */
-  pending: { readonly level: OrderLevel; contents: Uint8Array[]; bytes: number }[];
+  /** What is to be multicast at the end of the turn, in this order. */
+  pending: Run[];
   pendingBytes: number;
   congested: boolean;
 }
@@ -110,8 +118,9 @@ const ASK_AFTER_MS = 200;
 const WINDOW_BYTES = 1024 * 1024;
 const LIMIT_BYTES = 16 * WINDOW_BYTES;
 const MESSAGE_BYTES = 8 * 1024;
-/** So much of one level goes into one packet, unless one message is more. */
+/** So much of one level goes into one packet, unless one message is more; and so much is made room for at first. */
 const PACKET_BYTES = 8 * 1024;
+const FIRST_BYTES = 256;
 
 /**
  * An application in groups, for `startProcess` and for worlds; see the head of the file. All processes of a system must have the same
@@ -224,11 +233,9 @@ export class Grouped<M, State, Request, Reply>
   }
 
   receive(from: ProcessId, bytes: Uint8Array, turn: Turn<Uint8Array, Reply>): void {
-    const { application, messageCodec, self } = this.#options;
+    const { application, self } = this.#options;
     if (bytes[0] === DIRECT) {
-      const content = bytes.subarray(1);
-      const kept = messageCodec.bytes === "lent" ? content : copyOf(content);
-      const message = this.#decode(from, kept);
+      const message = this.#decode(from, bytes.subarray(1));
       if (message === undefined) return;
       this.#run(turn, (own) => application.receive?.(from, message.value, own));
       return;
@@ -306,10 +313,9 @@ export class Grouped<M, State, Request, Reply>
         more = true;
         group.pending = [];
         group.pendingBytes = 0;
-        for (const { level, contents } of pending) {
-          const body = writeRecords(contents);
-          const count = contents.length;
+        for (const { level, bytes, used, count } of pending) {
           const { nowMs } = turn;
+          const body = bytes.subarray(0, used);
           this.#step(group, { type: "multicast", level, count, body, nowMs }, turn);
         }
       }
@@ -329,15 +335,12 @@ export class Grouped<M, State, Request, Reply>
     if (effect.type === "send") turn.send(effect.to, effect.bytes);
     else if (effect.type === "irregular") this.#irregular(effect.reason);
     else {
-      const { from, level: order } = effect;
-      for (const record of readRecords(effect.body)) {
+      if (!application.deliver) return;
+      const { from, level: order, body } = effect;
+      const own = this.#turn.of(turn);
+      for (const record of readRecords(body)) {
         const message = this.#decode(from, record);
-        if (message)
-          application.deliver?.(
-            group.name,
-            { from, message: message.value, order },
-            this.#turn.of(turn),
-          );
+        if (message) application.deliver(group.name, { from, message: message.value, order }, own);
       }
     }
   }
@@ -354,9 +357,11 @@ export class Grouped<M, State, Request, Reply>
     this.#options.onIrregular?.(reason);
   }
 
+  /** Of bytes that are lent, or that a group keeps. */
   #decode(from: ProcessId, bytes: Uint8Array): { readonly value: M } | undefined {
+    const { messageCodec } = this.#options;
     try {
-      return { value: this.#options.messageCodec.decode(bytes) };
+      return { value: messageCodec.decode(messageCodec.bytes === "lent" ? bytes : copyOf(bytes)) };
     } catch (thrown) {
       this.#irregular(`a message of ${from} cannot be decoded: ${textOf(thrown)}`);
       return undefined;
@@ -367,7 +372,7 @@ export class Grouped<M, State, Request, Reply>
     const { messageCodec, maxMessageBytes = MESSAGE_BYTES } = this.#options;
     let content: Uint8Array;
     try {
-      content = encodeApart(messageCodec, message);
+      content = messageCodec.encode(message);
     } catch (thrown) {
       const reason = `${messageCodec.name} cannot encode it: ${textOf(thrown)}`;
       throw new TidemarkError("BAD_MESSAGE", `a message cannot be sent: ${reason}`, {
@@ -410,11 +415,7 @@ export class Grouped<M, State, Request, Reply>
         `${under} bytes are not with all members yet; the limit is ${limitBytes}: stop when multicast gives false, until groupWritable`,
       );
     group.pendingBytes += bytes;
-    const last = group.pending.at(-1);
-    if (last && last.level === order && last.bytes + bytes <= PACKET_BYTES) {
-      last.contents.push(content);
-      last.bytes += bytes;
-    } else group.pending.push({ level: order, contents: [content], bytes });
+    append(group.pending, order, content);
     if (under + bytes < windowBytes) return true;
     group.congested = true;
     return false;
@@ -479,6 +480,25 @@ class GroupedTurn<M, Reply> implements GroupTurn<M, Reply> {
   setTimer(name: string, afterMs: number): void {
     this.#turn.setTimer(name, afterMs);
   }
+}
+
+/** Behind the last run if it has that level and some room, or as one of its own. */
+function append(runs: Run[], level: OrderLevel, content: Uint8Array): void {
+  const bytes = recordBytes(content.length);
+  let run = runs.at(-1);
+  if (run?.level !== level || run.used + bytes > PACKET_BYTES) {
+    run = { level, bytes: new Uint8Array(Math.max(bytes, FIRST_BYTES)), used: 0, count: 0 };
+    runs.push(run);
+  } else if (run.used + bytes > run.bytes.length) {
+    const more = new Uint8Array(PACKET_BYTES);
+    more.set(run.bytes);
+    run.bytes = more;
+  }
+  const at = run.used;
+  new DataView(run.bytes.buffer).setUint32(at, content.length, true);
+  run.bytes.set(content, at + 4);
+  run.used += bytes;
+  run.count += 1;
 }
 
 function checkGroups(groups: Readonly<Record<string, GroupSetup>>): void {
