@@ -27,6 +27,7 @@
  * no more room after a window. `explain` names it.
  */
 
+import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { Machine } from "../core/machine.ts";
 import { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "../core/order-level.ts";
@@ -208,13 +209,16 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   #effects: GroupEffect[] = [];
   #nowMs = 0;
 
-  /** @param state of a member as it was; it is taken over */
+  /**
+   * @param state of a member as it was; it is taken over
+   * @throws TidemarkError `BAD_OPTION`
+   */
   constructor(options: GroupOptions, state?: GroupState) {
     const { self, members, total } = options;
     this.#options = options;
     this.#self = members.indexOf(self);
     if (this.#self < 0 || members.length > MEMBERS_MAX)
-      throw new RangeError(`${self} is not one of up to ${MEMBERS_MAX} members`);
+      throw new TidemarkError("BAD_OPTION", `${self} is not one of up to ${MEMBERS_MAX} members`);
     this.#others = members.filter((id) => id !== self);
     const zeros = (): number[] => members.map(() => 0);
     const order =
