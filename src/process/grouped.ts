@@ -18,7 +18,7 @@ import type { Random } from "../core/random.ts";
 import { copyOf, joinBytes, readRecords, recordBytes, writeRecords } from "../core/record.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import { Group, type GroupEffect, type GroupState, type HeldPacket } from "../multicast/group.ts";
-import { GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
+import { decodePacket, GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
 import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import type { Codec } from "./codec.ts";
 
@@ -535,7 +535,7 @@ export function groupedCodecs<M, State>(codecs: {
   readonly stateCodec: Codec<GroupedState<State>>;
 } {
   const messageCodec: Codec<Uint8Array> = {
-    name: `groups of ${codecs.messageCodec.name}`,
+    name: NAMED + codecs.messageCodec.name,
     bytes: "lent",
     encode: (bytes) => bytes,
     decode: (bytes) => bytes,
@@ -543,10 +543,43 @@ export function groupedCodecs<M, State>(codecs: {
   return { messageCodec, stateCodec: groupedStateCodec(codecs.stateCodec) };
 }
 
+const NAMED = "groups of ";
+
+/**
+ * For people and tools, who have only the name of an encoding: of states, or of messages on channels, of an application with groups.
+ * `undefined` if the name is of no such one, or `find` knows no codec of the application's own encoding.
+ */
+export function shownCodec(
+  use: "state" | "message",
+  name: string,
+  find: (inner: string) => Codec<unknown> | undefined,
+): Codec<unknown> | undefined {
+  const inner = name.startsWith(NAMED) ? find(name.slice(NAMED.length)) : undefined;
+  if (!inner) return undefined;
+  const decode = (bytes: Uint8Array): unknown => {
+    if (use === "message") return shownMessage(bytes, inner);
+    const state = decodeState(bytes, inner) as { readonly groups?: Uint8Array };
+    return state.groups ? { ...state, groups: decodeGroups(state.groups) } : state;
+  };
+  return { name, encode: (value) => inner.encode(value), decode };
+}
+
+/** A message from one process to another, or what members of a group send each other. */
+function shownMessage(bytes: Uint8Array, inner: Codec<unknown>): unknown {
+  if (bytes[0] === DIRECT) return { message: inner.decode(copyOf(bytes.subarray(1))) };
+  const read = decodePacket(bytes, MEMBERS_MAX);
+  if (typeof read === "string") throw new SyntaxError(read);
+  const group = groupOf(bytes);
+  if (!("body" in read)) return { group, ...read };
+  const { body, ...packet } = read;
+  const messages = readRecords(body).map((record) => inner.decode(copyOf(record)));
+  return { group, ...packet, messages };
+}
+
 /** A tag, the states of the groups as a record if there are some, and the application's own. */
 function groupedStateCodec<State>(inner: Codec<unknown>): Codec<GroupedState<State>> {
   return {
-    name: `groups of ${inner.name}`,
+    name: NAMED + inner.name,
     encode: (value) => {
       const state = value as
         | GroupedSlice

@@ -4,6 +4,7 @@ import { TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import { countRecords, readRecords } from "../core/record.ts";
 import { bytesCodec, type Codec, jsonCodec } from "../process/codec.ts";
+import { shownCodec } from "../process/grouped.ts";
 import {
   type Manifest,
   type PartReference,
@@ -49,7 +50,7 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
    */
   async state(process: ProcessId): Promise<State> {
     const { state } = this.#piece(process);
-    const codec = this.#codec(state.encoding);
+    const codec = this.#codec(state.encoding, "state");
     const values: unknown[] = [];
     for (const part of state.parts)
       values.push(decode(codec, await this.#part(part), `the state of ${process} in ${this.id}`));
@@ -66,7 +67,7 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
     if (!channel)
       throw new TidemarkError("NO_CHANNEL", `${this.id} has no channel ${from} → ${to}`);
     if (!channel.part) return [];
-    const codec = this.#codec(piece.messageEncoding);
+    const codec = this.#codec(piece.messageEncoding, "message");
     const body = await this.#part(channel.part);
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     if (countRecords(view, 0, body.length) !== channel.inFlight)
@@ -95,8 +96,9 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
     throw new TidemarkError("UNKNOWN_PROCESS", `${this.id} has no ${process}, only ${names}`);
   }
 
-  #codec(name: string): Codec<unknown> {
-    const codec = this.#codecs.find((one) => one.name === name);
+  #codec(name: string, use: "state" | "message"): Codec<unknown> {
+    const find = (known: string) => this.#codecs.find((one) => one.name === known);
+    const codec = find(name) ?? shownCodec(use, name, find);
     if (codec) return codec;
     throw new TidemarkError(
       "BAD_MESSAGE",

@@ -1,0 +1,239 @@
+// Applications with groups: what they may do, what is refused, and what others see of their states and messages.
+import { describe, expect, test } from "vitest";
+import { jsonCodec, MemoryNetwork, memoryStore, startProcess } from "../../src/index.ts";
+import { FrozenState } from "../../src/process/application.ts";
+import {
+  type GroupApplication,
+  Grouped,
+  type GroupedOptions,
+  type GroupTurn,
+  groupedCodecs,
+} from "../../src/process/grouped.ts";
+import { GlobalSnapshot } from "../../src/runtime/global-snapshot.ts";
+import { defineWorld, Simulation } from "../../src/sim.ts";
+
+type Ask = (turn: GroupTurn<string, unknown>) => unknown;
+
+/** Does in a turn what it is asked to, and replies with what came of it. */
+class Doing implements GroupApplication<string, string[], Ask, unknown> {
+  lines: string[] = [];
+
+  receive(from: string, message: string): void {
+    this.lines.push(`${from} to me: ${message}`);
+  }
+
+  request(id: number, ask: Ask, turn: GroupTurn<string, unknown>): void {
+    let reply: unknown;
+    try {
+      reply = ask(turn);
+    } catch (error) {
+      reply = String((error as Error).message);
+    }
+    turn.reply(id, reply);
+  }
+
+  deliver(
+    group: string,
+    { from, message, order }: { from: string; message: string; order: string },
+  ): void {
+    this.lines.push(`${from} to ${group}, ${order}: ${message}`);
+  }
+
+  peer(id: string, change: string): void {
+    this.lines.push(`${id} is ${change}`);
+  }
+
+  groupWritable(group: string): void {
+    this.lines.push(`room in ${group}`);
+  }
+
+  capture(): string[] | FrozenState {
+    const slices = [...this.lines];
+    return this.lines.length > 2 ? new FrozenState(() => slices.shift()) : this.lines;
+  }
+
+  restore(lines: string[]): void {
+    this.lines = [...lines];
+  }
+}
+
+const IDS = ["a", "b", "c"];
+const GROUPS = { all: { members: IDS }, few: { members: ["b", "a"], total: "agreed" } } as const;
+const codecs = { messageCodec: jsonCodec<string>(), stateCodec: jsonCodec<unknown>() };
+
+const grouped = (
+  self: string,
+  more: Partial<GroupedOptions<string, string[], Ask, unknown>> = {},
+) => {
+  const { messageCodec } = codecs;
+  const application = new Doing();
+  const options = { self, application, groups: GROUPS, messageCodec, ...more };
+  return { application, grouped: new Grouped<string, string[], Ask, unknown>(options) };
+};
+
+/** Three of them, simulated; a request is a function. */
+function start(more: Partial<GroupedOptions<string, string[], Ask, unknown>> = {}) {
+  const applications = new Map<string, Doing>();
+  const world = defineWorld({
+    processes: IDS,
+    application: (self) => {
+      const one = grouped(self, more);
+      applications.set(self, one.application);
+      return one.grouped;
+    },
+    ...groupedCodecs<string, string[]>(codecs),
+  });
+  const simulation = new Simulation(world, { seed: 1 });
+  simulation.runFor(100);
+  let asked = 0;
+  const ask = (of: string, act: Ask): unknown => {
+    const index = asked++;
+    simulation.request(of, act, index);
+    simulation.runFor(100);
+    return simulation.view.replies[index];
+  };
+  const lines = (id: string) => applications.get(id)?.lines;
+  return { simulation, ask, lines };
+}
+
+describe("an application in groups", () => {
+  test("multicasts to its groups, and sends beside", () => {
+    const { ask, lines } = start();
+    expect(ask("a", (turn) => turn.multicast("all", "x"))).toBe(true);
+    ask("b", (turn) => turn.multicast("few", "y", { order: "causal-total" }));
+    ask("c", (turn) => turn.send(turn.peers, "z"));
+    expect(lines("a")).toEqual(["a to all, fifo: x", "b to few, causal-total: y", "c to me: z"]);
+    expect(lines("b")).toEqual(lines("a"));
+    expect(lines("c")).toEqual(["a to all, fifo: x"]);
+  });
+
+  test.each<[string, Ask, RegExp]>([
+    [
+      "a group that there is not",
+      (turn) => turn.multicast("none", "x"),
+      /nothing was multicast to none: c is in all/,
+    ],
+    ["a group of others", (turn) => turn.multicast("few", "x"), /to few: c is in all/],
+    [
+      "an order that there is not",
+      (turn) => turn.multicast("all", "x", { order: "best" as never }),
+      /no order "best": use reliable, fifo/,
+    ],
+    [
+      "a message without JSON",
+      (turn) => turn.multicast("all", undefined as never),
+      /cannot be sent: json cannot encode it/,
+    ],
+    [
+      "a large message",
+      (turn) => turn.multicast("all", "x".repeat(9_000)),
+      /9002 bytes: 8192 are the most/,
+    ],
+    [
+      "a large message to one",
+      (turn) => turn.send("a", "x".repeat(9_000)),
+      /9002 bytes: 8192 are the most/,
+    ],
+  ])("%s is refused", (_name, act, reason) => {
+    const { ask, lines } = start();
+    expect(ask("c", act)).toMatch(reason);
+    expect(IDS.map(lines)).toEqual([[], [], []]);
+  });
+
+  test("is told when to stop, and when there is room again", () => {
+    const { ask, lines } = start({ windowBytes: 1_000, limitBytes: 3_000 });
+    const replies = ask("a", (turn) => {
+      const answers: unknown[] = [];
+      try {
+        for (let i = 0; i < 10; i += 1) answers.push(turn.multicast("all", "x".repeat(390)));
+      } catch (error) {
+        answers.push((error as Error).message);
+      }
+      return answers;
+    }) as unknown[];
+    expect(replies.slice(0, 4)).toEqual([true, true, false, false]);
+    expect(replies.at(-1)).toMatch(/not with all members yet; the limit is 3000/);
+    expect(lines("a")?.at(-1)).toBe("room in all");
+    expect(lines("b")).toHaveLength(replies.length - 1);
+  });
+
+  test("is told of others: lost, back, and there without their state", () => {
+    const { simulation, lines } = start();
+    simulation.partition(["a"], ["b", "c"]);
+    simulation.runFor(2_000);
+    expect(lines("a")).toEqual(["b is lost", "c is lost"]);
+    simulation.repair();
+    simulation.runFor(1_000);
+    expect(lines("a")?.slice(2).sort()).toEqual(["b is back", "c is back"]);
+    simulation.crash("b");
+    simulation.restart("b");
+    simulation.runFor(1_000);
+    expect(lines("a")?.slice(4)).toEqual(["b is restarted"]);
+  });
+
+  test("whoever comes back without its state is no member", () => {
+    const { simulation, ask, lines } = start();
+    simulation.crash("b");
+    simulation.restart("b");
+    simulation.runFor(1_000);
+    ask("b", (turn) => turn.multicast("all", "from another life"));
+    ask("a", (turn) => turn.multicast("all", "x"));
+    expect(lines("c")?.filter((line) => line.includes("to all"))).toEqual(["a to all, fifo: x"]);
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["no members", { g: { members: [] } }, /group "g": it has 0 members/],
+    ["a member twice", { g: { members: ["a", "a"] } }, /a member is named twice/],
+    ["no name", { "": { members: ["a"] } }, /group "": a name/],
+    ["another total order", { g: { members: ["a"], total: "best" } }, /total is "best"/],
+  ])("%s is refused when it is made", (_name, groups, reason) => {
+    expect(() => grouped("a", { groups: groups as never })).toThrow(reason);
+  });
+
+  test("takes no requests if it takes none, and what a peer sends cannot stop it", () => {
+    const reasons: string[] = [];
+    const one = new Grouped<string, null, never, never>({
+      ...{ self: "a", groups: GROUPS, messageCodec: codecs.messageCodec },
+      application: { capture: () => null, restore: () => {} },
+      onIrregular: (reason) => reasons.push(reason),
+    });
+    expect(one.request).toBeUndefined();
+    const { simulation } = start();
+    expect(simulation.view.up).toEqual(IDS);
+    const turn = { nowMs: 0, random: simulation.random, send: () => true, setTimer: () => {} };
+    one.start(turn as never);
+    for (const bytes of [[], [3], [255, 1], [0, 0, 7, 0, 0, 0, 0, 0], [3, 1, 1, 0, 1, 0, 0, 0, 9]])
+      one.receive("b", new Uint8Array(bytes), turn as never);
+    expect(reasons).toHaveLength(5);
+  });
+});
+
+test("a snapshot of applications in groups shows what they hold, frozen or not", async () => {
+  const network = new MemoryNetwork();
+  const store = memoryStore();
+  const running = await Promise.all(
+    IDS.map((id) =>
+      startProcess({
+        ...{ id, processes: IDS, store, transport: network.transport() },
+        application: grouped(id).grouped,
+        ...groupedCodecs<string, string[]>(codecs),
+      }),
+    ),
+  );
+  try {
+    const [a] = running;
+    for (const text of ["x", "y", "z"])
+      await a?.request((turn) => turn.multicast("few", text, { order: "total" }));
+    const taken = await a?.snapshot();
+    expect((await taken?.verify())?.consistent).toBe(true);
+    // Somebody who knows none of the codecs but by name.
+    const stored = await store.get(taken?.id as `${string}/${number}`);
+    const shown = new GlobalSnapshot(stored as never);
+    const state = JSON.stringify(await shown.state("a"));
+    expect(state).toContain('"members":["a","b"]');
+    expect(JSON.stringify(await shown.state("c"))).toContain('"state":[]');
+    for (const from of IDS.slice(1)) await shown.inFlight(from, "a");
+  } finally {
+    await Promise.all(running.map((one) => one.stop()));
+  }
+});
