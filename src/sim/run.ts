@@ -5,8 +5,9 @@
 
 import type { ProcessId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
-import { drawFaults, type Faults } from "./faults.ts";
-import { Simulation, type SimulationEvent } from "./simulation.ts";
+import { checkKeys } from "./check.ts";
+import { checkFaults, drawFaults, type Faults } from "./faults.ts";
+import { checkSeed, Simulation, type SimulationEvent } from "./simulation.ts";
 import { Violation } from "./witness.ts";
 import type { Properties, World } from "./world.ts";
 
@@ -32,8 +33,12 @@ export interface RunReport {
   readonly happened: readonly string[];
 }
 
-/** After healing, all must be done within so much virtual time. */
+/** After healing, all must be done within so much virtual time, or four times what a snapshot may take. */
 const CALM_MS = 60_000;
+/** A snapshot may take so long, or longer where frames and stores are slow. */
+const TIMEOUT_MS = 5_000;
+/** Frames that faults made late by no more than this make no snapshot late. */
+const LATE_MS = 2_500;
 const LOOK_EVERY_MS = 50;
 /** How long a process may be away before snapshots no longer wait for it. */
 const LOST_AFTER_MS = 1000;
@@ -69,10 +74,19 @@ const EVENTS_MAX = 2_000_000;
  */
 export function runWorld<M, State, Request, Reply>(
   world: World<M, State, Request, Reply>,
-  { seed, faults = drawFaults(seed), watch }: RunOptions,
+  options: RunOptions,
 ): RunReport {
+  checkKeys("the options of a run", options, [
+    "seed",
+    "faults",
+    "watch",
+  ] satisfies (keyof RunOptions)[]);
+  const { seed, watch } = options;
+  checkSeed(seed);
+  const { faults = drawFaults(seed) } = options;
+  const timeoutMs = snapshotMs(checkFaults(faults), world.processes.length);
   const simulation = new Simulation(world, {
-    ...{ seed, faults, lostAfterMs: LOST_AFTER_MS },
+    ...{ seed, faults, timeoutMs, lostAfterMs: LOST_AFTER_MS },
     ...(watch ? { watch } : {}),
   });
   const happened = new Set<string>();
@@ -93,10 +107,11 @@ export function runWorld<M, State, Request, Reply>(
     }
     simulation.runFor(untilMs - simulation.nowMs);
   };
+  const calmMs = Math.max(CALM_MS, 4 * timeoutMs);
   const rest = (): void => {
     for (let ms = 0; simulation.unrest() !== undefined; ms += LOOK_EVERY_MS) {
-      if (ms >= CALM_MS)
-        throw new Violation("liveness", `${CALM_MS} ms after healing ${simulation.unrest()}`);
+      if (ms >= calmMs)
+        throw new Violation("liveness", `${calmMs} ms after healing ${simulation.unrest()}`);
       pass(LOOK_EVERY_MS);
     }
   };
@@ -105,16 +120,17 @@ export function runWorld<M, State, Request, Reply>(
   pass(faults.lastMs);
   simulation.heal();
   // Time for connections to come back, and for what was lost to be noticed.
-  pass(1_000);
+  const lateMs = simulation.arrivedMs - simulation.nowMs;
+  pass(Math.max(1_000, faults.troubleMs + 800, lateMs > LATE_MS ? lateMs + 1_000 : 0));
   rest();
   for (const id of simulation.topology.processes)
     if (simulation.topology.unreachableFrom(id).length === 0) simulation.snapshot(id);
   rest();
   // Time for all to hear how the last snapshots ended.
-  pass(1_000);
+  pass(Math.max(1_000, 4 * faults.delayMs[1]));
   simulation.judge();
   const [abandoned] = simulation.abandoned;
-  if (abandoned && mustAllComplete(faults))
+  if (abandoned && lateMs <= LATE_MS && mustAllComplete(faults))
     throw new Violation("liveness", `${abandoned.id} had to complete, but: ${abandoned.reason}`);
   const { view } = simulation;
   for (const [name, holds] of entries(world.eventually)) mustHold("eventually", name, holds(view));
@@ -127,6 +143,11 @@ export function runWorld<M, State, Request, Reply>(
     snapshots: { complete: view.snapshots.length, abandoned: simulation.abandoned.length },
     happened: [...happened],
   };
+}
+
+/** Its markers go all the way round, its words there and back, each thrice as late as one frame; and a store writes in steps. */
+function snapshotMs({ delayMs, syncMs }: Faults, processes: number): number {
+  return Math.max(TIMEOUT_MS, (4 * processes + 10) * delayMs[1] + 10 * syncMs);
 }
 
 /** Nobody dies, gives up or fails to store, and no connection is away for so long that a process is taken for lost. */

@@ -30,8 +30,7 @@ export function seeSnapshot<M, State>(
   const states: Record<ProcessId, State> = {};
   const inFlight: SeenSnapshot<M, State>["inFlight"][number][] = [];
   for (const { process, state, incoming } of pieces) {
-    const values = state.parts.map(({ sha256 }) => stateCodec.decode(copyOf(read(sha256))));
-    states[process] = (state.sliced ? values : values[0]) as State;
+    states[process] = stateOf<State>(state, read, stateCodec);
     for (const { from, part } of incoming) {
       const records = part ? readRecords(copyOf(read(part.sha256))) : [];
       const messages = records.map((record) => messageCodec.decode(copyOf(record)));
@@ -39,6 +38,16 @@ export function seeSnapshot<M, State>(
     }
   }
   return { id, states, inFlight };
+}
+
+/** The state of one process, decoded afresh: nobody else has it. */
+export function stateOf<State>(
+  { sliced, parts }: PieceRecord["state"],
+  read: (sha256: string) => Uint8Array,
+  stateCodec: Codec<unknown>,
+): State {
+  const values = parts.map(({ sha256 }) => stateCodec.decode(copyOf(read(sha256))));
+  return (sliced ? values : values[0]) as State;
 }
 
 /** The state of an application now, outside any snapshot, and its own no longer. */
