@@ -32,6 +32,18 @@ export function checkKeys(what: string, given: unknown, known: readonly string[]
   }
 }
 
+/**
+ * @param rule what must be synchronous
+ * @throws TypeError for a promise; of what becomes of that nobody hears
+ */
+export function checkSynchronous(what: string, rule: string, result: unknown): void {
+  if (typeof result !== "object" || result === null || !("then" in result)) return;
+  if (typeof result.then !== "function") return;
+  const ignore = (): void => {};
+  result.then(ignore, ignore);
+  throw new TypeError(`${what} is async; ${rule} must be synchronous`);
+}
+
 /** A value for a message, in few words. */
 export function told(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);

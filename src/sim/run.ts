@@ -3,13 +3,15 @@
  * Safety is judged all the time; liveness only of the healed world, for nothing can be promised of one that is broken for ever.
  */
 
+import { textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
-import { checkKeys } from "./check.ts";
+import { checkKeys, checkSynchronous } from "./check.ts";
 import { checkFaults, drawFaults, type Faults } from "./faults.ts";
 import { checkSeed, Simulation, type SimulationEvent } from "./simulation.ts";
 import { Violation } from "./witness.ts";
-import type { Properties, World } from "./world.ts";
+import type { Properties, Property, View, World } from "./world.ts";
+import { checkWorld } from "./world-check.ts";
 
 /** How a world is run. */
 export interface RunOptions {
@@ -76,6 +78,7 @@ export function runWorld<M, State, Request, Reply>(
   world: World<M, State, Request, Reply>,
   options: RunOptions,
 ): RunReport {
+  checkWorld(world);
   checkKeys("the options of a run", options, [
     "seed",
     "faults",
@@ -93,9 +96,9 @@ export function runWorld<M, State, Request, Reply>(
   const look = (): void => {
     if (!world.always && !world.sometimes) return;
     const { view } = simulation;
-    for (const [name, holds] of entries(world.always)) mustHold("always", name, holds(view));
+    for (const [name, holds] of entries(world.always)) mustHold("always", name, holds, view);
     for (const [name, holds] of entries(world.sometimes))
-      if (!happened.has(name) && holds(view) === true) happened.add(name);
+      if (!happened.has(name) && ask("sometimes", name, holds, view) === true) happened.add(name);
   };
   const pass = (ms: number): void => {
     const untilMs = simulation.nowMs + ms;
@@ -133,7 +136,7 @@ export function runWorld<M, State, Request, Reply>(
   if (abandoned && lateMs <= LATE_MS && mustAllComplete(faults))
     throw new Violation("liveness", `${abandoned.id} had to complete, but: ${abandoned.reason}`);
   const { view } = simulation;
-  for (const [name, holds] of entries(world.eventually)) mustHold("eventually", name, holds(view));
+  for (const [name, holds] of entries(world.eventually)) mustHold("eventually", name, holds, view);
   return {
     seed,
     faults,
@@ -220,7 +223,33 @@ const entries = <M, State, Reply>(
   properties: Properties<M, State, Reply> | undefined,
 ): readonly [string, Properties<M, State, Reply>[string]][] => Object.entries(properties ?? {});
 
-function mustHold(kind: string, name: string, holds: boolean | string): void {
+function mustHold<M, State, Reply>(
+  kind: string,
+  name: string,
+  property: Property<M, State, Reply>,
+  view: View<M, State, Reply>,
+): void {
+  const holds = ask(kind, name, property, view);
   if (holds === true) return;
   throw new Violation(kind, `"${name}" does not hold${holds === false ? "" : `: ${holds}`}`);
+}
+
+function ask<M, State, Reply>(
+  kind: string,
+  name: string,
+  property: Property<M, State, Reply>,
+  view: View<M, State, Reply>,
+): boolean | string {
+  let holds: boolean | string;
+  try {
+    holds = property(view);
+  } catch (thrown) {
+    throw new Violation(kind, `"${name}" threw: ${textOf(thrown)}`);
+  }
+  try {
+    checkSynchronous(`"${name}"`, "properties", holds);
+  } catch (error) {
+    throw new Violation(kind, textOf(error));
+  }
+  return holds;
 }

@@ -6,6 +6,7 @@ import type { Channel } from "../core/topology.ts";
 import { type Application, FrozenState } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
 import type { PieceRecord } from "../snapshot/manifest.ts";
+import { checkSynchronous } from "./check.ts";
 
 /** A complete snapshot, decoded. */
 export interface SeenSnapshot<M, State> {
@@ -57,7 +58,13 @@ export function lookAt<State>(
 ): State {
   const own = (value: unknown): unknown => stateCodec.decode(copyOf(stateCodec.encode(value)));
   const captured = application.capture();
+  checkMethod("capture", captured);
   return (captured instanceof FrozenState ? slicesOf(captured).map(own) : own(captured)) as State;
+}
+
+/** Of what a method of an application gave. @throws TypeError for a promise */
+export function checkMethod(method: string, result: unknown): void {
+  checkSynchronous(`the application's ${method}`, "its methods", result);
 }
 
 /** All slices of a frozen state, which is released. */

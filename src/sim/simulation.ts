@@ -15,7 +15,7 @@
  */
 
 import { emptyChannelHash, foldChannelHash, formatChannelHash } from "../core/channel-hash.ts";
-import { type ErrorCode, TidemarkError } from "../core/error.ts";
+import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
 import { copyOf, joinBytes, readRecords } from "../core/record.ts";
@@ -47,6 +47,7 @@ import {
   Witness,
 } from "./witness.ts";
 import type { View, World } from "./world.ts";
+import { checkApplication, checkWorld } from "./world-check.ts";
 
 /** How a world is simulated. */
 export interface SimulationOptions {
@@ -237,6 +238,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   /** @throws TidemarkError `BAD_OPTION`; `BAD_ID`, `UNKNOWN_PROCESS` of the world */
   constructor(world: World<M, State, Request, Reply>, options: SimulationOptions) {
     checkOptions(options);
+    checkWorld(world);
     const { seed, windowBytes = 1024 * 1024, lostAfterMs = 1000, timeoutMs = 5000 } = options;
     this.world = world;
     this.random = new Random(`simulation ${seed}`);
@@ -516,7 +518,10 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     const { random, world, topology } = this;
     const faults = this.#faults;
     const { windowBytes, lostAfterMs } = this.#options;
-    const application = world.application(id);
+    const application = orViolation("application", `application(${told(id)}) threw`, () =>
+      world.application(id),
+    );
+    checkApplication(id, application);
     const incarnation = 1 + random.below(2 ** 32 - 1);
     const witness = new Witness<M, State, Request, Reply>({
       process: id,
@@ -529,7 +534,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       },
       happens: this.#watch && ((happening) => this.#tell(life, happening)),
     });
-    if (state !== undefined) witness.restore(state as State);
+    if (state !== undefined)
+      orViolation("application", `restore of ${id} threw`, () => witness.restore(state as State));
     const life: Life<M, State, Request, Reply> = {
       id,
       index: topology.processes.indexOf(id),
@@ -908,9 +914,12 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
         return;
       }
       if (state instanceof FrozenState) {
-        const slice = state.next();
+        const slice = orViolation("application", `a slice of the state of ${life.id}`, () => {
+          const next = state.next();
+          return next === undefined ? undefined : this.#stateCodec.encode(next);
+        });
         if (slice !== undefined) {
-          parts.push(this.#put(life.id, this.#stateCodec.encode(slice)));
+          parts.push(this.#put(life.id, slice));
           this.#soon(syncMs / 4, write);
           return;
         }
@@ -1065,7 +1074,9 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   #see({ id, pieces }: Manifest): void {
     const read = (name: string): Uint8Array => this.#partOf(pieces, name) as Uint8Array;
     const codecs = { messageCodec: this.#messageCodec, stateCodec: this.#stateCodec };
-    const seen = seeSnapshot<M, State>(id, pieces, read, codecs);
+    const seen = orViolation("codec", `${id} cannot be decoded`, () =>
+      seeSnapshot<M, State>(id, pieces, read, codecs),
+    );
     this.#seen.push(seen);
     for (const { process, state } of pieces)
       this.#newest.set(process, () => stateOf<State>(state, read, this.#stateCodec));
@@ -1103,6 +1114,15 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     const sent = out?.peerLife === receiver.incarnation ? out.sent : NOTHING;
     const place = `${from} → ${to}`;
     restOf(sent.slice(0), into.received.slice(0), this.#order, "channel", place);
+  }
+}
+
+/** What the world's own code does, or what is wrong if it throws. */
+function orViolation<T>(check: string, what: string, act: () => T): T {
+  try {
+    return act();
+  } catch (thrown) {
+    throw new Violation(check, `${what}: ${textOf(thrown)}`);
   }
 }
 

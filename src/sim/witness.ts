@@ -13,7 +13,7 @@ import { copyOf } from "../core/record.ts";
 import type { ChannelOrder } from "../link/link.ts";
 import { type Application, FrozenState, type Turn } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
-import { lookAt } from "./seen.ts";
+import { checkMethod, lookAt } from "./seen.ts";
 
 /** A broken promise. `check` names which. */
 export class Violation extends Error {
@@ -129,7 +129,7 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
   }
 
   start(turn: Turn<M, Reply>): void {
-    this.#options.application.start?.(this.#turn.of(turn));
+    checkMethod("start", this.#options.application.start?.(this.#turn.of(turn)));
   }
 
   receive(from: ProcessId, message: M, turn: Turn<M, Reply>): void {
@@ -138,29 +138,30 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
     received.push(this.#decoded);
     happens?.({ type: "receive", from, message });
     if (!application.receive) throw new TypeError(`the application of ${process} has no receive`);
-    application.receive(from, message, this.#turn.of(turn));
+    checkMethod("receive", application.receive(from, message, this.#turn.of(turn)));
   }
 
   request(id: number, request: Request, turn: Turn<M, Reply>): void {
     const { application, happens, process } = this.#options;
     happens?.({ type: "request", id, request });
     if (!application.request) throw new TypeError(`the application of ${process} has no request`);
-    application.request(id, request, this.#turn.of(turn));
+    checkMethod("request", application.request(id, request, this.#turn.of(turn)));
   }
 
   timer(name: string, turn: Turn<M, Reply>): void {
     this.#options.happens?.({ type: "timer", name });
-    this.#options.application.timer?.(name, this.#turn.of(turn));
+    checkMethod("timer", this.#options.application.timer?.(name, this.#turn.of(turn)));
   }
 
   writable(to: ProcessId, turn: Turn<M, Reply>): void {
-    this.#options.application.writable?.(to, this.#turn.of(turn));
+    checkMethod("writable", this.#options.application.writable?.(to, this.#turn.of(turn)));
   }
 
   capture(): State | FrozenState {
     const { application, beforeCapture, stateCodec, process, life } = this.#options;
     beforeCapture();
     const captured = application.capture();
+    checkMethod("capture", captured);
     const channels = new Map(
       [...this.stretches].map(([peer, stretch]) => [
         peer,
@@ -173,7 +174,7 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
   }
 
   restore(state: State): void {
-    this.#options.application.restore(state);
+    checkMethod("restore", this.#options.application.restore(state));
   }
 
   /** The state now, outside any snapshot. */

@@ -6,7 +6,7 @@ import {
   formatChannelHash,
 } from "../../src/core/channel-hash.ts";
 import { encodeUtf8 } from "../../src/core/utf8.ts";
-import type { Application } from "../../src/process/application.ts";
+import type { Application, Turn } from "../../src/process/application.ts";
 import {
   defineWorld,
   drawFaults,
@@ -141,7 +141,7 @@ describe("faults that cannot be", () => {
   });
 
   test("those that can be, and are large, accuse nobody", { timeout: 600_000 }, () => {
-    for (const seed of seeds("large-faults", 15, 300))
+    for (const seed of seeds("large-faults", 6, 300))
       for (const large of [
         { clogs: 2, cuts: 3, holds: 2, troubleMs: 60_000 },
         { partitions: 2, oneWay: 1, troubleMs: 1_500, drift: 0.5, reliable: false },
@@ -415,6 +415,90 @@ describe("a world that breaks its own promises is reported", () => {
       restore: () => {},
     });
     expect(failing({ application, requests: [] })).toThrow(/application: .*not today/);
+  });
+
+  test("a property that throws, or is async", () => {
+    const boom = (): boolean => {
+      throw new Error("boom");
+    };
+    const later = async (): Promise<boolean> => {
+      throw new Error("later");
+    };
+    for (const kind of ["always", "sometimes", "eventually"]) {
+      expect(failing({ [kind]: { p: boom } })).toThrow(`${kind}: "p" threw: boom`);
+      const reason = `${kind}: "p" is async; properties must be synchronous`;
+      expect(failing({ [kind]: { p: later } })).toThrow(reason);
+    }
+    const always = { p: (view: { state(id: string): unknown }) => view.state("zz") === undefined };
+    expect(failing({ always })).toThrow('always: "p" threw: there is no zz in this world');
+  });
+
+  test.each(["start", "receive", "request", "timer", "capture"])(
+    "an application whose %s is async",
+    (method) => {
+      const application = (): object => ({
+        start(turn: Turn<string>) {
+          turn.send(turn.peers, "hello");
+          turn.setTimer("soon", 1);
+        },
+        receive() {},
+        request() {},
+        timer() {},
+        capture: () => 0,
+        restore() {},
+        ...{ [method]: () => Promise.reject(new Error("nobody hears this")) },
+      });
+      const reason = `the application's ${method} is async; its methods must be synchronous`;
+      expect(failing({ application })).toThrow(reason);
+    },
+  );
+
+  test("an application that is none, is not complete, or cannot be made", () => {
+    const boom = (): never => {
+      throw new Error("boom");
+    };
+    expect(failing({ application: boom })).toThrow('application: application("a") threw: boom');
+    expect(failing({ application: () => undefined })).toThrow(/gave undefined, and no application/);
+    expect(failing({ application: () => ({}) })).toThrow("the application of a has no capture");
+    const only = () => ({ capture: () => 0 });
+    expect(failing({ application: only })).toThrow("the application of a has no restore");
+  });
+
+  test("a codec that throws is named", () => {
+    const boom = (): never => {
+      throw new Error("boom");
+    };
+    const one = { name: "mine", encode: () => new Uint8Array(4), decode: () => 0 };
+    expect(failing({ messageCodec: { ...one, encode: boom } })).toThrow(
+      /mine cannot encode it: boom/,
+    );
+    expect(failing({ messageCodec: { ...one, decode: boom } })).toThrow(
+      /mine cannot decode it: boom/,
+    );
+    expect(failing({ stateCodec: { ...one, encode: boom } })).toThrow(/capture threw at .: boom/);
+    expect(failing({ stateCodec: { ...one, decode: boom } })).toThrow(/cannot be decoded: boom/);
+  });
+
+  test.each<[object, RegExp]>([
+    [{ allways: {} }, /a world: there is no "allways"; did you mean "always"\?/],
+    [{ requests: 5 }, /requests must be a list of { of, request }, not 5/],
+    [{ requests: [{ of: "zz", request: 1 }] }, /requests: there is no process "zz"/],
+    [{ snapshots: ["zz"] }, /snapshots: there is no process "zz"/],
+    [{ always: { p: true } }, /always "p" must be a function of the view, not true/],
+    [{ sometimes: [] }, /sometimes must be an object of properties/],
+    [{ processes: "ab" }, /processes must be a list of names, not "ab"/],
+    [{ processes: [1] }, /processes must be a list of names, not of 1/],
+    [{ processes: undefined }, /a world needs processes/],
+    [{ application: 1 }, /application must be a function/],
+    [{ channels: ["a"] }, /channels: each must have from and to/],
+    [{ order: "lifo" }, /order must be "fifo" or "none", not "lifo"/],
+    [{ algorithm: "mine" }, /algorithm must be "chandy-lamport" or "lai-yang"/],
+    [{ stateCodec: { name: "x" } }, /stateCodec must have a name, encode and decode/],
+    [{ interchangeable: [["a", "zz"]] }, /interchangeable: there is no process "zz"/],
+  ])("a world of another shape: %o", (part, reason) => {
+    expect(failing(part)).toThrow(reason);
+    const world = { ...counters(["a", "b"]), ...part };
+    expect(() => new Simulation(world, { seed: 1 })).toThrow(reason);
   });
 
   test("a request to an application that takes none, a message to one that receives none", () => {
