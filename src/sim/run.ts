@@ -92,6 +92,21 @@ export function runWorld<M, State, Request, Reply>(
     ...{ seed, faults, timeoutMs, lostAfterMs: LOST_AFTER_MS },
     ...(watch ? { watch } : {}),
   });
+  try {
+    return runToEnd(world, simulation, seed, faults, timeoutMs);
+  } catch (thrown) {
+    if (thrown instanceof Violation) thrown.events = simulation.events;
+    throw thrown;
+  }
+}
+
+function runToEnd<M, State, Request, Reply>(
+  world: World<M, State, Request, Reply>,
+  simulation: Simulation<M, State, Request, Reply>,
+  seed: number | string,
+  faults: Faults,
+  timeoutMs: number,
+): RunReport {
   const happened = new Set<string>();
   const look = (): void => {
     if (!world.always && !world.sometimes) return;

@@ -18,6 +18,8 @@ import { checkMethod, lookAt } from "./seen.ts";
 /** A broken promise. `check` names which. */
 export class Violation extends Error {
   readonly check: string;
+  /** How many things had happened in the run, if it was one of `runWorld`. */
+  events: number = 0;
 
   constructor(check: string, message: string) {
     super(`${check}: ${message}`);

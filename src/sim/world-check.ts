@@ -78,7 +78,7 @@ const CHECKS: Readonly<Record<keyof World, Check>> = {
 
 /** @throws TidemarkError `BAD_OPTION`, `UNKNOWN_PROCESS` */
 export function checkWorld(world: unknown): void {
-  checkKeys("a world", world, Object.keys(CHECKS));
+  checkKeys("world", world, Object.keys(CHECKS));
   const parts = object(world);
   for (const key of ["processes", "application"])
     if (parts[key] === undefined) refuse(`a world needs ${key}`);

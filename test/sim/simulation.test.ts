@@ -480,7 +480,7 @@ describe("a world that breaks its own promises is reported", () => {
   });
 
   test.each<[object, RegExp]>([
-    [{ allways: {} }, /a world: there is no "allways"; did you mean "always"\?/],
+    [{ allways: {} }, /world: there is no "allways"; did you mean "always"\?/],
     [{ requests: 5 }, /requests must be a list of { of, request }, not 5/],
     [{ requests: [{ of: "zz", request: 1 }] }, /requests: there is no process "zz"/],
     [{ snapshots: ["zz"] }, /snapshots: there is no process "zz"/],
