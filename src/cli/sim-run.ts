@@ -46,7 +46,8 @@ outside; and that nothing is stuck after healing. A property under "sometimes"
 must have held at some moment of some seed.
 
 Exit status: 0; 1 if a promise was broken; 2 for a mistake in the command or in
-FILE; 130 after Ctrl-C, with what was known by then.
+FILE; 130 after Ctrl-C, with what was known by then. Applications and properties
+are synchronous: one that gives a promise is an error.
 
 Examples:
   tidemark sim run cart.sim.ts --seeds 1..10000
