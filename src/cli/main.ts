@@ -6,4 +6,8 @@ import { fileURLToPath } from "node:url";
 
 enableCompileCache(fileURLToPath(new URL("../../node_modules/.cache/tidemark", import.meta.url)));
 const { runCommandLine } = await import("./command-line.ts");
-await runCommandLine(process.argv.slice(2));
+// Not awaited: a file of the user's may wait for ever, and Node would blame this line. What such a file left running does
+// not keep the command, once all that it printed has left.
+void runCommandLine(process.argv.slice(2)).then(() =>
+  process.stdout.write("", () => process.stderr.write("", () => process.exit())),
+);

@@ -5,10 +5,12 @@ import { InvalidArgumentError, Option } from "commander";
 export function directoryOption(): Option {
   return new Option("--dir <directory>", "where the system keeps its snapshots")
     .default(".tidemark")
-    .argParser((text) => {
-      if (text === "") throw new InvalidArgumentError("A directory has a name.");
-      return text;
-    });
+    .argParser(directoryName);
+}
+
+export function directoryName(text: string): string {
+  if (text === "") throw new InvalidArgumentError("A directory has a name.");
+  return text;
 }
 
 export function jsonOption(what: string): Option {

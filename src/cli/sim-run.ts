@@ -1,16 +1,21 @@
 /** `tidemark sim run`: one world under many seeds, each with faults of its own. */
 
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { inspect } from "node:util";
+import { once } from "node:events";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { TidemarkError } from "../core/error.ts";
-import { drawFaults, type Faults, formatFaults, parseFaults } from "../sim/faults.ts";
-import { type RunReport, runWorld } from "../sim/run.ts";
-import type { SimulationEvent } from "../sim/simulation.ts";
-import { Violation } from "../sim/witness.ts";
+import { TidemarkError, textOf } from "../core/error.ts";
+import { type Faults, formatFaults, parseFaults } from "../sim/faults.ts";
+import type { RunReport } from "../sim/run.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
-import { duration, grouped, painter, printable } from "./terminal.ts";
-import { type AnyWorld, loadWorld } from "./world-file.ts";
+import type { SeedsNews, SeedsWanted } from "./seeds-thread.ts";
+import { duration, grouped, painter, printable, shellWord } from "./terminal.ts";
+import { endedEarly } from "./world-file.ts";
+
+const SOURCE = fileURLToPath(new URL("./seeds-thread.ts", import.meta.url));
+/** Built, it lies beside this file as JavaScript. */
+const THREAD = SOURCE.replace(/\.ts$/, extname(fileURLToPath(import.meta.url)));
 
 interface RunCommandOptions {
   readonly seeds: Seeds;
@@ -41,7 +46,8 @@ outside; and that nothing is stuck after healing. A property under "sometimes"
 must have held at some moment of some seed.
 
 Exit status: 0; 1 if a promise was broken; 2 for a mistake in the command or in
-FILE; 130 after Ctrl-C, with what was known by then.
+FILE; 130 after Ctrl-C, with what was known by then. Applications and properties
+are synchronous: one that gives a promise is an error.
 
 Examples:
   tidemark sim run cart.sim.ts --seeds 1..10000
@@ -72,54 +78,96 @@ export function simRunCommand(): Command {
     )
     .option("--keep-going", "do not stop at the first seed that fails")
     .option("--trace", "print everything that happens")
-    .addOption(jsonOption("print a line of JSON for each seed that fails, and one at the end"))
+    .addOption(
+      jsonOption("print a line of JSON for each seed that fails, and one at the end").conflicts(
+        "trace",
+      ),
+    )
     .addHelpText("after", HELP)
     .action(async (file: string, options: RunCommandOptions) => {
-      process.exitCode = await run(file, await loadWorld(file), options);
+      process.exitCode = await run(file, options);
     });
 }
 
 /** Gives the exit status. */
-async function run(file: string, world: AnyWorld, options: RunCommandOptions): Promise<number> {
-  const { seed, keepGoing, json } = options;
+async function run(file: string, options: RunCommandOptions): Promise<number> {
+  const { seed, faults, keepGoing = false, trace = false, json } = options;
   const { first, last } = seed === undefined ? options.seeds : { first: seed, last: seed };
-  let interrupted = false as boolean;
-  const interrupt = (): void => {
-    interrupted = true;
-  };
-  process.once("SIGINT", interrupt);
-  const tally = new Tally(world);
+  const tally = new Tally();
   const progress = new Progress(first, last);
-  for (let at = first; at <= last && !interrupted; at += 1) {
-    const faults = options.faults ?? drawFaults(at);
-    try {
-      const watch = options.trace && printEvent;
-      tally.passed(runWorld(world, { seed: at, faults, ...(watch ? { watch } : {}) }));
-    } catch (thrown) {
-      const { message } = asFailure(thrown, file);
-      tally.failed += 1;
+  const wanted: SeedsWanted = { file, first, last, faults, keepGoing, trace };
+  const interrupted = await eachOf(wanted, (news) => {
+    if (news.type === "loaded") tally.begin(news.sometimes);
+    else if (news.type === "passed") {
+      tally.passed(news.report);
+      progress.tell(news.seed, tally);
+    } else {
       progress.clear();
-      if (json) console.log(JSON.stringify({ seed: at, failed: message, faults }));
-      else tellFailure(file, at, message, faults, options);
-      if (!keepGoing) break;
+      if (news.type === "traced") console.log(news.line);
+      else {
+        const { seed: at, message, faults: bad, events } = news;
+        tally.failed(events);
+        if (json) console.log(JSON.stringify({ seed: at, failed: message, faults: bad }));
+        else tellFailure(file, at, message, bad, options);
+      }
     }
-    if (progress.tell(at, tally)) await nextTurn();
-  }
-  process.off("SIGINT", interrupt);
+  });
   progress.clear();
-  const absent = interrupted || tally.failed > 0 ? [] : tally.absent;
-  if (json) console.log(JSON.stringify(tally.summary(absent)));
-  else tally.tell(absent);
-  if (tally.failed > 0 || absent.length > 0) return 1;
+  const absent = interrupted || tally.failures > 0 ? [] : tally.absent;
+  if (json) console.log(JSON.stringify(tally.summary(absent, interrupted)));
+  else tally.tell(absent, interrupted);
+  if (tally.failures > 0 || absent.length > 0) return 1;
   return interrupted ? INTERRUPTED_STATUS : 0;
 }
 
-/** What a run threw, if it is about the world and not a mistake in its file. */
-function asFailure(thrown: unknown, file: string): Error {
-  if (thrown instanceof Violation) return thrown;
-  if (thrown instanceof TidemarkError)
-    throw new TidemarkError("BAD_OPTION", `${file}: ${thrown.message}`, { cause: thrown });
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
+/**
+ * Runs the seeds in a thread of their own, and hands over what it tells. True if Ctrl-C, or the end of whoever reads the output,
+ * came before their end: it is heard also while an application goes round for ever.
+ * @throws TidemarkError `BAD_OPTION` for a file that holds no world
+ */
+async function eachOf(
+  wanted: SeedsWanted,
+  take: (news: Exclude<SeedsNews, { type: "done" | "refused" }>) => void,
+): Promise<boolean> {
+  const thread = new Worker(THREAD, { workerData: wanted });
+  let [interrupted, loaded, done] = [false, false, false] as boolean[];
+  let wrong: TidemarkError | undefined;
+  const interrupt = (): void => {
+    interrupted = true;
+    void thread.terminate();
+  };
+  // As often as it comes: npm hands on what the terminal has sent already.
+  process.on("SIGINT", interrupt);
+  process.stdout.once("error", interrupt);
+  thread.on("message", (news: SeedsNews) => {
+    if (news.type === "refused") wrong = asError(news);
+    else if (news.type !== "done") take(news);
+    loaded = true;
+    if (news.type !== "done") return;
+    done = true;
+    // The world may have left something running.
+    void thread.terminate();
+  });
+  thread.on("error", (thrown) => {
+    wrong ??= new TidemarkError("BAD_OPTION", `${wanted.file}: ${textOf(thrown)}`, {
+      cause: thrown,
+    });
+  });
+  await once(thread, "exit");
+  process.off("SIGINT", interrupt);
+  process.stdout.off("error", interrupt);
+  if (done) return false;
+  if (interrupted) return true;
+  const ended = loaded
+    ? `${wanted.file} ended the thread that runs it: it calls process.exit`
+    : endedEarly(wanted.file);
+  throw wrong ?? new TidemarkError("BAD_OPTION", ended);
+}
+
+function asError({ code, message, stack }: SeedsNews & { type: "refused" }): TidemarkError {
+  const error = new TidemarkError(code, message);
+  error.stack = stack;
+  return error;
 }
 
 function tellFailure(
@@ -130,33 +178,37 @@ function tellFailure(
   options: RunCommandOptions,
 ): void {
   const given = options.faults ? ` --faults '${formatFaults(faults)}'` : "";
+  const again = `tidemark sim run ${shellWord(file)} --seed ${seed}${given} --trace`;
   console.log(`${paint("red", `SEED=${seed}`)}  ${printable(message)}`);
   console.log(`  faults: ${formatFaults(faults)}`);
-  console.log(`  to see it: tidemark sim run ${file} --seed ${seed}${given} --trace`);
-}
-
-function printEvent({ nowMs, process: id, happening }: SimulationEvent): void {
-  const { type, ...rest } = happening;
-  const details = Object.entries(rest).map(
-    ([key, value]) =>
-      `${key} ${inspect(value, { breakLength: Number.POSITIVE_INFINITY, depth: 4 })}`,
-  );
-  console.log(`${nowMs.toFixed(3).padStart(10)}  ${id}  ${type}  ${details.join("  ")}`.trimEnd());
+  console.log(`  to see it: ${printable(again)}`);
 }
 
 /** What all seeds together came to. */
 class Tally {
-  failed = 0;
+  #failed = 0;
   #seeds = 0;
   #events = 0;
   #complete = 0;
   #abandoned = 0;
-  readonly #startedMs = performance.now();
+  #startedMs = performance.now();
   /** In how many seeds each `sometimes` held. */
-  readonly #happened: Map<string, number>;
+  readonly #happened = new Map<string, number>();
 
-  constructor(world: AnyWorld) {
-    this.#happened = new Map(Object.keys(world.sometimes ?? {}).map((name) => [name, 0]));
+  /** The world is there, with these under `sometimes`. */
+  begin(sometimes: readonly string[]): void {
+    this.#startedMs = performance.now();
+    for (const name of sometimes) this.#happened.set(name, 0);
+  }
+
+  get failures(): number {
+    return this.#failed;
+  }
+
+  /** A seed that failed after so many events. */
+  failed(events: number): void {
+    this.#failed += 1;
+    this.#events += events;
   }
 
   passed({ events, snapshots, happened }: RunReport): void {
@@ -176,10 +228,11 @@ class Tally {
     return [...this.#happened].flatMap(([name, seeds]) => (seeds === 0 ? [name] : []));
   }
 
-  summary(absent: readonly string[]): object {
+  summary(absent: readonly string[], interrupted: boolean): object {
     return {
-      seeds: this.#seeds + this.failed,
-      failed: this.failed,
+      seeds: this.#seeds + this.#failed,
+      failed: this.#failed,
+      interrupted,
       events: this.#events,
       snapshots: { complete: this.#complete, abandoned: this.#abandoned },
       happened: Object.fromEntries(this.#happened),
@@ -187,12 +240,13 @@ class Tally {
     };
   }
 
-  tell(absent: readonly string[]): void {
-    const all = this.#seeds + this.failed;
+  tell(absent: readonly string[], interrupted: boolean): void {
+    const all = this.#seeds + this.#failed;
     const verdict =
-      this.failed > 0
-        ? paint("red", `${grouped(this.failed)} of ${grouped(all)} seeds failed`)
+      this.#failed > 0
+        ? paint("red", `${grouped(this.#failed)} of ${grouped(all)} seeds failed`)
         : paint("green", `${grouped(all)} ${all === 1 ? "seed" : "seeds"}, none failed`);
+    if (interrupted) console.log("interrupted: until then");
     const took = performance.now() - this.#startedMs;
     console.log(
       `${verdict}  ${grouped(this.#events)} events in ${duration(took)} (${grouped(this.rate)}/s)`,
@@ -201,9 +255,11 @@ class Tally {
       `  ${grouped(this.#complete)} snapshots complete, ${grouped(this.#abandoned)} abandoned`,
     );
     for (const [name, seeds] of this.#happened)
-      if (seeds > 0) console.log(`  sometimes "${name}": in ${grouped(seeds)} of them`);
+      if (seeds > 0) console.log(`  sometimes "${printable(name)}": in ${grouped(seeds)} of them`);
     for (const name of absent)
-      console.log(paint("red", `  sometimes "${name}": never; nothing shows that it can happen`));
+      console.log(
+        paint("red", `  sometimes "${printable(name)}": never; nothing shows that it can happen`),
+      );
   }
 }
 
@@ -219,18 +275,15 @@ class Progress {
     this.#last = last;
   }
 
-  /** True now and then: time for others. */
-  tell(seed: number, { rate, failed }: Tally): boolean {
+  /** Now and then. */
+  tell(seed: number, { rate, failures }: Tally): void {
     const now = performance.now();
-    if (now - this.#toldMs < PROGRESS_MS) return false;
+    if (!process.stderr.isTTY || now - this.#toldMs < PROGRESS_MS) return;
     this.#toldMs = now;
-    if (process.stderr.isTTY) {
-      this.#shown = true;
-      const done = `${grouped(seed - this.#first + 1)} of ${grouped(this.#last - this.#first + 1)} seeds`;
-      const bad = failed > 0 ? `, ${grouped(failed)} failed` : "";
-      process.stderr.write(`\r\u001b[K${done}${bad}  ${grouped(rate)} events/s`);
-    }
-    return true;
+    this.#shown = true;
+    const done = `${grouped(seed - this.#first + 1)} of ${grouped(this.#last - this.#first + 1)} seeds`;
+    const bad = failures > 0 ? `, ${grouped(failures)} failed` : "";
+    process.stderr.write(`\r\u001b[K${done}${bad}  ${grouped(rate)} events/s`);
   }
 
   clear(): void {

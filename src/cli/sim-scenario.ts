@@ -50,47 +50,66 @@ export function simScenarioCommand(): Command {
     .addOption(jsonOption("print a line of JSON for each file").conflicts("print"))
     .addHelpText("after", HELP)
     .action((files: readonly string[], options: ScenarioOptions) => {
-      let failed = 0;
-      for (const file of files) if (!one(file, options)) failed += 1;
-      if (files.length > 1 && !options.json)
-        console.log(`${files.length - failed} of ${files.length} as expected`);
-      process.exitCode = failed > 0 ? 1 : 0;
+      const statuses = files.map((file) => one(file, options));
+      const right = statuses.filter((status) => status === 0).length;
+      if (files.length > 1 && !options.json) console.log(`${right} of ${files.length} as expected`);
+      process.exitCode = Math.max(...statuses);
     });
 }
 
-/** True if all is as expected. */
-function one(file: string, { update, print, json }: ScenarioOptions): boolean {
+/** Goes through one file, whatever came of the one before. Gives its exit status. */
+function one(file: string, options: ScenarioOptions): 0 | 1 | 2 {
+  const wrong = (error: unknown, status: 1 | 2): 1 | 2 => {
+    if (!isTidemarkError(error)) throw error;
+    const { message } = error;
+    if (options.json) console.log(JSON.stringify({ file, ok: false, failures: [message] }));
+    else console.error(printable(status === 1 ? message : `tidemark: ${message}`));
+    return status;
+  };
   const beside = `${file.replace(/\.tide$/, "")}.out`;
-  const text = readText(file);
+  let text: string;
+  let known: string | undefined;
+  try {
+    text = readText(file);
+    if (!options.update && existsSync(beside)) known = readText(beside);
+  } catch (error) {
+    return wrong(error, 2);
+  }
   let outcome: ScenarioOutcome;
   try {
     outcome = runScenario(text, file);
   } catch (error) {
-    if (!isTidemarkError(error)) throw error;
-    if (json) console.log(JSON.stringify({ file, ok: false, failures: [error.message] }));
-    else console.error(printable(error.message));
-    return false;
+    return wrong(error, 1);
   }
   const failures = [...outcome.failures];
-  if (update && failures.length === 0) writeText(beside, outcome.text);
-  else if (existsSync(beside)) {
-    const difference = firstDifference(readText(beside), outcome.text);
-    if (difference !== undefined) failures.push(`${beside}:${difference}`);
+  const difference = known === undefined ? undefined : firstDifference(known, outcome.text);
+  if (difference !== undefined) failures.push(`${beside}:${difference}`);
+  if (options.update && failures.length === 0) writeText(beside, outcome.text);
+  tell(file, outcome.text, failures, options);
+  return failures.length === 0 ? 0 : 1;
+}
+
+function tell(
+  file: string,
+  text: string,
+  failures: readonly string[],
+  { print, json }: ScenarioOptions,
+): void {
+  const ok = failures.length === 0;
+  if (json) {
+    console.log(JSON.stringify({ file, ok, failures, text }));
+    return;
   }
-  if (json)
-    console.log(JSON.stringify({ file, ok: failures.length === 0, failures, text: outcome.text }));
-  else {
-    if (print) process.stdout.write(outcome.text);
-    for (const failure of failures) console.log(paint("red", failure));
-    if (failures.length === 0 && !print) console.log(`${paint("green", "as expected")}  ${file}`);
-  }
-  return failures.length === 0;
+  if (print) process.stdout.write(text.split("\n").map(printable).join("\n"));
+  for (const failure of failures) console.log(paint("red", printable(failure)));
+  if (ok && !print) console.log(`${paint("green", "as expected")}  ${printable(file)}`);
 }
 
 /** The number of the first line that differs, and how. */
 function firstDifference(expected: string, found: string): string | undefined {
-  if (expected === found) return undefined;
-  const [a, b] = [expected.split("\n"), found.split("\n")];
+  // A file that was checked out on Windows says the same.
+  const [a, b] = [expected.split(/\r?\n/), found.split("\n")];
+  if (a.join("\n") === found) return undefined;
   const i = a.findIndex((line, at) => line !== b[at]);
   const at = i < 0 ? a.length : i;
   return `${at + 1}: expected "${a[at] ?? "no more"}", and it is "${b[at] ?? "no more"}"`;

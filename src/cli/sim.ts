@@ -14,11 +14,11 @@ import {
   type TokenOutcome,
   type TokenState,
 } from "../sim/token-passing.ts";
-import { jsonOption, wholeNumber } from "./options.ts";
+import { directoryName, jsonOption, wholeNumber } from "./options.ts";
 import { simRunCommand } from "./sim-run.ts";
 import { simScenarioCommand } from "./sim-scenario.ts";
 import { printable } from "./terminal.ts";
-import { readText, writeText } from "./text-file.ts";
+import { makeDirectory, readText, writeText } from "./text-file.ts";
 
 const HELP = `
 Exit status: 0; 1 if something is wrong with what is simulated; 2 for a mistake
@@ -75,7 +75,11 @@ function cos418Command(): Command {
     .option("--draws <name>", `the list in an object of draws (default: "${DRAWS}")`)
     .option("--seed <number>", "decides the draws", wholeNumber(0, Number.MAX_SAFE_INTEGER), 1)
     .option("--trace", "print everything that happens, before the snapshots")
-    .option("--out <directory>", "write each snapshot to a .snap file there, print none")
+    .option(
+      "--out <directory>",
+      "write each snapshot to a .snap file there, and print no blocks",
+      directoryName,
+    )
     .addOption(
       jsonOption("print a line of JSON for each snapshot, and one at the end").conflicts("trace"),
     )
@@ -122,6 +126,7 @@ function cos418(
 
 /** Only of several is each told apart by its id. */
 function writeSnapshots(directory: string, name: string, snapshots: readonly TokenState[]): void {
+  makeDirectory(directory);
   for (const [id, state] of snapshots.entries()) {
     const number = snapshots.length > 1 ? id : "";
     writeText(join(directory, `${name}${number}.snap`), formatSnapshot(id, state));

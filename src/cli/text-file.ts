@@ -1,6 +1,6 @@
 /** Text files that the user names. */
 
-import { createReadStream, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createReadStream, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 
@@ -51,10 +51,27 @@ function unreadable(file: string, error: unknown): TidemarkError {
  * @throws TidemarkError `STORE_FAILED`
  */
 export function writeText(file: string, text: string): void {
+  makeDirectory(dirname(file));
   try {
-    mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, text);
   } catch (error) {
     throw new TidemarkError("STORE_FAILED", `${file} cannot be written: ${textOf(error)}`);
+  }
+}
+
+/**
+ * Makes a directory, and those above it, unless they are there. Step by step: where nothing can be made, as in /proc, what
+ * Node has for this goes round for ever.
+ * @throws TidemarkError `STORE_FAILED`
+ */
+export function makeDirectory(directory: string): void {
+  try {
+    if (statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return;
+    const above = dirname(directory);
+    if (above !== directory) makeDirectory(above);
+    mkdirSync(directory);
+  } catch (error) {
+    if (isTidemarkError(error)) throw error;
+    throw new TidemarkError("STORE_FAILED", `${directory} cannot be made: ${textOf(error)}`);
   }
 }

@@ -3,10 +3,13 @@
  * instead of a seed's own: the run is decided by the seed and this value alone.
  */
 
-import { TidemarkError } from "../core/error.ts";
 import { Random } from "../core/random.ts";
+import { checkKeys, refuse } from "./check.ts";
 
-/** Times are virtual milliseconds, probabilities from 0 to 1, counts how often it happens while faults last. */
+/**
+ * Times are virtual milliseconds, up to 60 s, or 10 s of `delayMs` and `syncMs`; probabilities from 0 to 1; counts, up to 1000, how
+ * often it happens while faults last. More is an error.
+ */
 export interface Faults {
   /** How long faults last; then the world heals, and everything must complete. */
   readonly lastMs: number;
@@ -14,7 +17,7 @@ export interface Faults {
   readonly reliable: boolean;
   /** The least and the most that a frame is under way. */
   readonly delayMs: readonly [number, number];
-  /** What a channel carries, in bytes a millisecond; 0: any amount. */
+  /** What a channel carries, in bytes a millisecond, 1 or more; 0: any amount. */
   readonly capacity: number;
   /** Probability that a frame is lost; only of an unreliable network. */
   readonly loss: number;
@@ -36,7 +39,7 @@ export interface Faults {
   /** Processes that die; each comes back without its state, or with probability `fromSnapshot` from the newest snapshot. */
   readonly crashes: number;
   readonly fromSnapshot: number;
-  /** How far a process' clock is off at the most, and how much too fast or too slow it goes (0.01 is one per cent). */
+  /** How far a process' clock is off at the most, and how much too fast or too slow it goes (0.01 is one per cent, 0.5 the most). */
   readonly skewMs: number;
   readonly drift: number;
   /** How long a store takes to write and flush, at the most. */
@@ -120,34 +123,91 @@ export function formatFaults(faults: Faults): string {
   );
 }
 
+/** Virtual time that faults and what they make late may take: beyond, healing would take for ever. */
+const TIME: Range = { low: 0, high: 60_000 };
+const PROBABILITY: Range = { low: 0, high: 1 };
+const COUNT: Range = { low: 0, high: 1_000, whole: true };
+
+/** What a number may be; where 0 means something of its own, `zero`. */
+interface Range {
+  readonly low: number;
+  readonly high: number;
+  readonly whole?: true;
+  readonly zero?: true;
+}
+
+/** Within them, what is promised of a world that healed is kept: see run.ts for the times that it is given. */
+const RANGES: Readonly<Record<Exclude<keyof Faults, "reliable">, Range>> = {
+  lastMs: TIME,
+  delayMs: { low: 0, high: 10_000 },
+  capacity: { low: 1, high: 1e9, zero: true },
+  loss: PROBABILITY,
+  repeat: PROBABILITY,
+  refuse: PROBABILITY,
+  cuts: COUNT,
+  partitions: COUNT,
+  oneWay: COUNT,
+  holds: COUNT,
+  clogs: COUNT,
+  troubleMs: TIME,
+  crashes: COUNT,
+  fromSnapshot: PROBABILITY,
+  skewMs: { low: 0, high: 1e9 },
+  drift: { low: 0, high: 0.5 },
+  syncMs: { low: 0, high: 10_000 },
+  storeFails: PROBABILITY,
+  torn: PROBABILITY,
+  captureThrows: PROBABILITY,
+  givesUp: PROBABILITY,
+};
+
 /**
  * Reads what `formatFaults` or `JSON.stringify` made of faults; what is left out is as in `NO_FAULTS`.
  * @throws TidemarkError `BAD_OPTION` naming what is wrong
  */
 export function parseFaults(text: string): Faults {
-  const bad = (reason: string): never => {
-    throw new TidemarkError("BAD_OPTION", `faults: ${reason}`);
-  };
   let given: unknown;
   try {
     given = JSON.parse(text);
   } catch {
-    bad("not JSON");
+    refuse("faults: not JSON");
   }
   if (typeof given !== "object" || given === null || Array.isArray(given))
-    bad('must be an object such as {"loss": 0.1}');
-  const faults: Record<string, unknown> = { ...NO_FAULTS };
-  for (const [key, value] of Object.entries(given as object)) {
-    const usual = (NO_FAULTS as unknown as Readonly<Record<string, unknown>>)[key];
-    const number = (one: unknown): one is number =>
-      typeof one === "number" && one >= 0 && one <= 1e9;
-    if (usual === undefined) bad(`there is no "${key}"`);
-    else if (key === "delayMs") {
-      const [least, most] = Array.isArray(value) ? value : [];
-      if (!number(least) || !number(most) || most < least) bad("delayMs must be [least, most]");
-    } else if (typeof value !== typeof usual || (typeof value === "number" && !number(value)))
-      bad(`${key} must be ${typeof usual === "number" ? "a number from 0" : "true or false"}`);
-    faults[key] = value;
+    return refuse('faults: must be an object such as {"loss": 0.1}');
+  checkKeys("faults", given, Object.keys(NO_FAULTS));
+  return checkFaults({ ...NO_FAULTS, ...given });
+}
+
+/**
+ * Gives them back if they are whole and each is in its range.
+ * @throws TidemarkError `BAD_OPTION` naming what is wrong
+ */
+export function checkFaults(faults: Faults): Faults {
+  checkKeys("faults", faults, Object.keys(NO_FAULTS));
+  for (const key of Object.keys(NO_FAULTS) as (keyof Faults)[]) {
+    if (!Object.hasOwn(faults, key))
+      refuse(
+        `faults: ${key} is missing; begin with those that are none: { ...NO_FAULTS, loss: 0.1 }`,
+      );
+    const value: unknown = faults[key];
+    if (key === "reliable") {
+      if (typeof value !== "boolean") refuse("faults: reliable must be true or false");
+      continue;
+    }
+    const range = RANGES[key];
+    const kind = `${range.zero ? "0, or " : ""}a ${range.whole ? "whole " : ""}number from ${range.low} to ${range.high}`;
+    if (key !== "delayMs") {
+      if (!isIn(range, value)) refuse(`faults: ${key} must be ${kind}`);
+      continue;
+    }
+    const [least, most] = Array.isArray(value) && value.length === 2 ? value : [];
+    if (!isIn(range, least) || !isIn(range, most) || most < least)
+      refuse(`faults: delayMs must be [least, most], each ${kind}`);
   }
-  return faults as unknown as Faults;
+  return faults;
+}
+
+function isIn({ low, high, whole, zero }: Range, value: unknown): value is number {
+  if (typeof value !== "number" || (whole && !Number.isInteger(value))) return false;
+  return (zero && value === 0) || (value >= low && value <= high);
 }

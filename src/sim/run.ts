@@ -3,12 +3,15 @@
  * Safety is judged all the time; liveness only of the healed world, for nothing can be promised of one that is broken for ever.
  */
 
+import { textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
-import { drawFaults, type Faults } from "./faults.ts";
-import { Simulation, type SimulationEvent } from "./simulation.ts";
+import { checkKeys, checkSynchronous } from "./check.ts";
+import { checkFaults, drawFaults, type Faults } from "./faults.ts";
+import { checkSeed, Simulation, type SimulationEvent } from "./simulation.ts";
 import { Violation } from "./witness.ts";
-import type { Properties, World } from "./world.ts";
+import type { Properties, Property, View, World } from "./world.ts";
+import { checkWorld } from "./world-check.ts";
 
 /** How a world is run. */
 export interface RunOptions {
@@ -32,8 +35,12 @@ export interface RunReport {
   readonly happened: readonly string[];
 }
 
-/** After healing, all must be done within so much virtual time. */
+/** After healing, all must be done within so much virtual time, or four times what a snapshot may take. */
 const CALM_MS = 60_000;
+/** A snapshot may take so long, or longer where frames and stores are slow. */
+const TIMEOUT_MS = 5_000;
+/** Frames that faults made late by no more than this make no snapshot late. */
+const LATE_MS = 2_500;
 const LOOK_EVERY_MS = 50;
 /** How long a process may be away before snapshots no longer wait for it. */
 const LOST_AFTER_MS = 1000;
@@ -69,19 +76,44 @@ const EVENTS_MAX = 2_000_000;
  */
 export function runWorld<M, State, Request, Reply>(
   world: World<M, State, Request, Reply>,
-  { seed, faults = drawFaults(seed), watch }: RunOptions,
+  options: RunOptions,
 ): RunReport {
+  checkWorld(world);
+  checkKeys("the options of a run", options, [
+    "seed",
+    "faults",
+    "watch",
+  ] satisfies (keyof RunOptions)[]);
+  const { seed, watch } = options;
+  checkSeed(seed);
+  const { faults = drawFaults(seed) } = options;
+  const timeoutMs = snapshotMs(checkFaults(faults), world.processes.length);
   const simulation = new Simulation(world, {
-    ...{ seed, faults, lostAfterMs: LOST_AFTER_MS },
+    ...{ seed, faults, timeoutMs, lostAfterMs: LOST_AFTER_MS },
     ...(watch ? { watch } : {}),
   });
+  try {
+    return runToEnd(world, simulation, seed, faults, timeoutMs);
+  } catch (thrown) {
+    if (thrown instanceof Violation) thrown.events = simulation.events;
+    throw thrown;
+  }
+}
+
+function runToEnd<M, State, Request, Reply>(
+  world: World<M, State, Request, Reply>,
+  simulation: Simulation<M, State, Request, Reply>,
+  seed: number | string,
+  faults: Faults,
+  timeoutMs: number,
+): RunReport {
   const happened = new Set<string>();
   const look = (): void => {
     if (!world.always && !world.sometimes) return;
     const { view } = simulation;
-    for (const [name, holds] of entries(world.always)) mustHold("always", name, holds(view));
+    for (const [name, holds] of entries(world.always)) mustHold("always", name, holds, view);
     for (const [name, holds] of entries(world.sometimes))
-      if (!happened.has(name) && holds(view) === true) happened.add(name);
+      if (!happened.has(name) && ask("sometimes", name, holds, view) === true) happened.add(name);
   };
   const pass = (ms: number): void => {
     const untilMs = simulation.nowMs + ms;
@@ -93,10 +125,11 @@ export function runWorld<M, State, Request, Reply>(
     }
     simulation.runFor(untilMs - simulation.nowMs);
   };
+  const calmMs = Math.max(CALM_MS, 4 * timeoutMs);
   const rest = (): void => {
     for (let ms = 0; simulation.unrest() !== undefined; ms += LOOK_EVERY_MS) {
-      if (ms >= CALM_MS)
-        throw new Violation("liveness", `${CALM_MS} ms after healing ${simulation.unrest()}`);
+      if (ms >= calmMs)
+        throw new Violation("liveness", `${calmMs} ms after healing ${simulation.unrest()}`);
       pass(LOOK_EVERY_MS);
     }
   };
@@ -105,19 +138,20 @@ export function runWorld<M, State, Request, Reply>(
   pass(faults.lastMs);
   simulation.heal();
   // Time for connections to come back, and for what was lost to be noticed.
-  pass(1_000);
+  const lateMs = simulation.arrivedMs - simulation.nowMs;
+  pass(Math.max(1_000, faults.troubleMs + 800, lateMs > LATE_MS ? lateMs + 1_000 : 0));
   rest();
   for (const id of simulation.topology.processes)
     if (simulation.topology.unreachableFrom(id).length === 0) simulation.snapshot(id);
   rest();
   // Time for all to hear how the last snapshots ended.
-  pass(1_000);
+  pass(Math.max(1_000, 4 * faults.delayMs[1]));
   simulation.judge();
   const [abandoned] = simulation.abandoned;
-  if (abandoned && mustAllComplete(faults))
+  if (abandoned && lateMs <= LATE_MS && mustAllComplete(faults))
     throw new Violation("liveness", `${abandoned.id} had to complete, but: ${abandoned.reason}`);
   const { view } = simulation;
-  for (const [name, holds] of entries(world.eventually)) mustHold("eventually", name, holds(view));
+  for (const [name, holds] of entries(world.eventually)) mustHold("eventually", name, holds, view);
   return {
     seed,
     faults,
@@ -127,6 +161,11 @@ export function runWorld<M, State, Request, Reply>(
     snapshots: { complete: view.snapshots.length, abandoned: simulation.abandoned.length },
     happened: [...happened],
   };
+}
+
+/** Its markers go all the way round, its words there and back, each thrice as late as one frame; and a store writes in steps. */
+function snapshotMs({ delayMs, syncMs }: Faults, processes: number): number {
+  return Math.max(TIMEOUT_MS, (4 * processes + 10) * delayMs[1] + 10 * syncMs);
 }
 
 /** Nobody dies, gives up or fails to store, and no connection is away for so long that a process is taken for lost. */
@@ -199,7 +238,33 @@ const entries = <M, State, Reply>(
   properties: Properties<M, State, Reply> | undefined,
 ): readonly [string, Properties<M, State, Reply>[string]][] => Object.entries(properties ?? {});
 
-function mustHold(kind: string, name: string, holds: boolean | string): void {
+function mustHold<M, State, Reply>(
+  kind: string,
+  name: string,
+  property: Property<M, State, Reply>,
+  view: View<M, State, Reply>,
+): void {
+  const holds = ask(kind, name, property, view);
   if (holds === true) return;
   throw new Violation(kind, `"${name}" does not hold${holds === false ? "" : `: ${holds}`}`);
+}
+
+function ask<M, State, Reply>(
+  kind: string,
+  name: string,
+  property: Property<M, State, Reply>,
+  view: View<M, State, Reply>,
+): boolean | string {
+  let holds: boolean | string;
+  try {
+    holds = property(view);
+  } catch (thrown) {
+    throw new Violation(kind, `"${name}" threw: ${textOf(thrown)}`);
+  }
+  try {
+    checkSynchronous(`"${name}"`, "properties", holds);
+  } catch (error) {
+    throw new Violation(kind, textOf(error));
+  }
+  return holds;
 }

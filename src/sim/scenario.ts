@@ -20,7 +20,13 @@
  */
 
 import { TidemarkError, textOf } from "../core/error.ts";
-import { isProcessId, isSnapshotId, type ProcessId, type SnapshotId } from "../core/id.ts";
+import {
+  isProcessId,
+  isSnapshotId,
+  type ProcessId,
+  parseSnapshotId,
+  type SnapshotId,
+} from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
 import { Search } from "./explore.ts";
 import type { SeenSnapshot } from "./seen.ts";
@@ -75,13 +81,13 @@ class Scenario {
   readonly #file: string;
   readonly #statements: Statement[] = [];
   #processes: readonly ProcessId[] = [];
-  #channels: "mesh" | readonly Channel[] = "mesh";
+  #channels: "mesh" | readonly Channel[] | undefined;
   readonly #requests: { readonly of: ProcessId; readonly request: Request }[] = [];
   readonly #snapshots: ProcessId[] = [];
 
   constructor(text: string, file: string) {
     this.#file = file;
-    const lines = text.split(/\r?\n/);
+    const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
     if (!/^#\s*\S/.test(lines[0] ?? ""))
       this.#fail(1, "the first line is a comment that says why the scenario exists");
     for (const [i, raw] of lines.entries()) {
@@ -106,6 +112,14 @@ class Scenario {
     const add = (act: Statement["act"]): void => {
       this.#statements.push({ line, text, act });
     };
+    const channel = (from: ProcessId, to: ProcessId): Channel => {
+      const [here, there] = [process(from), process(to)];
+      const exists =
+        this.#channels === undefined || this.#channels === "mesh"
+          ? here !== there
+          : this.#channels.some((one) => one.from === here && one.to === there);
+      return exists ? { from, to } : this.#fail(line, `there is no channel ${from}→${to}`);
+    };
     const [first, second, third, fourth] = words;
     switch (verb) {
       case "processes":
@@ -118,16 +132,8 @@ class Scenario {
         break;
       case "channels":
         if (this.#statements.length > 0) this.#fail(line, "channels come before what happens");
-        this.#channels =
-          first === "mesh" && words.length === 1
-            ? "mesh"
-            : words.map((word) => {
-                const channel = asChannel(word);
-                if (!channel) return this.#fail(line, `"${word}" is no channel: write p1→p2`);
-                process(channel.from);
-                process(channel.to);
-                return channel;
-              });
+        if (this.#channels !== undefined) this.#fail(line, "channels are named once");
+        this.#channels = first === "mesh" && words.length === 1 ? first : this.#list(line, words);
         break;
       case "step": {
         need(2, "step p1 a");
@@ -153,7 +159,7 @@ class Scenario {
       case "hold":
       case "release": {
         need(2, `${verb} p1 p2`);
-        const [from, to] = [process(first), process(second)];
+        const { from, to } = channel(process(first), process(second));
         add((stage) => stage.hold(from, to, verb === "hold"));
         break;
       }
@@ -169,7 +175,7 @@ class Scenario {
         add((stage) => stage.deliver());
         break;
       case "expect":
-        this.#expect(line, words, process, add);
+        this.#expect(line, words, process, channel, add);
         break;
       default:
         this.#fail(
@@ -179,46 +185,70 @@ class Scenario {
     }
   }
 
+  /** The channels that a line names. */
+  #list(line: number, words: readonly string[]): readonly Channel[] {
+    const channels: Channel[] = [];
+    for (const word of words) {
+      const one = asChannel(word);
+      if (!one) return this.#fail(line, `"${word}" is no channel: write p1→p2`);
+      const { from, to } = one;
+      for (const id of [from, to])
+        if (!this.#processes.includes(id)) this.#fail(line, `there is no process ${id}`);
+      if (from === to) this.#fail(line, `${from} cannot have a channel to itself`);
+      if (channels.some((other) => other.from === from && other.to === to))
+        this.#fail(line, `the channel ${from}→${to} is named twice`);
+      channels.push(one);
+    }
+    return channels;
+  }
+
   #expect(
     line: number,
     words: readonly string[],
     process: (word: string | undefined) => ProcessId,
+    channel: (from: ProcessId, to: ProcessId) => Channel,
     add: (act: Statement["act"]) => void,
   ): void {
     const [what = "", ...rest] = words;
     if (!isSnapshotId(what)) {
-      const channel = asChannel(what);
-      if (channel) {
-        process(channel.from);
-        process(channel.to);
-        add((stage) => stage.expect(stage.inFlight(channel), rest));
+      const found = asChannel(what);
+      if (found) {
+        const one = channel(found.from, found.to);
+        add((stage) => stage.expect(stage.inFlight(one), rest));
       } else {
         const id = process(what);
         add((stage) => stage.expect(stage.events(id), rest));
       }
       return;
     }
+    const { initiator, count } = parseSnapshotId(what);
+    process(initiator);
+    const begun = this.#snapshots.filter((by) => by === initiator).length >= count;
+    const ask = (found: (stage: Stage) => readonly string[] | undefined, expected = rest): void =>
+      add((stage) => {
+        if (!begun) throw new Unexpected("that is not begun");
+        stage.expect(found(stage), expected);
+      });
     const [part = "", ...expected] = rest;
     if (part === "incomplete" && expected.length === 0) {
-      add((stage) => stage.expect(stage.seen(what) ? ["complete"] : ["incomplete"], rest));
+      ask((stage) => (stage.seen(what) ? ["complete"] : ["incomplete"]));
       return;
     }
-    const channel = asChannel(part);
     if (part === "") this.#fail(line, "write expect p1/1 p1 a, or expect p1/1 p1→p2 f");
-    if (channel) {
-      process(channel.from);
-      process(channel.to);
-      add((stage) => stage.expect(stage.recorded(what, channel), expected));
+    const found = asChannel(part);
+    if (found) {
+      const one = channel(found.from, found.to);
+      ask((stage) => stage.recorded(what, one), expected);
     } else {
       const id = process(part);
-      add((stage) => stage.expect(stage.seen(what)?.states[id], expected));
+      ask((stage) => stage.seen(what)?.states[id], expected);
     }
   }
 
   run(): ScenarioOutcome {
     const world: ScenarioWorld = defineWorld<Letter, readonly string[], Request, null>({
       processes: this.#processes,
-      channels: this.#channels,
+      channels: this.#channels ?? "mesh",
       application: () => {
         const events: string[] = [];
         return {

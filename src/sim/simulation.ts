@@ -15,7 +15,7 @@
  */
 
 import { emptyChannelHash, foldChannelHash, formatChannelHash } from "../core/channel-hash.ts";
-import { type ErrorCode, TidemarkError } from "../core/error.ts";
+import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
 import { copyOf, joinBytes, readRecords } from "../core/record.ts";
@@ -33,8 +33,9 @@ import {
 } from "../snapshot/manifest.ts";
 import { verifySnapshot } from "../snapshot/verify.ts";
 import { Agenda } from "./agenda.ts";
-import { type Faults, NO_FAULTS } from "./faults.ts";
-import { type SeenSnapshot, seeSnapshot } from "./seen.ts";
+import { checkKeys, checkMs, checkNumber, copyOfValue, refuse, told } from "./check.ts";
+import { checkFaults, type Faults, NO_FAULTS } from "./faults.ts";
+import { type SeenSnapshot, seeSnapshot, stateOf } from "./seen.ts";
 import {
   type Cut,
   type Happening,
@@ -46,6 +47,7 @@ import {
   Witness,
 } from "./witness.ts";
 import type { View, World } from "./world.ts";
+import { checkApplication, checkWorld } from "./world-check.ts";
 
 /** How a world is simulated. */
 export interface SimulationOptions {
@@ -94,6 +96,11 @@ const POISON = 0xee;
 const EXPECTED: ReadonlySet<ErrorCode> = new Set(["PEER_RESTARTED", "CAPTURE_THREW"]);
 
 const NOTHING = new MessageLog();
+/** Of requests; answers stand in one list. */
+const INDEX_MAX = 999_999;
+const OPTIONS: readonly (keyof SimulationOptions)[] = [
+  ...(["seed", "faults", "windowBytes", "lostAfterMs", "timeoutMs", "watch"] as const),
+];
 
 /** One way between two processes. */
 interface Way {
@@ -212,7 +219,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   /** By process and snapshot, the last one. */
   readonly #cuts = new Map<string, Cut>();
   readonly #seen: SeenSnapshot<M, State>[] = [];
-  readonly #newest = new Map<ProcessId, unknown>();
+  /** How each process decodes its state of the newest snapshot that is complete. */
+  readonly #newest = new Map<ProcessId, () => State>();
   readonly #replies: (Reply | undefined)[] = [];
   readonly #asked = new Map<number, number>();
   readonly #hash = emptyChannelHash();
@@ -223,11 +231,14 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   readonly #sentByThen = new Map<string, number>();
   #nowMs = 0;
   #faulty: boolean = true;
+  #arrivedMs = 0;
   #numbers = 0;
   #events = 0;
 
-  /** @throws TidemarkError `BAD_ID`, `BAD_OPTION`, `UNKNOWN_PROCESS` of the world */
+  /** @throws TidemarkError `BAD_OPTION`; `BAD_ID`, `UNKNOWN_PROCESS` of the world */
   constructor(world: World<M, State, Request, Reply>, options: SimulationOptions) {
+    checkOptions(options);
+    checkWorld(world);
     const { seed, windowBytes = 1024 * 1024, lostAfterMs = 1000, timeoutMs = 5000 } = options;
     this.world = world;
     this.random = new Random(`simulation ${seed}`);
@@ -249,6 +260,11 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   /** When the next thing happens; Infinity if nothing will. */
   get nextMs(): number {
     return this.#agenda.nextMs;
+  }
+
+  /** By when all frames that are on their way will have arrived. */
+  get arrivedMs(): number {
+    return this.#arrivedMs;
   }
 
   /** How many things have happened. */
@@ -278,15 +294,23 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     return true;
   }
 
-  /** Lets everything happen that is due within so many virtual milliseconds. */
+  /**
+   * Lets everything happen that is due within so many virtual milliseconds.
+   * @throws TidemarkError `BAD_OPTION`
+   */
   runFor(ms: number): void {
+    checkMs("runFor", ms);
     const untilMs = this.#nowMs + ms;
     while (this.#agenda.nextMs <= untilMs) this.step();
     this.#nowMs = untilMs;
   }
 
-  /** Lets things happen until that holds; false if it does not within so many virtual milliseconds. */
+  /**
+   * Lets things happen until that holds; false if it does not within so many virtual milliseconds.
+   * @throws TidemarkError `BAD_OPTION`
+   */
   runUntil(holds: () => boolean, withinMs: number): boolean {
+    checkMs("runUntil", withinMs);
     const untilMs = this.#nowMs + withinMs;
     while (!holds()) {
       if (this.#agenda.nextMs > untilMs) return false;
@@ -295,26 +319,38 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     return true;
   }
 
-  /** Does that after so many virtual milliseconds. */
+  /**
+   * Does that after so many virtual milliseconds.
+   * @throws TidemarkError `BAD_OPTION`
+   */
   after(ms: number, act: () => void): void {
+    checkMs("after", ms);
     this.#agenda.add(this.#nowMs + ms, act);
   }
 
   // What the outside does.
 
-  /** Asks a process; the answer appears in the view under `index`. Lost if the process is down. */
+  /**
+   * Asks a process; the answer appears in the view under `index`. Lost if the process is down. The application gets a
+   * copy of the request: what it does to it changes nothing elsewhere.
+   * @throws TidemarkError `BAD_OPTION`, `UNKNOWN_PROCESS`
+   */
   request(of: ProcessId, request: Request, index: number): void {
+    const life = this.#life(of);
+    if (!Number.isInteger(index)) refuse(`index must be a whole number, not ${told(index)}`);
+    checkNumber("index", index, 0, INDEX_MAX);
     this.#numbers += 1;
     const id = this.#numbers;
     this.#asked.set(id, index);
-    this.#step(this.#life(of), { type: "request", id, request, nowMs: 0 });
+    this.#step(life, { type: "request", id, request: copyOfValue(request), nowMs: 0 });
   }
 
   /** Begins a snapshot. Nothing happens if the process is down. */
   snapshot(by: ProcessId): void {
+    const life = this.#life(by);
     this.#numbers += 1;
     const { timeoutMs } = this.#options;
-    this.#step(this.#life(by), { type: "snapshot", token: this.#numbers, timeoutMs, nowMs: 0 });
+    this.#step(life, { type: "snapshot", token: this.#numbers, timeoutMs, nowMs: 0 });
   }
 
   // Faults, by their verbs.
@@ -325,6 +361,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     to: readonly ProcessId[],
     { oneWay = false }: { readonly oneWay?: boolean } = {},
   ): void {
+    // All or none: that there are such pairs is known before the first is parted.
+    for (const a of from) for (const b of to) this.#pair(a, b);
     for (const a of from)
       for (const b of to) {
         this.#way(a, b).blocked = true;
@@ -364,6 +402,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
 
   /** What is sent from the one to the other arrives no earlier than so many milliseconds from now. */
   clog(from: ProcessId, to: ProcessId, ms: number): void {
+    checkMs("clog", ms);
     const way = this.#way(from, to);
     way.cloggedUntilMs = Math.max(way.cloggedUntilMs, this.#nowMs + ms);
   }
@@ -388,8 +427,10 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
 
   /** A process that is down comes back: without its state, or with that of the newest snapshot. No change if it is up. */
   restart(id: ProcessId, comesBackWith: ComesBackWith = "nothing"): void {
+    if (comesBackWith !== "nothing" && comesBackWith !== "snapshot")
+      refuse(`a process comes back with "nothing" or "snapshot", not ${told(comesBackWith)}`);
     if (this.#life(id).alive) return;
-    const state = comesBackWith === "snapshot" ? this.#newest.get(id) : undefined;
+    const state = comesBackWith === "snapshot" ? this.#newest.get(id)?.() : undefined;
     const life = this.#begin(id, state);
     this.#tell(life, { type: "restart" });
   }
@@ -477,7 +518,10 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     const { random, world, topology } = this;
     const faults = this.#faults;
     const { windowBytes, lostAfterMs } = this.#options;
-    const application = world.application(id);
+    const application = orViolation("application", `application(${told(id)}) threw`, () =>
+      world.application(id),
+    );
+    checkApplication(id, application);
     const incarnation = 1 + random.below(2 ** 32 - 1);
     const witness = new Witness<M, State, Request, Reply>({
       process: id,
@@ -490,7 +534,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       },
       happens: this.#watch && ((happening) => this.#tell(life, happening)),
     });
-    if (state !== undefined) witness.restore(state as State);
+    if (state !== undefined)
+      orViolation("application", `restore of ${id} threw`, () => witness.restore(state as State));
     const life: Life<M, State, Request, Reply> = {
       id,
       index: topology.processes.indexOf(id),
@@ -716,6 +761,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       atMs = Math.max(atMs, way.lastMs, pair.hasAtMs.get(way.to) ?? 0);
       if (slower === 1) way.lastMs = atMs;
     }
+    this.#arrivedMs = Math.max(this.#arrivedMs, atMs);
     this.#agenda.add(atMs, () => this.#deliver(pair, way, connection, frame));
   }
 
@@ -868,9 +914,12 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
         return;
       }
       if (state instanceof FrozenState) {
-        const slice = state.next();
+        const slice = orViolation("application", `a slice of the state of ${life.id}`, () => {
+          const next = state.next();
+          return next === undefined ? undefined : this.#stateCodec.encode(next);
+        });
         if (slice !== undefined) {
-          parts.push(this.#put(life.id, this.#stateCodec.encode(slice)));
+          parts.push(this.#put(life.id, slice));
           this.#soon(syncMs / 4, write);
           return;
         }
@@ -1025,9 +1074,12 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   #see({ id, pieces }: Manifest): void {
     const read = (name: string): Uint8Array => this.#partOf(pieces, name) as Uint8Array;
     const codecs = { messageCodec: this.#messageCodec, stateCodec: this.#stateCodec };
-    const seen = seeSnapshot<M, State>(id, pieces, read, codecs);
+    const seen = orViolation("codec", `${id} cannot be decoded`, () =>
+      seeSnapshot<M, State>(id, pieces, read, codecs),
+    );
     this.#seen.push(seen);
-    for (const [process, state] of Object.entries(seen.states)) this.#newest.set(process, state);
+    for (const { process, state } of pieces)
+      this.#newest.set(process, () => stateOf<State>(state, read, this.#stateCodec));
   }
 
   /** Sent by this life of the one to this life of the other. */
@@ -1063,6 +1115,31 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     const place = `${from} → ${to}`;
     restOf(sent.slice(0), into.received.slice(0), this.#order, "channel", place);
   }
+}
+
+/** What the world's own code does, or what is wrong if it throws. */
+function orViolation<T>(check: string, what: string, act: () => T): T {
+  try {
+    return act();
+  } catch (thrown) {
+    throw new Violation(check, `${what}: ${textOf(thrown)}`);
+  }
+}
+
+function checkOptions(options: SimulationOptions): void {
+  checkKeys("the options of a simulation", options, OPTIONS);
+  const { seed, faults, lostAfterMs, timeoutMs, watch } = options;
+  checkSeed(seed);
+  if (faults !== undefined) checkFaults(faults);
+  if (lostAfterMs !== undefined) checkMs("lostAfterMs", lostAfterMs);
+  if (timeoutMs !== undefined) checkMs("timeoutMs", timeoutMs);
+  if (watch !== undefined && typeof watch !== "function") refuse("watch must be a function");
+}
+
+/** @throws TidemarkError `BAD_OPTION` */
+export function checkSeed(seed: unknown): void {
+  if (typeof seed !== "string" && !Number.isFinite(seed))
+    refuse(`seed must be a number or a text, not ${told(seed)}`);
 }
 
 function* partsOfPiece({ state, incoming }: PieceRecord): Generator<PartReference> {

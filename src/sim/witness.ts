@@ -18,11 +18,13 @@ import {
   type Turn,
 } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
-import { lookAt } from "./seen.ts";
+import { checkMethod, lookAt } from "./seen.ts";
 
 /** A broken promise. `check` names which. */
 export class Violation extends Error {
   readonly check: string;
+  /** How many things had happened in the run, if it was one of `runWorld`. */
+  events: number = 0;
 
   constructor(check: string, message: string) {
     super(`${check}: ${message}`);
@@ -134,7 +136,7 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
   }
 
   start(turn: Turn<M, Reply>): void {
-    this.#options.application.start?.(this.#turn.of(turn));
+    checkMethod("start", this.#options.application.start?.(this.#turn.of(turn)));
   }
 
   receive(from: ProcessId, message: M, turn: Turn<M, Reply>): void {
@@ -143,23 +145,23 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
     received.push(this.#decoded);
     happens?.({ type: "receive", from, message });
     if (!application.receive) throw new TypeError(`the application of ${process} has no receive`);
-    application.receive(from, message, this.#turn.of(turn));
+    checkMethod("receive", application.receive(from, message, this.#turn.of(turn)));
   }
 
   request(id: number, request: Request, turn: Turn<M, Reply>): void {
     const { application, happens, process } = this.#options;
     happens?.({ type: "request", id, request });
     if (!application.request) throw new TypeError(`the application of ${process} has no request`);
-    application.request(id, request, this.#turn.of(turn));
+    checkMethod("request", application.request(id, request, this.#turn.of(turn)));
   }
 
   timer(name: string, turn: Turn<M, Reply>): void {
     this.#options.happens?.({ type: "timer", name });
-    this.#options.application.timer?.(name, this.#turn.of(turn));
+    checkMethod("timer", this.#options.application.timer?.(name, this.#turn.of(turn)));
   }
 
   writable(to: ProcessId, turn: Turn<M, Reply>): void {
-    this.#options.application.writable?.(to, this.#turn.of(turn));
+    checkMethod("writable", this.#options.application.writable?.(to, this.#turn.of(turn)));
   }
 
   peer(id: ProcessId, change: PeerChange, turn: Turn<M, Reply>): void {
@@ -170,6 +172,7 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
     const { application, beforeCapture, stateCodec, process, life } = this.#options;
     beforeCapture();
     const captured = application.capture();
+    checkMethod("capture", captured);
     const channels = new Map(
       [...this.stretches].map(([peer, stretch]) => [
         peer,
@@ -182,7 +185,7 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
   }
 
   restore(state: State): void {
-    this.#options.application.restore(state);
+    checkMethod("restore", this.#options.application.restore(state));
   }
 
   /** The state now, outside any snapshot. */

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -130,6 +130,21 @@ describe("tidemark sim cos418", () => {
       `tidemark: ${join(directory, "3nodes-simple.snap")} cannot be written: EISDIR`,
     );
     expect(status).toBe(1);
+    const file = join(directory, "file");
+    writeFileSync(file, "");
+    for (const out of [file, join(file, "below"), ...(existsSync("/proc") ? ["/proc/x/y"] : [])]) {
+      const ended = await cos418(...SIMPLE, "--out", out);
+      expect(ended).toMatchObject({ status: 1, stdout: "" });
+      expect(ended.stderr).toMatch(/ cannot be made: E\w+/);
+    }
+  });
+
+  test("the directory is there also if there are no snapshots to write", async () => {
+    const directory = temporaryDirectory();
+    const [events, out] = [join(directory, "none.events"), join(directory, "a", "b")];
+    writeFileSync(events, "tick\n");
+    expect(await cos418(at("2nodes.top"), events, "--out", out)).toEqual(fine(""));
+    expect(readdirSync(out)).toEqual([]);
   });
 
   test.for([
@@ -139,6 +154,7 @@ describe("tidemark sim cos418", () => {
       `${at("nowhere.top")} cannot be read: ENOENT`,
     ],
     [[at("2nodes.top"), CASES], `${CASES} cannot be read: EISDIR`],
+    [[...SIMPLE, "--out", ""], "A directory has a name."],
     [[...SIMPLE, "--seed", "-1"], "Use a whole number from 0 to 9007199254740991."],
     [[...SIMPLE, ...DELAYS, "--seed", "1"], "cannot be used with option '--seed <number>'"],
     [[...SIMPLE, "--json", "--trace"], "option '--json' cannot be used with option '--trace'"],

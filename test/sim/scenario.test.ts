@@ -42,9 +42,16 @@ test("what was expected and is not so is told, and the rest goes on", () => {
   expect(runScenario(text, "x.tide").failures).toEqual([
     "x.tide:5: expect p→q: it is y",
     "x.tide:7: expect q y: it is nothing",
-    "x.tide:8: expect p/1 p x: that is not complete",
+    "x.tide:8: expect p/1 p x: that is not begun",
     "x.tide:13: expect p/1 incomplete: it is complete",
     "x.tide:14: expect p/1 p→q y: it is nothing",
+  ]);
+});
+
+test("a snapshot that was never begun is not incomplete, and a mark at the beginning is not text", () => {
+  const text = scenario("expect p/1 incomplete", "snapshot p", "expect p/1 incomplete");
+  expect(runScenario(`\uFEFF${text}`, "x.tide").failures).toEqual([
+    "x.tide:3: expect p/1 incomplete: that is not begun",
   ]);
 });
 
@@ -69,6 +76,14 @@ describe("what is no scenario is an error with its line", () => {
     [scenario("send p q x", "hold p q", "receive q p"), /x:5: .*is held/],
     [scenario("expect p/1"), /x:3: write expect/],
     [scenario("expect r x"), /x:3: there is no process r/],
+    [scenario("channels p→q", "channels mesh"), /x:4: channels are named once/],
+    [scenario("channels p→q p→q"), /x:3: the channel p→q is named twice/],
+    [scenario("channels p→q q→q"), /x:3: q cannot have a channel to itself/],
+    [scenario("expect z/1 incomplete"), /x:3: there is no process z/],
+    [scenario("expect p→p"), /x:3: there is no channel p→p/],
+    [scenario("channels p→q", "expect q→p"), /x:4: there is no channel q→p/],
+    [scenario("channels p→q", "expect p/1 q→p"), /x:4: there is no channel q→p/],
+    [scenario("channels p→q", "hold q p"), /x:4: there is no channel q→p/],
     [scenario("channels p→q", "snapshot q"), /x:4: .*no path of channels/],
     [scenario("channels p→q", "send q p x"), /x:4: .*no channel/],
   ])("%j", (text, reason) => {
@@ -139,6 +154,34 @@ describe("tidemark sim scenario", () => {
     expect((await run(wrong)).stderr).toMatch(/^\S+b\.tide:3: "jump" is no statement/);
     expect((await run("nowhere.tide")).status).toBe(2);
     expect((await run()).status).toBe(2);
+  });
+
+  test("a file that is not there does not keep the others from being looked at", async () => {
+    const [fine, wrong] = [write("a.tide", scenario()), write("b.tide", scenario("jump"))];
+    const { status, stdout, stderr } = await run(wrong, "nowhere.tide", fine);
+    expect(stdout).toBe(`as expected  ${fine}\n1 of 3 as expected\n`);
+    expect(stderr).toMatch(
+      /"jump" is no statement.*\ntidemark: nowhere\.tide cannot be read: .*\n$/,
+    );
+    expect(status).toBe(2);
+    const lines = parseLines((await run("nowhere.tide", fine, "--json")).stdout);
+    expect(lines).toMatchObject([
+      { file: "nowhere.tide", ok: false, failures: [expect.stringContaining("cannot be read")] },
+      { file: fine, ok: true },
+    ]);
+  });
+
+  test("what is updated is not compared; lines may end as on Windows; nothing drives the terminal", async () => {
+    const file = write("a.tide", scenario("send p q \u001b[2J", "expect p x"));
+    const out = file.replace(".tide", ".out");
+    writeFileSync(out, "p: y\n");
+    const failed = await run(file, "--update");
+    expect(failed.status).toBe(1);
+    expect(failed.stdout).toBe(`${file}:4: expect p x: it is ?[2J\n`);
+    writeFileSync(file, scenario("send p q \u001b[2J", "send p q x"));
+    expect((await run(file, "--print")).stdout).toContain("p: ?[2J\np: x\n");
+    writeFileSync(out, "p: \u001b[2J\r\np: x\r\n");
+    expect((await run(file)).status).toBe(0);
   });
 
   test("--help", async () => {

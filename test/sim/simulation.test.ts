@@ -6,7 +6,7 @@ import {
   formatChannelHash,
 } from "../../src/core/channel-hash.ts";
 import { encodeUtf8 } from "../../src/core/utf8.ts";
-import type { Application } from "../../src/process/application.ts";
+import type { Application, Turn } from "../../src/process/application.ts";
 import {
   defineWorld,
   drawFaults,
@@ -127,8 +127,29 @@ describe("faults that cannot be", () => {
     ['{"reliable":1}', /reliable must be true or false/],
     ['{"delayMs":[5,1]}', /delayMs/],
     ['{"delayMs":5}', /delayMs/],
+    ['{"delayMs":[1,2,3]}', /delayMs must be \[least, most\], each a number from 0 to 10000/],
+    ['{"loss":1.5}', /loss must be a number from 0 to 1/],
+    ['{"drift":1}', /drift must be a number from 0 to 0.5/],
+    ['{"cuts":1.5}', /cuts must be a whole number from 0 to 1000/],
+    ['{"crashes":1e6}', /crashes must be a whole number/],
+    ['{"capacity":0.001}', /capacity must be 0, or a number from 1 to/],
+    ['{"troubleMs":90000}', /troubleMs must be a number from 0 to 60000/],
+    ['{"toString":1}', /there is no "toString"/],
+    ['{"__proto__":1}', /there is no "__proto__"/],
   ])("%s", (text, reason) => {
     expect(() => parseFaults(text)).toThrow(reason);
+  });
+
+  test("those that can be, and are large, accuse nobody", { timeout: 600_000 }, () => {
+    for (const seed of seeds("large-faults", 6, 300))
+      for (const large of [
+        { clogs: 2, cuts: 3, holds: 2, troubleMs: 60_000 },
+        { partitions: 2, oneWay: 1, troubleMs: 1_500, drift: 0.5, reliable: false },
+        { syncMs: 10_000 },
+        { delayMs: [2_000, 3_000] as const, reliable: seed % 2 === 0 },
+        { capacity: 1, reliable: false, refuse: 0.5, repeat: 0.5 },
+      ])
+        runWorld(purseWorld(seed), { seed, faults: { ...NO_FAULTS, ...large } });
   });
 });
 
@@ -257,6 +278,103 @@ describe("the verbs", () => {
     expect(refused).toThrow(/needs channels that are FIFO.*use algorithm "lai-yang"/);
   });
 
+  test("a state that is restored is nobody else's", () => {
+    const lists = defineWorld<null, string[], string>({
+      processes: ["a", "b"],
+      application: () => {
+        let list: string[] = [];
+        return {
+          request: (_id, word) => void list.push(word),
+          capture: () => list,
+          restore: (state) => {
+            list = state;
+          },
+        };
+      },
+    });
+    const simulation = new Simulation(lists, { seed: 1 });
+    simulation.runFor(100);
+    simulation.request("a", "before", 0);
+    simulation.snapshot("b");
+    simulation.runFor(200);
+    for (const word of ["after", "and again"]) {
+      simulation.crash("a");
+      simulation.restart("a", "snapshot");
+      simulation.runFor(100);
+      expect(simulation.view.state("a")).toEqual(["before"]);
+      simulation.request("a", word, 0);
+      expect(simulation.view.snapshots[0]?.states["a"]).toEqual(["before"]);
+    }
+  });
+
+  test("a request that the application changes is the same to the next", () => {
+    const request = { times: 0, inside: { list: [1] }, names: new Map([["x", new Set([1])]]) };
+    const changing = defineWorld<null, number, typeof request, number>({
+      processes: ["a"],
+      application: () => ({
+        request: (id, asked, turn) => {
+          asked.times += 1;
+          asked.inside.list.push(2);
+          asked.names.get("x")?.add(asked.times);
+          asked.names.set("y", new Set());
+          turn.reply(id, asked.times);
+        },
+        capture: () => 0,
+        restore() {},
+      }),
+      requests: [{ of: "a", request }],
+      always: { once: ({ replies }) => replies.every((times) => times === 1) },
+    });
+    for (const seed of [1, 2]) runWorld(changing, { seed, faults: NO_FAULTS });
+    expect(request).toEqual({
+      times: 0,
+      inside: { list: [1] },
+      names: new Map([["x", new Set([1])]]),
+    });
+  });
+
+  const bad = <T>(value: unknown): T => value as T;
+  test.each<[string, (simulation: ReturnType<typeof start>) => void]>([
+    ["runFor NaN", (one) => one.runFor(Number.NaN)],
+    ["runFor a negative time", (one) => one.runFor(-50)],
+    ["runFor a text", (one) => one.runFor(bad("5"))],
+    ["runFor ever", (one) => one.runFor(Number.POSITIVE_INFINITY)],
+    ["runUntil NaN", (one) => void one.runUntil(() => false, Number.NaN)],
+    ["clog NaN", (one) => one.clog("a", "b", Number.NaN)],
+    ["after NaN", (one) => one.after(Number.NaN, () => {})],
+    ["request with no index", (one) => one.request("a", "tell", Number.NaN)],
+    ["request with a negative index", (one) => one.request("a", "tell", -1)],
+    ["request with a huge index", (one) => one.request("a", "tell", 1e7)],
+    ["restart with a typing error", (one) => one.restart("a", bad("snapshto"))],
+    ["partition from a process that is not there", (one) => one.partition(["a"], ["b", "z"])],
+  ])("%s is an error, and nothing happens", (_what, act) => {
+    const simulation = start(["a", "b"]);
+    expect(() => act(simulation)).toThrow(
+      expect.objectContaining({ code: expect.stringMatching(/^(BAD_OPTION|UNKNOWN_PROCESS)$/) }),
+    );
+    expect(simulation.nowMs).toBe(100);
+    simulation.request("a", "tell", 0);
+    simulation.runFor(50);
+    expect([heard(simulation, "b"), simulation.view.replies]).toEqual([1, [null]]);
+  });
+
+  test.each<[object, RegExp]>([
+    [{}, /seed must be a number or a text, not undefined/],
+    [{ seed: Number.NaN }, /seed/],
+    [{ seed: 1, timeoutMs: Number.NaN }, /timeoutMs/],
+    [{ seed: 1, timeoutMs: -5 }, /timeoutMs/],
+    [{ seed: 1, lostAfterMs: "x" }, /lostAfterMs must be a number .*, not "x"/],
+    [{ seed: 1, windowBytes: Number.NaN }, /windowBytes/],
+    [{ seed: 1, windowsBytes: 1 }, /there is no "windowsBytes"; did you mean "windowBytes"\?/],
+    [{ seed: 1, faults: {} }, /lastMs is missing; begin with .*NO_FAULTS/],
+    [{ seed: 1, faults: { ...NO_FAULTS, loss: 2 } }, /loss must be a number from 0 to 1/],
+    [{ seed: 1, faults: { ...NO_FAULTS, losses: 2 } }, /did you mean "loss"/],
+  ])("options that cannot be: %o", (options, reason) => {
+    expect(() => new Simulation(counters(["a"]), bad(options))).toThrow(reason);
+    if (!("timeoutMs" in options || "lostAfterMs" in options || "windowBytes" in options))
+      expect(() => runWorld(counters(["a"]), bad(options))).toThrow(/seed|faults|there is no/);
+  });
+
   test("of a process that is not there are errors", () => {
     const simulation = start(["a", "b"]);
     expect(() => simulation.crash("c")).toThrow(/no c/);
@@ -297,6 +415,90 @@ describe("a world that breaks its own promises is reported", () => {
       restore: () => {},
     });
     expect(failing({ application, requests: [] })).toThrow(/application: .*not today/);
+  });
+
+  test("a property that throws, or is async", () => {
+    const boom = (): boolean => {
+      throw new Error("boom");
+    };
+    const later = async (): Promise<boolean> => {
+      throw new Error("later");
+    };
+    for (const kind of ["always", "sometimes", "eventually"]) {
+      expect(failing({ [kind]: { p: boom } })).toThrow(`${kind}: "p" threw: boom`);
+      const reason = `${kind}: "p" is async; properties must be synchronous`;
+      expect(failing({ [kind]: { p: later } })).toThrow(reason);
+    }
+    const always = { p: (view: { state(id: string): unknown }) => view.state("zz") === undefined };
+    expect(failing({ always })).toThrow('always: "p" threw: there is no zz in this world');
+  });
+
+  test.each(["start", "receive", "request", "timer", "capture"])(
+    "an application whose %s is async",
+    (method) => {
+      const application = (): object => ({
+        start(turn: Turn<string>) {
+          turn.send(turn.peers, "hello");
+          turn.setTimer("soon", 1);
+        },
+        receive() {},
+        request() {},
+        timer() {},
+        capture: () => 0,
+        restore() {},
+        ...{ [method]: () => Promise.reject(new Error("nobody hears this")) },
+      });
+      const reason = `the application's ${method} is async; its methods must be synchronous`;
+      expect(failing({ application })).toThrow(reason);
+    },
+  );
+
+  test("an application that is none, is not complete, or cannot be made", () => {
+    const boom = (): never => {
+      throw new Error("boom");
+    };
+    expect(failing({ application: boom })).toThrow('application: application("a") threw: boom');
+    expect(failing({ application: () => undefined })).toThrow(/gave undefined, and no application/);
+    expect(failing({ application: () => ({}) })).toThrow("the application of a has no capture");
+    const only = () => ({ capture: () => 0 });
+    expect(failing({ application: only })).toThrow("the application of a has no restore");
+  });
+
+  test("a codec that throws is named", () => {
+    const boom = (): never => {
+      throw new Error("boom");
+    };
+    const one = { name: "mine", encode: () => new Uint8Array(4), decode: () => 0 };
+    expect(failing({ messageCodec: { ...one, encode: boom } })).toThrow(
+      /mine cannot encode it: boom/,
+    );
+    expect(failing({ messageCodec: { ...one, decode: boom } })).toThrow(
+      /mine cannot decode it: boom/,
+    );
+    expect(failing({ stateCodec: { ...one, encode: boom } })).toThrow(/capture threw at .: boom/);
+    expect(failing({ stateCodec: { ...one, decode: boom } })).toThrow(/cannot be decoded: boom/);
+  });
+
+  test.each<[object, RegExp]>([
+    [{ allways: {} }, /world: there is no "allways"; did you mean "always"\?/],
+    [{ requests: 5 }, /requests must be a list of { of, request }, not 5/],
+    [{ requests: [{ of: "zz", request: 1 }] }, /requests: there is no process "zz"/],
+    [{ snapshots: ["zz"] }, /snapshots: there is no process "zz"/],
+    [{ always: { p: true } }, /always "p" must be a function of the view, not true/],
+    [{ sometimes: [] }, /sometimes must be an object of properties/],
+    [{ processes: "ab" }, /processes must be a list of names, not "ab"/],
+    [{ processes: [1] }, /processes must be a list of names, not of 1/],
+    [{ processes: undefined }, /a world needs processes/],
+    [{ application: 1 }, /application must be a function/],
+    [{ channels: ["a"] }, /channels: each must have from and to/],
+    [{ order: "lifo" }, /order must be "fifo" or "none", not "lifo"/],
+    [{ algorithm: "mine" }, /algorithm must be "chandy-lamport" or "lai-yang"/],
+    [{ stateCodec: { name: "x" } }, /stateCodec must have a name, encode and decode/],
+    [{ interchangeable: [["a", "zz"]] }, /interchangeable: there is no process "zz"/],
+  ])("a world of another shape: %o", (part, reason) => {
+    expect(failing(part)).toThrow(reason);
+    const world = { ...counters(["a", "b"]), ...part };
+    expect(() => new Simulation(world, { seed: 1 })).toThrow(reason);
   });
 
   test("a request to an application that takes none, a message to one that receives none", () => {
