@@ -23,6 +23,7 @@ import { Process, type ProcessEffect, type ProcessInput } from "../process/proce
 import { decodeMarker, KIND_COLOURED, KIND_MESSAGES, STREAM_CHANNEL } from "../process/wire.ts";
 import type { PartReference, PieceRecord } from "../snapshot/manifest.ts";
 import { lookAt, type SeenSnapshot, seeSnapshot, slicesOf } from "./seen.ts";
+import { copyOfData, keyOf, textOfBytes } from "./values.ts";
 import type { World } from "./world.ts";
 
 /** What a frame is, seen from outside. */
@@ -88,7 +89,7 @@ export class Frames<M> {
     if (typeof parsed === "string" || !parsed.batch) return undefined;
     view.setFloat64(ACKNOWLEDGED_AT, 0, true);
     view.setFloat64(CREDIT_AT, WINDOW_BYTES, true);
-    const key = String.fromCharCode(...bytes);
+    const key = textOfBytes(bytes);
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     const { kind, body } = parsed.batch;
@@ -274,7 +275,8 @@ export class LocalStates<M, State, Request, Reply> {
         const index = this.requests[live.asked] as number;
         live.asked += 1;
         const { request } = (world.requests ?? [])[index] as { readonly request: Request };
-        this.#take(live, { type: "request", id: index, request, nowMs });
+        // It may change what it is given; the next time that must not be seen.
+        this.#take(live, { type: "request", id: index, request: copyOfData(request), nowMs });
         break;
       }
       case "snapshot":
@@ -310,7 +312,7 @@ export class LocalStates<M, State, Request, Reply> {
         live.timers.add(effect.name);
         break;
       case "reply":
-        live.replies.set(effect.id, effect.reply);
+        live.replies.set(effect.id, copyOfData(effect.reply));
         break;
       case "piece":
         return { type: "stored", piece: this.#store(effect), nowMs: NOW_MS };
@@ -387,13 +389,10 @@ export class LocalStates<M, State, Request, Reply> {
         : []),
     ]);
     const names = [...timers].sort();
-    const key = JSON.stringify(
-      [
-        ...[state, names, asked, begun, replies, snapshots, random, counts, live.wrong],
-        ...[machine, collections, shares],
-      ],
-      plain,
-    );
+    const key = keyOf([
+      ...[state, names, asked, begun, replies, snapshots, random, counts, live.wrong],
+      ...[machine, collections, shares],
+    ]);
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     const number = this.#locals.length;
@@ -421,15 +420,6 @@ const inTurn = <T>(early: ReadonlyMap<number, T>): [number, T][] =>
 /** From 1 on: the same in every search. */
 export function incarnationOf(topology: Topology, id: ProcessId): number {
   return 1 + topology.processes.indexOf(id);
-}
-
-/** For `JSON.stringify`: what it would leave out. */
-export function plain(_key: string, value: unknown): unknown {
-  if (value instanceof Map) return { map: [...value] };
-  if (value instanceof Set) return { set: [...value] };
-  if (value instanceof FixedState) return { slices: value.slices };
-  if (value instanceof Uint8Array) return { bytes: String.fromCharCode(...value) };
-  return typeof value === "bigint" ? { bigint: String(value) } : value;
 }
 
 /** A frozen state whose slices are known, so that it can be compared. */

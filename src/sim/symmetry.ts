@@ -16,9 +16,10 @@
 import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { Topology } from "../core/topology.ts";
-import { type Frames, type LocalInput, type LocalStates, type LocalStep, plain } from "./local.ts";
+import type { Frames, LocalInput, LocalStates, LocalStep } from "./local.ts";
 import type { Queues } from "./queues.ts";
 import { formatStep } from "./schedule.ts";
+import { keyOf } from "./values.ts";
 import type { World } from "./world.ts";
 
 const PERMUTATIONS_MAX = 120;
@@ -254,7 +255,7 @@ function mayExchange(
     }
   const asked = (id: ProcessId): string => {
     const own = requests.filter(({ of }) => of === id).map(({ request }) => request);
-    return JSON.stringify([own, snapshots.filter((by) => by === id).length], plain);
+    return keyOf([own, snapshots.filter((by) => by === id).length]);
   };
   if (asked(one) !== asked(other))
     throw refusal([one, other], "requests or snapshots of theirs are not the same");

@@ -320,6 +320,83 @@ describe("a schedule as text", () => {
   });
 });
 
+describe("what states are told apart by", () => {
+  test("by everything in them, not only by what JSON has", () => {
+    // b or c is heard first by a, which is then NaN or Infinity.
+    const found = explore({
+      processes: ["a", "b", "c"],
+      stateCodec: {
+        name: "text",
+        encode: (value) => new TextEncoder().encode(String(value)),
+        decode: (bytes) => Number(new TextDecoder().decode(bytes)),
+      },
+      application: (id) => {
+        let first = 0;
+        return {
+          start: (turn: Turn<string>) => void (id === "a" || turn.send("a", id)),
+          receive: (from: string) => {
+            if (first === 0) first = from === "b" ? Number.NaN : Number.POSITIVE_INFINITY;
+          },
+          capture: () => first,
+          restore: () => {},
+        };
+      },
+      always: {
+        "b was first": (view) =>
+          view.allInFlight().length > 0 || view.state("a") !== Number.POSITIVE_INFINITY,
+      },
+    } as World<string, number>);
+    expect(found.counterexample?.schedule).toHaveLength(2);
+  });
+
+  test("an application that changes its request is given an own copy each time", () => {
+    const request = { count: 0, left: undefined };
+    const found = explore({
+      processes: ["a", "b"],
+      application: () => {
+        let count = 0;
+        return {
+          request: (id: number, asked: typeof request, turn: Turn<never, number>) => {
+            asked.count += "left" in asked ? 1 : 10;
+            count = asked.count;
+            turn.reply(id, count);
+          },
+          capture: () => count,
+          restore: () => {},
+        };
+      },
+      requests: [
+        { of: "a", request },
+        { of: "b", request },
+      ],
+      always: { "one at the most": (view) => view.up.every((id) => (view.state(id) ?? 0) <= 1) },
+    } as World<never, number, typeof request, number>);
+    expect(found).toMatchObject({ complete: true, states: 4 });
+    expect(request.count).toBe(0);
+  });
+
+  test("large messages and states", () => {
+    const large = "x".repeat(300_000);
+    const found = explore({
+      processes: ["a", "b"],
+      application: (id) => {
+        let got = "";
+        return {
+          start: (turn: Turn<string>) => void (id === "a" && turn.send("b", large)),
+          receive: (_from: string, message: string) => {
+            got = message;
+          },
+          capture: () => got,
+          restore: () => {},
+        };
+      },
+      snapshots: ["b"],
+      eventually: { "all of it is there": (view) => view.state("b") === large },
+    } as World<string, string>);
+    expect(found.complete).toBe(true);
+  });
+});
+
 test("frozen states are compared by their slices", () => {
   const frozen = (world: Money): World<number, unknown, "give", null> => ({
     ...(world as unknown as World<number, unknown, "give", null>),
