@@ -179,9 +179,7 @@ export class Symmetry {
 
   #queueImage({ frames, queues: known }: Permutation, number: number): number {
     const { queues } = this.#searched;
-    known[number] ??= queues
-      .frames(number)
-      .reduce((image, frame) => queues.longer(image, frames[frame] as number), 0);
+    known[number] ??= queues.of(queues.frames(number).map((frame) => frames[frame] as number));
     return known[number];
   }
 }
@@ -215,6 +213,8 @@ function refusal(exchanged: readonly ProcessId[], why: string): TidemarkError {
 function permutations(claim: Claim, topology: Topology): number[][] {
   const { interchangeable = [] } = claim;
   const bad = (message: string) => new TidemarkError("BAD_OPTION", message);
+  if (!Array.isArray(interchangeable) || !interchangeable.every((group) => Array.isArray(group)))
+    throw bad('interchangeable is a list of groups, which are lists: [["p1", "p2"]]');
   const grouped = interchangeable.flat();
   const twice = grouped.find((id, i) => grouped.indexOf(id) !== i);
   if (twice !== undefined) throw bad(`interchangeable names ${twice} twice: once is enough`);
