@@ -56,7 +56,12 @@ export function exploreCommand(): Command {
       10_000_000,
     )
     .option("--max-memory <MiB>", "stop at so much memory for states", wholeNumber(1, 65_536), 1024)
-    .option("--replay <file>", "go through the steps of a file, and show each state")
+    .addOption(
+      new Option(
+        "--replay <file>",
+        "go through the steps of a file, and show each state",
+      ).conflicts(["order", "maxDepth", "maxStates", "maxMemory", "json"]),
+    )
     .addOption(jsonOption("print one line of JSON"))
     .addHelpText("after", HELP)
     .action(async (file: string, options: ExploreCommandOptions) => {
@@ -127,14 +132,15 @@ function tellCounterexample(
   world: AnyWorld,
   { kind, property, reason, schedule }: Counterexample,
 ): void {
+  const never = kind === "sometimes" && reason === undefined;
   const what =
     kind === "problem"
-      ? printable(property)
-      : kind === "sometimes"
+      ? property
+      : never
         ? `sometimes "${property}": in no schedule`
-        : `${kind} "${property}" does not hold${reason === undefined ? "" : `: ${printable(reason)}`}`;
-  console.log(paint("red", what));
-  if (kind === "sometimes") return;
+        : `${kind} "${property}" does not hold${reason === undefined ? "" : `: ${reason}`}`;
+  console.log(paint("red", printable(what)));
+  if (never) return;
   console.log(`  after ${schedule.length} ${schedule.length === 1 ? "step" : "steps"}:`);
   for (const { step, text } of replay(world, schedule))
     if (step) console.log(`    ${printable(text)}`);
@@ -145,8 +151,9 @@ function tellCounterexample(
 
 /** Gives the exit status. */
 function show(world: AnyWorld, schedule: readonly ScheduleStep[]): number {
-  for (const { text, view } of replay(world, schedule)) {
+  for (const { text, wrong, view } of replay(world, schedule)) {
     console.log(paint("bold", printable(text)));
+    if (wrong !== undefined) console.log(`  # ${printable(wrong)}`);
     for (const id of view.up) console.log(`  ${id}  ${inspect(view.state(id), { depth: 5 })}`);
     for (const from of view.up)
       for (const to of view.up) {

@@ -14,13 +14,14 @@
  * where it holds.
  */
 
-import { TidemarkError } from "../core/error.ts";
+import { TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Topology } from "../core/topology.ts";
 import { jsonCodec } from "../process/codec.ts";
 import {
   Frames,
   incarnationOf,
+  isPromise,
   type LocalInput,
   LocalStates,
   type SearchSetting,
@@ -30,17 +31,17 @@ import { formatStep, type ScheduleStep } from "./schedule.ts";
 import type { SeenSnapshot } from "./seen.ts";
 import { StateTable } from "./state-table.ts";
 import { Symmetry } from "./symmetry.ts";
-import type { Properties, Property, View, World } from "./world.ts";
+import type { Property, View, World } from "./world.ts";
 
 /** How far a search goes. */
 export interface ExploreOptions {
   /** `depth` takes less memory for what is still to be done; counterexamples are then not the shortest. @default "breadth" */
   readonly order?: "breadth" | "depth";
-  /** Steps from the beginning, at the most. @default no bound */
+  /** Steps from the beginning, at the most: 1 or more, as of all bounds. @default no bound */
   readonly maxDepth?: number;
-  /** @default 10_000_000 */
+  /** The search ends when it comes to one more. @default 10_000_000 */
   readonly maxStates?: number;
-  /** Bytes that the tables may take. @default 1 GiB */
+  /** Bytes that all that is remembered may take, about: global states, those of single processes, messages. @default 1 GiB */
   readonly maxBytes?: number;
   /** Hears how far it is, every 50,000 states. */
   readonly progress?: (progress: { readonly states: number; readonly depth: number }) => void;
@@ -50,8 +51,9 @@ export interface ExploreOptions {
 export interface Counterexample {
   readonly kind: "always" | "sometimes" | "eventually" | "safety" | "liveness" | "problem";
   readonly property: string;
+  /** Why it does not, where it says so; that it threw or is async, if it did or is. */
   readonly reason?: string;
-  /** From the beginning to where it does not hold; empty for a `sometimes`, of which there is nothing to show. */
+  /** From the beginning to where it does not hold; empty for a `sometimes` that never does, of which there is nothing to show. */
   readonly schedule: readonly ScheduleStep[];
 }
 
@@ -76,7 +78,7 @@ const PROGRESS_EVERY = 50_000;
 
 /**
  * Explores a world.
- * @throws TidemarkError `BAD_ID`, `BAD_OPTION`, `UNKNOWN_PROCESS` of the world
+ * @throws TidemarkError `BAD_OPTION` of the options; `BAD_ID`, `BAD_OPTION`, `UNKNOWN_PROCESS` of the world
  *
  * @example
  * ```ts
@@ -103,6 +105,7 @@ export function explore<M, State, Request, Reply>(
   world: World<M, State, Request, Reply>,
   options: ExploreOptions = {},
 ): Exploration {
+  checkOptions(options);
   return new Search(world).run(options);
 }
 
@@ -115,12 +118,15 @@ export function* replay<M, State, Request, Reply>(
   schedule: readonly ScheduleStep[],
 ): Generator<{
   readonly step: ScheduleStep | undefined;
-  /** What was received or done, for people. */
+  /** What was received or done, for people: `parseSchedule` reads it. */
   readonly text: string;
+  /** What went wrong in that step, if something did. */
+  readonly wrong: string | undefined;
   readonly view: View<M, State, Reply>;
 }> {
   const search = new Search(world);
-  yield { step: undefined, text: "the beginning", view: search.viewNow() };
+  const now = () => ({ wrong: search.wrong, view: search.viewNow() });
+  yield { step: undefined, text: "the beginning", ...now() };
   for (const [i, step] of schedule.entries()) {
     const text = search.take(step);
     if (text === undefined)
@@ -128,9 +134,55 @@ export function* replay<M, State, Request, Reply>(
         "BAD_OPTION",
         `step ${i + 1} of the schedule, "${formatStep(step)}", is not possible there`,
       );
-    yield { step, text, view: search.viewNow() };
+    yield { step, text, ...now() };
   }
 }
+
+const BOUNDS = ["maxDepth", "maxStates", "maxBytes"] as const;
+const OPTIONS: readonly string[] = ["order", ...BOUNDS, "progress"];
+
+/** @throws TidemarkError `BAD_OPTION` */
+function checkOptions(options: ExploreOptions): void {
+  const bad = (message: string): TidemarkError => new TidemarkError("BAD_OPTION", message);
+  for (const name of Object.keys(options))
+    if (!OPTIONS.includes(name))
+      throw bad(`there is no option ${name}; there are ${OPTIONS.join(", ")}`);
+  const { order = "breadth" } = options;
+  if (order !== "breadth" && order !== "depth")
+    throw bad(`order must be "breadth" or "depth", not ${JSON.stringify(order)}`);
+  for (const name of BOUNDS) {
+    const bound = options[name] ?? 1;
+    if (!(bound >= 1 && (Number.isInteger(bound) || bound === Number.POSITIVE_INFINITY)))
+      throw bad(`${name} must be a whole number from 1 on, or Infinity, not ${String(bound)}`);
+  }
+}
+
+/** What a property says of one moment. */
+interface Verdict {
+  readonly held: boolean;
+  /** It could not say: it threw, or is async. */
+  readonly failed: boolean;
+  readonly reason: string | undefined;
+}
+
+function judgeProperty<M, State, Reply>(
+  holds: Property<M, State, Reply>,
+  view: View<M, State, Reply>,
+): Verdict {
+  try {
+    const said: unknown = holds(view);
+    if (said === true || said === false) return said ? HELD : NOT_HELD;
+    if (typeof said === "string") return { held: false, failed: false, reason: said };
+    if (!isPromise(said)) return NOT_HELD;
+    const reason = "it is async; properties must be synchronous";
+    return { held: false, failed: true, reason };
+  } catch (thrown) {
+    return { held: false, failed: true, reason: `it threw: ${textOf(thrown)}` };
+  }
+}
+
+const HELD: Verdict = { held: true, failed: false, reason: undefined };
+const NOT_HELD: Verdict = { held: false, failed: false, reason: undefined };
 
 /** Where frames go one way. */
 interface Way {
@@ -174,7 +226,7 @@ export class Search<M, State, Request, Reply> {
     this.#ids = topology.processes;
     for (const { of } of world.requests ?? []) mustKnow(topology, of);
     for (const by of world.snapshots ?? []) mustKnow(topology, by);
-    for (const id of world.interchangeable?.flat() ?? []) mustKnow(topology, id);
+    for (const id of [world.interchangeable ?? []].flat(2)) mustKnow(topology, id);
     this.#locals = this.#ids.map((id) => new LocalStates(id, setting));
     const count = this.#ids.length;
     const ways: Way[] = [];
@@ -331,7 +383,7 @@ export class Search<M, State, Request, Reply> {
       text += `: ${this.#frames.get(frames[ahead] as number).text}`;
     }
     this.#act(action);
-    return this.#wrong === undefined ? text : `${text}; ${this.#wrong}`;
+    return text;
   }
 
   // Looking.
@@ -360,6 +412,11 @@ export class Search<M, State, Request, Reply> {
   viewNow(at: Int32Array = this.#row): View<M, State, Reply> {
     const count = this.#ids.length;
     const row = at.slice();
+    const indexOf = (id: ProcessId): number => {
+      const i = this.#ids.indexOf(id);
+      if (i >= 0) return i;
+      throw new TidemarkError("UNKNOWN_PROCESS", `there is no ${id} in this world`);
+    };
     const local = (i: number) => this.#local(i).get(row[i] as number);
     const inFlight = (from: number, to: number): readonly M[] => {
       const way = this.#wayOf[from]?.[to] ?? -1;
@@ -372,11 +429,8 @@ export class Search<M, State, Request, Reply> {
     return {
       nowMs: 0,
       up: this.#ids,
-      state: (id) => {
-        const i = this.#ids.indexOf(id);
-        return i < 0 ? undefined : local(i).state;
-      },
-      inFlight: (from, to) => inFlight(this.#ids.indexOf(from), this.#ids.indexOf(to)),
+      state: (id) => local(indexOf(id)).state,
+      inFlight: (from, to) => inFlight(indexOf(from), indexOf(to)),
       allInFlight: () => this.#ways.flatMap(({ from, to }) => inFlight(from, to)),
       get replies(): (Reply | undefined)[] {
         const replies: (Reply | undefined)[] = [];
@@ -439,35 +493,44 @@ export class Search<M, State, Request, Reply> {
       const view = this.viewNow();
       let others: readonly View<M, State, Reply>[] | undefined;
       /** What holds of a state holds of all that it stands for: a search looks at no other of them. */
-      const ask = (name: string, holds: Property<M, State, Reply>): boolean => {
-        const held = holds(view) === true;
+      const ask = (name: string, holds: Property<M, State, Reply>): Verdict => {
+        const verdict = judgeProperty(holds, view);
         others ??= this.#symmetry?.images(this.#row).map((row) => this.viewNow(row));
-        if (others?.every((other) => (holds(other) === true) === held) ?? true) return held;
+        const { held } = verdict;
+        if (others?.every((other) => judgeProperty(holds, other).held === held) ?? true)
+          return verdict;
         const why = "it holds in one of two states that are the same but for who is who";
         throw new TidemarkError(
           "BAD_OPTION",
           `"${name}" tells interchangeable processes apart: ${why}; let it ask the same of each of them`,
         );
       };
+      /** Judged again where the schedule leads: of what it stands for, that is what is shown. */
+      const broken = (
+        kind: Counterexample["kind"],
+        property: string,
+        holds: Property<M, State, Reply>,
+      ): Counterexample => {
+        const schedule = this.#schedule(table, state);
+        const { reason } = judgeProperty(holds, this.viewNow());
+        return { kind, property, ...(reason === undefined ? {} : { reason }), schedule };
+      };
       for (const [kind, properties] of [
         ["always", always],
         ["safety", safety],
       ] as const)
-        for (const name in properties) {
-          const holds = (properties as Properties<M, State, Reply>)[name];
-          if (holds === undefined || ask(name, holds)) continue;
-          const schedule = this.#schedule(table, state);
-          const reason = holds(this.viewNow());
-          return {
-            kind,
-            property: name,
-            ...(typeof reason === "string" ? { reason } : {}),
-            schedule,
-          };
-        }
-      for (const [name, holds] of missing) if (ask(name, holds)) missing.delete(name);
-      for (const [i, [, name, holds]] of lasting.entries())
-        if (ask(name, holds)) marks[i]?.set(state);
+        for (const [name, holds] of Object.entries(properties))
+          if (!ask(name, holds).held) return broken(kind, name, holds);
+      for (const [name, holds] of missing) {
+        const { held, failed } = ask(name, holds);
+        if (failed) return broken("sometimes", name, holds);
+        if (held) missing.delete(name);
+      }
+      for (const [i, [kind, name, holds]] of lasting.entries()) {
+        const { held, failed } = ask(name, holds);
+        if (failed) return broken(kind, name, holds);
+        if (held) marks[i]?.set(state);
+      }
       return undefined;
     };
 
@@ -491,6 +554,10 @@ export class Search<M, State, Request, Reply> {
       for (const [i, action] of actions.entries()) {
         if (i > 0) table.read(state, this.#row);
         this.#reach(action);
+        if (table.size >= maxStates && !table.has(this.#row)) {
+          bound = "states";
+          break;
+        }
         transitions += 1;
         const number = table.add(this.#row, state);
         if (number < 0 && this.#wrong === undefined) continue;
@@ -499,8 +566,7 @@ export class Search<M, State, Request, Reply> {
         if (counterexample !== undefined) break;
         if (number % PROGRESS_EVERY === 0) progress?.({ states: table.size, depth });
       }
-      if (table.size >= maxStates) bound ??= "states";
-      if (table.bytes > maxBytes) bound ??= "memory";
+      if (table.bytes + this.#bytes > maxBytes) bound = "memory";
       if (bound === "states" || bound === "memory") break;
     }
 
@@ -522,6 +588,12 @@ export class Search<M, State, Request, Reply> {
       ...(bound === undefined ? {} : { bound }),
       ...(counterexample === undefined ? {} : { counterexample }),
     };
+  }
+
+  /** Memory that all takes but the table of global states, about. */
+  get #bytes(): number {
+    const locals = this.#locals.reduce((sum, { bytes }) => sum + bytes, 0);
+    return locals + this.#frames.bytes + this.#queues.bytes;
   }
 
   /** A way to a state, or to one that it stands for; that one is then at hand. */

@@ -9,9 +9,11 @@
  * Theory of operation. A process is rebuilt by replaying its inputs on a new one, for it is deterministic. Two histories that lead to
  * the same application, snapshot machines and counts lead to the same local state. What a link knows of acknowledgements and
  * credit makes no difference to what can happen, over a network that loses nothing and while the window is open: frames are
- * compared, and delivered, without it.
+ * compared, and delivered, without it. So all that a process ever sent counts as waiting: a schedule that has it send
+ * more than LIMIT_BYTES on one channel ends with the error for that.
  */
 
+import { TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { copyOf, joinBytes, readRecords } from "../core/record.ts";
 import { sha256 } from "../core/sha256.ts";
@@ -23,6 +25,7 @@ import { Process, type ProcessEffect, type ProcessInput } from "../process/proce
 import { decodeMarker, KIND_COLOURED, KIND_MESSAGES, STREAM_CHANNEL } from "../process/wire.ts";
 import type { PartReference, PieceRecord } from "../snapshot/manifest.ts";
 import { lookAt, type SeenSnapshot, seeSnapshot, slicesOf } from "./seen.ts";
+import { copyOfData, keyOf, textOfBytes } from "./values.ts";
 import type { World } from "./world.ts";
 
 /** What a frame is, seen from outside. */
@@ -65,12 +68,17 @@ const NOW_MS = 1_767_225_600_000;
 const ACKNOWLEDGED_AT = 16;
 const CREDIT_AT = 24;
 const WINDOW_BYTES = 2 ** 40;
+const LIMIT_BYTES = 64 * 1024 * 1024;
+/** What a number, its place in a table and the objects around it take, about. */
+const ENTRY_BYTES = 300;
 
 /** Frames of a search, each known by a number. */
 export class Frames<M> {
   readonly #codec: Codec<M>;
   readonly #numbers = new Map<string, number>();
   readonly #frames: SeenFrame[] = [];
+  /** Memory that they take, about. */
+  bytes = 0;
 
   constructor(codec: Codec<M>) {
     this.#codec = codec;
@@ -88,23 +96,43 @@ export class Frames<M> {
     if (typeof parsed === "string" || !parsed.batch) return undefined;
     view.setFloat64(ACKNOWLEDGED_AT, 0, true);
     view.setFloat64(CREDIT_AT, WINDOW_BYTES, true);
-    const key = String.fromCharCode(...bytes);
+    const key = textOfBytes(bytes);
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     const { kind, body } = parsed.batch;
-    const carries = kind === KIND_MESSAGES || kind === KIND_COLOURED;
-    // The first record is then the colour.
-    const records = carries ? readRecords(body).slice(kind === KIND_COLOURED ? 1 : 0) : [];
-    const messages = records.map((record) => this.#codec.decode(copyOf(record)));
-    const text = carries
-      ? messages.map((message) => JSON.stringify(message)).join(", ")
-      : parsed.stream === STREAM_CHANNEL
-        ? readRecords(body)
-            .map((record) => `marker of ${decodeMarker(record)?.snapshot ?? "nothing"}`)
-            .join(", ")
-        : "control";
+    let seen: Omit<SeenFrame, "bytes">;
+    if (kind === KIND_MESSAGES || kind === KIND_COLOURED)
+      // The first record is then the colour.
+      seen = this.#seeMessages(readRecords(body).slice(kind === KIND_COLOURED ? 1 : 0));
+    else if (parsed.stream === STREAM_CHANNEL) {
+      const markers = readRecords(body).map((record) => decodeMarker(record)?.snapshot);
+      const text = markers.map((snapshot) => `marker of ${snapshot ?? "nothing"}`).join(", ");
+      seen = { messages: [], text };
+    } else seen = { messages: [], text: "control" };
+    // As bytes, as their text, as messages and as the text of those.
+    this.bytes += ENTRY_BYTES + 4 * bytes.length;
     this.#numbers.set(key, this.#frames.length);
-    return this.#frames.push({ bytes, messages, text }) - 1;
+    return this.#frames.push({ bytes, ...seen }) - 1;
+  }
+
+  /** What cannot be decoded goes wrong where it is received. */
+  #seeMessages(records: readonly Uint8Array[]): Omit<SeenFrame, "bytes"> {
+    try {
+      const messages = records.map((record) => this.#codec.decode(copyOf(record)));
+      return { messages, text: messages.map(textOfMessage).join(", ") };
+    } catch (thrown) {
+      return { messages: [], text: `what cannot be decoded: ${textOf(thrown)}` };
+    }
+  }
+}
+
+/** As JSON, or as near as it comes to that. */
+function textOfMessage(message: unknown): string {
+  const bigint = (_: string, one: unknown): unknown => (typeof one === "bigint" ? `${one}n` : one);
+  try {
+    return (JSON.stringify(message, bigint) as string | undefined) ?? String(message);
+  } catch {
+    return String(message);
   }
 }
 
@@ -147,6 +175,8 @@ export class LocalStates<M, State, Request, Reply> {
   #first: Live<M, State, Request, Reply> | undefined;
   /** Inputs that the process was asked for. */
   asked = 0;
+  /** Memory that it all takes, about. */
+  bytes = 0;
   /** Hears what is asked for, once it is answered. */
   onStep: ((from: number, input: LocalInput, step: LocalStep) => void) | undefined;
 
@@ -210,6 +240,7 @@ export class LocalStates<M, State, Request, Reply> {
         wrong: live.wrong,
       };
       local.steps.set(key, step);
+      this.bytes += ENTRY_BYTES;
       this.asked += 1;
       this.onStep?.(number, input, step);
     }
@@ -228,11 +259,12 @@ export class LocalStates<M, State, Request, Reply> {
 
   #fresh(): Live<M, State, Request, Reply> {
     const { world, topology, messageCodec, stateCodec } = this.#setting;
-    const application = world.application(this.id);
+    const application = applicationOf(world, this.id);
+    const fixed = new FixedCapture(this.id, application);
     const process = new Process<M, State, Request, Reply>({
       self: this.id,
       topology,
-      application: new FixedCapture(application),
+      application: fixed,
       messageCodec,
       stateCodec,
       seed: this.id,
@@ -244,13 +276,13 @@ export class LocalStates<M, State, Request, Reply> {
       maxFrameBytes: 2 ** 24,
       receive: "auto",
       windowBytes: WINDOW_BYTES,
-      limitBytes: WINDOW_BYTES,
+      limitBytes: LIMIT_BYTES,
       lostAfterMs: 2 ** 40,
       lastCount: 0,
     });
     return {
       process,
-      look: () => lookAt<State>(application, stateCodec),
+      look: () => lookAt<State>(fixed, stateCodec),
       timers: new Set(),
       asked: 0,
       begun: 0,
@@ -274,7 +306,8 @@ export class LocalStates<M, State, Request, Reply> {
         const index = this.requests[live.asked] as number;
         live.asked += 1;
         const { request } = (world.requests ?? [])[index] as { readonly request: Request };
-        this.#take(live, { type: "request", id: index, request, nowMs });
+        // It may change what it is given; the next time that must not be seen.
+        this.#take(live, { type: "request", id: index, request: copyOfData(request), nowMs });
         break;
       }
       case "snapshot":
@@ -310,15 +343,19 @@ export class LocalStates<M, State, Request, Reply> {
         live.timers.add(effect.name);
         break;
       case "reply":
-        live.replies.set(effect.id, effect.reply);
+        live.replies.set(effect.id, copyOfData(effect.reply));
         break;
       case "piece":
-        return { type: "stored", piece: this.#store(effect), nowMs: NOW_MS };
-      case "commit":
-        live.snapshots.push(
-          seeSnapshot<M, State>(effect.snapshot, effect.pieces, this.#read, this.#setting),
-        );
-        return { type: "committed", snapshot: effect.snapshot, nowMs: NOW_MS };
+        return this.#coding(live, () => {
+          return { type: "stored", piece: this.#store(effect), nowMs: NOW_MS };
+        });
+      case "commit": {
+        const { snapshot, pieces } = effect;
+        return this.#coding(live, () => {
+          live.snapshots.push(seeSnapshot<M, State>(snapshot, pieces, this.#read, this.#setting));
+          return { type: "committed", snapshot, nowMs: NOW_MS };
+        });
+      }
       case "snapshot-refused":
       case "problem":
       case "failed":
@@ -336,6 +373,16 @@ export class LocalStates<M, State, Request, Reply> {
         break;
     }
     return undefined;
+  }
+
+  /** Does what has a codec of the user's work; that may throw. */
+  #coding<T>(live: Live<M, State, Request, Reply>, act: () => T): T | undefined {
+    try {
+      return act();
+    } catch (thrown) {
+      live.wrong ??= `what ${this.id} captured cannot be encoded and decoded: ${textOf(thrown)}`;
+      return undefined;
+    }
   }
 
   readonly #read = (name: string): Uint8Array => this.#setting.parts.get(name) as Uint8Array;
@@ -376,7 +423,8 @@ export class LocalStates<M, State, Request, Reply> {
   ): number {
     const { process, timers, asked, begun, replies, snapshots } = live;
     const { random, snapshots: machine, collections, shares, links } = process.state;
-    const state = live.look();
+    // With none, something went wrong.
+    const state = this.#coding(live, live.look) as State;
     const counts = links.map(({ channel, control }) => [
       channel.next,
       channel.expected,
@@ -387,17 +435,16 @@ export class LocalStates<M, State, Request, Reply> {
         : []),
     ]);
     const names = [...timers].sort();
-    const key = JSON.stringify(
-      [
-        ...[state, names, asked, begun, replies, snapshots, random, counts, live.wrong],
-        ...[machine, collections, shares],
-      ],
-      plain,
-    );
+    const key = keyOf([
+      ...[state, names, asked, begun, replies, snapshots, random, counts, live.wrong],
+      ...[machine, collections, shares],
+    ]);
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     const number = this.#locals.length;
     this.#numbers.set(key, number);
+    // The key, and what it was made of.
+    this.bytes += ENTRY_BYTES + 2 * key.length;
     const steps = new Map<string, LocalStep>();
     this.#locals.push({
       parent,
@@ -423,15 +470,6 @@ export function incarnationOf(topology: Topology, id: ProcessId): number {
   return 1 + topology.processes.indexOf(id);
 }
 
-/** For `JSON.stringify`: what it would leave out. */
-export function plain(_key: string, value: unknown): unknown {
-  if (value instanceof Map) return { map: [...value] };
-  if (value instanceof Set) return { set: [...value] };
-  if (value instanceof FixedState) return { slices: value.slices };
-  if (value instanceof Uint8Array) return { bytes: String.fromCharCode(...value) };
-  return typeof value === "bigint" ? { bigint: String(value) } : value;
-}
-
 /** A frozen state whose slices are known, so that it can be compared. */
 class FixedState extends FrozenState {
   readonly slices: readonly unknown[];
@@ -443,36 +481,73 @@ class FixedState extends FrozenState {
   }
 }
 
+/** @throws TidemarkError `BAD_OPTION` */
+function applicationOf<M, State, Request, Reply>(
+  world: World<M, State, Request, Reply>,
+  id: ProcessId,
+): Application<M, State, Request, Reply> {
+  const bad = (why: string, cause?: unknown): TidemarkError =>
+    new TidemarkError("BAD_OPTION", `application("${id}") ${why}`, { cause });
+  let application: Partial<Application<M, State, Request, Reply>> | undefined;
+  try {
+    application = world.application(id);
+  } catch (thrown) {
+    throw bad(`threw: ${textOf(thrown)}`, thrown);
+  }
+  if (isPromise(application)) throw bad("is async; it must be synchronous");
+  if (typeof application?.capture !== "function") throw bad("gave nothing that has a capture");
+  return application as Application<M, State, Request, Reply>;
+}
+
+/** True for what an async function gives; nobody will wait for it, nor hear what it throws. */
+export function isPromise(given: unknown): boolean {
+  const { then } = (given ?? {}) as { readonly then?: unknown };
+  if (typeof then !== "function") return false;
+  Promise.resolve(given).catch(() => undefined);
+  return true;
+}
+
 /** An application whose frozen states are fixed at once: here nothing goes on meanwhile. */
 class FixedCapture<M, State, Request, Reply> implements Application<M, State, Request, Reply> {
+  readonly #id: ProcessId;
   readonly #inner: Application<M, State, Request, Reply>;
 
-  constructor(inner: Application<M, State, Request, Reply>) {
+  constructor(id: ProcessId, inner: Application<M, State, Request, Reply>) {
+    this.#id = id;
     this.#inner = inner;
   }
 
   start(turn: Turn<M, Reply>): void {
-    this.#inner.start?.(turn);
+    synchronous("start", this.#inner.start?.(turn));
   }
 
   receive(from: ProcessId, message: M, turn: Turn<M, Reply>): void {
-    this.#inner.receive?.(from, message, turn);
+    if (!this.#inner.receive) throw new TypeError(`the application of ${this.#id} has no receive`);
+    synchronous("receive", this.#inner.receive(from, message, turn));
   }
 
   request(id: number, request: Request, turn: Turn<M, Reply>): void {
-    this.#inner.request?.(id, request, turn);
+    if (!this.#inner.request) throw new TypeError(`the application of ${this.#id} has no request`);
+    synchronous("request", this.#inner.request(id, request, turn));
   }
 
   timer(name: string, turn: Turn<M, Reply>): void {
-    this.#inner.timer?.(name, turn);
+    synchronous("timer", this.#inner.timer?.(name, turn));
   }
 
   capture(): State | FrozenState {
     const captured = this.#inner.capture();
+    synchronous("capture", captured);
     return captured instanceof FrozenState ? new FixedState(slicesOf(captured)) : captured;
   }
 
   restore(state: State): void {
     this.#inner.restore(state);
   }
+}
+
+/** An async method would go on when its turn is over, unseen. */
+function synchronous(method: string, given: unknown): void {
+  if (isPromise(given))
+    throw new TypeError(`the application's ${method} is async; its methods must be synchronous`);
 }

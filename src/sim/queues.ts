@@ -8,9 +8,20 @@ interface Queue {
   readonly longer: Map<number, number>;
 }
 
+/** What a queue takes beside its frames, and each frame in it, as number and as text. */
+const QUEUE_BYTES = 400;
+const FRAME_BYTES = 16;
+
 /** See the head of the file. */
 export class Queues {
-  readonly #queues: Queue[] = [{ frames: [], shorter: [], longer: new Map() }];
+  readonly #queues: Queue[] = [];
+  readonly #numbers = new Map<string, number>();
+  /** Memory that they take, about. */
+  bytes = 0;
+
+  constructor() {
+    this.of([]);
+  }
 
   frames(number: number): readonly number[] {
     return this.#queue(number).frames;
@@ -18,26 +29,34 @@ export class Queues {
 
   /** Puts a frame behind. */
   longer(number: number, frame: number): number {
-    const queue = this.#queue(number);
-    let longer = queue.longer.get(frame);
-    if (longer === undefined) {
-      const frames = [...queue.frames, frame];
-      longer = this.#queues.push({ frames, shorter: [], longer: new Map() }) - 1;
-      queue.longer.set(frame, longer);
+    const { frames, longer } = this.#queue(number);
+    let known = longer.get(frame);
+    if (known === undefined) {
+      known = this.of([...frames, frame]);
+      longer.set(frame, known);
     }
-    return longer;
+    return known;
   }
 
   /** Takes the frame at that place out. */
   without(number: number, place: number): number {
     const { frames, shorter } = this.#queue(number);
-    shorter[place] ??= frames
-      .toSpliced(place, 1)
-      .reduce((rest, frame) => this.longer(rest, frame), 0);
+    shorter[place] ??= this.of(frames.toSpliced(place, 1));
     return shorter[place];
   }
 
   #queue(number: number): Queue {
     return this.#queues[number] as Queue;
+  }
+
+  /** The queue of just these. */
+  of(frames: readonly number[]): number {
+    const key = frames.join();
+    const known = this.#numbers.get(key);
+    if (known !== undefined) return known;
+    const number = this.#queues.push({ frames, shorter: [], longer: new Map() }) - 1;
+    this.#numbers.set(key, number);
+    this.bytes += QUEUE_BYTES + FRAME_BYTES * frames.length;
+    return number;
   }
 }

@@ -5,7 +5,7 @@ import type { ProcessId } from "../core/id.ts";
 
 /**
  * One step of a schedule. As text: `p1 receives from p2`, or `p1 receives from p2 ahead of 1`; `p1 is asked`; `p1 snapshots`;
- * `p1 timer NAME`.
+ * `p1 timer NAME`, the name as JSON where it would not be seen as it is.
  */
 export type ScheduleStep =
   | {
@@ -29,7 +29,29 @@ export function formatStep(step: ScheduleStep): string {
     case "snapshot":
       return `${step.process} snapshots`;
     case "timer":
-      return `${step.process} timer ${step.name}`;
+      return `${step.process} timer ${formatName(step.name)}`;
+  }
+}
+
+/** Words with one space between them, of characters that show. */
+const SHOWN = /^(?!")[^\s\p{C}]+(?: [^\s\p{C}]+)*$/u;
+
+function formatName(name: string): string {
+  const escaped = (character: string): string =>
+    Array.from({ length: character.length }, (_, at) => {
+      const unit = character.charCodeAt(at).toString(16);
+      return `\\u${unit.padStart(4, "0")}`;
+    }).join("");
+  return SHOWN.test(name) ? name : JSON.stringify(name).replaceAll(/(?! )[\s\p{C}]/gu, escaped);
+}
+
+/** `undefined` if it begins as JSON and is none. */
+function parseName(text: string): string | undefined {
+  if (!text.startsWith('"')) return text;
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    return undefined;
   }
 }
 
@@ -45,6 +67,7 @@ export function parseSchedule(text: string): ScheduleStep[] {
     const [process = "", verb, ...rest] = line.split(/\s+/);
     const [word, from, ...overtaking] = rest;
     const ahead = /^(?:ahead of ([1-9]\d{0,8}))?$/.exec(overtaking.join(" "));
+    const name = parseName(line.replace(/^\S+\s+timer\s+/, ""));
     if (verb === "receives" && word === "from" && from !== undefined && ahead)
       steps.push({
         type: "receive",
@@ -55,8 +78,8 @@ export function parseSchedule(text: string): ScheduleStep[] {
     else if (verb === "is" && word === "asked" && rest.length === 1)
       steps.push({ type: "request", process });
     else if (verb === "snapshots" && rest.length === 0) steps.push({ type: "snapshot", process });
-    else if (verb === "timer" && rest.length > 0)
-      steps.push({ type: "timer", process, name: line.slice(line.indexOf(" timer ") + 7) });
+    else if (verb === "timer" && rest.length > 0 && name !== undefined)
+      steps.push({ type: "timer", process, name });
     else
       throw new TidemarkError(
         "BAD_OPTION",

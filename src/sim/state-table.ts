@@ -32,32 +32,43 @@ export class StateTable {
 
   /** Adds a row if it is not there. Gives its number, and, if it was there, minus that minus one. */
   add(row: Int32Array, parent: number): number {
+    const at = this.#find(row);
+    const known = (this.#index[at] as number) - 1;
+    if (known >= 0) return -known - 1;
+    const number = this.#size;
+    if (number === this.#parents.length) {
+      this.#grow();
+      return this.add(row, parent);
+    }
+    this.#rows.set(row, number * this.#width);
+    this.#parents[number] = parent;
+    this.#depths[number] = parent < 0 ? 0 : this.depth(parent) + 1;
+    this.#index[at] = number + 1;
+    this.#size += 1;
+    return number;
+  }
+
+  has(row: Int32Array): boolean {
+    return this.#index[this.#find(row)] !== 0;
+  }
+
+  /** Where it is in the index, or would be. */
+  #find(row: Int32Array): number {
     const width = this.#width;
     const mask = this.#index.length - 1;
     let at = hashOf(row) & mask;
     for (;;) {
       const known = (this.#index[at] as number) - 1;
-      if (known < 0) break;
+      if (known < 0) return at;
       let same = true;
       for (let i = 0, from = known * width; i < width; i += 1)
         if (this.#rows[from + i] !== row[i]) {
           same = false;
           break;
         }
-      if (same) return -known - 1;
+      if (same) return at;
       at = (at + 1) & mask;
     }
-    const number = this.#size;
-    if (number === this.#parents.length) {
-      this.#grow();
-      return this.add(row, parent);
-    }
-    this.#rows.set(row, number * width);
-    this.#parents[number] = parent;
-    this.#depths[number] = parent < 0 ? 0 : this.depth(parent) + 1;
-    this.#index[at] = number + 1;
-    this.#size += 1;
-    return number;
   }
 
   /** Copies a row. */

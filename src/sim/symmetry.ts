@@ -16,9 +16,10 @@
 import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { Topology } from "../core/topology.ts";
-import { type Frames, type LocalInput, type LocalStates, type LocalStep, plain } from "./local.ts";
+import type { Frames, LocalInput, LocalStates, LocalStep } from "./local.ts";
 import type { Queues } from "./queues.ts";
 import { formatStep } from "./schedule.ts";
+import { keyOf } from "./values.ts";
 import type { World } from "./world.ts";
 
 const PERMUTATIONS_MAX = 120;
@@ -178,9 +179,7 @@ export class Symmetry {
 
   #queueImage({ frames, queues: known }: Permutation, number: number): number {
     const { queues } = this.#searched;
-    known[number] ??= queues
-      .frames(number)
-      .reduce((image, frame) => queues.longer(image, frames[frame] as number), 0);
+    known[number] ??= queues.of(queues.frames(number).map((frame) => frames[frame] as number));
     return known[number];
   }
 }
@@ -214,6 +213,8 @@ function refusal(exchanged: readonly ProcessId[], why: string): TidemarkError {
 function permutations(claim: Claim, topology: Topology): number[][] {
   const { interchangeable = [] } = claim;
   const bad = (message: string) => new TidemarkError("BAD_OPTION", message);
+  if (!Array.isArray(interchangeable) || !interchangeable.every((group) => Array.isArray(group)))
+    throw bad('interchangeable is a list of groups, which are lists: [["p1", "p2"]]');
   const grouped = interchangeable.flat();
   const twice = grouped.find((id, i) => grouped.indexOf(id) !== i);
   if (twice !== undefined) throw bad(`interchangeable names ${twice} twice: once is enough`);
@@ -254,7 +255,7 @@ function mayExchange(
     }
   const asked = (id: ProcessId): string => {
     const own = requests.filter(({ of }) => of === id).map(({ request }) => request);
-    return JSON.stringify([own, snapshots.filter((by) => by === id).length], plain);
+    return keyOf([own, snapshots.filter((by) => by === id).length]);
   };
   if (asked(one) !== asked(other))
     throw refusal([one, other], "requests or snapshots of theirs are not the same");

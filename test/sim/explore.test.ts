@@ -1,11 +1,12 @@
 // Every schedule of small worlds: the numbers of states are what they are, what holds is proved, what does not has a
 // shortest schedule that replays.
 import { describe, expect, test } from "vitest";
-import type { Turn } from "../../src/process/application.ts";
-import { FrozenState } from "../../src/process/application.ts";
+import { type Application, FrozenState, type Turn } from "../../src/process/application.ts";
+import type { Codec } from "../../src/process/codec.ts";
 import { StateTable } from "../../src/sim/state-table.ts";
 import {
   defineWorld,
+  type ExploreOptions,
   explore,
   formatStep,
   parseSchedule,
@@ -258,7 +259,183 @@ describe("what does not hold", () => {
   });
 });
 
+/** Two processes; a sends to b in the beginning. */
+function sending<M>(
+  application: Partial<Application<M, unknown, unknown, unknown>>,
+  message?: M,
+): World<M, unknown, unknown, unknown> {
+  return defineWorld({
+    processes: ["a", "b"],
+    application: (id) => ({
+      start: (turn) => void (id === "a" && message !== undefined && turn.send("b", message)),
+      capture: () => 0,
+      restore: () => {},
+      ...application,
+    }),
+  });
+}
+
+const noop = (): void => {};
+
+describe("mistakes of users", () => {
+  const broken = (world: World<never, unknown, unknown, unknown>, text: RegExp | string) => {
+    const { counterexample } = explore(world);
+    expect(counterexample?.property).toMatch(text);
+    expect(counterexample?.kind).toBe("problem");
+    const last = [...replay(world, counterexample?.schedule ?? [])].at(-1);
+    expect(last?.wrong).toBe(counterexample?.property);
+    const lines = counterexample?.schedule.map(formatStep).join("\n") ?? "";
+    expect(parseSchedule(lines)).toEqual(counterexample?.schedule);
+  };
+  const codec = (encode: (value: unknown) => Uint8Array, decode: (bytes: Uint8Array) => unknown) =>
+    ({ name: "mine", encode, decode }) as Codec<unknown>;
+  const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(String(value));
+  const fail = (): never => {
+    throw new Error("boom");
+  };
+
+  test("an application without what it is asked for", () => {
+    broken(sending({}, 1) as never, "the application of b has no receive");
+    const asked = { ...sending({}), requests: [{ of: "a", request: 1 }] };
+    broken(asked as never, "the application of a has no request");
+  });
+
+  test("async methods", () => {
+    const requests = [{ of: "a", request: 1 }];
+    const later = async (): Promise<never> => fail();
+    broken(sending({ receive: later }, 1) as never, "the application's receive is async; its");
+    broken({ ...sending({ request: later }), requests } as never, "request is async");
+    broken(sending({ start: later }) as never, "start is async");
+    broken(sending({ capture: later }) as never, "capture is async");
+  });
+
+  test("codecs that throw", () => {
+    const received = { receive: noop };
+    const world = sending(received, 1);
+    broken({ ...world, messageCodec: codec(fail, fail) } as never, /mine cannot encode it: boom/);
+    broken({ ...world, messageCodec: codec(bytes, fail) } as never, /mine cannot decode it: boom/);
+    const cannot = "what a captured cannot be encoded and decoded: boom";
+    broken({ ...world, stateCodec: codec(fail, fail) } as never, cannot);
+    broken({ ...world, stateCodec: codec(bytes, fail) } as never, cannot);
+    broken(sending({ capture: fail }) as never, cannot);
+  });
+
+  test("no application", () => {
+    const given = (application: () => unknown) => () =>
+      explore({ processes: ["a"], application } as World<never>);
+    expect(given(fail)).toThrow(/^application\("a"\) threw: boom$/);
+    expect(given(() => undefined)).toThrow(/^application\("a"\) gave nothing that has a capture$/);
+    expect(given(() => ({ restore: noop }))).toThrow(/has a capture/);
+    expect(given(async () => fail())).toThrow(/^application\("a"\) is async/);
+  });
+
+  test("messages that JSON does not know are shown", () => {
+    const big = codec(bytes, (one) => [BigInt(new TextDecoder().decode(one)), undefined]);
+    const world = { ...sending({ receive: noop }, 5n), messageCodec: big };
+    const [, step] = replay(world as never, parseSchedule("b receives from a"));
+    expect(step?.text).toBe('b receives from a: ["5n",null]');
+  });
+
+  test("sending without end", { timeout: 60_000 }, () => {
+    const start = (turn: Turn<unknown, unknown>): void => {
+      for (;;) turn.send(turn.peers, "x".repeat(100_000));
+    };
+    broken(sending({ start }) as never, /bytes wait on the channel to b, .*; its limit is/);
+  });
+
+  test.each(["always", "safety", "sometimes", "eventually", "liveness"] as const)(
+    "a property of %s that throws, or is async, does not hold",
+    (kind) => {
+      const world = sending({ receive: noop }, 1);
+      const found = (holds: unknown) =>
+        explore({ ...world, [kind]: { p: holds } } as World<number>).counterexample;
+      const throwing = (view: View<never, never, never>): boolean => {
+        if (view.allInFlight().length === 0) fail();
+        return kind === "always" || kind === "safety";
+      };
+      expect(found(throwing)).toEqual({
+        kind,
+        property: "p",
+        reason: "it threw: boom",
+        schedule: [{ type: "receive", process: "b", from: "a" }],
+      });
+      expect(found(async () => fail())).toEqual({
+        kind,
+        property: "p",
+        reason: "it is async; properties must be synchronous",
+        schedule: [],
+      });
+    },
+  );
+
+  test("processes that are none", () => {
+    const looking = (look: (view: View<number, unknown, unknown>) => unknown) =>
+      explore({
+        ...sending({ receive: noop }, 1),
+        always: { p: (view) => look(view) !== 0 || true },
+      }).counterexample?.reason;
+    expect(looking((view) => view.inFlight("a", "a"))).toBeUndefined();
+    const none = "it threw: there is no c in this world";
+    expect(looking((view) => view.state("c"))).toBe(none);
+    expect(looking((view) => view.inFlight("c", "a"))).toBe(none);
+    expect(looking((view) => view.inFlight("a", "c"))).toBe(none);
+  });
+
+  test.each([
+    [{ order: "breath" }, /^order must be "breadth" or "depth", not "breath"$/],
+    [
+      { maxStates: Number.NaN },
+      /^maxStates must be a whole number from 1 on, or Infinity, not NaN$/,
+    ],
+    [{ maxDepth: -1 }, /^maxDepth must be a whole number/],
+    [{ maxBytes: 1.5 }, /^maxBytes must be a whole number/],
+    [{ maxDepths: 1 }, /^there is no option maxDepths; there are order, maxDepth, /],
+  ])("options: %o", (options, message) => {
+    expect(() => explore(sending({}), options as ExploreOptions)).toThrow(message);
+  });
+
+  test("a claim that is no list of groups", () => {
+    for (const interchangeable of [["a", "b"], "a"])
+      expect(() => explore({ ...sending({}), interchangeable } as never)).toThrow(
+        /^interchangeable is a list of groups, which are lists: \[\["p1", "p2"\]\]$/,
+      );
+  });
+});
+
 describe("bounds", () => {
+  test("of states: just so many, and if there are no more all is well", () => {
+    const world = accounts(2, 1, ["p1"]);
+    for (const maxStates of [1, 2, 119])
+      expect(explore(world, { maxStates })).toMatchObject({ bound: "states", states: maxStates });
+    expect(explore(world, { maxStates: 120 })).toMatchObject({ complete: true, states: 120 });
+  });
+
+  test("of memory: states of single processes, messages and queues count, also beyond a bound of depth", () => {
+    const counting = (grown: (count: number) => unknown, twice: boolean) => () => {
+      let count = 0;
+      return {
+        start: (turn: Turn<string>) => turn.setTimer("more", 1),
+        timer: (_: string, turn: Turn<string>) => {
+          count += 1;
+          turn.setTimer("more", 1);
+          if (twice) turn.send(turn.peers, "");
+        },
+        receive: noop,
+        capture: () => grown(count),
+        restore: noop,
+      };
+    };
+    const large = (count: number) => "x".repeat(200_000) + count;
+    const one = { processes: ["a"], application: counting(large, false) } as World<string>;
+    const found = explore(one, { maxBytes: 2 ** 20, maxDepth: 1_000 });
+    expect(found).toMatchObject({ bound: "memory" });
+    expect(found.states).toBeLessThan(10);
+    const both = { processes: ["a", "b"], application: counting(() => 0, true) } as World<string>;
+    const sent = explore(both, { maxBytes: 2 ** 20, order: "depth" });
+    expect(sent).toMatchObject({ bound: "memory" });
+    expect(sent.states).toBeLessThan(2_000);
+  });
+
   test.each([
     ["states", { maxStates: 100 }],
     ["depth", { maxDepth: 3 }],
@@ -286,11 +463,18 @@ describe("a schedule as text", () => {
     { type: "receive", process: "p2", from: "p1" },
     { type: "snapshot", process: "p2" },
     { type: "timer", process: "p1", name: "a long name" },
+    ...["", " ", "two  spaces", " x", "l1\nl2", "x\ty", '"quoted"', 'a "b"', "my: x "].map(
+      (name) => ({ type: "timer", process: "p1", name }) as const,
+    ),
+    ...["\u001b[31m", "\u007f", "\u00a0", "\u2028", "\u{e0001}"].map(
+      (name) => ({ type: "timer", process: "p1", name }) as const,
+    ),
   ];
 
   test("comes back", () => {
     const text = `# why\n\n${steps.map(formatStep).join("\r\n")}\n`;
     expect(parseSchedule(text)).toEqual(steps);
+    expect(text.replaceAll("\r\n", "")).not.toMatch(/\t|\p{C}(?<!\n)|\u00a0|\u2028/u);
     expect(parseSchedule('  p2 receives from p1: {"a":"b: c"}')).toEqual([steps[1]]);
   });
 
@@ -302,6 +486,7 @@ describe("a schedule as text", () => {
     "p1 is",
     "p1 snapshots now",
     "p1 timer",
+    'p1 timer "a',
   ])("a line that is no step is named: %s", (line) => {
     expect(() => parseSchedule(`p1 is asked\n${line}`)).toThrow(/line 2, /);
   });
@@ -317,6 +502,83 @@ describe("a schedule as text", () => {
     expect(() => explore(accounts(2, 1, ["p9"]))).toThrow(/p9/);
     const world = { ...accounts(2, 1, []), requests: [{ of: "p9", request: "give" as const }] };
     expect(() => explore(world)).toThrow(/p9/);
+  });
+});
+
+describe("what states are told apart by", () => {
+  test("by everything in them, not only by what JSON has", () => {
+    // b or c is heard first by a, which is then NaN or Infinity.
+    const found = explore({
+      processes: ["a", "b", "c"],
+      stateCodec: {
+        name: "text",
+        encode: (value) => new TextEncoder().encode(String(value)),
+        decode: (bytes) => Number(new TextDecoder().decode(bytes)),
+      },
+      application: (id) => {
+        let first = 0;
+        return {
+          start: (turn: Turn<string>) => void (id === "a" || turn.send("a", id)),
+          receive: (from: string) => {
+            if (first === 0) first = from === "b" ? Number.NaN : Number.POSITIVE_INFINITY;
+          },
+          capture: () => first,
+          restore: () => {},
+        };
+      },
+      always: {
+        "b was first": (view) =>
+          view.allInFlight().length > 0 || view.state("a") !== Number.POSITIVE_INFINITY,
+      },
+    } as World<string, number>);
+    expect(found.counterexample?.schedule).toHaveLength(2);
+  });
+
+  test("an application that changes its request is given an own copy each time", () => {
+    const request = { count: 0, left: undefined };
+    const found = explore({
+      processes: ["a", "b"],
+      application: () => {
+        let count = 0;
+        return {
+          request: (id: number, asked: typeof request, turn: Turn<never, number>) => {
+            asked.count += "left" in asked ? 1 : 10;
+            count = asked.count;
+            turn.reply(id, count);
+          },
+          capture: () => count,
+          restore: () => {},
+        };
+      },
+      requests: [
+        { of: "a", request },
+        { of: "b", request },
+      ],
+      always: { "one at the most": (view) => view.up.every((id) => (view.state(id) ?? 0) <= 1) },
+    } as World<never, number, typeof request, number>);
+    expect(found).toMatchObject({ complete: true, states: 4 });
+    expect(request.count).toBe(0);
+  });
+
+  test("large messages and states", () => {
+    const large = "x".repeat(300_000);
+    const found = explore({
+      processes: ["a", "b"],
+      application: (id) => {
+        let got = "";
+        return {
+          start: (turn: Turn<string>) => void (id === "a" && turn.send("b", large)),
+          receive: (_from: string, message: string) => {
+            got = message;
+          },
+          capture: () => got,
+          restore: () => {},
+        };
+      },
+      snapshots: ["b"],
+      eventually: { "all of it is there": (view) => view.state("b") === large },
+    } as World<string, string>);
+    expect(found.complete).toBe(true);
   });
 });
 

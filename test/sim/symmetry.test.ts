@@ -132,7 +132,7 @@ test("what goes wrong is told of the process to which it does in that schedule",
   expect(kind).toBe("problem");
   expect(schedule).toHaveLength(2);
   expect(property).toContain(`too much for ${schedule.at(-1)?.process}`);
-  expect([...replay(world, schedule)].at(-1)?.text).toContain(property);
+  expect([...replay(world, schedule)].at(-1)?.wrong).toBe(property);
 });
 
 test("an empty claim is none", () => {
@@ -364,6 +364,7 @@ describe("a claim that is false is refused, and the step named", () => {
     interchangeable: [["p2", "p3"]],
     application: (id) => ({
       request: (_id, _what, turn) => void turn.send("p1", id),
+      receive: () => {},
       capture: () => "",
       restore: () => {},
       ...changed(id),
