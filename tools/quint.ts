@@ -22,7 +22,7 @@ export interface SpecRun {
   readonly witnesses: readonly string[];
 }
 
-type SpecName = "chandyLamport" | "link" | "causalMulticast";
+type SpecName = "chandyLamport" | "link" | "causalMulticast" | "agreedOrder";
 
 export const specs: Readonly<Record<SpecName, Spec>> = {
   chandyLamport: {
@@ -70,6 +70,25 @@ export const specs: Readonly<Record<SpecName, Spec>> = {
         steps: 36,
         samples: 50,
         witnesses: ["holdsBack", "overtakes", "usesEarly", "everythingDelivered"],
+      },
+    ],
+  },
+  agreedOrder: {
+    name: "agreedOrder",
+    file: "spec/agreedOrder.qnt",
+    invariants: ["totalOrder", "fifoOrder", "finalIsMaximum", "agreedOnly", "inPlace", "integrity"],
+    runs: [
+      {
+        step: "step",
+        steps: 44,
+        samples: 40,
+        witnesses: [
+          "samePlace",
+          "overtakes",
+          "waitsForAnother",
+          "tellsSeveral",
+          "everythingDelivered",
+        ],
       },
     ],
   },
