@@ -246,8 +246,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "two of the same place, in any order": {
     file: "multicast/total-order.ts",
-    from: "return a.place === b.place ? a.origin < b.origin : a.place < b.place;",
-    to: "return a.place < b.place;",
+    from: "return a.origin === b.origin ? a.number < b.number : a.origin < b.origin;",
+    to: "return false;",
     among: "groups",
   },
 };

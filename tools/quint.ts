@@ -22,7 +22,9 @@ export interface SpecRun {
   readonly witnesses: readonly string[];
 }
 
-export const specs: Readonly<Record<"chandyLamport" | "link", Spec>> = {
+type SpecName = "chandyLamport" | "link" | "causalMulticast" | "agreedOrder";
+
+export const specs: Readonly<Record<SpecName, Spec>> = {
   chandyLamport: {
     name: "chandyLamport",
     file: "spec/chandyLamport.qnt",
@@ -55,6 +57,38 @@ export const specs: Readonly<Record<"chandyLamport" | "link", Spec>> = {
         steps: 150,
         samples: 60,
         witnesses: ["everythingArrives", "usesEarly", "fillsTheWindow", "resumes"],
+      },
+    ],
+  },
+  causalMulticast: {
+    name: "causalMulticast",
+    file: "spec/causalMulticast.qnt",
+    invariants: ["causalOrder", "fifoOrder", "integrity", "stampExact"],
+    runs: [
+      {
+        step: "step",
+        steps: 36,
+        samples: 50,
+        witnesses: ["holdsBack", "overtakes", "usesEarly", "everythingDelivered"],
+      },
+    ],
+  },
+  agreedOrder: {
+    name: "agreedOrder",
+    file: "spec/agreedOrder.qnt",
+    invariants: ["totalOrder", "fifoOrder", "finalIsMaximum", "agreedOnly", "inPlace", "integrity"],
+    runs: [
+      {
+        step: "step",
+        steps: 44,
+        samples: 40,
+        witnesses: [
+          "samePlace",
+          "overtakes",
+          "waitsForAnother",
+          "tellsSeveral",
+          "everythingDelivered",
+        ],
       },
     ],
   },

@@ -100,7 +100,7 @@ export type GroupEffect =
       readonly number: number;
       readonly count: number;
       readonly body: Uint8Array;
-      /** By index of the member: the last causal packet that happened before it; 0 for none. */
+      /** By index of the member: the last causal packet that happened before it; 0 for none, and for its origin. */
       readonly stamp: readonly number[];
     }
   /** What a peer sent is not well formed, or cannot be. */

@@ -233,6 +233,8 @@ export class Agreement implements TotalOrder {
   }
 }
 
+/** What is agreed for a message may be what was proposed here for a later one of its origin. */
 function isBefore(a: Waiting, b: Waiting): boolean {
-  return a.place === b.place ? a.origin < b.origin : a.place < b.place;
+  if (a.place !== b.place) return a.place < b.place;
+  return a.origin === b.origin ? a.number < b.number : a.origin < b.origin;
 }

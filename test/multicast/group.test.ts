@@ -10,6 +10,7 @@ import {
   type GroupInput,
   type GroupOptions,
 } from "../../src/multicast/group.ts";
+import { Agreement } from "../../src/multicast/total-order.ts";
 import { checkHistory, History, type HistoryLine } from "../../src/trace.ts";
 import { seeds } from "../support/soak.ts";
 import { drawGroup, LEVELS, runGroup } from "./support/members.ts";
@@ -213,6 +214,15 @@ describe("one member", () => {
     ]);
     for (const bytes of sent(a.step(from("b", packet)))) b.step(from("a", bytes));
     expect(b.explain()).toEqual([]);
+  });
+
+  test("does not wait for the next message of the same origin, though it proposed for that one what is agreed", () => {
+    const agreement = new Agreement(1, 3);
+    for (const number of [1, 2]) agreement.accepted({ origin: 0, number });
+    agreement.learned(0, [[1, 2]]);
+    expect(agreement.next).toMatchObject({ origin: 0, number: 1 });
+    agreement.delivered();
+    expect(agreement.next).toBeUndefined();
   });
 
   test("what goes far beyond the window is dropped, and not for ever", () => {

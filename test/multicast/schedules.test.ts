@@ -46,9 +46,9 @@ const LARGE: readonly Row[] = [
   ["total", "sequencer", [2, 2, 2], 2_519_639, 6_640],
   ["fifo-total", "sequencer", [2, 2, 2], 2_519_639, 6_640],
   ["causal-total", "sequencer", [2, 2, 2], 2_519_639, 6_640],
-  ["total", "agreed", [2, 1, 1], 1_080_232, 256],
-  ["fifo-total", "agreed", [2, 1, 1], 1_080_232, 256],
-  ["causal-total", "agreed", [2, 1, 1], 1_583_842, 256],
+  ["total", "agreed", [2, 1, 1], 1_090_568, 256],
+  ["fifo-total", "agreed", [2, 1, 1], 1_090_568, 256],
+  ["causal-total", "agreed", [2, 1, 1], 1_614_800, 256],
 ];
 
 describe("every schedule", () => {

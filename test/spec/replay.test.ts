@@ -1,10 +1,6 @@
 // What the models of spec/ do in random runs, done again by the shipping machines and compared after every step. Then the same
 // with a machine that is wrong, and with a model that is: each must be found.
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Link, type LinkEffect, type LinkInput } from "../../src/link/link.ts";
 import { ChandyLamport } from "../../src/snapshot/chandy-lamport.ts";
 import type {
@@ -12,91 +8,18 @@ import type {
   SnapshotInput,
   SnapshotMachine,
 } from "../../src/snapshot/recordings.ts";
-import { type Spec, specs } from "../../tools/quint.ts";
+import { specs } from "../../tools/quint.ts";
 import { cases } from "../support/soak.ts";
-import { type Step, type Trace, traces } from "./support/itf.ts";
 import { LinkReplica, type Seen as LinkSeen } from "./support/link-replica.ts";
-import { type Replica, replay } from "./support/replay.ts";
+import {
+  type Planted,
+  replayAll,
+  replayWhole,
+  sampleOf,
+  testPlanted,
+  timeout,
+} from "./support/models.ts";
 import { SnapshotReplica, type Seen as SnapshotSeen } from "./support/snapshot-replica.ts";
-
-const MINUTE_MS = 60_000;
-const SAMPLE = 40;
-/** Traces more than the sample. */
-const more = cases("spec", 0, 1_000);
-const timeout = cases("spec", 2, 60) * MINUTE_MS;
-
-let folder = "";
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "tidemark-replay-"));
-});
-afterAll(() => rm(folder, { recursive: true }));
-
-const pathOf = ({ file }: Spec): string => fileURLToPath(new URL(`../../${file}`, import.meta.url));
-
-/** The sample of a spec's traces. */
-function sampleOf(spec: Spec, steps: number): readonly Trace[] {
-  const sample: Trace[] = [];
-  beforeAll(async () => {
-    const options = { step: "step", steps, count: SAMPLE, seed: 1 };
-    for await (const trace of traces(pathOf(spec), options)) sample.push(trace);
-  }, timeout);
-  return sample;
-}
-
-/** A mistake in a model: one text, which it has once, is another one. */
-interface Planted {
-  readonly what: string;
-  readonly before: string;
-  readonly after: string;
-  /** What it breaks. */
-  readonly invariant: string;
-}
-
-/** Traces of the model with that mistake, until the invariant is broken. */
-async function tracesWith(
-  { before, after, invariant }: Planted,
-  spec: Spec,
-  steps: number,
-): Promise<readonly Trace[]> {
-  const parts = (await readFile(pathOf(spec), "utf8")).split(before);
-  expect(parts).toHaveLength(2);
-  const file = join(folder, `${spec.name}.qnt`);
-  await writeFile(file, parts.join(after));
-  const found: Trace[] = [];
-  const options = { step: "step", steps, count: SAMPLE, seed: 1, invariants: [invariant] };
-  for await (const trace of traces(file, options)) found.push(trace);
-  return found;
-}
-
-function replayAll(some: readonly Trace[], start: (first: Step) => Replica): void {
-  for (const trace of some) replay(trace, start);
-}
-
-/** The sample, and when it is soaked more. */
-async function replayWhole(
-  { annotate }: TestContext,
-  spec: Spec,
-  sample: readonly Trace[],
-  seen: SnapshotSeen | LinkSeen,
-  start: (first: Step) => Replica,
-): Promise<void> {
-  const steps = (sample[0]?.steps.length ?? 0) - 1;
-  const [runs, compared] = [SAMPLE + more, { runs: 0, steps: 0 }];
-  const one = (trace: Trace): void => {
-    compared.steps += replay(trace, start);
-    compared.runs += 1;
-  };
-  sample.forEach(one);
-  if (more > 0) {
-    const options = { step: "step", steps, count: more, seed: 1_001 };
-    for await (const trace of traces(pathOf(spec), options)) one(trace);
-  }
-  await annotate(JSON.stringify({ compared, seen }));
-  expect(compared.runs).toBe(runs);
-  // A run ends early where nothing can happen any more.
-  expect(compared.steps).toBeGreaterThan(0.95 * runs * steps);
-  for (const often of Object.values(seen)) expect(often).toBeGreaterThan(0);
-}
 
 describe("snapshots", () => {
   const spec = specs.chandyLamport;
@@ -175,16 +98,12 @@ describe("snapshots", () => {
       invariant: "counters",
     },
   ];
-  test.each(cases("spec", planted.slice(0, 1), planted))(
-    "a model in which $what is found",
-    { timeout },
-    async (one) => {
-      const wrong = await tracesWith(one, spec, steps);
-      expect(wrong.some(({ breaks }) => breaks)).toBe(true);
-      expect(() => replayAll(wrong, (first) => new SnapshotReplica(first, nothing()))).toThrow(
-        /step .*: at \/processes\//,
-      );
-    },
+  testPlanted(
+    cases("spec", planted.slice(0, 1), planted),
+    spec,
+    steps,
+    (first) => new SnapshotReplica(first, nothing()),
+    /step .*: at \/processes\//,
   );
 });
 
@@ -244,13 +163,11 @@ describe("the link", () => {
       invariant: "wellFormed",
     },
   ];
-  test.each(cases("spec", planted.slice(0, 1), planted))(
-    "a model in which $what is found",
-    { timeout },
-    async (one) => {
-      const wrong = await tracesWith(one, spec, steps);
-      expect(wrong.some(({ breaks }) => breaks)).toBe(true);
-      expect(() => replayAll(wrong, () => new LinkReplica(nothing()))).toThrow(/step .*: at \//);
-    },
+  testPlanted(
+    cases("spec", planted.slice(0, 1), planted),
+    spec,
+    steps,
+    () => new LinkReplica(nothing()),
+    /step .*: at \//,
   );
 });

@@ -115,3 +115,12 @@ function ascending(a: Value, b: Value): number {
   if (typeof a === "number" && typeof b === "number") return a - b;
   return textOf(a) < textOf(b) ? -1 : 1;
 }
+
+export function mapValues<From, To>(
+  object: { readonly [key: string]: From },
+  change: (value: From, key: string) => To,
+): Record<string, To> {
+  return Object.fromEntries(
+    Object.entries(object).map(([key, value]) => [key, change(value, key)]),
+  );
+}

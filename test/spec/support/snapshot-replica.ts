@@ -10,7 +10,7 @@ import { parseSnapshotId, type SnapshotId, snapshotId } from "../../../src/core/
 import { Topology } from "../../../src/core/topology.ts";
 import type { SnapshotEffect, SnapshotMachine } from "../../../src/snapshot/recordings.ts";
 import { BareSystem, bytesOf, LIFE, markerOf, textsOf } from "../../support/bare-system.ts";
-import type { Fields, Step, Value } from "./itf.ts";
+import { type Fields, mapValues, type Step, type Value } from "./itf.ts";
 import type { Replica } from "./replay.ts";
 
 interface Counts {
@@ -295,12 +295,3 @@ const progressOf = ({ count, hash }: { readonly count: number; readonly hash: Ch
   count,
   hash: formatChannelHash(hash),
 });
-
-function mapValues<From, To>(
-  object: { readonly [key: string]: From },
-  change: (value: From, key: string) => To,
-): Record<string, To> {
-  return Object.fromEntries(
-    Object.entries(object).map(([key, value]) => [key, change(value, key)]),
-  );
-}
