@@ -13,7 +13,7 @@
  *   asked for.
  * - *Uniform* (ibid., §3.4.4). Nothing is done with a packet before a majority has it: even of those who then die.
  * - *FIFO*. Packets of an origin that ask for it are delivered one behind the other.
- * - *Causal* (Birman, Schiper and Stephenson 1991, §4, with numbers of packets instead of counts). Each member knows, for
+ * - *Causal* (Birman, Schiper and Stephenson 1991, §5.1, with numbers of packets instead of counts). Each member knows, for
  *   each origin, the last causal packet that happened before now: that is its *stamp*. Every packet brings that of its origin,
  *   whatever its level, for what happens before may go through any of them; only what changed since the packet before is sent.
  *   A causal packet waits until all that is in its stamp is delivered. A group without causal messages has no stamps.
