@@ -1,8 +1,9 @@
 /** `tidemark explore`: every schedule of a small world. */
 
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { inspect } from "node:util";
 import { Command, Option } from "commander";
-import { type Counterexample, type Exploration, explore, replay } from "../sim/explore.ts";
+import { type Counterexample, type Exploration, exploring, replay } from "../sim/explore.ts";
 import { formatStep, parseSchedule, type ScheduleStep } from "../sim/schedule.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import { duration, grouped, painter, printable } from "./terminal.ts";
@@ -30,12 +31,15 @@ state. A property that does not hold is shown with a shortest schedule, which
 --replay goes through again.
 
 Exit status: 0 if every state was looked at and all properties hold; 1 if one
-does not, or a bound ended the search; 2 for a mistake in the command or FILE.
+does not, or a bound ended the search; 2 for a mistake in the command or FILE;
+130 after Ctrl-C, with what was known by then.
 
 Examples:
   tidemark explore cart.sim.ts
   tidemark explore cart.sim.ts --max-states 1000000 --json
   tidemark explore cart.sim.ts --replay schedule.txt`;
+
+const INTERRUPTED_STATUS = 130;
 
 const paint = painter(process.stdout);
 
@@ -68,18 +72,27 @@ export function exploreCommand(): Command {
       const world = await loadWorld(file);
       process.exitCode =
         options.replay === undefined
-          ? search(file, world, options)
+          ? await search(file, world, options)
           : show(world, parseSchedule(readText(options.replay)));
     });
 }
 
 /** Gives the exit status. */
-function search(file: string, world: AnyWorld, options: ExploreCommandOptions): number {
+async function search(
+  file: string,
+  world: AnyWorld,
+  options: ExploreCommandOptions,
+): Promise<number> {
   const { order, maxDepth, maxStates, maxMemory, json } = options;
   const startedMs = performance.now();
   const rate = (states: number): number => (states * 1000) / (performance.now() - startedMs);
   const live = process.stderr.isTTY && !json;
-  const found = explore(world, {
+  let interrupted = false as boolean;
+  const interrupt = (): void => {
+    interrupted = true;
+  };
+  process.once("SIGINT", interrupt);
+  const searching = exploring(world, {
     order,
     ...(maxDepth === undefined ? {} : { maxDepth }),
     maxStates,
@@ -91,6 +104,13 @@ function search(file: string, world: AnyWorld, options: ExploreCommandOptions): 
         );
     },
   });
+  let known = searching.next();
+  while (!known.done && !interrupted) {
+    await nextTurn();
+    known = searching.next();
+  }
+  process.off("SIGINT", interrupt);
+  const found = known.value;
   if (live) process.stderr.write("\r\u001b[K");
   if (json) {
     const { counterexample } = found;
@@ -98,6 +118,7 @@ function search(file: string, world: AnyWorld, options: ExploreCommandOptions): 
     console.log(
       JSON.stringify({
         ...found,
+        ...(known.done ? {} : { interrupted: true }),
         ...(counterexample ? { counterexample: { ...counterexample, schedule } } : {}),
       }),
     );
@@ -111,8 +132,10 @@ function search(file: string, world: AnyWorld, options: ExploreCommandOptions): 
     console.log(
       `  ${grouped(found.localStates)} states of single processes, which took ${grouped(found.steps)} steps`,
     );
-    tell(file, world, found);
+    if (known.done) tell(file, world, found);
+    else console.log("interrupted: what was looked at is not all there is");
   }
+  if (!known.done) return INTERRUPTED_STATUS;
   return found.complete ? 0 : 1;
 }
 

@@ -75,6 +75,8 @@ export interface Exploration {
 }
 
 const PROGRESS_EVERY = 50_000;
+/** In transitions. */
+const PAUSE_EVERY = 4096;
 
 /**
  * Explores a world.
@@ -105,6 +107,21 @@ export function explore<M, State, Request, Reply>(
   world: World<M, State, Request, Reply>,
   options: ExploreOptions = {},
 ): Exploration {
+  const search = exploring(world, options);
+  for (;;) {
+    const { done, value } = search.next();
+    if (done) return value;
+  }
+}
+
+/**
+ * As `explore`, and gives what is known so far now and then, to those who have something else to do or may want no more.
+ * @throws TidemarkError as `explore` does
+ */
+export function exploring<M, State, Request, Reply>(
+  world: World<M, State, Request, Reply>,
+  options: ExploreOptions = {},
+): Generator<Exploration, Exploration> {
   checkOptions(options);
   return new Search(world).run(options);
 }
@@ -446,7 +463,8 @@ export class Search<M, State, Request, Reply> {
 
   // The search.
 
-  run(options: ExploreOptions): Exploration {
+  /** Gives what is known so far, now and then. */
+  *run(options: ExploreOptions): Generator<Exploration, Exploration> {
     const {
       order = "breadth",
       maxDepth = Number.POSITIVE_INFINITY,
@@ -471,6 +489,11 @@ export class Search<M, State, Request, Reply> {
       eventually = {},
       liveness = {},
     } = this.#world;
+    /** Judged in every state. */
+    const lawful = [
+      ...Object.entries(always).map((one) => ["always", ...one] as const),
+      ...Object.entries(safety).map((one) => ["safety", ...one] as const),
+    ];
     const missing = new Map(Object.entries(sometimes));
     /** Judged once all states are known. */
     const lasting = [
@@ -515,12 +538,8 @@ export class Search<M, State, Request, Reply> {
         const { reason } = judgeProperty(holds, this.viewNow());
         return { kind, property, ...(reason === undefined ? {} : { reason }), schedule };
       };
-      for (const [kind, properties] of [
-        ["always", always],
-        ["safety", safety],
-      ] as const)
-        for (const [name, holds] of Object.entries(properties))
-          if (!ask(name, holds).held) return broken(kind, name, holds);
+      for (const [kind, name, holds] of lawful)
+        if (!ask(name, holds).held) return broken(kind, name, holds);
       for (const [name, holds] of missing) {
         const { held, failed } = ask(name, holds);
         if (failed) return broken("sometimes", name, holds);
@@ -533,6 +552,18 @@ export class Search<M, State, Request, Reply> {
       }
       return undefined;
     };
+
+    const soFar = (): Exploration => ({
+      states: table.size,
+      transitions,
+      ends,
+      depth,
+      localStates: this.#locals.reduce((sum, { count }) => sum + count, 0),
+      steps: this.#locals.reduce((sum, { asked }) => sum + asked, 0),
+      complete: false,
+      ...(bound === undefined ? {} : { bound }),
+      ...(counterexample === undefined ? {} : { counterexample }),
+    });
 
     const open: number[] = [table.add(this.#row, -1)];
     counterexample = judge(0);
@@ -559,6 +590,7 @@ export class Search<M, State, Request, Reply> {
           break;
         }
         transitions += 1;
+        if (transitions % PAUSE_EVERY === 0) yield soFar();
         const number = table.add(this.#row, state);
         if (number < 0 && this.#wrong === undefined) continue;
         if (number >= 0) open.push(number);
@@ -577,23 +609,14 @@ export class Search<M, State, Request, Reply> {
       if (lasting.length > 0 && counterexample === undefined)
         counterexample = this.#judgeGraph(table, lasting, marks);
     }
-    return {
-      states: table.size,
-      transitions,
-      ends,
-      depth,
-      localStates: this.#locals.reduce((sum, { count }) => sum + count, 0),
-      steps: this.#locals.reduce((sum, { asked }) => sum + asked, 0),
-      complete: bound === undefined && counterexample === undefined,
-      ...(bound === undefined ? {} : { bound }),
-      ...(counterexample === undefined ? {} : { counterexample }),
-    };
+    return { ...soFar(), complete: bound === undefined && counterexample === undefined };
   }
 
   /** Memory that all takes but the table of global states, about. */
   get #bytes(): number {
-    const locals = this.#locals.reduce((sum, { bytes }) => sum + bytes, 0);
-    return locals + this.#frames.bytes + this.#queues.bytes;
+    let sum = this.#frames.bytes + this.#queues.bytes;
+    for (let i = 0; i < this.#locals.length; i += 1) sum += this.#local(i).bytes;
+    return sum;
   }
 
   /** A way to a state, or to one that it stands for; that one is then at hand. */

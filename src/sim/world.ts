@@ -40,7 +40,7 @@ export interface World<M = unknown, State = unknown, Request = never, Reply = ne
   readonly messageCodec?: Codec<M>;
   /** @default jsonCodec() */
   readonly stateCodec?: Codec<unknown>;
-  /** What the outside asks: each once, at any time; those to one process in this order. @default none */
+  /** What the outside asks: each once, at any time; those to one process in this order. Explored, as copies. @default none */
   readonly requests?: readonly Asked<Request>[];
   /** The initiators of snapshots, each begun at any time. @default none */
   readonly snapshots?: readonly ProcessId[];

@@ -212,6 +212,84 @@ describe("tidemark explore", () => {
   });
 });
 
+describe("tidemark explore, where something is wrong", () => {
+  /** A world of one process, which has timers and what is given. */
+  const one = (application: string, properties = ""): string =>
+    file(
+      "one.mjs",
+      `export default {
+        processes: ["a"],
+        application: () => {
+          let n = 0;
+          return { capture: () => n, restore() {}, ${application} };
+        },
+        ${properties}
+      };`,
+    );
+
+  test("a problem is shown with its reason, and what is printed replays", async () => {
+    const world = one(
+      `start: (turn) => turn.setTimer("l1\\nl2", 1), timer() { throw new Error("no \\u001b[31m"); }`,
+    );
+    const { status, stdout } = await tidemark(["explore", world]);
+    expect(status).toBe(1);
+    expect(stdout).toContain("\nthe application of a threw: no ?[31m\n  after 1 step:\n");
+    const steps = stdout.split("\n").filter((line) => line.startsWith("    "));
+    expect(steps).toEqual(['    a timer "l1\\nl2"']);
+    const schedule = file("steps.txt", steps.join("\n"));
+    const shown = await tidemark(["explore", world, "--replay", schedule]);
+    expect(shown.status).toBe(0);
+    expect(shown.stdout).toContain('a timer "l1\\nl2"\n  # the application of a threw: no ?[31m\n');
+    for (const option of [["--json"], ["--max-depth", "1"], ["--order", "depth"]]) {
+      const refused = await tidemark(["explore", world, "--replay", schedule, ...option]);
+      expect(refused).toMatchObject({ status: 2, stdout: "" });
+      expect(refused.stderr).toMatch(/'--replay <file>' cannot be used with/);
+    }
+  });
+
+  test("a property that throws; nothing of its name drives the terminal", async () => {
+    const property = `"\\u001b[2J": () => { throw new Error("\\u0007"); }`;
+    const { status, stdout } = await tidemark(["explore", one("", `always: { ${property} }`)]);
+    expect(status).toBe(1);
+    expect(stdout).toContain('\nalways "?[2J" does not hold: it threw: ?\n');
+    const never = await tidemark(["explore", one("", `sometimes: { "\\u001b[2J": () => false }`)]);
+    expect(never.stdout).toContain('\nsometimes "?[2J": in no schedule\n');
+  });
+
+  test("an application that there is not is a mistake in the file", async () => {
+    const { status, stderr } = await tidemark(["explore", one("capture: undefined")]);
+    expect(stderr).toBe('tidemark: application("a") gave nothing that has a capture\n');
+    expect(status).toBe(2);
+  });
+
+  test("Ctrl-C ends it with what is known, and status 130", async () => {
+    // Each process counts to a hundred by itself: a million states, of few states of single processes.
+    const endless = file(
+      "counting.mjs",
+      `export default {
+        processes: ["a", "b", "c", "d"],
+        application: (id) => {
+          let n = 0;
+          return {
+            start: (turn) => turn.setTimer("x", 1),
+            timer: (_, turn) => { n += 1; if (n < 100) turn.setTimer("x", 1); },
+            capture: () => n,
+            restore() {},
+          };
+        },
+        sometimes: { "shown": () => globalThis.shown ??= (console.log("begun"), true) },
+      };`,
+    );
+    const program = new Started(["explore", endless, "--json"]);
+    await program.lines(1);
+    program.child.kill("SIGINT");
+    const { status, stdout } = await program.ended;
+    expect(status).toBe(130);
+    const found = JSON.parse(stdout.replace("begun\n", ""));
+    expect(found).toMatchObject({ complete: false, interrupted: true });
+  });
+});
+
 describe("what is no world, or no schedule, is a mistake in the command", () => {
   const bad: readonly (readonly [what: string, make: () => string, reason: RegExp])[] = [
     ["no file", () => "nowhere.ts", /there is no file nowhere\.ts/],
