@@ -1,4 +1,4 @@
-/** Checks what users hand to the simulator, before anything happens; and takes copies of what stays theirs. */
+/** Checks what users hand to the simulator, before anything happens. */
 
 import { TidemarkError } from "../core/error.ts";
 
@@ -32,16 +32,21 @@ export function checkKeys(what: string, given: unknown, known: readonly string[]
   }
 }
 
+/** True for what an async function gives; nobody waits for it, nor hears what it throws. */
+export function isPromise(given: unknown): boolean {
+  if (typeof given !== "object" || given === null || !("then" in given)) return false;
+  if (typeof given.then !== "function") return false;
+  const ignore = (): void => {};
+  given.then(ignore, ignore);
+  return true;
+}
+
 /**
  * @param rule what must be synchronous
- * @throws TypeError for a promise; of what becomes of that nobody hears
+ * @throws TypeError for a promise
  */
 export function checkSynchronous(what: string, rule: string, result: unknown): void {
-  if (typeof result !== "object" || result === null || !("then" in result)) return;
-  if (typeof result.then !== "function") return;
-  const ignore = (): void => {};
-  result.then(ignore, ignore);
-  throw new TypeError(`${what} is async; ${rule} must be synchronous`);
+  if (isPromise(result)) throw new TypeError(`${what} is async; ${rule} must be synchronous`);
 }
 
 /** A value for a message, in few words. */
@@ -63,47 +68,4 @@ function distance(a: string, b: string): number {
     row = next;
   }
   return row[b.length] as number;
-}
-
-/**
- * A copy that whoever gets it may change. Of objects of a class, and of functions, there is none: they stay the
- * same, for nobody knows how they are made.
- */
-export function copyOfValue<T>(value: T): T {
-  return copy(value, new Map()) as T;
-}
-
-function copy(value: unknown, copies: Map<unknown, unknown>): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  const known = copies.get(value);
-  if (known !== undefined) return known;
-  const keep = <C>(made: C): C => {
-    copies.set(value, made);
-    return made;
-  };
-  const inside = (one: unknown): unknown => copy(one, copies);
-  if (Array.isArray(value)) {
-    const made: unknown[] = keep([]);
-    for (const one of value) made.push(inside(one));
-    return made;
-  }
-  if (value instanceof Map) {
-    const made = keep(new Map<unknown, unknown>());
-    for (const [key, one] of value) made.set(inside(key), inside(one));
-    return made;
-  }
-  if (value instanceof Set) {
-    const made = keep(new Set<unknown>());
-    for (const one of value) made.add(inside(one));
-    return made;
-  }
-  if (value instanceof Uint8Array) return keep(new Uint8Array(value));
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) return value;
-  const made: object = keep(Object.create(prototype));
-  for (const [key, one] of Object.entries(value))
-    Object.defineProperty(made, key, {
-      ...{ value: inside(one), writable: true, enumerable: true, configurable: true },
-    });
-  return made;
 }

@@ -18,10 +18,10 @@ import { TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Topology } from "../core/topology.ts";
 import { jsonCodec } from "../process/codec.ts";
+import { isPromise } from "./check.ts";
 import {
   Frames,
   incarnationOf,
-  isPromise,
   type LocalInput,
   LocalStates,
   type SearchSetting,

@@ -24,9 +24,11 @@ import type { Codec } from "../process/codec.ts";
 import { Process, type ProcessEffect, type ProcessInput } from "../process/process.ts";
 import { decodeMarker, KIND_COLOURED, KIND_MESSAGES, STREAM_CHANNEL } from "../process/wire.ts";
 import type { PartReference, PieceRecord } from "../snapshot/manifest.ts";
-import { lookAt, type SeenSnapshot, seeSnapshot, slicesOf } from "./seen.ts";
+import { isPromise } from "./check.ts";
+import { checkMethod, lookAt, type SeenSnapshot, seeSnapshot, slicesOf } from "./seen.ts";
 import { copyOfData, keyOf, textOfBytes } from "./values.ts";
 import type { World } from "./world.ts";
+import { checkApplication } from "./world-check.ts";
 
 /** What a frame is, seen from outside. */
 export interface SeenFrame {
@@ -488,23 +490,15 @@ function applicationOf<M, State, Request, Reply>(
 ): Application<M, State, Request, Reply> {
   const bad = (why: string, cause?: unknown): TidemarkError =>
     new TidemarkError("BAD_OPTION", `application("${id}") ${why}`, { cause });
-  let application: Partial<Application<M, State, Request, Reply>> | undefined;
+  let application: Application<M, State, Request, Reply>;
   try {
     application = world.application(id);
   } catch (thrown) {
     throw bad(`threw: ${textOf(thrown)}`, thrown);
   }
   if (isPromise(application)) throw bad("is async; it must be synchronous");
-  if (typeof application?.capture !== "function") throw bad("gave nothing that has a capture");
-  return application as Application<M, State, Request, Reply>;
-}
-
-/** True for what an async function gives; nobody will wait for it, nor hear what it throws. */
-export function isPromise(given: unknown): boolean {
-  const { then } = (given ?? {}) as { readonly then?: unknown };
-  if (typeof then !== "function") return false;
-  Promise.resolve(given).catch(() => undefined);
-  return true;
+  checkApplication(id, application);
+  return application;
 }
 
 /** An application whose frozen states are fixed at once: here nothing goes on meanwhile. */
@@ -518,36 +512,30 @@ class FixedCapture<M, State, Request, Reply> implements Application<M, State, Re
   }
 
   start(turn: Turn<M, Reply>): void {
-    synchronous("start", this.#inner.start?.(turn));
+    checkMethod("start", this.#inner.start?.(turn));
   }
 
   receive(from: ProcessId, message: M, turn: Turn<M, Reply>): void {
     if (!this.#inner.receive) throw new TypeError(`the application of ${this.#id} has no receive`);
-    synchronous("receive", this.#inner.receive(from, message, turn));
+    checkMethod("receive", this.#inner.receive(from, message, turn));
   }
 
   request(id: number, request: Request, turn: Turn<M, Reply>): void {
     if (!this.#inner.request) throw new TypeError(`the application of ${this.#id} has no request`);
-    synchronous("request", this.#inner.request(id, request, turn));
+    checkMethod("request", this.#inner.request(id, request, turn));
   }
 
   timer(name: string, turn: Turn<M, Reply>): void {
-    synchronous("timer", this.#inner.timer?.(name, turn));
+    checkMethod("timer", this.#inner.timer?.(name, turn));
   }
 
   capture(): State | FrozenState {
     const captured = this.#inner.capture();
-    synchronous("capture", captured);
+    checkMethod("capture", captured);
     return captured instanceof FrozenState ? new FixedState(slicesOf(captured)) : captured;
   }
 
   restore(state: State): void {
     this.#inner.restore(state);
   }
-}
-
-/** An async method would go on when its turn is over, unseen. */
-function synchronous(method: string, given: unknown): void {
-  if (isPromise(given))
-    throw new TypeError(`the application's ${method} is async; its methods must be synchronous`);
 }

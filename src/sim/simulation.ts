@@ -33,9 +33,10 @@ import {
 } from "../snapshot/manifest.ts";
 import { verifySnapshot } from "../snapshot/verify.ts";
 import { Agenda } from "./agenda.ts";
-import { checkKeys, checkMs, checkNumber, copyOfValue, refuse, told } from "./check.ts";
+import { checkKeys, checkMs, checkNumber, refuse, told } from "./check.ts";
 import { checkFaults, type Faults, NO_FAULTS } from "./faults.ts";
 import { type SeenSnapshot, seeSnapshot, stateOf } from "./seen.ts";
+import { copyOfData } from "./values.ts";
 import {
   type Cut,
   type Happening,
@@ -342,7 +343,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     this.#numbers += 1;
     const id = this.#numbers;
     this.#asked.set(id, index);
-    this.#step(life, { type: "request", id, request: copyOfValue(request), nowMs: 0 });
+    this.#step(life, { type: "request", id, request: copyOfData(request), nowMs: 0 });
   }
 
   /** Begins a snapshot. Nothing happens if the process is down. */

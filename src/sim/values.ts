@@ -88,7 +88,11 @@ export function copyOfData<T>(value: T, copies: Map<unknown, unknown> = new Map(
   } else if (data instanceof Uint8Array) copy = kept(Uint8Array.prototype.slice.call(data));
   else if (typeof data === "object" && data !== null && isPlain(data)) {
     const object = kept(Object.create(Object.getPrototypeOf(data)) as Record<string, unknown>);
-    for (const [name, one] of Object.entries(data)) object[name] = copyOfData(one, copies);
+    // Not an assignment: one name would be taken for the prototype.
+    for (const [name, one] of Object.entries(data))
+      Object.defineProperty(object, name, {
+        ...{ value: copyOfData(one, copies), writable: true, enumerable: true, configurable: true },
+      });
     copy = object;
   }
   return copy as T;

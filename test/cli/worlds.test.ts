@@ -258,7 +258,7 @@ describe("tidemark explore, where something is wrong", () => {
 
   test("an application that there is not is a mistake in the file", async () => {
     const { status, stderr } = await tidemark(["explore", one("capture: undefined")]);
-    expect(stderr).toBe('tidemark: application("a") gave nothing that has a capture\n');
+    expect(stderr).toBe("tidemark: the application of a has no capture\n");
     expect(status).toBe(2);
   });
 

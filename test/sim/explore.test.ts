@@ -324,8 +324,10 @@ describe("mistakes of users", () => {
     const given = (application: () => unknown) => () =>
       explore({ processes: ["a"], application } as World<never>);
     expect(given(fail)).toThrow(/^application\("a"\) threw: boom$/);
-    expect(given(() => undefined)).toThrow(/^application\("a"\) gave nothing that has a capture$/);
-    expect(given(() => ({ restore: noop }))).toThrow(/has a capture/);
+    expect(given(() => undefined)).toThrow(
+      /^application\("a"\) gave undefined, and no application$/,
+    );
+    expect(given(() => ({ restore: noop }))).toThrow("the application of a has no capture");
     expect(given(async () => fail())).toThrow(/^application\("a"\) is async/);
   });
 
