@@ -426,14 +426,16 @@ export class Search<M, State, Request, Reply> {
     });
   }
 
+  /** @throws TidemarkError `UNKNOWN_PROCESS` */
+  #indexOf(id: ProcessId): number {
+    const i = this.#ids.indexOf(id);
+    if (i >= 0) return i;
+    throw new TidemarkError("UNKNOWN_PROCESS", `there is no ${id} in this world`);
+  }
+
   viewNow(at: Int32Array = this.#row): View<M, State, Reply> {
     const count = this.#ids.length;
     const row = at.slice();
-    const indexOf = (id: ProcessId): number => {
-      const i = this.#ids.indexOf(id);
-      if (i >= 0) return i;
-      throw new TidemarkError("UNKNOWN_PROCESS", `there is no ${id} in this world`);
-    };
     const local = (i: number) => this.#local(i).get(row[i] as number);
     const inFlight = (from: number, to: number): readonly M[] => {
       const way = this.#wayOf[from]?.[to] ?? -1;
@@ -446,8 +448,8 @@ export class Search<M, State, Request, Reply> {
     return {
       nowMs: 0,
       up: this.#ids,
-      state: (id) => local(indexOf(id)).state,
-      inFlight: (from, to) => inFlight(indexOf(from), indexOf(to)),
+      state: (id) => local(this.#indexOf(id)).state,
+      inFlight: (from, to) => inFlight(this.#indexOf(from), this.#indexOf(to)),
       allInFlight: () => this.#ways.flatMap(({ from, to }) => inFlight(from, to)),
       get replies(): (Reply | undefined)[] {
         const replies: (Reply | undefined)[] = [];
@@ -513,6 +515,7 @@ export class Search<M, State, Request, Reply> {
         const schedule = this.#schedule(table, state);
         return { kind: "problem", property: this.#wrong, schedule };
       }
+      if (lawful.length + missing.size + lasting.length === 0) return undefined;
       const view = this.viewNow();
       let others: readonly View<M, State, Reply>[] | undefined;
       /** What holds of a state holds of all that it stands for: a search looks at no other of them. */
