@@ -41,6 +41,7 @@ export { bytesCodec, type Codec, jsonCodec, lentBytesCodec } from "./process/cod
 export {
   type Delivery,
   type GroupApplication,
+  type GroupEvent,
   Grouped,
   type GroupedOptions,
   type GroupedSlice,

@@ -262,6 +262,11 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return this.unstableBytes < this.#options.windowBytes;
   }
 
+  /** How many own packets there have been. */
+  get sent(): number {
+    return this.#origin(this.#self).received;
+  }
+
   /** Bytes of own packets that not all members have, as far as is known. */
   get unstableBytes(): number {
     return this.#origin(this.#self).keptBytes;

@@ -82,7 +82,18 @@ export interface GroupedOptions<M, State, Request, Reply> {
   readonly maxMessageBytes?: number;
   /** Hears of what a peer sent that cannot be. */
   readonly onIrregular?: (reason: string) => void;
+  /** Hears of all that is multicast and delivered here, in that order: as lines of JSON, a history that can be checked. */
+  readonly onEvent?: (event: GroupEvent) => void;
 }
+
+/**
+ * What happens in a group: a line of docs/internals/history-format.md. `message` names a message: who sent it, in which packet, and
+ * which one of that.
+ */
+export type GroupEvent = { readonly process: ProcessId; readonly group: string } & (
+  | { readonly type: "multicast"; readonly message: string; readonly order: OrderLevel }
+  | { readonly type: "deliver"; readonly message: string; readonly from: ProcessId }
+);
 
 /** The state of an application and of its groups; of one that freezes its state, all slices. */
 export type GroupedState<State> =
@@ -315,12 +326,23 @@ export class Grouped<M, State, Request, Reply>
         group.pendingBytes = 0;
         for (const { level, bytes, used, count } of pending) {
           const { nowMs } = turn;
+          this.#tellOfSending(group, level, count);
           const body = bytes.subarray(0, used);
           this.#step(group, { type: "multicast", level, count, body, nowMs }, turn);
         }
       }
     }
     this.#wake(turn);
+  }
+
+  #tellOfSending({ name, machine }: Named, order: OrderLevel, count: number): void {
+    const { self, onEvent } = this.#options;
+    if (!onEvent) return;
+    for (let i = 1; i <= count; i += 1)
+      onEvent({
+        ...{ process: self, group: name, type: "multicast", order },
+        message: `${self}/${machine.sent + 1}.${i}`,
+      });
   }
 
   #step(group: Named, input: Parameters<Group["step"]>[0], turn: Turn<Uint8Array, Reply>): void {
@@ -331,14 +353,20 @@ export class Grouped<M, State, Request, Reply>
   }
 
   #perform(group: Named, effect: GroupEffect, turn: Turn<Uint8Array, Reply>): void {
-    const { application } = this.#options;
+    const { self, application, onEvent } = this.#options;
     if (effect.type === "send") turn.send(effect.to, effect.bytes);
     else if (effect.type === "irregular") this.#irregular(effect.reason);
     else {
-      if (!application.deliver) return;
-      const { from, level: order, body } = effect;
+      const { from, level: order, number, body } = effect;
       const own = this.#turn.of(turn);
+      let i = 0;
       for (const record of readRecords(body)) {
+        i += 1;
+        onEvent?.({
+          ...{ process: self, group: group.name, type: "deliver", from },
+          message: `${from}/${number}.${i}`,
+        });
+        if (!application.deliver) continue;
         const message = this.#decode(from, record);
         if (message) application.deliver(group.name, { from, message: message.value, order }, own);
       }

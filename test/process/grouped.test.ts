@@ -11,6 +11,7 @@ import {
 } from "../../src/process/grouped.ts";
 import { GlobalSnapshot } from "../../src/runtime/global-snapshot.ts";
 import { defineWorld, Simulation } from "../../src/sim.ts";
+import { checkHistory, History } from "../../src/trace.ts";
 
 type Ask = (turn: GroupTurn<string, unknown>) => unknown;
 
@@ -95,6 +96,27 @@ function start(more: Partial<GroupedOptions<string, string[], Ask, unknown>> = {
   const lines = (id: string) => applications.get(id)?.lines;
   return { simulation, ask, lines };
 }
+
+test("what is told of its events is a history that can be checked", () => {
+  const history = new History();
+  for (const [name, { members }] of Object.entries(GROUPS))
+    history.add({ type: "group", group: name, members });
+  const { ask } = start({ onEvent: (event) => history.add(event) });
+  for (let i = 0; i < 5; i += 1)
+    for (const of of IDS)
+      ask(of, (turn) => {
+        for (const order of ["causal", "causal", "total", "fifo"] as const)
+          turn.multicast("all", `${of} ${i}`, { order });
+        return null;
+      });
+  const verdicts = checkHistory(history);
+  expect(verdicts.map(({ promise, holds }) => [promise, holds])).toEqual(
+    ["validity", "agreement", "integrity", "FIFO order", "causal order", "total order"].map(
+      (promise) => [promise, true],
+    ),
+  );
+  expect(history.counts).toMatchObject({ messages: 60 });
+});
 
 describe("an application in groups", () => {
   test("multicasts to its groups, and sends beside", () => {
