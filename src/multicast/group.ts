@@ -299,6 +299,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
         break;
       }
       case "start":
+        // Who was lost in another life may be there.
+        for (const origin of this.state.origins)
+          Object.assign(origin, { lost: origin.replaced, asked: 0 });
         this.#soon(this.#options.windowBytes);
         break;
       case "tick":
@@ -422,12 +425,19 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       this.#soon(0);
       return;
     }
-    if (origin.keptBytes + origin.earlyBytes > most) return;
-    if (packet.number > origin.received + 1) {
+    // Whether it is kept or not: there is one of that number.
+    const has = this.state.have[packet.origin] as number[];
+    has[packet.origin] = Math.max(packet.number, has[packet.origin] ?? 0);
+    const isNext = packet.number === origin.received + 1;
+    // What waits for a gap must not keep out what fills it.
+    if (origin.keptBytes + (isNext ? 0 : origin.earlyBytes) > most) {
+      this.#noteGap(origin);
+      return;
+    }
+    if (!isNext) {
       origin.early.set(packet.number, copyOf(bytes));
       origin.earlyBytes += bytes.length;
-      origin.gapSinceMs = Math.min(origin.gapSinceMs, this.#nowMs);
-      origin.asked = 0;
+      this.#noteGap(origin);
       return;
     }
     const kept = copyOf(bytes);
@@ -439,7 +449,21 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       origin.earlyBytes -= early.length;
       this.#take(this.#read(early), early);
     }
-    origin.gapSinceMs = origin.early.size > 0 ? this.#nowMs : Number.POSITIVE_INFINITY;
+    if (origin.gapSinceMs === Number.POSITIVE_INFINITY) return;
+    origin.gapSinceMs = Number.POSITIVE_INFINITY;
+    if (origin.early.size > 0 || this.#isBehind(packet.origin)) this.#noteGap(origin);
+  }
+
+  /** Something is missing that there is; it may be on its way. */
+  #noteGap(origin: Origin): void {
+    origin.gapSinceMs = Math.min(origin.gapSinceMs, this.#nowMs);
+    origin.asked = 0;
+  }
+
+  /** Somebody has more of that origin. */
+  #isBehind(index: number): boolean {
+    const { received } = this.#origin(index);
+    return this.state.have.some((has) => (has[index] ?? 0) > received);
   }
 
   #read(bytes: Uint8Array): Packet {
@@ -453,7 +477,6 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const origin = this.#origin(index);
     origin.received = number;
     (have[this.#self] as number[])[index] = number;
-    (have[index] as number[])[index] = Math.max(number, have[index]?.[index] ?? 0);
     if (members.length > 1) {
       origin.kept.push(bytes);
       origin.keptBytes += bytes.length;
@@ -491,8 +514,11 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   /** It may be done with what its kind asks for. */
   #admit(held: Held): void {
     const { kind, origin, entries } = held;
-    if (kind === "orders" || kind === "finals") this.#order.learned(origin, entries);
-    else if (kind === "reliable") this.#deliver(held);
+    if (kind === "orders" || kind === "finals") {
+      // The other way's would be read as something else.
+      const spoken = this.#options.total === "sequencer" ? "orders" : "finals";
+      if (kind === spoken) this.#order.learned(origin, entries);
+    } else if (kind === "reliable") this.#deliver(held);
     else this.#origin(origin).waiting.push(held);
   }
 
@@ -502,11 +528,16 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     else if (entries.some(([of]) => of >= members.length))
       this.#irregular(members[sender] as ProcessId, "it speaks of a member that there is not");
     else if (kind === "want")
-      for (const [of, number] of entries)
+      for (const [of, number] of new Map(entries))
         this.#sendAgain(of, number, [members[sender] as ProcessId]);
     else {
       const has = have[sender] as number[];
-      for (const [of, number] of entries) has[of] = Math.max(has[of] ?? 0, number);
+      for (const [of, number] of entries) {
+        has[of] = Math.max(has[of] ?? 0, number);
+        const origin = this.#origin(of);
+        if (number > origin.received && origin.gapSinceMs === Number.POSITIVE_INFINITY)
+          this.#noteGap(origin);
+      }
       this.#forget();
     }
   }
@@ -547,9 +578,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   }
 
   /** Twice as late each time; and no more if nobody has it, which can be if the origin is gone. */
-  #askAtMs({ gapSinceMs, asked }: Origin): number {
-    if (asked >= ASKED_MOST) return Number.POSITIVE_INFINITY;
-    return gapSinceMs + this.#options.askAfterMs * 2 ** asked;
+  #askAtMs({ gapSinceMs, asked, lost }: Origin): number {
+    if (asked >= ASKED_MOST && lost) return Number.POSITIVE_INFINITY;
+    return gapSinceMs + this.#options.askAfterMs * 2 ** Math.min(asked, ASKED_MOST);
   }
 
   /** Asks for what is missing: everybody that may have it. */

@@ -152,6 +152,8 @@ export function decodePacket(bytes: Uint8Array, members: number): Packet | Word 
   const entries = readEntries(view, bodyAt, count);
   if (entries === undefined || bytes.length !== bodyAt + ENTRY_BYTES * count || count === 0)
     return "its entries are not well formed";
+  if (kind === "orders" && entries.some(([of]) => of >= members))
+    return "it orders a packet of no member";
   return { ...packet, count: 0, body: NO_BYTES, entries };
 }
 

@@ -114,6 +114,9 @@ interface Waiting extends Place {
   agreed: boolean;
 }
 
+/** No group comes so far; a place beyond is a mistake, and would make all later ones one. */
+const PLACE_MAX = 2 ** 52;
+
 /** Plain data. */
 export interface AgreementState {
   /** The largest place proposed or agreed. */
@@ -164,7 +167,8 @@ export class Agreement implements TotalOrder {
   }
 
   proposed(from: number, entries: readonly Entry[]): void {
-    for (const [number, place] of entries) this.#collect(from, number, place);
+    for (const [number, place] of entries)
+      if (place <= PLACE_MAX) this.#collect(from, number, place);
   }
 
   #collect(from: number, number: number, place: number): void {
@@ -188,11 +192,11 @@ export class Agreement implements TotalOrder {
 
   #agree(origin: number, number: number, place: number): void {
     const { state } = this;
-    state.clock = Math.max(state.clock, place);
     const at = state.line.findIndex((one) => isSame(one, { origin, number }));
     const waiting = state.line[at];
     // Never less than what was proposed here; anything else is no agreement.
-    if (!waiting || waiting.agreed || place < waiting.place) return;
+    if (!waiting || waiting.agreed || place < waiting.place || place > PLACE_MAX) return;
+    state.clock = Math.max(state.clock, place);
     state.line.splice(at, 1);
     waiting.place = place;
     waiting.agreed = true;

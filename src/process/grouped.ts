@@ -217,6 +217,9 @@ export class Grouped<M, State, Request, Reply>
 
   #begin(life: number): void {
     const { self, groups, windowBytes = WINDOW_BYTES } = this.#options;
+    this.#groups.length = 0;
+    this.#byNumber.length = 0;
+    this.#wakeAtMs = Number.POSITIVE_INFINITY;
     const names = Object.keys(groups).sort();
     for (const [number, name] of names.entries()) {
       const { members, total = "sequencer", uniform = false } = groups[name] as GroupSetup;
@@ -236,7 +239,8 @@ export class Grouped<M, State, Request, Reply>
         machine,
         pending: [],
         pendingBytes: 0,
-        congested: false,
+        // Whoever was told to stop before its state was recorded is told when to go on.
+        congested: !machine.room,
       };
       this.#groups.push(named);
       this.#byNumber[number] = named;

@@ -10,6 +10,7 @@ import {
   type GroupInput,
   type GroupOptions,
 } from "../../src/multicast/group.ts";
+import { encodePacket } from "../../src/multicast/packet.ts";
 import { Agreement } from "../../src/multicast/total-order.ts";
 import { checkHistory, History, type HistoryLine } from "../../src/trace.ts";
 import { seeds } from "../support/soak.ts";
@@ -235,6 +236,48 @@ describe("one member", () => {
     const { early, earlyBytes } = b.state.origins[0] as (typeof b.state.origins)[number];
     expect(earlyBytes).toBeLessThan(5_000);
     expect(early.size).toBeLessThan(12);
+  });
+
+  test("what was dropped comes when there is room, also what fills a gap", () => {
+    for (const late of [0, 1]) {
+      const [a, b] = pair();
+      const packets = Array.from({ length: 20 }, (_, i) => sent(a.step(say("x".repeat(500) + i))))
+        .flat()
+        .filter((one) => one.length > 400);
+      // All but the first; then, or never, the first.
+      for (const bytes of packets.slice(1)) b.step(from("a", bytes));
+      if (late === 1) b.step(from("a", packets[0]));
+      let delivered = b.state.origins[0]?.received ?? 0;
+      for (let nowMs = 0; nowMs < 60_000 && delivered < 20; nowMs += 50) {
+        const words = sent(b.step({ type: "tick", nowMs }));
+        const answers = words.flatMap((word) => sent(a.step(from("b", word, nowMs))));
+        for (const bytes of answers) b.step(from("a", bytes, nowMs));
+        delivered = b.state.origins[0]?.received ?? 0;
+      }
+      expect(delivered).toBe(20);
+    }
+  });
+
+  test("of positions that cannot be it says so, or nothing", () => {
+    const [a, b] = pair();
+    const agreed = pair({ total: "agreed" });
+    const packet = {
+      origin: 0,
+      life: 1,
+      number: 1,
+      changes: [],
+      count: 0,
+      body: new Uint8Array(0),
+    };
+    const positions = (kind: "orders" | "finals", entries: [number, number][]) =>
+      encodePacket({ ...packet, kind, entries }, 0);
+    expect(b.step(from("a", positions("orders", [[9, 1]])))).toMatchObject([{ type: "irregular" }]);
+    b.step(from("a", positions("finals", [[3, 10]])));
+    agreed[1].step(from("a", positions("finals", [[7, Number.MAX_SAFE_INTEGER]])));
+    expect(texts(agreed[0].step(say("x", "reliable")))).toEqual(["x"]);
+    const [own] = sent(agreed[1].step(say("y", "total")));
+    expect(own).toBeDefined();
+    expect(texts(a.step(say("z", "total")))).toEqual(["z"]);
   });
 
   test("what a peer sends makes it say so, and nothing worse", () => {
