@@ -180,8 +180,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "a gap is passed over": {
     file: "multicast/group.ts",
-    from: "if (packet.number > origin.received + 1) {",
-    to: "if (packet.number > origin.received + 2) {",
+    from: "const isNext = packet.number === origin.received + 1;",
+    to: "const isNext = packet.number <= origin.received + 2;",
     among: "groups",
   },
   "uniform before a majority has it": {

@@ -262,6 +262,10 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return this.unstableBytes < this.#options.windowBytes;
   }
 
+  get total(): GroupOptions["total"] {
+    return this.#options.total;
+  }
+
   /** How many own packets there have been. */
   get sent(): number {
     return this.#origin(this.#self).received;

@@ -78,7 +78,7 @@ export interface GroupedOptions<M, State, Request, Reply> {
   readonly windowBytes?: number;
   /** Bytes of own packets under way in one group before it throws. @default 16 MiB */
   readonly limitBytes?: number;
-  /** Of the largest message. @default 16 KiB less a header: what every frame has room for */
+  /** Of the largest message; it must fit a frame of the transport. @default 8 KiB, which fits any */
   readonly maxMessageBytes?: number;
   /** Hears of what a peer sent that cannot be. */
   readonly onIrregular?: (reason: string) => void;
@@ -102,6 +102,13 @@ export type GroupedState<State> =
 
 /** The first slice has the groups, the others are the application's. */
 export type GroupedSlice = { readonly groups: Uint8Array } | { readonly slice: unknown };
+
+/** A group in a captured state. */
+interface SavedGroup {
+  readonly name: string;
+  readonly total: "sequencer" | "agreed";
+  readonly state: GroupState;
+}
 
 /** Messages of one level, one behind the other, as records. */
 interface Run {
@@ -186,12 +193,12 @@ export class Grouped<M, State, Request, Reply>
   /** There if the application takes requests. */
   readonly request?: (id: number, request: Request, turn: Turn<Uint8Array, Reply>) => void;
   #wakeAtMs = Number.POSITIVE_INFINITY;
-  #restored: readonly GroupState[] | undefined;
+  #restored: readonly SavedGroup[] = [];
 
   /** @throws TidemarkError `BAD_OPTION` */
   constructor(options: GroupedOptions<M, State, Request, Reply>) {
     this.#options = options;
-    checkGroups(options.groups);
+    check(options);
     const { application } = options;
     if (application.request)
       this.request = (id, request, turn) =>
@@ -211,6 +218,13 @@ export class Grouped<M, State, Request, Reply>
     // A life of its own, unless it goes on with the state of one.
     const life = 1 + turn.random.below(2 ** 32 - 1);
     this.#begin(life);
+    for (const { name, members } of this.#groups)
+      for (const id of members)
+        if (id !== turn.self && !turn.peers.includes(id))
+          throw new TidemarkError(
+            "NO_CHANNEL",
+            `group ${JSON.stringify(name)}: there is no channel from ${turn.self} to ${id}, which is a member`,
+          );
     for (const one of this.#groups) this.#step(one, { type: "start", nowMs: turn.nowMs }, turn);
     this.#run(turn, (own) => this.#options.application.start?.(own));
   }
@@ -224,14 +238,14 @@ export class Grouped<M, State, Request, Reply>
     for (const [number, name] of names.entries()) {
       const { members, total = "sequencer", uniform = false } = groups[name] as GroupSetup;
       if (!members.includes(self)) continue;
-      const state = this.#restored?.[this.#groups.length];
       const sorted = [...members].sort();
+      const saved = this.#restored.find((one) => one.name === name);
       const machine = new Group(
         {
           ...{ self, members: sorted, total, uniform, windowBytes, life, group: number },
           ...{ tellAfterMs: TELL_AFTER_MS, askAfterMs: ASK_AFTER_MS },
         },
-        state,
+        saved?.state,
       );
       const named = {
         name,
@@ -286,7 +300,13 @@ export class Grouped<M, State, Request, Reply>
   }
 
   capture(): GroupedState<State> | FrozenState {
-    const groups = encodeGroups(this.#groups.map(({ machine }) => machine.state));
+    const groups = encodeGroups(
+      this.#groups.map(({ name, machine }) => ({
+        name,
+        total: machine.total,
+        state: machine.state,
+      })),
+    );
     const captured = this.#options.application.capture();
     if (!(captured instanceof FrozenState)) return { groups, state: captured };
     let begun = false;
@@ -306,13 +326,26 @@ export class Grouped<M, State, Request, Reply>
   restore(state: GroupedState<State>): void {
     const { application } = this.#options;
     if (isWhole(state)) {
-      this.#restored = decodeGroups(state.groups);
+      this.#adopt(decodeGroups(state.groups));
       application.restore(state.state);
       return;
     }
     const [first, ...rest] = state;
-    this.#restored = first && "groups" in first ? decodeGroups(first.groups) : undefined;
+    if (first && "groups" in first) this.#adopt(decodeGroups(first.groups));
     application.restore(rest.flatMap((one) => ("slice" in one ? [one.slice] : [])) as State);
+  }
+
+  /** @throws TidemarkError `BAD_OPTION` if the groups are not those of the state */
+  #adopt(saved: readonly SavedGroup[]): void {
+    for (const { name, total, state } of saved) {
+      const { members = [], total: given = "sequencer" } = this.#options.groups[name] ?? {};
+      if (given === total && String([...members].sort()) === String(state.members)) continue;
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `group ${JSON.stringify(name)}: in the state it has the members ${state.members.join(", ")} and total "${total}"`,
+      );
+    }
+    this.#restored = saved;
   }
 
   // Within a turn.
@@ -327,16 +360,35 @@ export class Grouped<M, State, Request, Reply>
         if (pending.length === 0) continue;
         more = true;
         group.pending = [];
-        group.pendingBytes = 0;
         for (const { level, bytes, used, count } of pending) {
           const { nowMs } = turn;
+          group.pendingBytes -= used;
           this.#tellOfSending(group, level, count);
           const body = bytes.subarray(0, used);
           this.#step(group, { type: "multicast", level, count, body, nowMs }, turn);
         }
       }
     }
+    this.#relieve(turn, act !== undefined);
     this.#wake(turn);
+  }
+
+  /**
+   * Tells of room that there is again: not in the turn in which the application was told to stop, or it would never end.
+   */
+  #relieve(turn: Turn<Uint8Array, Reply>, later: boolean): void {
+    const { application } = this.#options;
+    const relieved = this.#groups.filter(({ congested, machine }) => congested && machine.room);
+    if (relieved.length === 0) return;
+    if (later) {
+      this.#wakeAtMs = turn.nowMs;
+      turn.setTimer(TIMER, 0);
+      return;
+    }
+    for (const group of relieved) group.congested = false;
+    this.#run(turn, (own) => {
+      for (const { name } of relieved) application.groupWritable?.(name, own);
+    });
   }
 
   #tellOfSending({ name, machine }: Named, order: OrderLevel, count: number): void {
@@ -351,9 +403,6 @@ export class Grouped<M, State, Request, Reply>
 
   #step(group: Named, input: Parameters<Group["step"]>[0], turn: Turn<Uint8Array, Reply>): void {
     for (const effect of group.machine.step(input)) this.#perform(group, effect, turn);
-    if (!group.congested || !group.machine.room) return;
-    group.congested = false;
-    this.#options.application.groupWritable?.(group.name, this.#turn.of(turn));
   }
 
   #perform(group: Named, effect: GroupEffect, turn: Turn<Uint8Array, Reply>): void {
@@ -533,19 +582,30 @@ function append(runs: Run[], level: OrderLevel, content: Uint8Array): void {
   run.count += 1;
 }
 
-function checkGroups(groups: Readonly<Record<string, GroupSetup>>): void {
-  const bad = (name: string, reason: string): never => {
-    throw new TidemarkError("BAD_OPTION", `group ${JSON.stringify(name)}: ${reason}`);
+function check<M, State, Request, Reply>(options: GroupedOptions<M, State, Request, Reply>): void {
+  const bad = (what: string, reason: string): never => {
+    throw new TidemarkError("BAD_OPTION", `${what} ${reason}`);
   };
-  if (Object.keys(groups).length > GROUPS_MAX)
-    throw new TidemarkError("BAD_OPTION", `more than ${GROUPS_MAX} groups`);
-  for (const [name, { members, total = "sequencer" }] of Object.entries(groups)) {
-    if (name === "") bad(name, "a name has a character at least");
+  const { groups, windowBytes = WINDOW_BYTES, limitBytes = LIMIT_BYTES } = options;
+  const { maxMessageBytes = MESSAGE_BYTES } = options;
+  for (const [name, value] of Object.entries({ windowBytes, limitBytes, maxMessageBytes }))
+    if (!Number.isSafeInteger(value) || value < 1)
+      bad(name, `must be a whole number from 1, not ${value}`);
+  if (limitBytes < windowBytes)
+    bad("limitBytes", `is ${limitBytes}, less than windowBytes, ${windowBytes}`);
+  if (Object.keys(groups).length > GROUPS_MAX) bad("groups", `are more than ${GROUPS_MAX}`);
+  for (const [name, setup] of Object.entries(groups)) {
+    const group = `group ${JSON.stringify(name)}:`;
+    if (name === "") bad(group, "a name has a character at least");
+    const { total = "sequencer", uniform = false } = setup ?? {};
+    const members: unknown = setup?.members;
+    if (!Array.isArray(members)) throw bad(group, "members must be a list of processes");
     if (members.length === 0 || members.length > MEMBERS_MAX)
-      bad(name, `it has ${members.length} members, not 1 to ${MEMBERS_MAX}`);
-    if (new Set(members).size < members.length) bad(name, "a member is named twice");
+      bad(group, `it has ${members.length} members, not 1 to ${MEMBERS_MAX}`);
+    if (new Set(members).size < members.length) bad(group, "a member is named twice");
     if (total !== "sequencer" && total !== "agreed")
-      bad(name, `total is ${JSON.stringify(total)}: use "sequencer" or "agreed"`);
+      bad(group, `total is ${JSON.stringify(total)}: use "sequencer" or "agreed"`);
+    if (typeof uniform !== "boolean") bad(group, "uniform must be true or false");
   }
 }
 
@@ -635,7 +695,7 @@ function decodeState(bytes: Uint8Array, inner: Codec<unknown>): unknown {
 }
 
 /** Plain data as JSON, with what JSON does not have in objects of one field. */
-function encodeGroups(states: readonly GroupState[]): Uint8Array {
+function encodeGroups(states: readonly SavedGroup[]): Uint8Array {
   return encodeUtf8(
     JSON.stringify(states, (_key, value: unknown) => {
       if (value instanceof Map) return { map: [...value] };
@@ -645,13 +705,13 @@ function encodeGroups(states: readonly GroupState[]): Uint8Array {
   );
 }
 
-function decodeGroups(bytes: Uint8Array): readonly GroupState[] {
+function decodeGroups(bytes: Uint8Array): readonly SavedGroup[] {
   return JSON.parse(decodeUtf8(bytes) ?? "", (_key, value: unknown) => {
     if (typeof value !== "object" || !value || Array.isArray(value)) return value;
     if ("map" in value) return new Map(value.map as [unknown, unknown][]);
     if ("bytes" in value && typeof value.bytes === "string") return bytesOf(value.bytes);
     return "never" in value ? Number.POSITIVE_INFINITY : value;
-  }) as readonly GroupState[];
+  }) as readonly SavedGroup[];
 }
 
 const hexOf = (bytes: Uint8Array): string => {

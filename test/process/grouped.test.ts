@@ -1,5 +1,6 @@
 // Applications with groups: what they may do, what is refused, and what others see of their states and messages.
 import { describe, expect, test } from "vitest";
+import { Random } from "../../src/core/random.ts";
 import { jsonCodec, MemoryNetwork, memoryStore, startProcess } from "../../src/index.ts";
 import { FrozenState } from "../../src/process/application.ts";
 import {
@@ -207,9 +208,44 @@ describe("an application in groups", () => {
     ["no members", { g: { members: [] } }, /group "g": it has 0 members/],
     ["a member twice", { g: { members: ["a", "a"] } }, /a member is named twice/],
     ["no name", { "": { members: ["a"] } }, /group "": a name/],
+    ["none at all", { g: null }, /members must be a list/],
     ["another total order", { g: { members: ["a"], total: "best" } }, /total is "best"/],
   ])("%s is refused when it is made", (_name, groups, reason) => {
     expect(() => grouped("a", { groups: groups as never })).toThrow(reason);
+  });
+
+  test.each([
+    [{ windowBytes: 0 }, /windowBytes must be a whole number from 1, not 0/],
+    [{ maxMessageBytes: Number.NaN }, /maxMessageBytes must be a whole number/],
+    [{ limitBytes: 10 }, /limitBytes is 10, less than windowBytes/],
+  ])("%j is refused", (more, reason) => {
+    expect(() => grouped("a", more)).toThrow(reason);
+  });
+
+  test("a member without a channel, or a state of other groups, is refused", () => {
+    const one = grouped("a").grouped;
+    expect(() =>
+      one.start({ self: "a", peers: ["b"], random: new Random(1), nowMs: 0 } as never),
+    ).toThrow(/group "all": there is no channel from a to c/);
+    const state = one.capture();
+    const groups = { ...GROUPS, all: { members: ["a", "b"] } };
+    expect(() => grouped("a", { groups }).grouped.restore(state as never)).toThrow(
+      /group "all": in the state it has the members a, b, c and total "sequencer"/,
+    );
+  });
+
+  test("a group of one is told of room later, and its turns end", () => {
+    const groups = { all: { members: ["a"] } };
+    const { ask, simulation, lines } = start({ groups, windowBytes: 1_000, limitBytes: 100_000 });
+    const give = () =>
+      ask("a", (turn) => {
+        let count = 1;
+        while (turn.multicast("all", "x".repeat(300)) && count < 100) count += 1;
+        return count;
+      });
+    expect(give()).toBe(4);
+    simulation.runFor(10);
+    expect(lines("a")?.at(-1)).toBe("room in all");
   });
 
   test("takes no requests if it takes none, and what a peer sends cannot stop it", () => {
@@ -222,7 +258,8 @@ describe("an application in groups", () => {
     expect(one.request).toBeUndefined();
     const { simulation } = start();
     expect(simulation.view.up).toEqual(IDS);
-    const turn = { nowMs: 0, random: simulation.random, send: () => true, setTimer: () => {} };
+    const other = { self: "a", peers: ["b", "c"], random: simulation.random };
+    const turn = { ...other, nowMs: 0, send: () => true, setTimer: () => {} };
     one.start(turn as never);
     for (const bytes of [[], [3], [255, 1], [0, 0, 7, 0, 0, 0, 0, 0], [3, 1, 1, 0, 1, 0, 0, 0, 9]])
       one.receive("b", new Uint8Array(bytes), turn as never);
