@@ -146,6 +146,8 @@ interface Life<M, State, Request, Reply> {
   readonly timers: Map<string, number>;
   /** Pieces that are being stored; false when they are no longer wanted. */
   readonly storing: Map<SnapshotId, boolean>;
+  /** Where it was when it recorded. */
+  readonly cuts: Map<SnapshotId, Cut>;
 }
 
 /** A snapshot that was begun. */
@@ -217,7 +219,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   readonly #parts = new Map<string, Part>();
   readonly #counts = new Map<ProcessId, number>();
   readonly #begun: Begun[] = [];
-  /** By process and snapshot, the last one. */
+  /** By piece: a process that comes back may record the same snapshot once more. */
   readonly #cuts = new Map<string, Cut>();
   readonly #seen: SeenSnapshot<M, State>[] = [];
   /** How each process decodes its state of the newest snapshot that is complete. */
@@ -567,6 +569,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       wake: 0,
       timers: new Map(),
       storing: new Map(),
+      cuts: new Map(),
     };
     this.#soon(0, () => this.#step(life, { type: "start", nowMs: 0 }));
     for (const other of this.#lives.keys()) {
@@ -662,7 +665,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       case "recorded": {
         const cut = life.witness.cuts.shift();
         if (!cut) throw new Violation("state", `${effect.snapshot} was recorded without capture`);
-        this.#cuts.set(`${life.id} ${effect.snapshot}`, cut);
+        life.cuts.set(effect.snapshot, cut);
         this.#tell(life, { type: "record", snapshot: effect.snapshot });
         break;
       }
@@ -888,6 +891,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     const { snapshot, state, recorded, recordedAtMs, recordingMs } = effect;
     const { syncMs, storeFails } = this.#faults;
     const parts: PartReference[] = [];
+    const cut = life.cuts.get(snapshot);
+    if (cut) this.#cuts.set(nameOfPiece(life.id, snapshot, recordedAtMs), cut);
     life.storing.set(snapshot, true);
     this.#noteCount(snapshot);
     const end = (): boolean => {
@@ -1030,8 +1035,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
 
   #judgeCut({ id, pieces }: Manifest): void {
     const cuts = new Map<ProcessId, Cut>();
-    for (const { process, state } of pieces) {
-      const cut = this.#cuts.get(`${process} ${id}`);
+    for (const { process, state, timing } of pieces) {
+      const cut = this.#cuts.get(nameOfPiece(process, id, timing.recordedAtMs));
       if (!cut) throw new Violation("state", `nobody captured the state of ${process}`);
       const [part] = state.parts;
       if (cut.state && part && !sameBytes(cut.state, this.#partOf(pieces, part.sha256)))
@@ -1142,6 +1147,10 @@ export function checkSeed(seed: unknown): void {
   if (typeof seed !== "string" && !Number.isFinite(seed))
     refuse(`seed must be a number or a text, not ${told(seed)}`);
 }
+
+/** No two lives of a process record at the same time. */
+const nameOfPiece = (process: ProcessId, snapshot: SnapshotId, recordedAtMs: number): string =>
+  `${process} ${snapshot} ${recordedAtMs}`;
 
 function* partsOfPiece({ state, incoming }: PieceRecord): Generator<PartReference> {
   yield* state.parts;

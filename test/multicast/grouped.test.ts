@@ -114,4 +114,9 @@ describe("groups in processes", () => {
     expect(held).toBeGreaterThan(30);
     expect(lost).toBeGreaterThan(30);
   });
+
+  test("in a snapshot of which a member was recorded in one life, and again in the next", () => {
+    const faults = { ...drawFaults(3057), crashes: 2 };
+    expect(() => runWorld(talkWorld(3057).world, { seed: 3057, faults })).not.toThrow();
+  });
 });
