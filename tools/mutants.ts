@@ -160,18 +160,6 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: "if (packet.number < origin.received || origin.early.has(packet.number)) {",
     among: "groups",
   },
-  "nobody sends on what the dead have sent": {
-    file: "multicast/group.ts",
-    from: "    this.#relay(index, origin.keptFrom);\n",
-    to: "",
-    among: "groups",
-  },
-  "what comes of the dead later is not sent on": {
-    file: "multicast/group.ts",
-    from: "      if (origin.lost) this.#relay(index, number);\n",
-    to: "",
-    among: "groups",
-  },
   "forgotten once most have it": {
     file: "multicast/group.ts",
     from: "      let stable = origin.received;\n      for (const has of have) stable = Math.min(stable, has[index] ?? 0);",

@@ -9,8 +9,8 @@
  * takes the packets of an *origin* in that sequence.
  * - *Reliable* (Hadzilacos and Toueg 1994, §3.1; lazily, as in Cachin, Guerraoui and Rodrigues 2011, §3.3.4). A packet goes
  *   to all. Everybody keeps it until it is *stable*: until all say that they have it. If an origin is lost, whoever has
- *   packets of it that are not stable sends them on. So what one correct member has, all come to have. A gap that stays is
- *   asked for.
+ *   packets of it that are not stable sends them on at once. What is missing all the same, by what others say they have, is
+ *   asked for. So what one correct member has, all come to have.
  * - *Uniform* (ibid., §3.4.4). Nothing is done with a packet before a majority has it: even of those who then die.
  * - *FIFO*. Packets of an origin that ask for it are delivered one behind the other.
  * - *Causal* (Birman, Schiper and Stephenson 1991, §5.1, with numbers of packets instead of counts). Each member knows, for
@@ -485,8 +485,6 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       origin.kept.push(bytes);
       origin.keptBytes += bytes.length;
       this.#soon(bytes.length);
-      // Others may be waiting for it.
-      if (origin.lost) this.#relay(index, number);
     }
     if (packet.changes.length > 0) {
       const stamp = [...origin.stamp];
@@ -565,14 +563,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const origin = this.state.origins[index];
     if (!origin || index === this.#self) return;
     origin.lost = true;
-    this.#relay(index, origin.keptFrom);
-  }
-
-  /** Sends the packets of an origin on to all the others. */
-  #relay(index: number, from: number): void {
     const { members } = this.state;
     const to = this.#others.filter((id) => id !== members[index]);
-    if (to.length > 0) this.#sendAgain(index, from, to);
+    if (to.length > 0) this.#sendAgain(index, origin.keptFrom, to);
   }
 
   #sendAgain(index: number, from: number, to: readonly ProcessId[]): void {
