@@ -32,12 +32,15 @@ import type { ProcessId } from "../core/id.ts";
 import type { Machine } from "../core/machine.ts";
 import { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "../core/order-level.ts";
 import { copyOf } from "../core/record.ts";
+import { Slab } from "../core/slab.ts";
 import {
+  type Draft,
   decodePacket,
   type Entry,
-  encodePacket,
+  encodePositions,
   encodeWord,
   MEMBERS_MAX,
+  ownPacket,
   type Packet,
   type Word,
 } from "./packet.ts";
@@ -75,10 +78,8 @@ export interface GroupOptions {
 export type GroupInput = { readonly nowMs: number } & (
   | {
       readonly type: "multicast";
-      readonly level: OrderLevel;
-      /** So many messages, as records. */
-      readonly count: number;
-      readonly body: Uint8Array;
+      /** Its bytes are the group's from now on. */
+      readonly draft: Draft;
     }
   /** A record of a member has come, a packet or a word. */
   | { readonly type: "packet"; readonly from: ProcessId; readonly bytes: Uint8Array }
@@ -206,6 +207,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   readonly #self: number;
   readonly #others: readonly ProcessId[];
   readonly #order: TotalOrder;
+  readonly #slab = new Slab();
   #effects: GroupEffect[] = [];
   #nowMs = 0;
 
@@ -287,7 +289,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     this.#nowMs = input.nowMs;
     switch (input.type) {
       case "multicast":
-        this.#send(input.level, input.count, input.body, []);
+        this.#multicast(input.draft);
         break;
       case "packet":
         this.#come(input.from, input.bytes);
@@ -366,21 +368,33 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
 
   // What is sent.
 
-  #send(kind: Packet["kind"], count: number, body: Uint8Array, entries: readonly Entry[]): void {
-    const { stamp } = this.state;
-    const own = this.#origin(this.#self);
+  #multicast(draft: Draft): void {
+    const heading = this.#heading(draft.level);
+    const bytes = draft.seal(heading, this.#options.group);
+    this.#send(ownPacket(heading, draft.count, bytes), bytes);
+  }
+
+  #position(kind: "orders" | "finals", entries: readonly Entry[]): void {
+    const heading = this.#heading(kind);
+    const bytes = encodePositions(heading, entries, this.#options.group);
+    this.#send({ ...heading, count: 0, body: NO_BYTES, entries }, bytes);
+  }
+
+  /** Of the next packet. */
+  #heading(kind: Kind): Omit<Packet, "count" | "body" | "entries"> {
+    const { received, life, stamp } = this.#origin(this.#self);
     const changes: Entry[] = [];
-    stamp.forEach((number, of) => {
+    this.state.stamp.forEach((number, of) => {
       // The own one is in the sequence itself.
-      if (of !== this.#self && number !== own.stamp[of]) changes.push([of, number]);
+      if (of !== this.#self && number !== stamp[of]) changes.push([of, number]);
     });
-    const number = own.received + 1;
-    const { life } = own;
-    const packet = { kind, origin: this.#self, life, number, changes, count, body, entries };
-    const bytes = encodePacket(packet, this.#options.group);
-    if (isTotal(kind)) this.#order.sent(number);
+    return { kind, origin: this.#self, life, number: received + 1, changes };
+  }
+
+  #send(packet: Packet, bytes: Uint8Array): void {
+    if (isTotal(packet.kind)) this.#order.sent(packet.number);
     if (this.#others.length > 0) this.#effects.push({ type: "send", to: this.#others, bytes });
-    this.#take(decodePacket(bytes, this.state.members.length) as Packet, bytes);
+    this.#take(packet, bytes);
   }
 
   #word(to: readonly ProcessId[], kind: Word["kind"], entries: readonly Entry[]): void {
@@ -444,7 +458,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       this.#noteGap(origin);
       return;
     }
-    const kept = copyOf(bytes);
+    const kept = this.#slab.copy(bytes);
     this.#take(this.#read(kept), kept);
     for (;;) {
       const early = origin.early.get(origin.received + 1);
@@ -627,7 +641,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       for (const { to, entries } of proposals)
         this.#word([this.state.members[to] as ProcessId], "proposals", entries);
       if (!packet) continue;
-      this.#send(packet.kind, 0, NO_BYTES, packet.entries);
+      this.#position(packet.kind, packet.entries);
       again = true;
     }
   }

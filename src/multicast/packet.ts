@@ -10,9 +10,11 @@
  * 4  u32  the life of the origin
  * 8  u32  messages, or entries
  * 12 f64  its number in the sequence, from 1
- * 20      of each changed entry: f64 origin, f64 number
- * …       the messages as records, or the entries: f64 and f64 each
+ * 20      the messages as records, or the entries: f64 and f64 each
+ * …       of each changed entry of the stamp: f64 origin, f64 number
  * ```
+ *
+ * The stamp stands last, so that messages are put together where they will be sent from before it is known (`Draft`).
  *
  * A *word* is between two members, in no sequence, and may be said again: `proposals`, `have` and `want`.
  *
@@ -27,7 +29,8 @@
  */
 
 import type { OrderLevel } from "../core/order-level.ts";
-import { countRecords } from "../core/record.ts";
+import { countRecords, recordBytes } from "../core/record.ts";
+import type { Slab } from "../core/slab.ts";
 
 /** What a packet carries: messages of a level; or positions in a total order, by a sequencer or as agreed. */
 export type PacketKind = OrderLevel | "orders" | "finals";
@@ -88,22 +91,104 @@ export function groupOf(bytes: Uint8Array): number {
   return bytes[2] ?? 0;
 }
 
-export function encodePacket(packet: Packet, group: number): Uint8Array {
-  const { kind, origin, life, number, changes, count, body, entries } = packet;
-  const bodyAt = PACKET_HEADER_BYTES + ENTRY_BYTES * changes.length;
-  const bytes = new Uint8Array(bodyAt + body.length + ENTRY_BYTES * entries.length);
+/** What the header says beside what a packet carries. */
+type Heading = Pick<Packet, "kind" | "origin" | "life" | "number" | "changes">;
+
+/** So much of one level goes into one packet, unless one message is more; four of them just fit a batch of a channel. */
+const PACKET_BYTES = 16_000;
+
+/** Messages of one level, one behind the other, with room for what will stand before and behind them. */
+export class Draft {
+  readonly level: OrderLevel;
+  count = 0;
+  readonly #stampBytes: number;
+  readonly #slab: Slab;
+  #end = PACKET_HEADER_BYTES;
+  #closed: Uint8Array | undefined;
+
+  /** @param slab where its bytes lie; a draft before it in that slab must be closed */
+  constructor(level: OrderLevel, members: number, slab: Slab) {
+    this.level = level;
+    this.#stampBytes = ENTRY_BYTES * members;
+    this.#slab = slab;
+  }
+
+  /** Of its messages, as records. */
+  get bytes(): number {
+    return this.#end - PACKET_HEADER_BYTES;
+  }
+
+  /** Whether a message of that length should go into it too. */
+  fits(length: number): boolean {
+    return this.bytes + recordBytes(length) <= PACKET_BYTES;
+  }
+
+  append(content: Uint8Array): void {
+    const { length } = content;
+    const slab = this.#slab;
+    const at = this.#end;
+    const end = at + recordBytes(length);
+    slab.make(end + this.#stampBytes, at);
+    slab.view.setUint32(slab.start + at, length, true);
+    slab.bytes.set(content, slab.start + at + 4);
+    this.#end = end;
+    this.count += 1;
+  }
+
+  /** No more goes into it. */
+  close(): void {
+    this.#closed ??= this.#slab.take(this.#end + this.#stampBytes);
+  }
+
+  /** The packet. */
+  seal(heading: Heading, group: number): Uint8Array {
+    this.close();
+    const { buffer, byteOffset } = this.#closed as Uint8Array;
+    const { changes } = heading;
+    const bytes = new Uint8Array(buffer, byteOffset, this.#end + ENTRY_BYTES * changes.length);
+    const view = viewOf(bytes);
+    writeHeading(view, heading, group, this.count);
+    writeEntries(view, this.#end, changes);
+    return bytes;
+  }
+}
+
+/** A packet of messages as `Draft` seals it, taken apart: this member made it, so it is well formed. */
+export function ownPacket(heading: Heading, count: number, bytes: Uint8Array): Packet {
+  const length = bytes.length - PACKET_HEADER_BYTES - ENTRY_BYTES * heading.changes.length;
+  const body = new Uint8Array(bytes.buffer, bytes.byteOffset + PACKET_HEADER_BYTES, length);
+  return { ...heading, count, body, entries: [] };
+}
+
+/** A packet with positions. */
+export function encodePositions(
+  heading: Heading,
+  entries: readonly Entry[],
+  group: number,
+): Uint8Array {
+  const { changes } = heading;
+  const stampAt = PACKET_HEADER_BYTES + ENTRY_BYTES * entries.length;
+  const bytes = new Uint8Array(stampAt + ENTRY_BYTES * changes.length);
   const view = viewOf(bytes);
+  writeHeading(view, heading, group, entries.length);
+  writeEntries(view, PACKET_HEADER_BYTES, entries);
+  writeEntries(view, stampAt, changes);
+  return bytes;
+}
+
+function writeHeading(
+  view: DataView,
+  { kind, origin, life, number, changes }: Heading,
+  group: number,
+  count: number,
+): void {
   view.setUint8(0, KINDS.indexOf(kind));
   view.setUint8(1, origin);
   view.setUint8(2, group);
   view.setUint8(3, changes.length);
   view.setUint32(4, life, true);
-  view.setUint32(8, entries.length > 0 ? entries.length : count, true);
+  view.setUint32(8, count, true);
   view.setFloat64(12, number, true);
-  writeEntries(view, PACKET_HEADER_BYTES, changes);
-  bytes.set(body, bodyAt);
-  writeEntries(view, bodyAt, entries);
-  return bytes;
 }
 
 export function encodeWord({ kind, origin, life, entries }: Word, group: number): Uint8Array {
@@ -138,19 +223,21 @@ export function decodePacket(bytes: Uint8Array, members: number): Packet | Word 
   if (bytes.length < PACKET_HEADER_BYTES) return `${bytes.length} bytes are too few`;
   const number = view.getFloat64(12, true);
   const changed = view.getUint8(3);
-  const changes = readEntries(view, PACKET_HEADER_BYTES, changed);
+  const stampAt = bytes.length - ENTRY_BYTES * changed;
   if (!isNumber(number)) return "its number is none";
+  if (stampAt < PACKET_HEADER_BYTES) return "its stamp is not all there";
+  const changes = readEntries(view, stampAt, changed);
   if (changes === undefined || changes.some(([of]) => of >= members))
     return "its stamp is not well formed";
-  const bodyAt = PACKET_HEADER_BYTES + ENTRY_BYTES * changed;
   const packet = { kind: kind as PacketKind, origin, life, number, changes };
   if (code < MESSAGE_KINDS) {
-    if (count === 0 || countRecords(view, bodyAt, bytes.length) !== count)
+    if (count === 0 || countRecords(view, PACKET_HEADER_BYTES, stampAt) !== count)
       return "its messages are not what its header says";
-    return { ...packet, count, body: bytes.subarray(bodyAt), entries: [] };
+    const body = bytes.subarray(PACKET_HEADER_BYTES, stampAt);
+    return { ...packet, count, body, entries: [] };
   }
-  const entries = readEntries(view, bodyAt, count);
-  if (entries === undefined || bytes.length !== bodyAt + ENTRY_BYTES * count || count === 0)
+  const entries = readEntries(view, PACKET_HEADER_BYTES, count);
+  if (entries === undefined || stampAt !== PACKET_HEADER_BYTES + ENTRY_BYTES * count || count === 0)
     return "its entries are not well formed";
   if (kind === "orders" && entries.some(([of]) => of >= members))
     return "it orders a packet of no member";

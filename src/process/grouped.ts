@@ -15,10 +15,18 @@ import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { ORDER_LEVELS, type OrderLevel } from "../core/order-level.ts";
 import type { Random } from "../core/random.ts";
-import { copyOf, joinBytes, readRecords, recordBytes, writeRecords } from "../core/record.ts";
+import {
+  copyOf,
+  forEachRecord,
+  joinBytes,
+  readRecords,
+  recordBytes,
+  writeRecords,
+} from "../core/record.ts";
+import { Slab } from "../core/slab.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import { Group, type GroupEffect, type GroupState, type HeldPacket } from "../multicast/group.ts";
-import { decodePacket, GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
+import { Draft, decodePacket, GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
 import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import type { Codec } from "./codec.ts";
 
@@ -110,23 +118,18 @@ interface SavedGroup {
   readonly state: GroupState;
 }
 
-/** Messages of one level, one behind the other, as records. */
-interface Run {
-  readonly level: OrderLevel;
-  bytes: Uint8Array;
-  used: number;
-  count: number;
-}
-
 interface Named {
   readonly name: string;
   readonly members: readonly ProcessId[];
   readonly machine: Group;
-  /** What is to be multicast at the end of the turn, in this order. */
-  pending: Run[];
-  pendingBytes: number;
+  /** What is to be multicast at the end of the turn, in this order; the last one is open. */
+  drafts: Draft[];
+  draftBytes: number;
+  readonly slab: Slab;
   congested: boolean;
 }
+
+type Delivered = Extract<GroupEffect, { type: "deliver" }>;
 
 const TIMER = "\u0000groups";
 /** No packet is of this kind: what follows is a message from one process to another. */
@@ -136,9 +139,7 @@ const ASK_AFTER_MS = 200;
 const WINDOW_BYTES = 1024 * 1024;
 const LIMIT_BYTES = 16 * WINDOW_BYTES;
 const MESSAGE_BYTES = 8 * 1024;
-/** So much of one level goes into one packet, unless one message is more; and so much is made room for at first. */
-const PACKET_BYTES = 8 * 1024;
-const FIRST_BYTES = 256;
+const LEVELS: ReadonlySet<string> = new Set(Object.keys(ORDER_LEVELS));
 
 /**
  * An application in groups, for `startProcess` and for worlds; see the head of the file. All processes of a system must have the same
@@ -186,7 +187,7 @@ export class Grouped<M, State, Request, Reply>
   implements Application<Uint8Array, GroupedState<State>, Request, Reply>
 {
   readonly #options: GroupedOptions<M, State, Request, Reply>;
-  readonly #groups: Named[] = [];
+  readonly #groups = new Map<string, Named>();
   /** By the number in packets. */
   readonly #byNumber: (Named | undefined)[] = [];
   readonly #turn: GroupedTurn<M, Reply>;
@@ -211,27 +212,28 @@ export class Grouped<M, State, Request, Reply>
 
   /** What is held back in that group, and what it waits for. Empty of a group that this process is not in. */
   explain(group: string): readonly HeldPacket[] {
-    return this.#groups.find(({ name }) => name === group)?.machine.explain() ?? [];
+    return this.#groups.get(group)?.machine.explain() ?? [];
   }
 
   start(turn: Turn<Uint8Array, Reply>): void {
     // A life of its own, unless it goes on with the state of one.
     const life = 1 + turn.random.below(2 ** 32 - 1);
     this.#begin(life);
-    for (const { name, members } of this.#groups)
+    for (const { name, members } of this.#groups.values())
       for (const id of members)
         if (id !== turn.self && !turn.peers.includes(id))
           throw new TidemarkError(
             "NO_CHANNEL",
             `group ${JSON.stringify(name)}: there is no channel from ${turn.self} to ${id}, which is a member`,
           );
-    for (const one of this.#groups) this.#step(one, { type: "start", nowMs: turn.nowMs }, turn);
+    for (const one of this.#groups.values())
+      this.#step(one, { type: "start", nowMs: turn.nowMs }, turn);
     this.#run(turn, (own) => this.#options.application.start?.(own));
   }
 
   #begin(life: number): void {
     const { self, groups, windowBytes = WINDOW_BYTES } = this.#options;
-    this.#groups.length = 0;
+    this.#groups.clear();
     this.#byNumber.length = 0;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
     const names = Object.keys(groups).sort();
@@ -251,22 +253,21 @@ export class Grouped<M, State, Request, Reply>
         name,
         members: sorted,
         machine,
-        pending: [],
-        pendingBytes: 0,
+        drafts: [],
+        draftBytes: 0,
+        slab: new Slab(),
         // Whoever was told to stop before its state was recorded is told when to go on.
         congested: !machine.room,
       };
-      this.#groups.push(named);
+      this.#groups.set(name, named);
       this.#byNumber[number] = named;
     }
   }
 
   receive(from: ProcessId, bytes: Uint8Array, turn: Turn<Uint8Array, Reply>): void {
-    const { application, self } = this.#options;
+    const { self } = this.#options;
     if (bytes[0] === DIRECT) {
-      const message = this.#decode(from, bytes.subarray(1));
-      if (message === undefined) return;
-      this.#run(turn, (own) => application.receive?.(from, message.value, own));
+      this.#receive(from, bytes.subarray(1), turn);
       return;
     }
     const group = this.#byNumber[groupOf(bytes)];
@@ -278,13 +279,27 @@ export class Grouped<M, State, Request, Reply>
     this.#run(turn);
   }
 
+  /** A message from one process to another, in bytes that are lent. */
+  #receive(from: ProcessId, content: Uint8Array, turn: Turn<Uint8Array, Reply>): void {
+    const { application, messageCodec } = this.#options;
+    let message: M;
+    try {
+      message = messageCodec.decode(messageCodec.bytes === "lent" ? content : copyOf(content));
+    } catch (thrown) {
+      this.#unreadable(from, thrown);
+      return;
+    }
+    this.#run(turn, (own) => application.receive?.(from, message, own));
+  }
+
   timer(name: string, turn: Turn<Uint8Array, Reply>): void {
     if (name !== TIMER) {
       this.#run(turn, (own) => this.#options.application.timer?.(name, own));
       return;
     }
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
-    for (const one of this.#groups) this.#step(one, { type: "tick", nowMs: turn.nowMs }, turn);
+    for (const one of this.#groups.values())
+      this.#step(one, { type: "tick", nowMs: turn.nowMs }, turn);
     this.#run(turn);
   }
 
@@ -294,14 +309,14 @@ export class Grouped<M, State, Request, Reply>
 
   peer(id: ProcessId, change: PeerChange, turn: Turn<Uint8Array, Reply>): void {
     const type = change === "back" ? "back" : "lost";
-    for (const one of this.#groups)
+    for (const one of this.#groups.values())
       if (one.members.includes(id)) this.#step(one, { type, member: id, nowMs: turn.nowMs }, turn);
     this.#run(turn, (own) => this.#options.application.peer?.(id, change, own));
   }
 
   capture(): GroupedState<State> | FrozenState {
     const groups = encodeGroups(
-      this.#groups.map(({ name, machine }) => ({
+      [...this.#groups.values()].map(({ name, machine }) => ({
         name,
         total: machine.total,
         state: machine.state,
@@ -355,17 +370,16 @@ export class Grouped<M, State, Request, Reply>
     act?.(this.#turn.of(turn));
     for (let more = true; more; ) {
       more = false;
-      for (const group of this.#groups) {
-        const { pending } = group;
-        if (pending.length === 0) continue;
+      for (const group of this.#groups.values()) {
+        const { drafts } = group;
+        if (drafts.length === 0) continue;
         more = true;
-        group.pending = [];
-        for (const { level, bytes, used, count } of pending) {
-          const { nowMs } = turn;
-          group.pendingBytes -= used;
-          this.#tellOfSending(group, level, count);
-          const body = bytes.subarray(0, used);
-          this.#step(group, { type: "multicast", level, count, body, nowMs }, turn);
+        group.drafts = [];
+        drafts.at(-1)?.close();
+        for (const draft of drafts) {
+          group.draftBytes -= draft.bytes;
+          this.#tellOfSending(group, draft);
+          this.#step(group, { type: "multicast", draft, nowMs: turn.nowMs }, turn);
         }
       }
     }
@@ -378,7 +392,9 @@ export class Grouped<M, State, Request, Reply>
    */
   #relieve(turn: Turn<Uint8Array, Reply>, later: boolean): void {
     const { application } = this.#options;
-    const relieved = this.#groups.filter(({ congested, machine }) => congested && machine.room);
+    const relieved = [...this.#groups.values()].filter(
+      ({ congested, machine }) => congested && machine.room,
+    );
     if (relieved.length === 0) return;
     if (later) {
       this.#wakeAtMs = turn.nowMs;
@@ -391,7 +407,7 @@ export class Grouped<M, State, Request, Reply>
     });
   }
 
-  #tellOfSending({ name, machine }: Named, order: OrderLevel, count: number): void {
+  #tellOfSending({ name, machine }: Named, { level: order, count }: Draft): void {
     const { self, onEvent } = this.#options;
     if (!onEvent) return;
     for (let i = 1; i <= count; i += 1)
@@ -406,29 +422,38 @@ export class Grouped<M, State, Request, Reply>
   }
 
   #perform(group: Named, effect: GroupEffect, turn: Turn<Uint8Array, Reply>): void {
-    const { self, application, onEvent } = this.#options;
     if (effect.type === "send") turn.send(effect.to, effect.bytes);
     else if (effect.type === "irregular") this.#irregular(effect.reason);
-    else {
-      const { from, level: order, number, body } = effect;
-      const own = this.#turn.of(turn);
-      let i = 0;
-      for (const record of readRecords(body)) {
-        i += 1;
-        onEvent?.({
-          ...{ process: self, group: group.name, type: "deliver", from },
-          message: `${from}/${number}.${i}`,
-        });
-        if (!application.deliver) continue;
-        const message = this.#decode(from, record);
-        if (message) application.deliver(group.name, { from, message: message.value, order }, own);
+    else this.#deliver(group, effect, this.#turn.of(turn));
+  }
+
+  #deliver({ name }: Named, delivered: Delivered, turn: GroupTurn<M, Reply>): void {
+    const { self, application, messageCodec, onEvent } = this.#options;
+    const { from, level: order, number, body } = delivered;
+    // Nobody writes to it any more, but the group sends it again if it must.
+    const isLent = messageCodec.bytes === "lent";
+    let i = 0;
+    forEachRecord(body, (content) => {
+      i += 1;
+      if (onEvent) {
+        const message = `${from}/${number}.${i}`;
+        onEvent({ process: self, group: name, type: "deliver", message, from });
       }
-    }
+      if (!application.deliver) return;
+      let message: M;
+      try {
+        message = messageCodec.decode(isLent ? content : copyOf(content));
+      } catch (thrown) {
+        this.#unreadable(from, thrown);
+        return;
+      }
+      application.deliver(name, { from, message, order }, turn);
+    });
   }
 
   #wake(turn: Turn<Uint8Array, Reply>): void {
     let atMs = Number.POSITIVE_INFINITY;
-    for (const { machine } of this.#groups) atMs = Math.min(atMs, machine.deadlineMs);
+    for (const { machine } of this.#groups.values()) atMs = Math.min(atMs, machine.deadlineMs);
     if (atMs >= this.#wakeAtMs) return;
     this.#wakeAtMs = atMs;
     turn.setTimer(TIMER, Math.max(0, atMs - turn.nowMs));
@@ -438,15 +463,8 @@ export class Grouped<M, State, Request, Reply>
     this.#options.onIrregular?.(reason);
   }
 
-  /** Of bytes that are lent, or that a group keeps. */
-  #decode(from: ProcessId, bytes: Uint8Array): { readonly value: M } | undefined {
-    const { messageCodec } = this.#options;
-    try {
-      return { value: messageCodec.decode(messageCodec.bytes === "lent" ? bytes : copyOf(bytes)) };
-    } catch (thrown) {
-      this.#irregular(`a message of ${from} cannot be decoded: ${textOf(thrown)}`);
-      return undefined;
-    }
+  #unreadable(from: ProcessId, thrown: unknown): void {
+    this.#irregular(`a message of ${from} cannot be decoded: ${textOf(thrown)}`);
   }
 
   #encode(message: M): Uint8Array {
@@ -476,27 +494,27 @@ export class Grouped<M, State, Request, Reply>
     const { self, limitBytes = LIMIT_BYTES, windowBytes = WINDOW_BYTES } = this.#options;
     const refuse = (code: ErrorCode, reason: string): TidemarkError =>
       new TidemarkError(code, `nothing was multicast to ${name}: ${reason}`);
-    const group = this.#groups.find((one) => one.name === name);
+    const group = this.#groups.get(name);
     if (!group)
       throw refuse(
         "UNKNOWN_GROUP",
-        `${self} is in ${this.#groups.map((one) => one.name).join(", ") || "no group"}`,
+        `${self} is in ${[...this.#groups.keys()].join(", ") || "no group"}`,
       );
-    if (!Object.hasOwn(ORDER_LEVELS, order))
+    if (!LEVELS.has(order))
       throw refuse(
         "BAD_OPTION",
-        `there is no order ${JSON.stringify(order)}: use ${Object.keys(ORDER_LEVELS).join(", ")}`,
+        `there is no order ${JSON.stringify(order)}: use ${[...LEVELS].join(", ")}`,
       );
     const content = this.#encode(message);
     const bytes = recordBytes(content.length);
-    const under = group.machine.unstableBytes + group.pendingBytes;
+    const under = group.machine.unstableBytes + group.draftBytes;
     if (under + bytes > limitBytes)
       throw refuse(
         "CHANNEL_FULL",
         `${under} bytes are not with all members yet; the limit is ${limitBytes}: stop when multicast gives false, until groupWritable`,
       );
-    group.pendingBytes += bytes;
-    append(group.pending, order, content);
+    group.draftBytes += bytes;
+    append(group, order, content);
     if (under + bytes < windowBytes) return true;
     group.congested = true;
     return false;
@@ -563,23 +581,15 @@ class GroupedTurn<M, Reply> implements GroupTurn<M, Reply> {
   }
 }
 
-/** Behind the last run if it has that level and some room, or as one of its own. */
-function append(runs: Run[], level: OrderLevel, content: Uint8Array): void {
-  const bytes = recordBytes(content.length);
-  let run = runs.at(-1);
-  if (run?.level !== level || run.used + bytes > PACKET_BYTES) {
-    run = { level, bytes: new Uint8Array(Math.max(bytes, FIRST_BYTES)), used: 0, count: 0 };
-    runs.push(run);
-  } else if (run.used + bytes > run.bytes.length) {
-    const more = new Uint8Array(PACKET_BYTES);
-    more.set(run.bytes);
-    run.bytes = more;
+/** Into the last draft if it is of that level and has room, or into a new one. */
+function append({ drafts, members, slab }: Named, level: OrderLevel, content: Uint8Array): void {
+  let draft = drafts.at(-1);
+  if (draft?.level !== level || !draft.fits(content.length)) {
+    draft?.close();
+    draft = new Draft(level, members.length, slab);
+    drafts.push(draft);
   }
-  const at = run.used;
-  new DataView(run.bytes.buffer).setUint32(at, content.length, true);
-  run.bytes.set(content, at + 4);
-  run.used += bytes;
-  run.count += 1;
+  draft.append(content);
 }
 
 function check<M, State, Request, Reply>(options: GroupedOptions<M, State, Request, Reply>): void {

@@ -20,7 +20,7 @@ import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId, snapshotId } from "../core/id.ts";
 import type { Machine } from "../core/machine.ts";
 import { Random, type RandomState } from "../core/random.ts";
-import { copyOf, readRecords, recordBytes } from "../core/record.ts";
+import { copyOf, forEachRecord, readRecords, recordBytes } from "../core/record.ts";
 import type { Topology } from "../core/topology.ts";
 import { BatchWriter, batchOf, type OutgoingBatch } from "../link/batch-writer.ts";
 import { BATCH_HEADER_BYTES, type Batch, parseFrame } from "../link/frame.ts";
@@ -748,29 +748,24 @@ export class Process<M, State, Request = never, Reply = never>
     }
   }
 
-  #hand(from: ProcessId, { buffer, byteOffset, byteLength }: Uint8Array): void {
+  #hand(from: ProcessId, body: Uint8Array): void {
     const application = this.#application;
     const turn = this.#turn;
     const codec = this.#options.messageCodec;
-    const view = new DataView(buffer, byteOffset, byteLength);
-    for (let at = 0; at < byteLength; ) {
-      const length = view.getUint32(at, true);
-      // Not `subarray`: of a subclass of Uint8Array that makes another one, which costs more.
-      const content = new Uint8Array(buffer, byteOffset + at + 4, length);
-      at += recordBytes(length);
+    forEachRecord(body, (content) => {
       let message: M;
       try {
         message = codec.decode(content);
       } catch (thrown) {
         this.#unreadable(from, thrown);
-        continue;
+        return;
       }
       try {
         application.receive?.(from, message, turn);
       } catch (thrown) {
         throw new ApplicationThrew(thrown);
       }
-    }
+    });
   }
 
   #unreadable(from: ProcessId, thrown: unknown): void {

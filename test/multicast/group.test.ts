@@ -2,18 +2,19 @@
 import { describe, expect, test } from "vitest";
 import type { OrderLevel } from "../../src/core/order-level.ts";
 import { Random } from "../../src/core/random.ts";
-import { readRecords, writeRecords } from "../../src/core/record.ts";
-import { decodeUtf8, encodeUtf8 } from "../../src/core/utf8.ts";
+import { readRecords } from "../../src/core/record.ts";
+import { decodeUtf8 } from "../../src/core/utf8.ts";
 import {
   Group,
   type GroupEffect,
   type GroupInput,
   type GroupOptions,
 } from "../../src/multicast/group.ts";
-import { encodePacket } from "../../src/multicast/packet.ts";
+import { encodePositions } from "../../src/multicast/packet.ts";
 import { Agreement } from "../../src/multicast/total-order.ts";
 import { checkHistory, History, type HistoryLine } from "../../src/trace.ts";
 import { seeds } from "../support/soak.ts";
+import { draftOf } from "./support/drafts.ts";
 import { drawGroup, LEVELS, runGroup } from "./support/members.ts";
 import { broken, wrongIn } from "./support/verdict.ts";
 
@@ -80,9 +81,8 @@ function diesSending(
   };
   const multicast = (message: string): readonly GroupEffect[] => {
     history.push({ type: "multicast", process: "p2", group: "g", message, order: level });
-    const body = writeRecords([encodeUtf8(message)]);
-    const input = { type: "multicast", level, count: 1, body, nowMs: 0 } as const;
-    return (groups.get("p2") as Group).step(input);
+    const draft = draftOf(level, ids.length, [message]);
+    return (groups.get("p2") as Group).step({ type: "multicast", draft, nowMs: 0 });
   };
   const settle = (): void => {
     for (let next = underWay.shift(); next; next = underWay.shift()) {
@@ -147,8 +147,8 @@ const pair = (more: Partial<GroupOptions> = {}): readonly [Group, Group] => {
   ];
 };
 const say = (text: string, level: OrderLevel = "fifo"): GroupInput => ({
-  ...{ type: "multicast", level, count: 1, nowMs: 0 },
-  body: writeRecords([encodeUtf8(text)]),
+  ...{ type: "multicast", nowMs: 0 },
+  draft: draftOf(level, 2, [text]),
 });
 const sent = (effects: readonly GroupEffect[]): Uint8Array[] =>
   effects.flatMap((effect) => (effect.type === "send" ? [effect.bytes] : []));
@@ -266,11 +266,9 @@ describe("one member", () => {
       life: 1,
       number: 1,
       changes: [],
-      count: 0,
-      body: new Uint8Array(0),
     };
     const positions = (kind: "orders" | "finals", entries: [number, number][]) =>
-      encodePacket({ ...packet, kind, entries }, 0);
+      encodePositions({ ...packet, kind }, entries, 0);
     expect(b.step(from("a", positions("orders", [[9, 1]])))).toMatchObject([{ type: "irregular" }]);
     b.step(from("a", positions("finals", [[3, 10]])));
     agreed[1].step(from("a", positions("finals", [[7, Number.MAX_SAFE_INTEGER]])));

@@ -2,10 +2,11 @@
 
 import { ORDER_LEVELS, type OrderLevel } from "../../../src/core/order-level.ts";
 import { Random } from "../../../src/core/random.ts";
-import { readRecords, writeRecords } from "../../../src/core/record.ts";
-import { decodeUtf8, encodeUtf8 } from "../../../src/core/utf8.ts";
+import { readRecords } from "../../../src/core/record.ts";
+import { decodeUtf8 } from "../../../src/core/utf8.ts";
 import { Group, type GroupEffect, type GroupInput } from "../../../src/multicast/group.ts";
 import type { HistoryLine } from "../../../src/trace.ts";
+import { draftOf } from "./drafts.ts";
 
 export interface GroupWorld {
   readonly seed: number;
@@ -112,10 +113,10 @@ export function runGroup(world: GroupWorld): GroupRun {
     const messages = Array.from({ length: count }, () => `m${++multicasts}`);
     for (const message of messages)
       history.push({ type: "multicast", process: member.id, group: "g", message, order: level });
-    const body = writeRecords(messages.map(encodeUtf8));
+    const draft = draftOf(level, world.members, messages);
     const dies = crashes > 0 && random.chance(0.15);
     if (dies) crashes -= 1;
-    step(member, { type: "multicast", level, count, body, nowMs }, dies);
+    step(member, { type: "multicast", draft, nowMs }, dies);
   };
   const receive = (): boolean => {
     const open = [...ways].filter(([, queue]) => queue.length > 0);

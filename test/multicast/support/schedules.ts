@@ -1,9 +1,10 @@
 /** Every schedule of a small group: each order in which members multicast and packets arrive, channels being FIFO. */
 
 import type { OrderLevel } from "../../../src/core/order-level.ts";
-import { readRecords, writeRecords } from "../../../src/core/record.ts";
-import { decodeUtf8, encodeUtf8 } from "../../../src/core/utf8.ts";
+import { readRecords } from "../../../src/core/record.ts";
+import { decodeUtf8 } from "../../../src/core/utf8.ts";
 import { Group, type GroupInput, type GroupState } from "../../../src/multicast/group.ts";
+import { draftOf } from "./drafts.ts";
 
 /** What one member saw, in its order: `+m` it multicast, `m` it delivered. */
 export type Log = readonly string[];
@@ -81,8 +82,8 @@ export function allSchedules(
       const message = `${members[at]}.${sent + 1}`;
       log.push(`+${message}`);
       const level = levels[at]?.[sent] as OrderLevel;
-      const body = writeRecords([encodeUtf8(message)]);
-      input = { type: "multicast", level, count: 1, body, nowMs: 0 };
+      const draft = draftOf(level, members.length, [message]);
+      input = { type: "multicast", draft, nowMs: 0 };
     } else {
       const bytes = (packets[packet] as Uint8Array).slice();
       input = { type: "packet", from: members[from] as string, bytes, nowMs: 0 };

@@ -1,7 +1,7 @@
 /** Shipping groups, one a member, with channels between them that are what a model says. A member is called by its number. */
 
-import { copyOf, readRecords, writeRecords } from "../../../src/core/record.ts";
-import { decodeUtf8, encodeUtf8 } from "../../../src/core/utf8.ts";
+import { copyOf, readRecords } from "../../../src/core/record.ts";
+import { decodeUtf8 } from "../../../src/core/utf8.ts";
 import {
   Group,
   type GroupEffect,
@@ -9,6 +9,7 @@ import {
   type GroupOptions,
 } from "../../../src/multicast/group.ts";
 import { decodePacket, type Packet, type Word } from "../../../src/multicast/packet.ts";
+import { draftOf } from "../../multicast/support/drafts.ts";
 
 export type Deliver = Extract<GroupEffect, { readonly type: "deliver" }>;
 
@@ -51,8 +52,8 @@ export class GroupSystem {
   multicast(self: string, level: Deliver["level"]): void {
     const group = this.#group(self);
     const number = (group.state.origins[this.members.indexOf(self)]?.received ?? 0) + 1;
-    const body = writeRecords([encodeUtf8(textOf(self, number))]);
-    this.#step(self, { type: "multicast", level, count: 1, body, nowMs: NOW_MS });
+    const draft = draftOf(level, this.members.length, [textOf(self, number)]);
+    this.#step(self, { type: "multicast", draft, nowMs: NOW_MS });
   }
 
   /** What is there on a channel arrives; if it is kept, it stays there. */
