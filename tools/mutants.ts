@@ -208,6 +208,18 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: "    return true;",
     among: "groups",
   },
+  "what is for one goes to all": {
+    file: "multicast/group.ts",
+    from: "    if (to !== ALL && to !== this.#self) return;\n",
+    to: "",
+    among: "groups",
+  },
+  "what is for one counts for nobody else": {
+    file: "multicast/group.ts",
+    from: "    const { stamp: now, members } = this.state;\n    stamp.forEach(",
+    to: "    const { stamp: now, members } = this.state;\n    if (to !== ALL && to !== this.#self) return;\n    stamp.forEach(",
+    among: "groups",
+  },
   "everybody orders": {
     file: "multicast/total-order.ts",
     from: "if (this.#self !== this.#sequencer) return;",

@@ -18,6 +18,8 @@
  *   whatever its level, for what happens before may go through any of them; only what changed since the packet before is sent.
  *   A causal packet waits until all that is in its stamp is delivered. A group without causal messages has no stamps.
  * - *Total*: total-order.ts. The combined levels wait for all that their parts wait for.
+ * - A message *for one member* goes the way of all others, and has its place in their orders; only that member hands it on. So it
+ *   needs nothing of its own, and comes even if only another one had it when its sender died. It costs what a multicast costs.
  *
  * Bounds. `room` is false while more of the own packets is unstable than a window; who heeds it keeps a group within a window
  * for each origin, everywhere. Who does not is not believed: what goes far beyond is dropped as if lost, and asked for later.
@@ -34,6 +36,7 @@ import { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "../core/order-
 import { copyOf } from "../core/record.ts";
 import { Slab } from "../core/slab.ts";
 import {
+  ALL,
   type Draft,
   decodePacket,
   type Entry,
@@ -96,6 +99,8 @@ export type GroupEffect =
   | {
       readonly type: "deliver";
       readonly from: ProcessId;
+      /** Whether it is for this member alone. */
+      readonly alone: boolean;
       readonly level: OrderLevel;
       /** In the sequence of its origin. */
       readonly number: number;
@@ -110,6 +115,8 @@ export type GroupEffect =
 /** A packet that has come and is not delivered. */
 interface Held extends Place {
   readonly kind: Packet["kind"];
+  /** Whom its messages are for, or `ALL`. */
+  readonly to: number;
   readonly count: number;
   readonly body: Uint8Array;
   readonly entries: readonly Entry[];
@@ -369,26 +376,26 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   // What is sent.
 
   #multicast(draft: Draft): void {
-    const heading = this.#heading(draft.level);
+    const heading = this.#heading(draft.level, draft.to);
     const bytes = draft.seal(heading, this.#options.group);
     this.#send(ownPacket(heading, draft.count, bytes), bytes);
   }
 
   #position(kind: "orders" | "finals", entries: readonly Entry[]): void {
-    const heading = this.#heading(kind);
+    const heading = this.#heading(kind, ALL);
     const bytes = encodePositions(heading, entries, this.#options.group);
     this.#send({ ...heading, count: 0, body: NO_BYTES, entries }, bytes);
   }
 
   /** Of the next packet. */
-  #heading(kind: Kind): Omit<Packet, "count" | "body" | "entries"> {
+  #heading(kind: Kind, to: number): Omit<Packet, "count" | "body" | "entries"> {
     const { received, life, stamp } = this.#origin(this.#self);
     const changes: Entry[] = [];
     this.state.stamp.forEach((number, of) => {
       // The own one is in the sequence itself.
       if (of !== this.#self && number !== stamp[of]) changes.push([of, number]);
     });
-    return { kind, origin: this.#self, life, number: received + 1, changes };
+    return { kind, origin: this.#self, life, number: received + 1, changes, to };
   }
 
   #send(packet: Packet, bytes: Uint8Array): void {
@@ -510,12 +517,13 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       // What is sent after it depends on it, even if it is held back here.
       if (index === this.#self) this.state.stamp[index] = number;
     }
-    const { kind, count, body, entries } = packet;
+    const { kind, to, count, body, entries } = packet;
     const { stamp, own } = origin;
     const held = {
       origin: index,
       number,
       kind,
+      to,
       count,
       body,
       entries,
@@ -705,15 +713,17 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return missing;
   }
 
-  #deliver({ origin, number, kind, count, body, stamp, own }: Held): void {
+  #deliver({ origin, number, kind, to, count, body, stamp, own }: Held): void {
     const { stamp: now, members } = this.state;
     stamp.forEach((last, of) => {
       if (last > (now[of] ?? 0)) now[of] = last;
     });
     if (own > (now[origin] ?? 0)) now[origin] = own;
     if (isCausal(kind)) this.#origin(origin).delivered = number;
+    if (to !== ALL && to !== this.#self) return;
     const from = members[origin] as ProcessId;
     const level = kind as OrderLevel;
-    this.#effects.push({ type: "deliver", from, level, number, count, body, stamp });
+    const alone = to !== ALL;
+    this.#effects.push({ type: "deliver", from, alone, level, number, count, body, stamp });
   }
 }

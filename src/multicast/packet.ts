@@ -10,7 +10,9 @@
  * 4  u32  the life of the origin
  * 8  u32  messages, or entries
  * 12 f64  its number in the sequence, from 1
- * 20      the messages as records, or the entries: f64 and f64 each
+ * 20 u8   whom its messages are for, as an index into the view; 255 for all
+ * 21      three zeros
+ * 24      the messages as records, or the entries: f64 and f64 each
  * …       of each changed entry of the stamp: f64 origin, f64 number
  * ```
  *
@@ -52,6 +54,8 @@ export interface Packet {
   readonly number: number;
   /** What changed of the stamp since the packet before: origin and number. */
   readonly changes: readonly Entry[];
+  /** Whom its messages are for: an index into the view, or `ALL`. */
+  readonly to: number;
   /** Messages, as records; empty of the other kinds. */
   readonly count: number;
   readonly body: Uint8Array;
@@ -74,12 +78,14 @@ const KINDS: readonly (PacketKind | WordKind)[] = [
 ];
 const PACKET_KINDS = KINDS.indexOf("proposals");
 const MESSAGE_KINDS = KINDS.indexOf("orders");
-const PACKET_HEADER_BYTES = 20;
+const PACKET_HEADER_BYTES = 24;
 const WORD_HEADER_BYTES = 12;
 const ENTRY_BYTES = 16;
 
 /** A view is no larger; and no process has more groups. */
 export const MEMBERS_MAX = 255;
+/** No member's index. */
+export const ALL = 255;
 export const GROUPS_MAX = 256;
 
 const NO_BYTES = new Uint8Array(0);
@@ -92,7 +98,7 @@ export function groupOf(bytes: Uint8Array): number {
 }
 
 /** What the header says beside what a packet carries. */
-type Heading = Pick<Packet, "kind" | "origin" | "life" | "number" | "changes">;
+type Heading = Pick<Packet, "kind" | "origin" | "life" | "number" | "changes" | "to">;
 
 /** So much of one level goes into one packet, unless one message is more; four of them just fit a batch of a channel. */
 const PACKET_BYTES = 16_000;
@@ -100,6 +106,8 @@ const PACKET_BYTES = 16_000;
 /** Messages of one level, one behind the other, with room for what will stand before and behind them. */
 export class Draft {
   readonly level: OrderLevel;
+  /** Whom they are for: an index into the view, or `ALL`. */
+  readonly to: number;
   count = 0;
   readonly #stampBytes: number;
   readonly #slab: Slab;
@@ -107,8 +115,9 @@ export class Draft {
   #closed: Uint8Array | undefined;
 
   /** @param slab where its bytes lie; a draft before it in that slab must be closed */
-  constructor(level: OrderLevel, members: number, slab: Slab) {
+  constructor(level: OrderLevel, to: number, members: number, slab: Slab) {
     this.level = level;
+    this.to = to;
     this.#stampBytes = ENTRY_BYTES * members;
     this.#slab = slab;
   }
@@ -178,7 +187,7 @@ export function encodePositions(
 
 function writeHeading(
   view: DataView,
-  { kind, origin, life, number, changes }: Heading,
+  { kind, origin, life, number, changes, to }: Heading,
   group: number,
   count: number,
 ): void {
@@ -189,6 +198,7 @@ function writeHeading(
   view.setUint32(4, life, true);
   view.setUint32(8, count, true);
   view.setFloat64(12, number, true);
+  view.setUint8(20, to);
 }
 
 export function encodeWord({ kind, origin, life, entries }: Word, group: number): Uint8Array {
@@ -222,14 +232,16 @@ export function decodePacket(bytes: Uint8Array, members: number): Packet | Word 
   }
   if (bytes.length < PACKET_HEADER_BYTES) return `${bytes.length} bytes are too few`;
   const number = view.getFloat64(12, true);
+  const to = view.getUint8(20);
   const changed = view.getUint8(3);
   const stampAt = bytes.length - ENTRY_BYTES * changed;
   if (!isNumber(number)) return "its number is none";
+  if (to >= members && to !== ALL) return `it is for member ${to}, which there is not`;
   if (stampAt < PACKET_HEADER_BYTES) return "its stamp is not all there";
   const changes = readEntries(view, stampAt, changed);
   if (changes === undefined || changes.some(([of]) => of >= members))
     return "its stamp is not well formed";
-  const packet = { kind: kind as PacketKind, origin, life, number, changes };
+  const packet = { kind: kind as PacketKind, origin, life, number, changes, to };
   if (code < MESSAGE_KINDS) {
     if (count === 0 || countRecords(view, PACKET_HEADER_BYTES, stampAt) !== count)
       return "its messages are not what its header says";

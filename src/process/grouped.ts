@@ -26,7 +26,7 @@ import {
 import { Slab } from "../core/slab.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import { Group, type GroupEffect, type GroupState, type HeldPacket } from "../multicast/group.ts";
-import { Draft, decodePacket, GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
+import { ALL, Draft, decodePacket, GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
 import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import type { Codec } from "./codec.ts";
 
@@ -57,6 +57,24 @@ export interface GroupTurn<M, Reply = never> extends Turn<M, Reply> {
    * @throws TidemarkError `UNKNOWN_GROUP`, `CHANNEL_FULL`, `MESSAGE_TOO_LARGE`, `BAD_MESSAGE`, `BAD_OPTION`
    */
   multicast(group: string, message: M, options?: { readonly order?: OrderLevel }): boolean;
+  /**
+   * Sends a message to another process, or to several.
+   *
+   * Without options by the channel to it, in no order with what groups deliver. With a group, as a message of that group that one member
+   * gets, by `receive`: in order with what is multicast there, and with the promises of its level, even if the sender dies. Then it costs
+   * what a multicast costs, for all keep it until all have it; and to oneself is allowed.
+   *
+   * @param options.order what is promised of it. @default "causal"
+   * @throws TidemarkError `UNKNOWN_PROCESS`, `NO_CHANNEL`, `CHANNEL_FULL`, `MESSAGE_TOO_LARGE`, `BAD_MESSAGE`; with a group also
+   *   `UNKNOWN_GROUP`, `BAD_OPTION`
+   */
+  send(to: ProcessId | readonly ProcessId[], message: M, options?: SendOptions): boolean;
+}
+
+/** A way for a message to one process: see `GroupTurn.send`. */
+export interface SendOptions {
+  readonly group: string;
+  readonly order?: OrderLevel;
 }
 
 /** An application that is in groups: as `Application`, with what groups bring. */
@@ -99,7 +117,13 @@ export interface GroupedOptions<M, State, Request, Reply> {
  * which one of that.
  */
 export type GroupEvent = { readonly process: ProcessId; readonly group: string } & (
-  | { readonly type: "multicast"; readonly message: string; readonly order: OrderLevel }
+  | {
+      readonly type: "multicast";
+      readonly message: string;
+      readonly order: OrderLevel;
+      /** If it is for one member alone. */
+      readonly to?: ProcessId;
+    }
   | { readonly type: "deliver"; readonly message: string; readonly from: ProcessId }
 );
 
@@ -134,6 +158,7 @@ type Delivered = Extract<GroupEffect, { type: "deliver" }>;
 const TIMER = "\u0000groups";
 /** No packet is of this kind: what follows is a message from one process to another. */
 const DIRECT = 255;
+const TO_ALL: readonly number[] = [ALL];
 const TELL_AFTER_MS = 20;
 const ASK_AFTER_MS = 200;
 const WINDOW_BYTES = 1024 * 1024;
@@ -205,8 +230,9 @@ export class Grouped<M, State, Request, Reply>
       this.request = (id, request, turn) =>
         this.#run(turn, (own) => application.request?.(id, request, own));
     this.#turn = new GroupedTurn<M, Reply>({
-      send: (to, message, turn) => turn.send(to, this.#direct(message)),
-      multicast: (group, message, order) => this.#multicast(group, message, order),
+      send: (to, message, options, turn) =>
+        options ? this.#sendInGroup(to, message, options) : turn.send(to, this.#direct(message)),
+      multicast: (group, message, order) => this.#put(group, message, order, TO_ALL),
     });
   }
 
@@ -407,13 +433,14 @@ export class Grouped<M, State, Request, Reply>
     });
   }
 
-  #tellOfSending({ name, machine }: Named, { level: order, count }: Draft): void {
+  #tellOfSending({ name, machine, members }: Named, { level: order, to, count }: Draft): void {
     const { self, onEvent } = this.#options;
     if (!onEvent) return;
     for (let i = 1; i <= count; i += 1)
       onEvent({
         ...{ process: self, group: name, type: "multicast", order },
         message: `${self}/${machine.sent + 1}.${i}`,
+        ...(to === ALL ? {} : { to: members[to] as ProcessId }),
       });
   }
 
@@ -429,7 +456,7 @@ export class Grouped<M, State, Request, Reply>
 
   #deliver({ name }: Named, delivered: Delivered, turn: GroupTurn<M, Reply>): void {
     const { self, application, messageCodec, onEvent } = this.#options;
-    const { from, level: order, number, body } = delivered;
+    const { from, alone, level: order, number, body } = delivered;
     // Nobody writes to it any more, but the group sends it again if it must.
     const isLent = messageCodec.bytes === "lent";
     let i = 0;
@@ -439,7 +466,7 @@ export class Grouped<M, State, Request, Reply>
         const message = `${from}/${number}.${i}`;
         onEvent({ process: self, group: name, type: "deliver", message, from });
       }
-      if (!application.deliver) return;
+      if (alone ? !application.receive : !application.deliver) return;
       let message: M;
       try {
         message = messageCodec.decode(isLent ? content : copyOf(content));
@@ -447,7 +474,8 @@ export class Grouped<M, State, Request, Reply>
         this.#unreadable(from, thrown);
         return;
       }
-      application.deliver(name, { from, message, order }, turn);
+      if (alone) application.receive?.(from, message, turn);
+      else application.deliver?.(name, { from, message, order }, turn);
     });
   }
 
@@ -490,31 +518,48 @@ export class Grouped<M, State, Request, Reply>
     return joinBytes([new Uint8Array([DIRECT]), this.#encode(message)]);
   }
 
-  #multicast(name: string, message: M, order: OrderLevel): boolean {
-    const { self, limitBytes = LIMIT_BYTES, windowBytes = WINDOW_BYTES } = this.#options;
-    const refuse = (code: ErrorCode, reason: string): TidemarkError =>
-      new TidemarkError(code, `nothing was multicast to ${name}: ${reason}`);
+  #sendInGroup(
+    to: ProcessId | readonly ProcessId[],
+    message: M,
+    { group: name, order = "causal" }: SendOptions,
+  ): boolean {
+    const { members } = this.#group(name);
+    const indexes = (typeof to === "string" ? [to] : to).map((id) => {
+      const index = members.indexOf(id);
+      if (index >= 0) return index;
+      throw refusal("UNKNOWN_PROCESS", name, `${id} is none of its members, ${members.join(", ")}`);
+    });
+    return this.#put(name, message, order, indexes);
+  }
+
+  #group(name: string): Named {
     const group = this.#groups.get(name);
-    if (!group)
-      throw refuse(
-        "UNKNOWN_GROUP",
-        `${self} is in ${[...this.#groups.keys()].join(", ") || "no group"}`,
-      );
+    if (group) return group;
+    const names = [...this.#groups.keys()].join(", ") || "no group";
+    throw refusal("UNKNOWN_GROUP", name, `${this.#options.self} is in ${names}`);
+  }
+
+  /** To all of these or to none. */
+  #put(name: string, message: M, order: OrderLevel, to: readonly number[]): boolean {
+    const { limitBytes = LIMIT_BYTES, windowBytes = WINDOW_BYTES } = this.#options;
+    const group = this.#group(name);
     if (!LEVELS.has(order))
-      throw refuse(
+      throw refusal(
         "BAD_OPTION",
+        name,
         `there is no order ${JSON.stringify(order)}: use ${[...LEVELS].join(", ")}`,
       );
     const content = this.#encode(message);
-    const bytes = recordBytes(content.length);
+    const bytes = recordBytes(content.length) * to.length;
     const under = group.machine.unstableBytes + group.draftBytes;
     if (under + bytes > limitBytes)
-      throw refuse(
+      throw refusal(
         "CHANNEL_FULL",
+        name,
         `${under} bytes are not with all members yet; the limit is ${limitBytes}: stop when multicast gives false, until groupWritable`,
       );
     group.draftBytes += bytes;
-    append(group, order, content);
+    for (const one of to) append(group, order, one, content);
     if (under + bytes < windowBytes) return true;
     group.congested = true;
     return false;
@@ -526,7 +571,12 @@ const isWhole = <State>(
 ): state is { readonly groups: Uint8Array; readonly state: State } => !Array.isArray(state);
 
 interface GroupedActions<M, Reply> {
-  send(to: ProcessId | readonly ProcessId[], message: M, turn: Turn<Uint8Array, Reply>): boolean;
+  send(
+    to: ProcessId | readonly ProcessId[],
+    message: M,
+    options: SendOptions | undefined,
+    turn: Turn<Uint8Array, Reply>,
+  ): boolean;
   multicast(group: string, message: M, order: OrderLevel): boolean;
 }
 
@@ -560,8 +610,8 @@ class GroupedTurn<M, Reply> implements GroupTurn<M, Reply> {
     return this.#turn.peers;
   }
 
-  send(to: ProcessId | readonly ProcessId[], message: M): boolean {
-    return this.#actions.send(to, message, this.#turn);
+  send(to: ProcessId | readonly ProcessId[], message: M, options?: SendOptions): boolean {
+    return this.#actions.send(to, message, options, this.#turn);
   }
 
   multicast(
@@ -581,12 +631,20 @@ class GroupedTurn<M, Reply> implements GroupTurn<M, Reply> {
   }
 }
 
-/** Into the last draft if it is of that level and has room, or into a new one. */
-function append({ drafts, members, slab }: Named, level: OrderLevel, content: Uint8Array): void {
+const refusal = (code: ErrorCode, group: string, reason: string): TidemarkError =>
+  new TidemarkError(code, `nothing was multicast to ${group}: ${reason}`);
+
+/** Into the last draft if it is of that level, for the same, and has room; or into a new one. */
+function append(
+  { drafts, members, slab }: Named,
+  level: OrderLevel,
+  to: number,
+  content: Uint8Array,
+): void {
   let draft = drafts.at(-1);
-  if (draft?.level !== level || !draft.fits(content.length)) {
+  if (draft?.level !== level || draft.to !== to || !draft.fits(content.length)) {
     draft?.close();
-    draft = new Draft(level, members.length, slab);
+    draft = new Draft(level, to, members.length, slab);
     drafts.push(draft);
   }
   draft.append(content);

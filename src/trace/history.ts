@@ -23,6 +23,8 @@ export type HistoryEvent =
       readonly message: MessageId;
       /** What order it asks for. @default "reliable" */
       readonly order?: OrderLevel;
+      /** The one member that it is for. @default all */
+      readonly to?: ProcessId;
     }
   | {
       readonly type: "deliver";
@@ -137,7 +139,7 @@ class Messages {
   readonly groups: Column = new Column();
   /** Its sender; -1 as long as nobody has multicast it. */
   readonly senders: Column = new Column();
-  /** Who is to receive it; -1 of a message of a group. */
+  /** Who is to receive it; -1 of a message for all of a group. */
   readonly receivers: Column = new Column();
   /** Which event of its sender it is; -1 as long as nobody has multicast or sent it. */
   readonly positions: Column = new Column();
@@ -200,6 +202,7 @@ export class History {
   #multicasts = 0;
   #deliveries = 0;
   #complete: boolean = true;
+  #addressed: boolean = false;
 
   /** @param name what errors call it: the file, if it is one */
   constructor(name = "history") {
@@ -245,6 +248,17 @@ export class History {
     this.#take(value);
   }
 
+  /** Whether some message of a group is for one member alone. @internal */
+  get addressed(): boolean {
+    return this.#addressed;
+  }
+
+  /** Whether that process is to deliver that message of a group it is in. @internal */
+  isFor(message: number, process: number): boolean {
+    const receiver = this.messages.receivers.at(message);
+    return receiver < 0 || receiver === process;
+  }
+
   /** @internal */
   members(group: number): ReadonlySet<number> {
     return this.#declared[group] ?? (this.#appeared[group] as Set<number>);
@@ -271,7 +285,9 @@ export class History {
     switch (timeline.kind(position)) {
       case MULTICAST: {
         const order = this.messages.levels[m] as OrderLevel;
-        return { ...common, type: "multicast", group, order, line };
+        const receiver = this.messages.receivers.at(m);
+        const to = receiver < 0 ? {} : { to: name(receiver) };
+        return { ...common, type: "multicast", group, order, ...to, line };
       }
       case DELIVER: {
         const claim = timeline.claims.at(position);
@@ -328,7 +344,7 @@ export class History {
   #multicast(line: Readonly<Record<string, unknown>>): void {
     const { process, timeline } = this.#actor(line);
     const m = this.#groupMessage(line, process);
-    const { senders, positions, levels, names } = this.messages;
+    const { senders, positions, receivers, levels, names } = this.messages;
     if (positions.at(m) >= 0)
       this.#refuse(
         `${this.processes[senders.at(m)]} has multicast ${names[m]} to ${line["group"]} already; each message of a group has its own name`,
@@ -336,6 +352,10 @@ export class History {
     const order = line["order"] ?? "reliable";
     if (typeof order !== "string" || !Object.hasOwn(ORDER_LEVELS, order))
       this.#refuse(`order is one of ${Object.keys(ORDER_LEVELS).join(", ")}, not ${show(order)}`);
+    if (line["to"] !== undefined) {
+      receivers.set(m, this.#process(line, "to"));
+      this.#addressed = true;
+    }
     senders.set(m, process);
     positions.set(m, timeline.length);
     levels[m] = order as OrderLevel;

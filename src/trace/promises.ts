@@ -152,7 +152,10 @@ class Judge {
       });
   }
 
-  /** §3.1: a correct process that multicasts m delivers m. If it is no member, some correct member does. */
+  /**
+   * §3.1: a correct process that multicasts m delivers m. If it is no member, some correct member does; if m is for one member, that
+   * one does.
+   */
   #validity(): Finding {
     if (!this.#history.complete) return CUT_OFF;
     const { messages, processes } = this.#history;
@@ -162,7 +165,7 @@ class Judge {
       const correct = this.#history.isCorrect(p);
       this.#firstDeliveries(p, (m) => {
         if (messages.senders.at(m) === p) bySender[m] = 1;
-        if (correct) byCorrect[m] = 1;
+        if (correct && this.#history.isFor(m, p)) byCorrect[m] = 1;
       });
     }
     let judged = 0;
@@ -171,13 +174,20 @@ class Judge {
       if (group < 0 || sender < 0 || !this.#history.isCorrect(sender)) continue;
       judged += 1;
       const members = this.#history.members(group);
-      if ((members.has(sender) ? bySender : byCorrect)[m] === 1) continue;
-      const missing = members.has(sender)
+      const delivers = members.has(sender) && this.#history.isFor(m, sender);
+      if ((delivers ? bySender : byCorrect)[m] === 1) continue;
+      const missing = delivers
         ? sender
-        : [...members].find((member) => this.#history.isCorrect(member));
+        : [...members].find(
+            (member) => this.#history.isCorrect(member) && this.#history.isFor(m, member),
+          );
       if (missing === undefined) continue;
       const never =
-        missing === sender ? "never delivers it" : "no correct member of the group delivers it";
+        missing === sender
+          ? "never delivers it"
+          : messages.receivers.at(m) < 0
+            ? "no correct member of the group delivers it"
+            : `${this.#process(missing)}, which it is for and which is correct, never delivers it`;
       return {
         reason: `${this.#process(sender)} is correct and multicasts ${this.#message(m)}, but ${never}`,
         witness: this.#witness([this.#source(m)], { missing: [missing, m] }),
@@ -206,7 +216,8 @@ class Judge {
     let judged = 0;
     for (let m = 0; m < messages.length; m += 1) {
       const p = (witnessed[m] as number) - 1;
-      if (p < 0) continue;
+      // What is for one member is delivered by that one, or by none.
+      if (p < 0 || messages.receivers.at(m) >= 0) continue;
       judged += 1;
       const members = correctMembers[messages.groups.at(m)] as number[];
       if (count[m] === members.length) continue;
@@ -277,28 +288,34 @@ class Judge {
     if (sender < 0) return "which nobody has multicast";
     if (claim >= 0 && claim !== sender)
       return `held to be from ${this.#process(claim)}, but it was multicast by ${this.#process(sender)}`;
-    const member = this.#history.members(messages.groups.at(m)).has(p);
-    return member ? undefined : "but is no member of the group";
+    if (!this.#history.members(messages.groups.at(m)).has(p))
+      return "but is no member of the group";
+    if (this.#history.isFor(m, p)) return undefined;
+    return `which is for ${this.#process(messages.receivers.at(m))} alone`;
   }
 
   /** §3.2: what a process multicast first is delivered first; nothing is delivered without what came before it. */
   #fifo(): Finding {
     const { timelines, messages } = this.#history;
     const included = this.#included("FIFO order");
-    /** Of each message the one of the same sender and group just before it. */
-    const previous = new Int32Array(messages.length).fill(-1);
-    const last = new Int32Array(this.#history.groups.length);
-    for (const timeline of timelines) {
-      last.fill(-1);
-      for (let position = 0; position < timeline.length; position += 1) {
-        const m = timeline.message(position);
-        if (!timeline.isMulticast(position) || included[m] === 0) continue;
-        previous[m] = last[messages.groups.at(m)] as number;
-        last[messages.groups.at(m)] = m;
+    /** Of each message the one of the same sender and group just before it, of those that p is to deliver. */
+    const previousFor = this.#forEach((p) => {
+      const previous = new Int32Array(messages.length).fill(-1);
+      const last = new Int32Array(this.#history.groups.length);
+      for (const timeline of timelines) {
+        last.fill(-1);
+        for (let position = 0; position < timeline.length; position += 1) {
+          const m = timeline.message(position);
+          if (!timeline.isMulticast(position) || included[m] === 0) continue;
+          previous[m] = last[messages.groups.at(m)] as number;
+          if (this.#history.isFor(m, p)) last[messages.groups.at(m)] = m;
+        }
       }
-    }
+      return previous;
+    });
     let judged = 0;
     for (const p of this.#judged) {
+      const previous = previousFor(p);
       let wrong: EventPlace | undefined;
       this.#firstDeliveries(p, (m, position) => {
         if (included[m] === 0) return true;
@@ -378,32 +395,37 @@ class Judge {
   ): (p: number) => { position: number; deliveries: number } {
     const { timelines, messages, groups } = this.#history;
     const { values, width } = countBefore(this.#history, turns, senders);
-    /** Which of its sender's multicasts a message is, and the next one that is judged of the same sender and group. */
+    /** Which of its sender's multicasts a message is. */
     const ordinal = new Int32Array(messages.length);
-    const next = new Int32Array(messages.length).fill(-1);
-    /** For group `g` and the `i`-th sender at `g * width + i`: the first message. */
-    const first = new Int32Array(groups.length * width).fill(-1);
     const column = new Int32Array(timelines.length).fill(-1);
-    const last = new Int32Array(groups.length);
-    for (const [i, sender] of senders.entries()) {
-      column[sender] = i;
-      last.fill(-1);
-      const timeline = this.#history.timeline(sender);
-      let count = 0;
-      for (let position = 0; position < timeline.length; position += 1) {
-        if (!timeline.isMulticast(position)) continue;
-        const m = timeline.message(position);
-        ordinal[m] = count++;
-        if (included[m] === 0) continue;
-        const group = messages.groups.at(m);
-        const before = last[group] as number;
-        if (before < 0) first[group * width + i] = m;
-        else next[before] = m;
-        last[group] = m;
+    for (const [i, sender] of senders.entries()) column[sender] = i;
+    const chainsFor = this.#forEach((p) => {
+      /** Of a message the next one of the same sender and group, of those that are judged and that p is to deliver. */
+      const next = new Int32Array(messages.length).fill(-1);
+      /** For group `g` and the `i`-th sender at `g * width + i`: the first such message. */
+      const first = new Int32Array(groups.length * width).fill(-1);
+      const last = new Int32Array(groups.length);
+      for (const [i, sender] of senders.entries()) {
+        last.fill(-1);
+        const timeline = this.#history.timeline(sender);
+        let count = 0;
+        for (let position = 0; position < timeline.length; position += 1) {
+          if (!timeline.isMulticast(position)) continue;
+          const m = timeline.message(position);
+          ordinal[m] = count++;
+          if (included[m] === 0 || !this.#history.isFor(m, p)) continue;
+          const group = messages.groups.at(m);
+          const before = last[group] as number;
+          if (before < 0) first[group * width + i] = m;
+          else next[before] = m;
+          last[group] = m;
+        }
       }
-    }
-    const due = new Int32Array(first.length);
+      return { first, next };
+    });
+    const due = new Int32Array(groups.length * width);
     return (p) => {
+      const { first, next } = chainsFor(p);
       for (const [i, m] of first.entries()) due[i] = m < 0 ? NEVER : (ordinal[m] as number);
       let wrong = -1;
       let deliveries = 0;
@@ -417,7 +439,7 @@ class Judge {
           return false;
         }
         const from = column[messages.senders.at(m)] as number;
-        if (from >= 0) {
+        if (from >= 0 && this.#history.isFor(m, p)) {
           const after = next[m] as number;
           due[base + from] = after < 0 ? NEVER : (ordinal[after] as number);
         }
@@ -436,7 +458,11 @@ class Judge {
     const chain = shortestChain(
       this.#history,
       this.#source(later) as EventPlace,
-      (m) => included[m] === 1 && messages.groups.at(m) === group && this.#met[m] !== round,
+      (m) =>
+        included[m] === 1 &&
+        messages.groups.at(m) === group &&
+        this.#history.isFor(m, wrong.process) &&
+        this.#met[m] !== round,
     );
     if (!chain) throw new Error("a wrong delivery lacks no message");
     return chain;
@@ -518,6 +544,13 @@ class Judge {
       this.#met[m] = round;
     }
     return round;
+  }
+
+  /** What `make` makes for a process: the same for all, unless some messages are for one of them. */
+  #forEach<T>(make: (process: number) => T): (process: number) => T {
+    if (this.#history.addressed) return make;
+    let made: T | undefined;
+    return (process) => (made ??= make(process));
   }
 
   /** Which messages are judged by a promise: 1 at each that has been multicast at a level that includes it. */

@@ -10,7 +10,7 @@ import {
   type GroupInput,
   type GroupOptions,
 } from "../../src/multicast/group.ts";
-import { encodePositions } from "../../src/multicast/packet.ts";
+import { ALL, encodePositions } from "../../src/multicast/packet.ts";
 import { Agreement } from "../../src/multicast/total-order.ts";
 import { checkHistory, History, type HistoryLine } from "../../src/trace.ts";
 import { seeds } from "../support/soak.ts";
@@ -266,6 +266,7 @@ describe("one member", () => {
       life: 1,
       number: 1,
       changes: [],
+      to: ALL,
     };
     const positions = (kind: "orders" | "finals", entries: [number, number][]) =>
       encodePositions({ ...packet, kind }, entries, 0);

@@ -107,7 +107,8 @@ test("what is told of its events is a history that can be checked", () => {
     for (const of of IDS)
       ask(of, (turn) => {
         for (const order of ["causal", "causal", "total", "fifo"] as const)
-          turn.multicast("all", `${of} ${i}`, { order });
+          if (i % 4 === 3) turn.send("b", `${of} ${i}`, { group: "all", order });
+          else turn.multicast("all", `${of} ${i}`, { order });
         return null;
       });
   const verdicts = checkHistory(history);
@@ -117,6 +118,7 @@ test("what is told of its events is a history that can be checked", () => {
     ),
   );
   expect(history.counts).toMatchObject({ messages: 60 });
+  expect(history.addressed).toBe(true);
 });
 
 describe("an application in groups", () => {
@@ -130,7 +132,42 @@ describe("an application in groups", () => {
     expect(lines("c")).toEqual(["a to all, fifo: x"]);
   });
 
+  test("sends to one member, or some, in order with what is multicast", () => {
+    const { ask, lines } = start();
+    ask("a", (turn) => turn.multicast("all", "1", { order: "causal" }));
+    ask("a", (turn) => {
+      turn.send("c", "2", { group: "all" });
+      turn.multicast("all", "3", { order: "causal-total" });
+      turn.send(["a", "b"], "4", { group: "all", order: "causal-total" });
+      turn.send("b", "5", { group: "all", order: "fifo" });
+      return turn.multicast("all", "6");
+    });
+    const [one, three, six] = [
+      "a to all, causal: 1",
+      "a to all, causal-total: 3",
+      "a to all, fifo: 6",
+    ];
+    expect(lines("a")).toEqual([one, three, "a to me: 4", six]);
+    expect(lines("b")).toEqual([one, three, "a to me: 4", "a to me: 5", six]);
+    expect(lines("c")).toEqual([one, "a to me: 2", three, six]);
+  });
+
   test.each<[string, Ask, RegExp]>([
+    [
+      "a member that there is not",
+      (turn) => turn.send(["a", "d"], "x", { group: "all" }),
+      /nothing was multicast to all: d is none of its members, a, b, c/,
+    ],
+    [
+      "to one, a group of others",
+      (turn) => turn.send("a", "x", { group: "few" }),
+      /to few: c is in all/,
+    ],
+    [
+      "to one, an order that there is not",
+      (turn) => turn.send("a", "x", { group: "all", order: "best" as never }),
+      /no order "best"/,
+    ],
     [
       "a group that there is not",
       (turn) => turn.multicast("none", "x"),

@@ -371,6 +371,41 @@ describe("each promise is broken by the least that breaks it", () => {
   });
 });
 
+describe("a message for one member", () => {
+  const sent = (message: string, to?: string): HistoryLine => ({
+    ...{ type: "multicast", process: "p", group: "g", message, order: "causal" },
+    ...(to === undefined ? {} : { to }),
+  });
+  const got = (process: string, message: string): HistoryLine => ({
+    ...{ type: "deliver", process, group: "g", message },
+  });
+  const members: HistoryLine = { type: "group", group: "g", members: ["p", "q", "r"] };
+  const broken = (...lines: HistoryLine[]): string[] =>
+    check([members, ...lines]).flatMap((verdict) =>
+      verdict.holds === false ? [`${verdict.promise}: ${verdict.reason}`] : [],
+    );
+
+  test("is missed by that one alone", () => {
+    const all = ["p", "q", "r"].map((process) => got(process, "b"));
+    expect(broken(sent("a", "q"), sent("b"), got("q", "a"), ...all)).toEqual([]);
+    expect(broken(sent("a", "q"), sent("b"), ...all)).toEqual([
+      "validity: p is correct and multicasts a, but q, which it is for and which is correct, never delivers it",
+      "FIFO order: p multicasts a before b, but q delivers b without a",
+      "causal order: the multicast of a happened before that of b, but q delivers b without a",
+    ]);
+  });
+
+  test("is delivered by no other, whose order is judged all the same", () => {
+    const all = ["p", "q"].flatMap((process) => [got(process, "b"), got(process, "c")]);
+    const wrong = [got("r", "a"), got("r", "c"), got("r", "b")];
+    expect(broken(sent("a", "q"), sent("b"), sent("c"), got("q", "a"), ...all, ...wrong)).toEqual([
+      "integrity: r delivers a, which is for q alone",
+      "FIFO order: p multicasts b before c, but r delivers c before b",
+      "causal order: the multicast of b happened before that of c, but r delivers c before b",
+    ]);
+  });
+});
+
 describe("between two messages a promise holds if the levels of both include it", () => {
   const text = (first: string, second: string): string => `
     p multicasts a ${first}
@@ -402,15 +437,21 @@ test("a level that there is not is refused", () => {
 });
 
 describe("what an ideal multicast leaves behind", () => {
-  const ideals = Array.from({ length: 300 }, (_, seed) => {
-    const random = new Random(seed);
-    const order = random.chance(0.5) ? "causal" : "causal-total";
-    const size = { processes: random.between(2, 5), messages: random.between(2, 12) };
-    return { random, order, events: idealHistory(random, { ...size, order }) } as const;
-  });
+  const drawn = (addressed: boolean) =>
+    Array.from({ length: 300 }, (_, seed) => {
+      const random = new Random(seed);
+      const order = random.chance(0.5) ? "causal" : "causal-total";
+      const size = { processes: random.between(2, 5), messages: random.between(2, 12) };
+      return {
+        random,
+        order,
+        events: idealHistory(random, { ...size, order, addressed }),
+      } as const;
+    });
+  const ideals = drawn(false);
 
   test("keeps every promise, however the events of different processes lie between each other", () => {
-    for (const { random, order, events } of ideals) {
+    for (const { random, order, events } of [...ideals, ...drawn(true)]) {
       const promises = ["validity", "agreement", "integrity", "FIFO order", "causal order"];
       if (order === "causal-total") promises.push("total order");
       for (const history of [events, shuffled(random, events)]) {

@@ -111,9 +111,13 @@ export function runGroup(world: GroupWorld): GroupRun {
     const count = random.pick([1, 1, 1, 2, 3]) as number;
     const level = random.pick(levels) as OrderLevel;
     const messages = Array.from({ length: count }, () => `m${++multicasts}`);
+    const to = random.chance(0.25) ? random.below(world.members) : undefined;
     for (const message of messages)
-      history.push({ type: "multicast", process: member.id, group: "g", message, order: level });
-    const draft = draftOf(level, world.members, messages);
+      history.push({
+        ...{ type: "multicast", process: member.id, group: "g", message, order: level },
+        ...(to === undefined ? {} : { to: ids[to] as string }),
+      });
+    const draft = draftOf(level, world.members, messages, to);
     const dies = crashes > 0 && random.chance(0.15);
     if (dies) crashes -= 1;
     step(member, { type: "multicast", draft, nowMs }, dies);

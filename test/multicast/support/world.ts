@@ -17,7 +17,7 @@ import { defineWorld, type World } from "../../../src/sim.ts";
 import type { HistoryLine } from "../../../src/trace.ts";
 import { LEVELS } from "./members.ts";
 
-/** `+level message`: multicast; `message from`: delivered. */
+/** `+level message`: multicast; `+level message to`: to one; `message from`: delivered. */
 export type Seen = readonly string[];
 
 class Talker implements GroupApplication<string, Seen> {
@@ -44,13 +44,19 @@ class Talker implements GroupApplication<string, Seen> {
     if (turn.random.chance(0.2)) this.#talk(turn);
   }
 
+  receive(from: ProcessId, message: string, turn: GroupTurn<string>): void {
+    this.deliver("g", { from, message, order: "reliable" }, turn);
+  }
+
   #talk(turn: GroupTurn<string>): void {
     if (this.#budget === 0) return;
     this.#budget -= 1;
     const order = turn.random.pick(this.#levels) as OrderLevel;
     const message = `${turn.self}.${this.#seen.length}`;
-    this.#seen.push(`+${order} ${message}`);
-    turn.multicast("g", message, { order });
+    const to = turn.random.chance(0.25) ? turn.random.pick([turn.self, ...turn.peers]) : undefined;
+    this.#seen.push(`+${order} ${message}${to === undefined ? "" : ` ${to}`}`);
+    if (to === undefined) turn.multicast("g", message, { order });
+    else turn.send(to, message, { group: "g", order });
   }
 
   capture(): Seen {
@@ -104,14 +110,12 @@ export function talker(
 export function historyOf(seen: ReadonlyMap<ProcessId, Seen>): readonly HistoryLine[] {
   return [...seen].flatMap(([process, words]) =>
     words.map((word): HistoryLine => {
-      const [first = "", second = ""] = word.split(" ");
+      const [first = "", second = "", to] = word.split(" ");
       return first.startsWith("+")
         ? {
-            type: "multicast",
-            process,
-            group: "g",
-            message: second,
+            ...{ type: "multicast", process, group: "g", message: second },
             order: first.slice(1) as OrderLevel,
+            ...(to === undefined ? {} : { to }),
           }
         : { type: "deliver", process, group: "g", message: first, from: second };
     }),

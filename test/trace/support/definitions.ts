@@ -10,6 +10,8 @@ import type { CheckOptions, PromiseName } from "../../../src/trace/promises.ts";
 type Multicast = Extract<HistoryEvent, { type: "multicast" }>;
 type Of<Type extends HistoryEvent["type"]> = Extract<HistoryEvent, { type: Type }>;
 
+const isFor = ({ to }: Multicast, process: string): boolean => (to ?? process) === process;
+
 export class Definitions {
   readonly events: readonly HistoryEvent[];
   readonly #lines: readonly HistoryLine[];
@@ -64,7 +66,7 @@ export class Definitions {
   #lacking(p: string, delivery: Of<"deliver">, position: number): Multicast[] {
     const later = this.#multicastOf(delivery);
     return this.#multicasts().filter((earlier) => {
-      if (!later || earlier.group !== later.group) return false;
+      if (!later || earlier.group !== later.group || !isFor(earlier, p)) return false;
       if (!this.#both("causal order", earlier, later) || !this.#happenedBefore(earlier, later))
         return false;
       const first = this.#first(p, earlier);
@@ -76,8 +78,11 @@ export class Definitions {
     return this.#multicasts().every((multicast) => {
       const { process, group } = multicast;
       if (!this.#correct(process)) return true;
-      if (this.#members(group).has(process)) return this.#first(process, multicast) >= 0;
-      const members = [...this.#members(group)].filter((p) => this.#correct(p));
+      if (this.#members(group).has(process) && isFor(multicast, process))
+        return this.#first(process, multicast) >= 0;
+      const members = [...this.#members(group)].filter(
+        (p) => this.#correct(p) && isFor(multicast, p),
+      );
       return members.length === 0 || members.some((p) => this.#first(p, multicast) >= 0);
     });
   }
@@ -86,6 +91,7 @@ export class Definitions {
     return this.#deliveries().every((delivery) => {
       const { process, group } = delivery;
       if (!this.#judges(process) || !this.#members(group).has(process)) return true;
+      if (this.#multicastOf(delivery)?.to !== undefined) return true;
       return [...this.#members(group)].every(
         (q) => !this.#correct(q) || this.#first(q, delivery) >= 0,
       );
@@ -106,7 +112,8 @@ export class Definitions {
         same.length === 1 &&
         multicast !== undefined &&
         (from === undefined || from === multicast.process) &&
-        this.#members(group).has(process)
+        this.#members(group).has(process) &&
+        isFor(multicast, process)
       );
     });
   }
@@ -130,7 +137,7 @@ export class Definitions {
         if (a === b || a.group !== b.group || !this.#both(promise, a, b) || !isBefore(a, b))
           return true;
         return [...this.#members(a.group)]
-          .filter((p) => this.#judges(p))
+          .filter((p) => this.#judges(p) && isFor(a, p))
           .every((p) => {
             const [first, second] = [this.#first(p, a), this.#first(p, b)];
             return second < 0 || (first >= 0 && first < second);

@@ -35,6 +35,17 @@ const anyEvent: fc.Arbitrary<HistoryEvent> = fc.oneof(
     ),
   },
   {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant("multicast" as const),
+      process: anyProcess,
+      group: anyGroup,
+      message: anyMessage,
+      order: anyLevel,
+      to: anyProcess,
+    }),
+  },
+  {
     weight: 12,
     arbitrary: fc.record({
       type: fc.constant("deliver" as const),
@@ -110,6 +121,8 @@ export interface Ideal {
   readonly messages: number;
   /** `causal`: each delivers what it may; `causal-total`: all in one order. */
   readonly order: "causal" | "causal-total";
+  /** Whether some are for one process alone. @default false */
+  readonly addressed?: boolean;
 }
 
 /**
@@ -118,11 +131,15 @@ export interface Ideal {
  */
 export function idealHistory(
   random: Random,
-  { processes, messages, order }: Ideal,
+  { processes, messages, order, addressed = false }: Ideal,
 ): HistoryEvent[] {
   const ids = Array.from({ length: processes }, (_, i) => `p${i + 1}`);
   const events: HistoryEvent[] = [];
-  const multicast: { readonly sender: string; readonly past: ReadonlySet<number> }[] = [];
+  const multicast: {
+    readonly sender: string;
+    readonly past: ReadonlySet<number>;
+    readonly to: string | undefined;
+  }[] = [];
   const delivered = new Map(ids.map((id) => [id, new Set<number>()]));
   const own = new Map(ids.map((id) => [id, new Set<number>()]));
   for (;;) {
@@ -136,12 +153,17 @@ export function idealHistory(
       const mine = own.get(process) as Set<number>;
       const past = new Set([...done, ...mine]);
       mine.add(multicast.length);
-      multicast.push({ sender: process, past });
-      events.push({ type: "multicast", process, group: "g", message: multicast.length, order });
+      const to = addressed && random.chance(0.4) ? random.pick(ids) : undefined;
+      multicast.push({ sender: process, past, to });
+      const message = multicast.length;
+      const event: HistoryEvent = { type: "multicast", process, group: "g", message, order };
+      events.push(to === undefined ? event : { ...event, to });
     } else if (next !== undefined) {
       done.add(next);
-      const { sender } = multicast[next] as { sender: string };
-      events.push({ type: "deliver", process, group: "g", message: next + 1, from: sender });
+      const { sender, to = process } = multicast[next] as (typeof multicast)[number];
+      // What is for another has its place and is no event.
+      if (to === process)
+        events.push({ type: "deliver", process, group: "g", message: next + 1, from: sender });
     } else if (ids.every((id) => delivered.get(id)?.size === messages)) return events;
   }
 }
@@ -152,7 +174,7 @@ export const anySpoiltHistory: fc.Arbitrary<HistoryLine[]> = fc
   .map(([head, seed, order]) => {
     const random = new Random(seed);
     const size = { processes: random.between(2, 4), messages: random.between(2, 5), order };
-    let events = idealHistory(random, size);
+    let events = idealHistory(random, { ...size, addressed: random.chance(0.3) });
     if (random.chance(0.5))
       events = events.map((event) =>
         event.type === "multicast"
