@@ -17,7 +17,8 @@ import { ORDER_LEVELS, type OrderLevel } from "../core/order-level.ts";
 import type { Random } from "../core/random.ts";
 import { copyOf, joinBytes, readRecords, recordBytes, writeRecords } from "../core/record.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
-import { Group, type GroupEffect, type GroupState, type HeldPacket } from "../multicast/group.ts";
+import { describeStall, type GroupExplanation } from "../multicast/explanation.ts";
+import { Group, type GroupEffect, type GroupState } from "../multicast/group.ts";
 import { decodePacket, GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
 import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import type { Codec } from "./codec.ts";
@@ -37,6 +38,15 @@ export interface Delivery<M> {
   readonly from: ProcessId;
   readonly message: M;
   readonly order: OrderLevel;
+  /** Which packet of that member brought it. */
+  readonly packet: number;
+  /**
+   * For each member, in ascending order of their ids, its last causal packet that happened before this one; 0 for none, and for the
+   * member that it is of.
+   */
+  readonly stamp: readonly number[];
+  /** When it came here; it was held back since then. */
+  readonly sinceMs: number;
 }
 
 /** What an application with groups can do during a turn. */
@@ -82,8 +92,25 @@ export interface GroupedOptions<M, State, Request, Reply> {
   readonly maxMessageBytes?: number;
   /** Hears of what a peer sent that cannot be. */
   readonly onIrregular?: (reason: string) => void;
+  /** Hears, once, of a group that does not go on, and whom it waits for; and, once, when it goes on again. */
+  readonly onStalled?: (stall: GroupStall) => void;
+  /** How long something may wait, or no room be, until `onStalled` hears of it, in milliseconds. @default 5000 */
+  readonly stalledAfterMs?: number;
   /** Hears of all that is multicast and delivered here, in that order: as lines of JSON, a history that can be checked. */
   readonly onEvent?: (event: GroupEvent) => void;
+}
+
+/** A group in which something has waited for long. */
+export interface GroupStall {
+  readonly group: string;
+  /** The members that it waits for in the end, ascending. */
+  readonly members: readonly ProcessId[];
+  /** Since when the oldest waits. */
+  readonly sinceMs: number;
+  /** It was so, and the group goes on. */
+  readonly over: boolean;
+  /** `GROUP_STALLED`: what waits the longest, and for what. As it was, if it is over. */
+  readonly problem: TidemarkError;
 }
 
 /**
@@ -126,6 +153,8 @@ interface Named {
   pending: Run[];
   pendingBytes: number;
   congested: boolean;
+  /** As it was told. */
+  stall: GroupStall | undefined;
 }
 
 const TIMER = "\u0000groups";
@@ -133,6 +162,7 @@ const TIMER = "\u0000groups";
 const DIRECT = 255;
 const TELL_AFTER_MS = 20;
 const ASK_AFTER_MS = 200;
+const STALLED_AFTER_MS = 5_000;
 const WINDOW_BYTES = 1024 * 1024;
 const LIMIT_BYTES = 16 * WINDOW_BYTES;
 const MESSAGE_BYTES = 8 * 1024;
@@ -209,9 +239,9 @@ export class Grouped<M, State, Request, Reply>
     });
   }
 
-  /** What is held back in that group, and what it waits for. Empty of a group that this process is not in. */
-  explain(group: string): readonly HeldPacket[] {
-    return this.#groups.find(({ name }) => name === group)?.machine.explain() ?? [];
+  /** What waits in that group, and for what; `describeGroup` says it in sentences. `undefined` of a group that this process is not in. */
+  explain(group: string): GroupExplanation | undefined {
+    return this.#groups.find(({ name }) => name === group)?.machine.explain();
   }
 
   start(turn: Turn<Uint8Array, Reply>): void {
@@ -231,6 +261,7 @@ export class Grouped<M, State, Request, Reply>
 
   #begin(life: number): void {
     const { self, groups, windowBytes = WINDOW_BYTES } = this.#options;
+    const { onStalled, stalledAfterMs = STALLED_AFTER_MS } = this.#options;
     this.#groups.length = 0;
     this.#byNumber.length = 0;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
@@ -244,6 +275,7 @@ export class Grouped<M, State, Request, Reply>
         {
           ...{ self, members: sorted, total, uniform, windowBytes, life, group: number },
           ...{ tellAfterMs: TELL_AFTER_MS, askAfterMs: ASK_AFTER_MS },
+          ...(onStalled ? { stalledAfterMs } : {}),
         },
         saved?.state,
       );
@@ -255,6 +287,7 @@ export class Grouped<M, State, Request, Reply>
         pendingBytes: 0,
         // Whoever was told to stop before its state was recorded is told when to go on.
         congested: !machine.room,
+        stall: undefined,
       };
       this.#groups.push(named);
       this.#byNumber[number] = named;
@@ -409,8 +442,17 @@ export class Grouped<M, State, Request, Reply>
     const { self, application, onEvent } = this.#options;
     if (effect.type === "send") turn.send(effect.to, effect.bytes);
     else if (effect.type === "irregular") this.#irregular(effect.reason);
-    else {
-      const { from, level: order, number, body } = effect;
+    else if (effect.type === "stalled") {
+      const { members, sinceMs } = effect.stall;
+      const text = `group ${group.name} does not go on at ${self}: ${describeStall(effect.stall, turn.nowMs)}`;
+      const problem = new TidemarkError("GROUP_STALLED", text);
+      group.stall = { group: group.name, members, sinceMs, over: false, problem };
+      this.#options.onStalled?.(group.stall);
+    } else if (effect.type === "resumed") {
+      if (group.stall) this.#options.onStalled?.({ ...group.stall, over: true });
+      group.stall = undefined;
+    } else {
+      const { from, level: order, number, body, stamp, sinceMs } = effect;
       const own = this.#turn.of(turn);
       let i = 0;
       for (const record of readRecords(body)) {
@@ -421,7 +463,9 @@ export class Grouped<M, State, Request, Reply>
         });
         if (!application.deliver) continue;
         const message = this.#decode(from, record);
-        if (message) application.deliver(group.name, { from, message: message.value, order }, own);
+        if (!message) continue;
+        const delivery = { from, message: message.value, order, packet: number, stamp, sinceMs };
+        application.deliver(group.name, delivery, own);
       }
     }
   }
@@ -587,8 +631,9 @@ function check<M, State, Request, Reply>(options: GroupedOptions<M, State, Reque
     throw new TidemarkError("BAD_OPTION", `${what} ${reason}`);
   };
   const { groups, windowBytes = WINDOW_BYTES, limitBytes = LIMIT_BYTES } = options;
-  const { maxMessageBytes = MESSAGE_BYTES } = options;
-  for (const [name, value] of Object.entries({ windowBytes, limitBytes, maxMessageBytes }))
+  const { maxMessageBytes = MESSAGE_BYTES, stalledAfterMs = STALLED_AFTER_MS } = options;
+  const numbers = { windowBytes, limitBytes, maxMessageBytes, stalledAfterMs };
+  for (const [name, value] of Object.entries(numbers))
     if (!Number.isSafeInteger(value) || value < 1)
       bad(name, `must be a whole number from 1, not ${value}`);
   if (limitBytes < windowBytes)
