@@ -30,7 +30,13 @@ export {
 export type { OrderLevel } from "./core/order-level.ts";
 export { Random, type RandomState } from "./core/random.ts";
 export { type Channel, Topology } from "./core/topology.ts";
-export type { HeldPacket } from "./multicast/group.ts";
+export {
+  describeGroup,
+  type Gap,
+  type GroupExplanation,
+  type HeldPacket,
+  type Unstable,
+} from "./multicast/explanation.ts";
 export {
   type Application,
   FrozenState,
@@ -47,6 +53,7 @@ export {
   type GroupedSlice,
   type GroupedState,
   type GroupSetup,
+  type GroupStall,
   type GroupTurn,
   groupedCodecs,
 } from "./process/grouped.ts";

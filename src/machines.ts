@@ -19,13 +19,13 @@ export {
   type LinkOptions,
   type LinkState,
 } from "./link/link.ts";
+export type { Stall } from "./multicast/explanation.ts";
 export {
   Group,
   type GroupEffect,
   type GroupInput,
   type GroupOptions,
   type GroupState,
-  type HeldPacket,
 } from "./multicast/group.ts";
 export {
   Process,

@@ -3,10 +3,11 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { inspect } from "node:util";
 import { Command, Option } from "commander";
+import { duration } from "../core/quantity.ts";
 import { type Counterexample, type Exploration, exploring, replay } from "../sim/explore.ts";
 import { formatStep, parseSchedule, type ScheduleStep } from "../sim/schedule.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
-import { duration, grouped, painter, printable } from "./terminal.ts";
+import { grouped, painter, printable } from "./terminal.ts";
 import { readText } from "./text-file.ts";
 import { type AnyWorld, loadWorld } from "./world-file.ts";
 

@@ -5,12 +5,13 @@ import { inspect } from "node:util";
 import { Command, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { parseSnapshotId } from "../core/id.ts";
+import { duration } from "../core/quantity.ts";
 import type { Channel } from "../core/topology.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { directoryOption, jsonOption, parseChannel } from "./options.ts";
-import { duration, grouped, painter, printable } from "./terminal.ts";
+import { grouped, painter, printable } from "./terminal.ts";
 
 interface ShowOptions {
   readonly dir: string;

@@ -6,11 +6,12 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError, textOf } from "../core/error.ts";
+import { duration } from "../core/quantity.ts";
 import { type Faults, formatFaults, parseFaults } from "../sim/faults.ts";
 import type { RunReport } from "../sim/run.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import type { SeedsNews, SeedsWanted } from "./seeds-thread.ts";
-import { duration, grouped, painter, printable, shellWord } from "./terminal.ts";
+import { grouped, painter, printable, shellWord } from "./terminal.ts";
 import { endedEarly } from "./world-file.ts";
 
 const SOURCE = fileURLToPath(new URL("./seeds-thread.ts", import.meta.url));

@@ -1,10 +1,11 @@
 /** `tidemark snapshot`: one snapshot of the running system, now. */
 
 import { Command } from "commander";
+import { duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import type { SystemMethods } from "./system-control.ts";
-import { duration, grouped } from "./terminal.ts";
+import { grouped } from "./terminal.ts";
 
 interface SnapshotCommandOptions {
   readonly dir: string;

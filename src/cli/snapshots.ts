@@ -3,10 +3,11 @@
 import { existsSync } from "node:fs";
 import { Command } from "commander";
 import { TidemarkError } from "../core/error.ts";
+import { byteSize, duration } from "../core/quantity.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
 import type { SnapshotSummary } from "../snapshot/manifest.ts";
 import { directoryOption, jsonOption, wholeNumber } from "./options.ts";
-import { byteSize, duration, grouped, printable, table } from "./terminal.ts";
+import { grouped, printable, table } from "./terminal.ts";
 
 interface SnapshotsOptions {
   readonly dir: string;

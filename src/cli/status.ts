@@ -1,11 +1,12 @@
 /** `tidemark status`: what a running system is doing. */
 
 import { Command } from "commander";
+import { duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { whatIsLate } from "./system.ts";
 import type { SystemMethods, SystemStatus } from "./system-control.ts";
-import { duration, grouped, painter, printable, table } from "./terminal.ts";
+import { grouped, painter, printable, table } from "./terminal.ts";
 
 const TIMEOUT_MS = 10_000;
 

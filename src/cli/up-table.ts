@@ -1,10 +1,11 @@
 /** The table that `tidemark up` shows at a terminal, and the words that it shares with the other reports. */
 
 import type { ProcessId } from "../core/id.ts";
+import { duration } from "../core/quantity.ts";
 import type { Audit } from "./audit.ts";
 import type { Round, Totals } from "./rounds.ts";
 import type { ProcessStatus } from "./system.ts";
-import { duration, fitted, grouped, type Paint, padded, printable } from "./terminal.ts";
+import { fitted, grouped, type Paint, padded, printable } from "./terminal.ts";
 
 /** What the table shows. */
 export interface TableView {

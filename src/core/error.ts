@@ -24,6 +24,7 @@ export type ErrorCode =
   | "ABORTED"
   | "BUSY"
   | "SNAPSHOT_ABANDONED"
+  | "GROUP_STALLED"
   | "MALFORMED_FRAME"
   | "UNREADABLE_MESSAGE"
   | "FRAME_TOO_LARGE"
@@ -65,6 +66,10 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   ABORTED: ["local", "The caller gave up waiting."],
   BUSY: ["local", "Too many requests are waiting already."],
   SNAPSHOT_ABANDONED: ["remote", "The snapshot was abandoned; the message gives the reason."],
+  GROUP_STALLED: [
+    "remote",
+    "Something in a group has waited for long; the message says what, and for whom.",
+  ],
   MALFORMED_FRAME: ["remote", "A peer sent a frame that is not well formed."],
   UNREADABLE_MESSAGE: ["remote", "A peer sent a message that this process cannot decode."],
   FRAME_TOO_LARGE: ["remote", "A peer announced a frame beyond the limit."],

@@ -26,7 +26,7 @@
  *
  * What is not promised. While a member is gone whose word total order needs (the sequencer; any, if places are agreed), packets
  * that ask for total order wait, and those in FIFO order behind them. Nothing becomes stable without it either, so there is
- * no more room after a window. `explain` names it.
+ * no more room after a window. `explain` names it; and unasked, if somebody wants to know, once it lasts for `stalledAfterMs`.
  */
 
 import { TidemarkError } from "../core/error.ts";
@@ -35,6 +35,7 @@ import type { Machine } from "../core/machine.ts";
 import { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "../core/order-level.ts";
 import { copyOf } from "../core/record.ts";
 import { Slab } from "../core/slab.ts";
+import type { Gap, GroupExplanation, HeldPacket, Stall, Unstable } from "./explanation.ts";
 import {
   ALL,
   type Draft,
@@ -75,6 +76,8 @@ export interface GroupOptions {
   readonly tellAfterMs: number;
   /** How long a gap may stay before what is missing is asked for, in milliseconds. */
   readonly askAfterMs: number;
+  /** How long something may wait until that is told, in milliseconds. @default never */
+  readonly stalledAfterMs?: number;
 }
 
 /** What happens to a member. */
@@ -108,7 +111,12 @@ export type GroupEffect =
       readonly body: Uint8Array;
       /** By index of the member: the last causal packet that happened before it; 0 for none, and for its origin. */
       readonly stamp: readonly number[];
+      /** When it came here. */
+      readonly sinceMs: number;
     }
+  /** Something has waited for `stalledAfterMs`, for the first time; and nothing does any more. */
+  | { readonly type: "stalled"; readonly stall: Stall }
+  | { readonly type: "resumed" }
   /** What a peer sent is not well formed, or cannot be. */
   | { readonly type: "irregular"; readonly reason: string };
 
@@ -141,8 +149,11 @@ interface Origin {
   readonly early: Map<number, Uint8Array>;
   earlyBytes: number;
   gapSinceMs: number;
-  /** How often it was asked for. */
+  /** How often it was asked for, lately. */
   asked: number;
+  /** Since when the packet behind `received` is known to be missing; and how often it was asked for. */
+  missingSinceMs: number;
+  wanted: number;
   /** Of a uniform group: not known to be with a majority. In sequence. */
   readonly unsafe: Held[];
   /** Not accepted: something that they depend on is not. In sequence. */
@@ -172,21 +183,19 @@ export interface GroupState {
   /** What has come since this member last told what it has; and when it is to tell. */
   untoldBytes: number;
   tellAtMs: number;
+  /** Since when none of the own packets that are not stable has become so. */
+  unstableSinceMs: number;
+  /** When to look whether anything has waited for long; and whether it was told that something has. */
+  watchAtMs: number;
+  stalled: boolean;
   readonly order: SequencerState | AgreementState;
 }
 
-/** Why a packet is not delivered yet. */
-export interface HeldPacket {
-  readonly from: ProcessId;
-  readonly number: number;
-  readonly kind: OrderLevel | "orders" | "finals";
-  readonly messages: number;
-  /** When it came here. */
+/** What waits, and since when: a packet, a gap of an origin, or own packets. */
+interface Waits {
   readonly sinceMs: number;
-  /** Packets that must be delivered first; they may not have come yet. */
-  readonly packets: readonly { readonly from: ProcessId; readonly number: number }[];
-  /** Members who have not said what they must. */
-  readonly members: readonly ProcessId[];
+  readonly held?: Held;
+  readonly gap?: number;
 }
 
 const NO_BYTES = new Uint8Array(0);
@@ -248,6 +257,8 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
         earlyBytes: 0,
         gapSinceMs: Number.POSITIVE_INFINITY,
         asked: 0,
+        missingSinceMs: Number.POSITIVE_INFINITY,
+        wanted: 0,
         unsafe: [],
         waiting: [],
         accepted: 0,
@@ -262,6 +273,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       have: members.map(zeros),
       untoldBytes: 0,
       tellAtMs: Number.POSITIVE_INFINITY,
+      unstableSinceMs: 0,
+      watchAtMs: Number.POSITIVE_INFINITY,
+      stalled: false,
       order: order.state,
     };
   }
@@ -287,8 +301,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
 
   /** When `tick` is wanted; Infinity if not at all. */
   get deadlineMs(): number {
-    const { origins, tellAtMs } = this.state;
-    return origins.reduce((least, origin) => Math.min(least, this.#askAtMs(origin)), tellAtMs);
+    const { origins, tellAtMs, watchAtMs } = this.state;
+    const known = Math.min(tellAtMs, watchAtMs);
+    return origins.reduce((least, origin) => Math.min(least, this.#askAtMs(origin)), known);
   }
 
   step(input: GroupInput): readonly GroupEffect[] {
@@ -316,6 +331,10 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
         for (const origin of this.state.origins)
           Object.assign(origin, { lost: origin.replaced, asked: 0 });
         this.#soon(this.#options.windowBytes);
+        // Nobody could be told between two lives.
+        this.state.stalled = false;
+        this.state.watchAtMs = Number.POSITIVE_INFINITY;
+        this.#watchSoon();
         break;
       case "tick":
         this.#ask();
@@ -323,50 +342,110 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     }
     this.#progress();
     this.#tell();
+    this.#watch();
     return this.#effects;
   }
 
-  /** What is held back, and what it waits for. */
-  explain(): readonly HeldPacket[] {
-    const { members, origins, have } = this.state;
-    const name = (index: number): ProcessId => members[index] as ProcessId;
-    return origins.flatMap((origin, index) => {
-      const from = name(index);
-      const held = (
-        one: Held,
-        places: readonly Place[],
-        waitsFor: readonly ProcessId[],
-      ): HeldPacket => ({
-        ...{ from, number: one.number, kind: one.kind, messages: one.count, sinceMs: one.atMs },
-        packets: places.map(({ origin: of, number }) => ({ from: name(of), number })),
-        members: waitsFor,
-      });
-      const safe = origin.unsafe.map((one) =>
-        held(
-          one,
-          [],
-          members.filter((_, member) => (have[member]?.[index] ?? 0) < one.number),
-        ),
-      );
-      const accepted = origin.waiting.map((one, at) =>
-        held(
-          one,
-          [...origin.waiting.slice(0, Math.min(at, 1)), ...this.#missing(one, "accepted")],
-          [],
-        ),
-      );
-      const delivered = [...origin.line, ...origin.loose.values()].map((one) => {
-        const [before] = isFifo(one.kind) && origin.line[0] !== one ? origin.line : [];
-        const word = isTotal(one.kind) ? this.#order.waitsFor(one) : undefined;
-        const places = [before, word?.before, ...this.#missing(one, "delivered")];
-        return held(
-          one,
-          places.filter((place) => place !== undefined),
-          (word?.members ?? []).map(name),
-        );
-      });
-      return [...safe, ...accepted, ...delivered];
+  /** What waits, and for what. */
+  explain(): GroupExplanation {
+    const { origins } = this.state;
+    const held = origins.flatMap((origin) => heldAt(origin).map((one) => this.#explainHeld(one)));
+    const gaps = origins.flatMap((_, index) => this.#explainGap(index) ?? []);
+    return this.#explanation(held, gaps, this.#explainUnstable());
+  }
+
+  #explanation(
+    held: readonly HeldPacket[],
+    gaps: readonly Gap[],
+    unstable: Unstable | undefined,
+  ): GroupExplanation {
+    const { members, origins } = this.state;
+    const [first] = members;
+    const { self, total } = this.#options;
+    return {
+      self,
+      ...(total === "sequencer" && first !== undefined ? { sequencer: first } : {}),
+      lost: members.filter((_, index) => this.#origin(index).lost),
+      replaced: members.filter((_, index) => origins[index]?.replaced),
+      held,
+      gaps,
+      ...(unstable ? { unstable } : {}),
+    };
+  }
+
+  #explainHeld(one: Held): HeldPacket {
+    const { members, have } = this.state;
+    const { origin: index, number, kind, count, atMs } = one;
+    const { unsafe, waiting, line, accepted } = this.#origin(index);
+    const told = (
+      waitsFor: HeldPacket["waitsFor"],
+      places: readonly (Place | undefined)[],
+      missing: readonly number[],
+    ): HeldPacket => ({
+      ...{ from: this.#name(index), number, kind, messages: count, sinceMs: atMs, waitsFor },
+      packets: places.flatMap((place) =>
+        place
+          ? {
+              from: this.#name(place.origin),
+              number: place.number,
+              here: place.number <= this.#origin(place.origin).received,
+            }
+          : [],
+      ),
+      members: missing.map((member) => this.#name(member)),
     });
+    if (this.#options.uniform && (unsafe[0]?.number ?? Number.POSITIVE_INFINITY) <= number) {
+      const missing = members.map((_, member) => member);
+      return told(
+        "majority",
+        [],
+        missing.filter((member) => (have[member]?.[index] ?? 0) < number),
+      );
+    }
+    if (number > accepted) {
+      const [before] = waiting[0] === one ? [] : waiting;
+      return told("packets", [before, ...this.#missing(one, "accepted")], []);
+    }
+    const [before] = isFifo(kind) && line[0] !== one ? line : [];
+    const word = isTotal(kind) ? this.#order.waitsFor(one) : undefined;
+    const missing = word?.members ?? [];
+    return told(
+      missing.length > 0 ? "word" : "packets",
+      [before, word?.before, ...this.#missing(one, "delivered")],
+      missing,
+    );
+  }
+
+  #explainGap(index: number): Gap | undefined {
+    const { members, have } = this.state;
+    const { missingSinceMs, received, early, wanted } = this.#origin(index);
+    if (missingSinceMs === Number.POSITIVE_INFINITY) return undefined;
+    const first = received + 1;
+    let last = first;
+    for (const has of have) last = Math.max(last, has[index] ?? 0);
+    for (const number of early.keys()) if (number > first) last = Math.min(last, number - 1);
+    const at = members.filter((_, member) => (have[member]?.[index] ?? 0) >= first);
+    return {
+      ...{ from: this.#name(index), first, last, early: early.size, at },
+      ...{ sinceMs: missingSinceMs, asked: wanted },
+    };
+  }
+
+  #explainUnstable(): Unstable | undefined {
+    const { members, have, unstableSinceMs } = this.state;
+    const { kept, keptFrom, keptBytes } = this.#origin(this.#self);
+    if (kept.length === 0) return undefined;
+    const by = members.flatMap((member, index) => {
+      const first = Math.max(keptFrom, (have[index]?.[this.#self] ?? 0) + 1);
+      let bytes = 0;
+      for (let i = first - keptFrom; i < kept.length; i += 1) bytes += kept[i]?.length ?? 0;
+      return bytes > 0 ? { member, first, bytes } : [];
+    });
+    return { bytes: keptBytes, room: this.room, sinceMs: unstableSinceMs, by };
+  }
+
+  #name(index: number): ProcessId {
+    return this.state.members[index] as ProcessId;
   }
 
   #origin(index: number): Origin {
@@ -400,6 +479,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
 
   #send(packet: Packet, bytes: Uint8Array): void {
     if (isTotal(packet.kind)) this.#order.sent(packet.number);
+    if (this.#origin(this.#self).kept.length === 0) this.state.unstableSinceMs = this.#nowMs;
     if (this.#others.length > 0) this.#effects.push({ type: "send", to: this.#others, bytes });
     this.#take(packet, bytes);
   }
@@ -476,6 +556,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     }
     if (origin.gapSinceMs === Number.POSITIVE_INFINITY) return;
     origin.gapSinceMs = Number.POSITIVE_INFINITY;
+    origin.missingSinceMs = Number.POSITIVE_INFINITY;
     if (origin.early.size > 0 || this.#isBehind(packet.origin)) this.#noteGap(origin);
   }
 
@@ -483,6 +564,10 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   #noteGap(origin: Origin): void {
     origin.gapSinceMs = Math.min(origin.gapSinceMs, this.#nowMs);
     origin.asked = 0;
+    if (origin.missingSinceMs < Number.POSITIVE_INFINITY) return;
+    origin.missingSinceMs = this.#nowMs;
+    origin.wanted = 0;
+    this.#watchSoon();
   }
 
   /** Somebody has more of that origin. */
@@ -507,6 +592,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       origin.keptBytes += bytes.length;
       this.#soon(bytes.length);
     }
+    this.#watchSoon();
     if (packet.changes.length > 0) {
       const stamp = [...origin.stamp];
       for (const [of, last] of packet.changes) stamp[of] = last;
@@ -576,6 +662,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       if (many <= 0) return;
       for (const bytes of origin.kept.splice(0, many)) origin.keptBytes -= bytes.length;
       origin.keptFrom = stable + 1;
+      if (index === this.#self) this.state.unstableSinceMs = this.#nowMs;
     });
   }
 
@@ -609,6 +696,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       if (this.#askAtMs(origin) > this.#nowMs) return;
       origin.gapSinceMs = this.#nowMs;
       origin.asked += 1;
+      origin.wanted += 1;
       this.#word(this.#others, "want", [[index, origin.received + 1]]);
     });
   }
@@ -632,6 +720,95 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     state.untoldBytes = 0;
     state.tellAtMs = Number.POSITIVE_INFINITY;
     this.#forget();
+  }
+
+  // What waits for long.
+
+  /** One look for all that comes until then: what is young then is looked at again. */
+  #watchSoon(): void {
+    const { stalledAfterMs = Number.POSITIVE_INFINITY } = this.#options;
+    const { state } = this;
+    state.watchAtMs = Math.min(state.watchAtMs, this.#nowMs + stalledAfterMs);
+  }
+
+  #watch(): void {
+    const { state } = this;
+    if (!state.stalled && state.watchAtMs > this.#nowMs) return;
+    const { stalledAfterMs = Number.POSITIVE_INFINITY } = this.#options;
+    const oldest = this.#oldest();
+    const dueMs = oldest.sinceMs + stalledAfterMs;
+    const stalled = dueMs <= this.#nowMs;
+    // While something is stalled, each step looks whether it still is.
+    state.watchAtMs = stalled ? Number.POSITIVE_INFINITY : dueMs;
+    if (stalled === state.stalled) return;
+    state.stalled = stalled;
+    if (stalled) this.#effects.push({ type: "stalled", stall: this.#explainStall(oldest) });
+    else this.#effects.push({ type: "resumed" });
+  }
+
+  /** What has waited for the longest time: never, if nothing does. */
+  #oldest(): Waits {
+    let oldest: Waits = { sinceMs: Number.POSITIVE_INFINITY };
+    const note = (waits: Waits): void => {
+      if (waits.sinceMs < oldest.sinceMs) oldest = waits;
+    };
+    this.state.origins.forEach(({ unsafe, waiting, line, loose, missingSinceMs }, gap) => {
+      for (const held of [unsafe[0], waiting[0], line[0], loose.values().next().value])
+        if (held) note({ sinceMs: held.atMs, held });
+      note({ sinceMs: missingSinceMs, gap });
+    });
+    if (!this.room) note({ sinceMs: this.state.unstableSinceMs });
+    return oldest;
+  }
+
+  #explainStall({ sinceMs, held, gap }: Waits): Stall {
+    const stall = (members: readonly ProcessId[], explanation: GroupExplanation): Stall => ({
+      ...{ sinceMs, members: [...new Set(members)].sort(), explanation },
+    });
+    if (held) {
+      const one = this.#explainHeld(held);
+      return stall(this.#blamed(one), this.#explanation([one], [], undefined));
+    }
+    const missing = gap === undefined ? undefined : this.#explainGap(gap);
+    if (missing)
+      return stall(
+        this.#bringers(missing.from, missing.first),
+        this.#explanation([], [missing], undefined),
+      );
+    const unstable = this.#explainUnstable();
+    const late = unstable?.by.map(({ member }) => member) ?? [];
+    return stall(late, this.#explanation([], [], unstable));
+  }
+
+  /** The members that a packet waits for in the end, through those that wait themselves. */
+  #blamed(first: HeldPacket): readonly ProcessId[] {
+    const { members } = this.state;
+    const blamed: ProcessId[] = [];
+    const seen = new Set<Held>();
+    const waiting = [first];
+    for (let one = waiting.pop(); one; one = waiting.pop()) {
+      blamed.push(...one.members);
+      for (const { from, number, here } of one.packets) {
+        if (!here) blamed.push(...this.#bringers(from, number));
+        const origin = this.#origin(members.indexOf(from));
+        const held = here ? heldAt(origin).find((other) => other.number === number) : undefined;
+        if (!held || seen.has(held)) continue;
+        seen.add(held);
+        waiting.push(this.#explainHeld(held));
+      }
+    }
+    return blamed;
+  }
+
+  /** Who may bring a packet: its origin; if that is lost, who is known to have it. */
+  #bringers(from: ProcessId, number: number): readonly ProcessId[] {
+    const { members, have } = this.state;
+    const index = members.indexOf(from);
+    if (!this.#origin(index).lost) return [from];
+    const others = members.filter(
+      (id, member) => id !== from && (have[member]?.[index] ?? 0) >= number,
+    );
+    return others.length > 0 ? others : [from];
   }
 
   // What can be delivered.
@@ -713,7 +890,8 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return missing;
   }
 
-  #deliver({ origin, number, kind, to, count, body, stamp, own }: Held): void {
+  #deliver(held: Held): void {
+    const { origin, number, kind, to, count, body, stamp, own, atMs: sinceMs } = held;
     const { stamp: now, members } = this.state;
     stamp.forEach((last, of) => {
       if (last > (now[of] ?? 0)) now[of] = last;
@@ -724,6 +902,12 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const from = members[origin] as ProcessId;
     const level = kind as OrderLevel;
     const alone = to !== ALL;
-    this.#effects.push({ type: "deliver", from, alone, level, number, count, body, stamp });
+    const delivered = { from, alone, level, number, count, body, stamp, sinceMs };
+    this.#effects.push({ type: "deliver", ...delivered });
   }
+}
+
+/** All packets of an origin that are here and not delivered. */
+function heldAt({ unsafe, waiting, line, loose }: Origin): readonly Held[] {
+  return [...unsafe, ...waiting, ...line, ...loose.values()];
 }

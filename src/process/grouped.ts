@@ -25,7 +25,8 @@ import {
 } from "../core/record.ts";
 import { Slab } from "../core/slab.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
-import { Group, type GroupEffect, type GroupState, type HeldPacket } from "../multicast/group.ts";
+import { describeStall, type GroupExplanation } from "../multicast/explanation.ts";
+import { Group, type GroupEffect, type GroupState } from "../multicast/group.ts";
 import { ALL, Draft, decodePacket, GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
 import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import type { Codec } from "./codec.ts";
@@ -45,6 +46,15 @@ export interface Delivery<M> {
   readonly from: ProcessId;
   readonly message: M;
   readonly order: OrderLevel;
+  /** Which packet of that member brought it. */
+  readonly packet: number;
+  /**
+   * For each member, in ascending order of their ids, its last causal packet that happened before this one; 0 for none, and for the
+   * member that it is of.
+   */
+  readonly stamp: readonly number[];
+  /** When it came here; it was held back since then. */
+  readonly sinceMs: number;
 }
 
 /** What an application with groups can do during a turn. */
@@ -108,8 +118,25 @@ export interface GroupedOptions<M, State, Request, Reply> {
   readonly maxMessageBytes?: number;
   /** Hears of what a peer sent that cannot be. */
   readonly onIrregular?: (reason: string) => void;
+  /** Hears, once, of a group that does not go on, and whom it waits for; and, once, when it goes on again. */
+  readonly onStalled?: (stall: GroupStall) => void;
+  /** How long something may wait, or no room be, until `onStalled` hears of it, in milliseconds. @default 5000 */
+  readonly stalledAfterMs?: number;
   /** Hears of all that is multicast and delivered here, in that order: as lines of JSON, a history that can be checked. */
   readonly onEvent?: (event: GroupEvent) => void;
+}
+
+/** A group in which something has waited for long. */
+export interface GroupStall {
+  readonly group: string;
+  /** The members that it waits for in the end, ascending. */
+  readonly members: readonly ProcessId[];
+  /** Since when the oldest waits. */
+  readonly sinceMs: number;
+  /** It was so, and the group goes on. */
+  readonly over: boolean;
+  /** `GROUP_STALLED`: what waits the longest, and for what. As it was, if it is over. */
+  readonly problem: TidemarkError;
 }
 
 /**
@@ -151,6 +178,8 @@ interface Named {
   draftBytes: number;
   readonly slab: Slab;
   congested: boolean;
+  /** As it was told. */
+  stall: GroupStall | undefined;
 }
 
 type Delivered = Extract<GroupEffect, { type: "deliver" }>;
@@ -161,6 +190,7 @@ const DIRECT = 255;
 const TO_ALL: readonly number[] = [ALL];
 const TELL_AFTER_MS = 20;
 const ASK_AFTER_MS = 200;
+const STALLED_AFTER_MS = 5_000;
 const WINDOW_BYTES = 1024 * 1024;
 const LIMIT_BYTES = 16 * WINDOW_BYTES;
 const MESSAGE_BYTES = 8 * 1024;
@@ -236,9 +266,9 @@ export class Grouped<M, State, Request, Reply>
     });
   }
 
-  /** What is held back in that group, and what it waits for. Empty of a group that this process is not in. */
-  explain(group: string): readonly HeldPacket[] {
-    return this.#groups.get(group)?.machine.explain() ?? [];
+  /** What waits in that group, and for what; `describeGroup` says it in sentences. `undefined` of a group that this process is not in. */
+  explain(group: string): GroupExplanation | undefined {
+    return this.#groups.get(group)?.machine.explain();
   }
 
   start(turn: Turn<Uint8Array, Reply>): void {
@@ -259,6 +289,7 @@ export class Grouped<M, State, Request, Reply>
 
   #begin(life: number): void {
     const { self, groups, windowBytes = WINDOW_BYTES } = this.#options;
+    const { onStalled, stalledAfterMs = STALLED_AFTER_MS } = this.#options;
     this.#groups.clear();
     this.#byNumber.length = 0;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
@@ -272,6 +303,7 @@ export class Grouped<M, State, Request, Reply>
         {
           ...{ self, members: sorted, total, uniform, windowBytes, life, group: number },
           ...{ tellAfterMs: TELL_AFTER_MS, askAfterMs: ASK_AFTER_MS },
+          ...(onStalled ? { stalledAfterMs } : {}),
         },
         saved?.state,
       );
@@ -284,6 +316,7 @@ export class Grouped<M, State, Request, Reply>
         slab: new Slab(),
         // Whoever was told to stop before its state was recorded is told when to go on.
         congested: !machine.room,
+        stall: undefined,
       };
       this.#groups.set(name, named);
       this.#byNumber[number] = named;
@@ -449,14 +482,24 @@ export class Grouped<M, State, Request, Reply>
   }
 
   #perform(group: Named, effect: GroupEffect, turn: Turn<Uint8Array, Reply>): void {
+    const { self, onStalled } = this.#options;
     if (effect.type === "send") turn.send(effect.to, effect.bytes);
     else if (effect.type === "irregular") this.#irregular(effect.reason);
-    else this.#deliver(group, effect, this.#turn.of(turn));
+    else if (effect.type === "stalled") {
+      const { members, sinceMs } = effect.stall;
+      const text = `group ${group.name} does not go on at ${self}: ${describeStall(effect.stall, turn.nowMs)}`;
+      const problem = new TidemarkError("GROUP_STALLED", text);
+      group.stall = { group: group.name, members, sinceMs, over: false, problem };
+      onStalled?.(group.stall);
+    } else if (effect.type === "resumed") {
+      if (group.stall) onStalled?.({ ...group.stall, over: true });
+      group.stall = undefined;
+    } else this.#deliver(group, effect, this.#turn.of(turn));
   }
 
   #deliver({ name }: Named, delivered: Delivered, turn: GroupTurn<M, Reply>): void {
     const { self, application, messageCodec, onEvent } = this.#options;
-    const { from, alone, level: order, number, body } = delivered;
+    const { from, alone, level: order, number, body, stamp, sinceMs } = delivered;
     // Nobody writes to it any more, but the group sends it again if it must.
     const isLent = messageCodec.bytes === "lent";
     let i = 0;
@@ -475,7 +518,8 @@ export class Grouped<M, State, Request, Reply>
         return;
       }
       if (alone) application.receive?.(from, message, turn);
-      else application.deliver?.(name, { from, message, order }, turn);
+      else
+        application.deliver?.(name, { from, message, order, packet: number, stamp, sinceMs }, turn);
     });
   }
 
@@ -655,8 +699,9 @@ function check<M, State, Request, Reply>(options: GroupedOptions<M, State, Reque
     throw new TidemarkError("BAD_OPTION", `${what} ${reason}`);
   };
   const { groups, windowBytes = WINDOW_BYTES, limitBytes = LIMIT_BYTES } = options;
-  const { maxMessageBytes = MESSAGE_BYTES } = options;
-  for (const [name, value] of Object.entries({ windowBytes, limitBytes, maxMessageBytes }))
+  const { maxMessageBytes = MESSAGE_BYTES, stalledAfterMs = STALLED_AFTER_MS } = options;
+  const numbers = { windowBytes, limitBytes, maxMessageBytes, stalledAfterMs };
+  for (const [name, value] of Object.entries(numbers))
     if (!Number.isSafeInteger(value) || value < 1)
       bad(name, `must be a whole number from 1, not ${value}`);
   if (limitBytes < windowBytes)

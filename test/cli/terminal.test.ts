@@ -2,9 +2,7 @@ import { Writable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  byteSize,
   cut,
-  duration,
   fitted,
   grouped,
   LiveRegion,
@@ -14,6 +12,7 @@ import {
   table,
   width,
 } from "../../src/cli/terminal.ts";
+import { byteSize, duration } from "../../src/core/quantity.ts";
 
 describe("numbers", () => {
   test("are grouped", () => {

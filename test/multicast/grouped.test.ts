@@ -61,7 +61,10 @@ function goOn(
     }),
   );
   for (const [id, member] of members) member.start(turnOf(id));
-  const held = [...members.values()].reduce((sum, one) => sum + one.explain("g").length, 0);
+  const held = [...members.values()].reduce(
+    (sum, one) => sum + (one.explain("g")?.held.length ?? 0),
+    0,
+  );
   for (let rounds = 0; rounds < 10_000; rounds += 1) {
     const [way, queue] = random.pick([...ways].filter(([, waiting]) => waiting.length > 0)) ?? [];
     if (way && queue) {

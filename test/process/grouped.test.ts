@@ -231,6 +231,27 @@ describe("an application in groups", () => {
     expect(lines("a")?.slice(4)).toEqual(["b is restarted"]);
   });
 
+  test("hears whom a group waits for, once, and when that is over", () => {
+    const heard: string[] = [];
+    const { simulation, ask, lines } = start({
+      stalledAfterMs: 3_000,
+      onStalled: ({ group, members, over, problem }) =>
+        heard.push(`${group} ${members} ${over} ${problem.code} ${problem.message}`),
+    });
+    simulation.partition(["a"], ["b", "c"]);
+    ask("c", (turn) => turn.multicast("all", "x", { order: "total" }));
+    simulation.runFor(2_000);
+    expect(heard).toEqual([]);
+    simulation.runFor(60_000);
+    const text =
+      /^all a false GROUP_STALLED group all does not go on at [bc]: it waits for a. Packet 1 of c \(total, 1 message\) is held at [bc] for 3.0 s: it waits for the word of a, the sequencer; a is lost$/;
+    expect(heard).toEqual([expect.stringMatching(text), expect.stringMatching(text)]);
+    simulation.repair();
+    simulation.runFor(5_000);
+    expect(heard.slice(2)).toEqual(heard.slice(0, 2).map((one) => one.replace("false", "true")));
+    expect(lines("b")?.at(-1)).toBe("c to all, total: x");
+  });
+
   test("whoever comes back without its state is no member", () => {
     const { simulation, ask, lines } = start();
     simulation.crash("b");
@@ -254,6 +275,7 @@ describe("an application in groups", () => {
   test.each([
     [{ windowBytes: 0 }, /windowBytes must be a whole number from 1, not 0/],
     [{ maxMessageBytes: Number.NaN }, /maxMessageBytes must be a whole number/],
+    [{ stalledAfterMs: 0 }, /stalledAfterMs must be a whole number/],
     [{ limitBytes: 10 }, /limitBytes is 10, less than windowBytes/],
   ])("%j is refused", (more, reason) => {
     expect(() => grouped("a", more)).toThrow(reason);

@@ -98,7 +98,7 @@ export function runGroup(world: GroupWorld): GroupRun {
           const way = `${process} ${to}`;
           ways.set(way, [...(ways.get(way) ?? []), effect.bytes]);
         }
-    } else
+    } else if (effect.type === "deliver")
       for (const record of readRecords(effect.body)) {
         const message = decodeUtf8(record) as string;
         history.push({ type: "deliver", process, group: "g", message, from: effect.from });

@@ -93,7 +93,7 @@ export function allSchedules(
       if (effect.type === "irregular") throw new Error(effect.reason);
       if (effect.type === "deliver")
         for (const record of readRecords(effect.body)) log.push(decodeUtf8(record) as string);
-      else
+      else if (effect.type === "send")
         for (const to of effect.to)
           sends.push({ to: members.indexOf(to), packet: notePacket(effect.bytes) });
     }

@@ -34,7 +34,7 @@ export function wrongIn(world: GroupWorld): string | undefined {
   if (wrong !== undefined || mayWait(world, history)) return wrong;
   const dead = history.some(({ type }) => type === "crash");
   for (const group of alive) {
-    const [held] = group.explain();
+    const [held] = group.explain().held;
     if (held) return `${JSON.stringify(world)}\nheld: ${JSON.stringify(held)}`;
     for (const { kept, early } of group.state.origins)
       if (!dead && kept.length + early.size > 0)

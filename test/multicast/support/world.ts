@@ -40,12 +40,16 @@ class Talker implements GroupApplication<string, Seen> {
   }
 
   deliver(_group: string, { from, message }: Delivery<string>, turn: GroupTurn<string>): void {
+    this.#saw(from, message, turn);
+  }
+
+  #saw(from: ProcessId, message: string, turn: GroupTurn<string>): void {
     this.#seen.push(`${message} ${from}`);
     if (turn.random.chance(0.2)) this.#talk(turn);
   }
 
   receive(from: ProcessId, message: string, turn: GroupTurn<string>): void {
-    this.deliver("g", { from, message, order: "reliable" }, turn);
+    this.#saw(from, message, turn);
   }
 
   #talk(turn: GroupTurn<string>): void {

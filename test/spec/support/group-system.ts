@@ -122,7 +122,7 @@ export class GroupSystem {
       if (effect.type === "send")
         for (const to of effect.to) this.#frames(self, to).push(copyOf(effect.bytes));
       else if (effect.type === "irregular") throw new Error(effect.reason);
-      else {
+      else if (effect.type === "deliver") {
         const [text, ...more] = readRecords(effect.body).map(decodeUtf8);
         if (text !== textOf(effect.from, effect.number) || more.length > 0 || effect.count !== 1)
           throw new Error(`${effect.number} of ${effect.from} was delivered as ${text}`);
