@@ -44,7 +44,7 @@ import {
   encodePositions,
   encodeWord,
   MEMBERS_MAX,
-  ownPacket,
+  messagesOf,
   type Packet,
   type Word,
 } from "./packet.ts";
@@ -126,7 +126,8 @@ interface Held extends Place {
   /** Whom its messages are for, or `ALL`. */
   readonly to: number;
   readonly count: number;
-  readonly body: Uint8Array;
+  /** The packet. */
+  readonly bytes: Uint8Array;
   readonly entries: readonly Entry[];
   /** Of the other origins; and the last causal packet of its own, itself if it is one. */
   readonly stamp: readonly number[];
@@ -198,7 +199,6 @@ interface Waits {
   readonly gap?: number;
 }
 
-const NO_BYTES = new Uint8Array(0);
 const NONE: readonly Place[] = [];
 /** What goes far beyond a window is dropped. */
 const BEYOND = 4;
@@ -457,17 +457,17 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   #multicast(draft: Draft): void {
     const heading = this.#heading(draft.level, draft.to);
     const bytes = draft.seal(heading, this.#options.group);
-    this.#send(ownPacket(heading, draft.count, bytes), bytes);
+    this.#send({ ...heading, count: draft.count, entries: [] }, bytes);
   }
 
   #position(kind: "orders" | "finals", entries: readonly Entry[]): void {
     const heading = this.#heading(kind, ALL);
     const bytes = encodePositions(heading, entries, this.#options.group);
-    this.#send({ ...heading, count: 0, body: NO_BYTES, entries }, bytes);
+    this.#send({ ...heading, count: 0, entries }, bytes);
   }
 
   /** Of the next packet. */
-  #heading(kind: Kind, to: number): Omit<Packet, "count" | "body" | "entries"> {
+  #heading(kind: Kind, to: number): Omit<Packet, "count" | "entries"> {
     const { received, life, stamp } = this.#origin(this.#self);
     const changes: Entry[] = [];
     this.state.stamp.forEach((number, of) => {
@@ -603,7 +603,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       // What is sent after it depends on it, even if it is held back here.
       if (index === this.#self) this.state.stamp[index] = number;
     }
-    const { kind, to, count, body, entries } = packet;
+    const { kind, to, count, entries } = packet;
     const { stamp, own } = origin;
     const held = {
       origin: index,
@@ -611,7 +611,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       kind,
       to,
       count,
-      body,
+      bytes,
       entries,
       stamp,
       own,
@@ -891,7 +891,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   }
 
   #deliver(held: Held): void {
-    const { origin, number, kind, to, count, body, stamp, own, atMs: sinceMs } = held;
+    const { origin, number, kind, to, count, bytes, stamp, own, atMs: sinceMs } = held;
     const { stamp: now, members } = this.state;
     stamp.forEach((last, of) => {
       if (last > (now[of] ?? 0)) now[of] = last;
@@ -902,6 +902,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const from = members[origin] as ProcessId;
     const level = kind as OrderLevel;
     const alone = to !== ALL;
+    const body = messagesOf(bytes);
     const delivered = { from, alone, level, number, count, body, stamp, sinceMs };
     this.#effects.push({ type: "deliver", ...delivered });
   }

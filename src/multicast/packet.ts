@@ -56,9 +56,8 @@ export interface Packet {
   readonly changes: readonly Entry[];
   /** Whom its messages are for: an index into the view, or `ALL`. */
   readonly to: number;
-  /** Messages, as records; empty of the other kinds. */
+  /** So many messages: see `messagesOf`. */
   readonly count: number;
-  readonly body: Uint8Array;
   /** Of `orders`: origin and number. Of `finals`: number of the origin's packet and place in the order. */
   readonly entries: readonly Entry[];
 }
@@ -88,7 +87,6 @@ export const MEMBERS_MAX = 255;
 export const ALL = 255;
 export const GROUPS_MAX = 256;
 
-const NO_BYTES = new Uint8Array(0);
 const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
@@ -162,11 +160,11 @@ export class Draft {
   }
 }
 
-/** A packet of messages as `Draft` seals it, taken apart: this member made it, so it is well formed. */
-export function ownPacket(heading: Heading, count: number, bytes: Uint8Array): Packet {
-  const length = bytes.length - PACKET_HEADER_BYTES - ENTRY_BYTES * heading.changes.length;
-  const body = new Uint8Array(bytes.buffer, bytes.byteOffset + PACKET_HEADER_BYTES, length);
-  return { ...heading, count, body, entries: [] };
+/** The messages of a well-formed packet, as records, without a copy. */
+export function messagesOf(bytes: Uint8Array): Uint8Array {
+  const { buffer, byteOffset, length } = bytes;
+  const others = PACKET_HEADER_BYTES + ENTRY_BYTES * (bytes[3] as number);
+  return new Uint8Array(buffer, byteOffset + PACKET_HEADER_BYTES, length - others);
 }
 
 /** A packet with positions. */
@@ -245,15 +243,14 @@ export function decodePacket(bytes: Uint8Array, members: number): Packet | Word 
   if (code < MESSAGE_KINDS) {
     if (count === 0 || countRecords(view, PACKET_HEADER_BYTES, stampAt) !== count)
       return "its messages are not what its header says";
-    const body = bytes.subarray(PACKET_HEADER_BYTES, stampAt);
-    return { ...packet, count, body, entries: [] };
+    return { ...packet, count, entries: [] };
   }
   const entries = readEntries(view, PACKET_HEADER_BYTES, count);
   if (entries === undefined || stampAt !== PACKET_HEADER_BYTES + ENTRY_BYTES * count || count === 0)
     return "its entries are not well formed";
   if (kind === "orders" && entries.some(([of]) => of >= members))
     return "it orders a packet of no member";
-  return { ...packet, count: 0, body: NO_BYTES, entries };
+  return { ...packet, count: 0, entries };
 }
 
 const isNumber = (value: number): boolean => Number.isSafeInteger(value) && value >= 1;

@@ -27,7 +27,15 @@ import { Slab } from "../core/slab.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import { describeStall, type GroupExplanation } from "../multicast/explanation.ts";
 import { Group, type GroupEffect, type GroupState } from "../multicast/group.ts";
-import { ALL, Draft, decodePacket, GROUPS_MAX, groupOf, MEMBERS_MAX } from "../multicast/packet.ts";
+import {
+  ALL,
+  Draft,
+  decodePacket,
+  GROUPS_MAX,
+  groupOf,
+  MEMBERS_MAX,
+  messagesOf,
+} from "../multicast/packet.ts";
 import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import type { Codec } from "./codec.ts";
 
@@ -775,9 +783,10 @@ function shownMessage(bytes: Uint8Array, inner: Codec<unknown>): unknown {
   const read = decodePacket(bytes, MEMBERS_MAX);
   if (typeof read === "string") throw new SyntaxError(read);
   const group = groupOf(bytes);
-  if (!("body" in read)) return { group, ...read };
-  const { body, ...packet } = read;
-  const messages = readRecords(body).map((record) => inner.decode(copyOf(record)));
+  if (!("number" in read)) return { group, ...read };
+  const { count, entries, ...packet } = read;
+  if (count === 0) return { group, ...packet, entries };
+  const messages = readRecords(messagesOf(bytes)).map((record) => inner.decode(copyOf(record)));
   return { group, ...packet, messages };
 }
 
@@ -807,33 +816,31 @@ function decodeState(bytes: Uint8Array, inner: Codec<unknown>): unknown {
   return { groups, state: inner.decode(copyOf(rest.subarray(recordBytes(length)))) };
 }
 
-/** Plain data as JSON, with what JSON does not have in objects of one field. */
+/**
+ * A record of JSON, with what JSON does not have in objects of one field; behind it, a record each, the bytes that it refers to by
+ * number. What a group keeps and also holds back is there once.
+ */
 function encodeGroups(states: readonly SavedGroup[]): Uint8Array {
-  return encodeUtf8(
-    JSON.stringify(states, (_key, value: unknown) => {
-      if (value instanceof Map) return { map: [...value] };
-      if (value instanceof Uint8Array) return { bytes: hexOf(value) };
-      return value === Number.POSITIVE_INFINITY ? { never: true } : value;
-    }),
-  );
+  const numbers = new Map<Uint8Array, number>();
+  const json = JSON.stringify(states, (_key, value: unknown) => {
+    if (value instanceof Map) return { map: [...value] };
+    if (value instanceof Uint8Array) {
+      const number = numbers.get(value) ?? numbers.size;
+      numbers.set(value, number);
+      return { bytes: number };
+    }
+    return value === Number.POSITIVE_INFINITY ? { never: true } : value;
+  });
+  return writeRecords([encodeUtf8(json), ...numbers.keys()]);
 }
 
+/** The bytes in it are those given, and must not change. */
 function decodeGroups(bytes: Uint8Array): readonly SavedGroup[] {
-  return JSON.parse(decodeUtf8(bytes) ?? "", (_key, value: unknown) => {
+  const [json, ...runs] = readRecords(bytes);
+  return JSON.parse(decodeUtf8(json ?? new Uint8Array(0)) ?? "", (_key, value: unknown) => {
     if (typeof value !== "object" || !value || Array.isArray(value)) return value;
     if ("map" in value) return new Map(value.map as [unknown, unknown][]);
-    if ("bytes" in value && typeof value.bytes === "string") return bytesOf(value.bytes);
+    if ("bytes" in value && typeof value.bytes === "number") return runs[value.bytes];
     return "never" in value ? Number.POSITIVE_INFINITY : value;
   }) as readonly SavedGroup[];
 }
-
-const hexOf = (bytes: Uint8Array): string => {
-  let text = "";
-  for (const byte of bytes) text += (byte + 256).toString(16).slice(1);
-  return text;
-};
-
-const bytesOf = (hex: string): Uint8Array =>
-  Uint8Array.from({ length: hex.length / 2 }, (_, i) =>
-    Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16),
-  );
