@@ -51,6 +51,7 @@ import {
 import {
   Agreement,
   type AgreementState,
+  ENTRIES_MAX,
   type Place,
   Sequencer,
   type SequencerState,
@@ -487,8 +488,11 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   #word(to: readonly ProcessId[], kind: Word["kind"], entries: readonly Entry[]): void {
     if (to.length === 0) return;
     const { life } = this.#origin(this.#self);
-    const bytes = encodeWord({ kind, origin: this.#self, life, entries }, this.#options.group);
-    this.#effects.push({ type: "send", to, bytes });
+    for (let at = 0; at < entries.length; at += ENTRIES_MAX) {
+      const some = entries.slice(at, at + ENTRIES_MAX);
+      const word = { kind, origin: this.#self, life, entries: some };
+      this.#effects.push({ type: "send", to, bytes: encodeWord(word, this.#options.group) });
+    }
   }
 
   // What comes.

@@ -39,11 +39,13 @@ export interface TotalOrder {
   delivered(): void;
   /** Who keeps that packet waiting, as indexes: those whose word is missing; or the packet that comes before it. */
   waitsFor(place: Place): { readonly members: readonly number[]; readonly before?: Place };
-  /** What is to be told since the last call. */
+  /** What is to be told since the last call, as much as goes into one packet: until there is no packet more. */
   take(): Said;
 }
 
 const NOTHING: Said = { proposals: [] };
+/** Of one packet, or of one word: 8 KB. */
+export const ENTRIES_MAX = 500;
 const isSame = (a: Place, b: Place): boolean => a.origin === b.origin && a.number === b.number;
 
 /** Plain data. */
@@ -51,7 +53,7 @@ export interface SequencerState {
   /** Ordered, and not delivered here. */
   readonly line: Place[];
   /** Ordered by this member, and not told. */
-  untold: Entry[];
+  readonly untold: Entry[];
 }
 
 /**
@@ -101,9 +103,9 @@ export class Sequencer implements TotalOrder {
   }
 
   take(): Said {
-    const entries = this.state.untold;
-    if (entries.length === 0) return NOTHING;
-    this.state.untold = [];
+    const { untold } = this.state;
+    if (untold.length === 0) return NOTHING;
+    const entries = untold.splice(0, ENTRIES_MAX);
     return { packet: { kind: "orders", entries }, proposals: [] };
   }
 }
@@ -126,7 +128,7 @@ export interface AgreementState {
   /** Of own packets, by number: the largest place proposed, and by whom not yet. */
   readonly open: Map<number, { place: number; readonly missing: number[] }>;
   readonly toPropose: Map<number, Entry[]>;
-  toAgree: Entry[];
+  readonly toAgree: Entry[];
 }
 
 /**
@@ -162,8 +164,11 @@ export class Agreement implements TotalOrder {
     // Later than all others, so at the end.
     state.line.push({ origin, number, place: state.clock, agreed: false });
     if (origin === this.#self) this.#collect(this.#self, number, state.clock);
-    else
-      state.toPropose.set(origin, [...(state.toPropose.get(origin) ?? []), [number, state.clock]]);
+    else {
+      const proposed = state.toPropose.get(origin) ?? [];
+      proposed.push([number, state.clock]);
+      state.toPropose.set(origin, proposed);
+    }
   }
 
   proposed(from: number, entries: readonly Entry[]): void {
@@ -230,10 +235,8 @@ export class Agreement implements TotalOrder {
     if (toPropose.size === 0 && toAgree.length === 0) return NOTHING;
     const proposals = [...toPropose].map(([to, entries]) => ({ to, entries }));
     toPropose.clear();
-    this.state.toAgree = [];
-    return toAgree.length > 0
-      ? { packet: { kind: "finals", entries: toAgree }, proposals }
-      : { proposals };
+    const entries = toAgree.splice(0, ENTRIES_MAX);
+    return entries.length > 0 ? { packet: { kind: "finals", entries }, proposals } : { proposals };
   }
 }
 

@@ -261,6 +261,35 @@ describe("one member", () => {
     }
   });
 
+  test.each(["sequencer", "agreed"] as const)(
+    "however much is ordered at once, what is told of it fits small frames: %s",
+    (total) => {
+      const ids = ["a", "b", "c"];
+      const groups = new Map(
+        ids.map((self) => {
+          const waits = { tellAfterMs: 20, askAfterMs: 50, life: 1, group: 0 };
+          const setup = { members: ids, total, uniform: false, windowBytes: 1_000_000 };
+          return [self, new Group({ self, ...setup, ...waits })];
+        }),
+      );
+      const step = (id: string, input: GroupInput): readonly GroupEffect[] =>
+        (groups.get(id) as Group).step(input);
+      const speak = (id: string, level: OrderLevel): Uint8Array => {
+        const draft = draftOf(level, 3, [id]);
+        return sent(step(id, { type: "multicast", draft, nowMs: 0 }))[0] as Uint8Array;
+      };
+      // What b says depends on what c says, which a does not have.
+      const cause = speak("c", "causal");
+      step("b", from("c", cause));
+      const many = Array.from({ length: 1_200 }, () => speak("b", "causal-total"));
+      for (const bytes of many) step("a", from("b", bytes));
+      const told = sent(step("a", from("c", cause)));
+      expect(Math.max(...told.map(({ length }) => length))).toBeLessThan(8_192);
+      const entries = told.reduce((sum, { length }) => sum + Math.floor(length / 16), 0);
+      expect(entries).toBeGreaterThanOrEqual(1_200);
+    },
+  );
+
   test("of positions that cannot be it says so, or nothing", () => {
     const [a, b] = pair();
     const agreed = pair({ total: "agreed" });
