@@ -54,6 +54,7 @@ export class Definitions {
     const wrong = own.find(
       (event, i) =>
         event.type === "deliver" &&
+        this.#members(event.group).has(p) &&
         this.#first(p, event) === i &&
         this.#lacking(p, event, i).length > 0,
     ) as Of<"deliver">;
