@@ -77,8 +77,15 @@ function checkWitness(
     missing && !groups.some((line) => line.type === "group" && line.group === missing.group)
       ? [{ type: "group", group: missing.group, members: membersOf(lines, missing.group) }]
       : [];
-  const broken = (some: readonly HistoryEvent[]): boolean =>
-    outcomes(check([...groups, ...members, ...some], options)).get(promise) === false;
+  // Nor is it shown of whom nothing is judged because it crashes.
+  const crashes = lines.filter(({ type }) => type === "crash");
+  const broken = (some: readonly HistoryEvent[]): boolean => {
+    const living = some.filter(({ type }) => type !== "crash");
+    return (
+      outcomes(check([...groups, ...members, ...living, ...crashes], options)).get(promise) ===
+      false
+    );
+  };
   expect(broken(events)).toBe(true);
   if (!ORDERS.includes(promise)) return;
   const target = events[wrong ?? 0] as Extract<HistoryEvent, { type: "deliver" }>;
