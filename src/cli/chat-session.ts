@@ -73,7 +73,8 @@ export class ChatSession {
   readonly #presence: Map<ProcessId, Presence>;
   readonly #looking: NodeJS.Timeout;
   #order: OrderLevel;
-  #snapshots: Promise<void>[] = [];
+  /** Under way. */
+  #snapshots = 0;
 
   static async start(setup: ChatSetup): Promise<ChatSession> {
     const { id, members, total, delay, show } = setup;
@@ -165,7 +166,7 @@ export class ChatSession {
     const waits = (): boolean => !hurry.aborted && performance.now() < untilMs;
     while (waits() && this.#unacknowledged(false).length > 0) await pause(WAIT_MS);
     const unacknowledged = this.#unacknowledged(true);
-    if (!hurry.aborted) await Promise.all(this.#snapshots);
+    while (!hurry.aborted && this.#snapshots > 0) await pause(WAIT_MS);
     clearInterval(this.#looking);
     await this.#running.stop();
     const problem = await this.#running.stopped;
@@ -239,7 +240,7 @@ export class ChatSession {
         show({ event: "delays", delays: this.#transport.delays });
         break;
       case "snapshot":
-        this.#snapshots.push(this.#snapshot());
+        void this.#snapshot();
         break;
       default:
         throw new TidemarkError(
@@ -253,6 +254,7 @@ export class ChatSession {
   /** Never rejects. */
   async #snapshot(): Promise<void> {
     const { show, directory, members } = this.#setup;
+    this.#snapshots += 1;
     try {
       const snapshot = await this.#running.snapshot();
       const { consistent } = await snapshot.verify();
@@ -263,6 +265,8 @@ export class ChatSession {
     } catch (error) {
       const code = isTidemarkError(error) ? error.code : "STORE_FAILED";
       show({ event: "error", code, message: `no snapshot was taken: ${textOf(error)}` });
+    } finally {
+      this.#snapshots -= 1;
     }
   }
 
