@@ -192,7 +192,8 @@ export class ChatSession {
       );
     const said = await this.#running.request({ text, order: this.#order });
     if ("code" in said) throw new TidemarkError(said.code, said.message);
-    while (patient && this.#grouped.explain(GROUP)?.unstable?.room === false) await pause(WAIT_MS);
+    if (said.room || !patient) return;
+    while (this.#grouped.explain(GROUP)?.unstable?.room === false) await pause(WAIT_MS);
   }
 
   #command(name: string, rest: string): boolean {
