@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { isTidemarkError, textOf } from "../core/error.ts";
 import { bankCommand } from "./bank.ts";
+import { chatCommand } from "./chat.ts";
 import { exploreCommand } from "./explore.ts";
 import { showCommand } from "./show.ts";
 import { simCommand } from "./sim.ts";
@@ -67,6 +68,7 @@ function program(): Command {
     showCommand(),
     verifyCommand(),
     bankCommand(),
+    chatCommand(),
     simCommand(),
     exploreCommand(),
     traceCommand(),

@@ -1,6 +1,5 @@
 /** `tidemark up`: a bank of real processes, and a snapshot of it again and again. */
 
-import { constants } from "node:os";
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
@@ -20,6 +19,7 @@ import {
 } from "./options.ts";
 import { Retention } from "./retention.ts";
 import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
+import { stopSignal } from "./stop-signal.ts";
 import { BankSystem, type SystemOptions } from "./system.ts";
 import { checkSnapshotRequest, type SystemMethods, snapshotResult } from "./system-control.ts";
 import { isLive } from "./terminal.ts";
@@ -47,8 +47,6 @@ interface UpOptions {
 const PROCESSES_MAX = 64;
 const MONEY_MAX = 1e12;
 const PORT_MAX = 65_535;
-/** Ctrl-C again so much later is meant: npm passes the first one on a second time. */
-const FORCE_AFTER_MS = 1_000;
 
 const HELP = `
 Every interval each process is asked for its balance, one after another, and
@@ -226,19 +224,4 @@ function spoilOf({ delay, loss, repeat }: UpOptions): SystemOptions["spoil"] {
 function makeReport({ json }: UpOptions): Report {
   if (json) return jsonReport(process.stdout);
   return isLive(process.stdout) ? tableReport(process.stdout) : lineReport(process.stdout);
-}
-
-/** Comes when somebody wants the system to end, or nobody reads any more what it prints. */
-function stopSignal(): AbortSignal {
-  const stop = new AbortController();
-  let firstMs: number | undefined;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-    process.on(signal, () => {
-      firstMs ??= performance.now();
-      if (performance.now() - firstMs >= FORCE_AFTER_MS)
-        process.exit(128 + constants.signals[signal]);
-      stop.abort();
-    });
-  process.stdout.on("error", () => stop.abort());
-  return stop.signal;
 }

@@ -124,6 +124,11 @@ export interface GroupedOptions<M, State, Request, Reply> {
   readonly limitBytes?: number;
   /** Of the largest message; it must fit a frame of the transport. @default 8 KiB, which fits any */
   readonly maxMessageBytes?: number;
+  /**
+   * How long a packet may be missing, which others have, before all are asked for it, in milliseconds. Then twice as long each time.
+   * @default 200
+   */
+  readonly askAfterMs?: number;
   /** Hears of what a peer sent that cannot be. */
   readonly onIrregular?: (reason: string) => void;
   /** Hears, once, of a group that does not go on, and whom it waits for; and, once, when it goes on again. */
@@ -298,6 +303,7 @@ export class Grouped<M, State, Request, Reply>
   #begin(life: number): void {
     const { self, groups, windowBytes = WINDOW_BYTES } = this.#options;
     const { onStalled, stalledAfterMs = STALLED_AFTER_MS } = this.#options;
+    const { askAfterMs = ASK_AFTER_MS } = this.#options;
     this.#groups.clear();
     this.#byNumber.length = 0;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
@@ -310,7 +316,7 @@ export class Grouped<M, State, Request, Reply>
       const machine = new Group(
         {
           ...{ self, members: sorted, total, uniform, windowBytes, life, group: number },
-          ...{ tellAfterMs: TELL_AFTER_MS, askAfterMs: ASK_AFTER_MS },
+          ...{ tellAfterMs: TELL_AFTER_MS, askAfterMs },
           ...(onStalled ? { stalledAfterMs } : {}),
         },
         saved?.state,
@@ -708,7 +714,8 @@ function check<M, State, Request, Reply>(options: GroupedOptions<M, State, Reque
   };
   const { groups, windowBytes = WINDOW_BYTES, limitBytes = LIMIT_BYTES } = options;
   const { maxMessageBytes = MESSAGE_BYTES, stalledAfterMs = STALLED_AFTER_MS } = options;
-  const numbers = { windowBytes, limitBytes, maxMessageBytes, stalledAfterMs };
+  const { askAfterMs = ASK_AFTER_MS } = options;
+  const numbers = { windowBytes, limitBytes, maxMessageBytes, askAfterMs, stalledAfterMs };
   for (const [name, value] of Object.entries(numbers))
     if (!Number.isSafeInteger(value) || value < 1)
       bad(name, `must be a whole number from 1, not ${value}`);
@@ -748,7 +755,7 @@ export function groupedCodecs<M, State>(codecs: {
   readonly stateCodec: Codec<GroupedState<State>>;
 } {
   const messageCodec: Codec<Uint8Array> = {
-    name: NAMED + codecs.messageCodec.name,
+    name: ENCODINGS.message + codecs.messageCodec.name,
     bytes: "lent",
     encode: (bytes) => bytes,
     decode: (bytes) => bytes,
@@ -756,7 +763,8 @@ export function groupedCodecs<M, State>(codecs: {
   return { messageCodec, stateCodec: groupedStateCodec(codecs.stateCodec) };
 }
 
-const NAMED = "groups of ";
+/** Different, for a codec is found by its name. */
+const ENCODINGS = { state: "groups of ", message: "packets of " } as const;
 
 /**
  * For people and tools, who have only the name of an encoding: of states, or of messages on channels, of an application with groups.
@@ -767,7 +775,8 @@ export function shownCodec(
   name: string,
   find: (inner: string) => Codec<unknown> | undefined,
 ): Codec<unknown> | undefined {
-  const inner = name.startsWith(NAMED) ? find(name.slice(NAMED.length)) : undefined;
+  const prefix = ENCODINGS[use];
+  const inner = name.startsWith(prefix) ? find(name.slice(prefix.length)) : undefined;
   if (!inner) return undefined;
   const decode = (bytes: Uint8Array): unknown => {
     if (use === "message") return shownMessage(bytes, inner);
@@ -793,7 +802,7 @@ function shownMessage(bytes: Uint8Array, inner: Codec<unknown>): unknown {
 /** A tag, the states of the groups as a record if there are some, and the application's own. */
 function groupedStateCodec<State>(inner: Codec<unknown>): Codec<GroupedState<State>> {
   return {
-    name: NAMED + inner.name,
+    name: ENCODINGS.state + inner.name,
     encode: (value) => {
       const state = value as
         | GroupedSlice
