@@ -26,7 +26,7 @@
  */
 
 import { ORDER_LEVELS, type OrderLevel } from "../../../src/core/order-level.ts";
-import { copyOf, readRecords, writeRecords } from "../../../src/core/record.ts";
+import { readRecords, writeRecords } from "../../../src/core/record.ts";
 import { decodeUtf8, encodeUtf8 } from "../../../src/core/utf8.ts";
 import {
   Group,
@@ -113,8 +113,8 @@ const BOUNDS = {
   group: 0,
 };
 const isOrdered = (level: OrderLevel): boolean => ORDER_LEVELS[level].includes("total order");
-/** Of a local state, beside one for each origin. */
-const PARTS = 4;
+/** Of a local state: what its row has beside a part for each origin. */
+const PARTS = 5;
 
 /** Plain values, each kept once. */
 class Values<T> {
@@ -122,7 +122,7 @@ class Values<T> {
   readonly #numbers = new Map<string, number>();
 
   of(value: T): number {
-    const key = JSON.stringify(value, plain);
+    const key = textOf(value);
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     this.#numbers.set(key, this.all.length);
@@ -130,10 +130,26 @@ class Values<T> {
   }
 }
 
-function plain(_key: string, value: unknown): unknown {
-  if (value instanceof Map) return [...value];
+/** Tells values of one kind apart: objects by what they have, without its names. */
+function textOf(value: unknown): string {
+  if (typeof value !== "object" || value === null) return String(value);
   if (value instanceof Uint8Array) return String.fromCharCode(...value);
-  return value === NEVER ? "never" : value;
+  let text = "";
+  if (Array.isArray(value)) for (const one of value) text += `${textOf(one)},`;
+  else if (value instanceof Map)
+    for (const [key, one] of value) text += `${String(key)}:${textOf(one)},`;
+  else for (const key in value) text += `${textOf((value as Record<string, unknown>)[key])},`;
+  return Array.isArray(value) ? `[${text}]` : `{${text}}`;
+}
+
+/** A copy, but for bytes, which do not change. */
+function again<T>(value: T): T {
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return value.map(again) as T;
+  if (value instanceof Map) return new Map([...value].map(([key, one]) => [key, again(one)])) as T;
+  const copy: Record<string, unknown> = {};
+  for (const key in value) copy[key] = again(value[key]);
+  return copy as T;
 }
 
 function bitsIn(mask: number): number {
@@ -386,7 +402,7 @@ class Members {
       toCome[from] = (toCome[from] as number) - count;
       if (this.#reduced && (toCome[from] as number) < 0)
         throw new Error(`${this.#ids[from]} says more to ${this.#ids[at]} than there is`);
-      input = { type: "packet", from: this.#ids[from] as string, bytes: copyOf(bytes), nowMs: 0 };
+      input = { type: "packet", from: this.#ids[from] as string, bytes, nowMs: 0 };
     }
     const sends: Send[] = [];
     for (const effect of group.step(input)) {
@@ -398,8 +414,9 @@ class Members {
         for (const to of effect.to) sends.push({ to: this.#ids.indexOf(to), packet: number });
       }
     }
-    if (this.#reduced) forget(state, at, toSend);
-    return { to: this.#note(at, { state, log, toSend, toCome }), sends };
+    const after = { state, log, toSend, toCome };
+    if (this.#reduced) this.#forget(at, after);
+    return { to: this.#note(at, after), sends };
   }
 
   #packet(bytes: Uint8Array, toSend: number): number {
@@ -434,20 +451,39 @@ class Members {
     return this.#locals[at] as Locals;
   }
 
-  #note(at: number, { state, log, toSend, toCome }: Local): number {
-    const { origins, order, ...rest } = state;
-    const { table, briefs } = this.#localsOf(at);
-    const parts = [...origins, order, rest, log, [toSend, toCome]].map((part) =>
-      this.#parts.of(part),
-    );
-    const added = table.add(Int32Array.from(parts), -1);
-    if (added < 0) return -added - 1;
-    const here = origins.reduce((sum, { line, loose }) => sum + line.length + loose.size, 0);
+  /** It has multicast and accepted all that there is, if all is in a total order. */
+  #isSettled(at: number, { state: { origins }, log, toSend }: Local): boolean {
+    const held = origins.reduce((sum, { line, loose }) => sum + line.length + loose.size, 0);
     const sent = (this.#levels[at]?.length ?? 0) - toSend;
-    const isSettled = here + log.length - sent === this.#levels.flat().length;
+    return toSend === 0 && held + log.length - sent === this.#levels.flat().length;
+  }
+
+  /** What nobody will ask for: see the head of the file. */
+  #forget(at: number, { state, toSend }: Local): void {
+    const { origins, stamp } = state;
+    for (const origin of origins) {
+      origin.kept.length = 0;
+      origin.keptFrom = origin.received + 1;
+      origin.keptBytes = 0;
+    }
+    if (toSend > 0) return;
+    stamp.fill(0);
+    Object.assign(origins[at] as object, { stamp: [...stamp] });
+  }
+
+  #note(at: number, local: Local): number {
+    const { origins, order, ...rest } = local.state;
+    const { table, briefs } = this.#localsOf(at);
+    const { log, toSend, toCome } = local;
+    const parts = [...origins, order, rest, log, toCome].map((part) => this.#parts.of(part));
+    const added = table.add(Int32Array.of(...parts, toSend), -1);
+    if (added < 0) return -added - 1;
     const { clock } = order as AgreementState;
+    const isSettled = this.#isSettled(at, local);
     const alone = toSend > 0 || !this.#agreed ? -1 : isSettled ? NEVER : clock;
-    briefs.push({ log, toSend, toCome, alone });
+    // Many have the same: those that are kept.
+    const [ownLog, ownToCome] = parts.slice(-2).map((part) => this.#parts.all[part]);
+    briefs.push({ log: ownLog as Log, toSend, toCome: ownToCome as number[], alone });
     return added;
   }
 
@@ -456,7 +492,7 @@ class Members {
     const count = this.#ids.length;
     const row = new Int32Array(count + PARTS);
     this.#localsOf(at).table.read(local, row);
-    const parts = [...row].map((part) => structuredClone(this.#parts.all[part]));
+    const parts = [...row.subarray(0, count + 2)].map((part) => again(this.#parts.all[part]));
     const [order, rest] = parts.slice(count) as [
       GroupState["order"],
       Omit<GroupState, "order" | "origins">,
@@ -464,17 +500,4 @@ class Members {
     const origins = parts.slice(0, count) as GroupState["origins"][number][];
     return { ...this.brief(at, local), state: { ...rest, origins, order } };
   }
-}
-
-/** What nobody will ask for: see the head of the file. */
-function forget({ origins, stamp }: GroupState, at: number, toSend: number): void {
-  for (const origin of origins) {
-    origin.kept.length = 0;
-    origin.keptFrom = origin.received + 1;
-    origin.keptBytes = 0;
-  }
-  if (toSend > 0) return;
-  stamp.fill(0);
-  const own = origins[at];
-  if (own) own.stamp = own.stamp.map(() => 0);
 }
