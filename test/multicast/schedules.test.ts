@@ -33,6 +33,7 @@ const LARGE: readonly Row[] = [
   ["total", "agreed", [2, 1, 1], "all", 1_090_568, 256],
   ["fifo-total", "agreed", [2, 1, 1], "all", 1_090_568, 256],
   ["causal-total", "agreed", [2, 1, 1], "all", 1_614_800, 256],
+  ["causal-total", "agreed", [2, 2, 1], "enough", 5_586_158, 2_636],
 ];
 
 describe("every schedule", () => {

@@ -4,25 +4,28 @@
  * A state is one local state for each member and what is under way each way, all as numbers. Every step leads one step further
  * from the beginning, so only the states that are equally far need to be told apart: they are looked at layer by layer.
  *
- * *Reduced*, not every state is looked at, and still all that can come of it in the end is found. What members do commutes with what
- * others do, for a packet is taken from the front of a channel and put at its back. So it is enough to go on with some of the steps
- * that can be taken, if whatever can happen without them commutes with each of them: a stubborn set (Valmari 1991, *Stubborn Sets for
- * Reduced State Space Generation*; persistent in Godefroid 1996, ch. 4). Every run comes to an end, so none of them can be put
- * off for ever, which is what the other provisos of Clarke, Grumberg and Peled 1999, ch. 10, are for. The sets, the first that there is:
- * 1. At a member that has multicast all of its messages and accepted all messages of others, *any one* packet. Its clock is in no
- *    proposal any more; what it agrees on it agrees on in its own sequence, for proposals of a member come in that sequence; and
- *    what is delivered comes in the order of the agreed places, whenever they come to be known.
- * 2. At a member that has multicast all of its messages, *finals* not beyond its clock, alone. They change no clock, have nothing said,
- *    and stand before all that will be accepted.
+ * *Reduced*, not every state is looked at, and still all that can come of it in the end is found, which is all that is judged: logs only
+ * grow. What a member does commutes with what others do, for a packet is put at the back of a channel and taken from its front. So it
+ * is enough to go on with some of the steps that can be taken, if whatever can happen without them commutes with each of them: a
+ * stubborn set (Valmari 1991, *Stubborn Sets for Reduced State Space Generation*; persistent in Godefroid 1996, *Partial-Order
+ * Methods for the Verification of Concurrent Systems*, ch. 4). Every run comes to an end, so no step is put off for ever, which is what
+ * the proviso for cycles in Clarke, Grumberg and Peled 1999, *Model Checking*, ch. 10, is for. The first that there is of these:
+ * 1. If all is in a total order that is agreed, at a member that has multicast all of its messages and accepted those of others, *any one*
+ *    packet. Only proposals and places come to it any more. Its clock is in no proposal; its own packets get their places in their
+ *    sequence, for proposals of a member come in that sequence; and whatever comes first, it delivers in the order of the places,
+ *    for no place is less than what it proposed.
+ * 2. In such a group, at a member that has multicast all of its messages, an *agreed place* not beyond its clock, alone. It changes
+ *    no clock, has nothing said, and stands before all that will be accepted.
  * 3. All that some members can do, if nothing can come to them from others that is not there: on each channel from another
- *    something is under way, or all has come that ever will. The fewest steps of those.
+ *    something is under way, or all has come that ever will. The fewest such steps.
  *
- * And states are taken for one that only differ in what nobody will ask for: packets kept for those who lack them, for nothing is
- * lost; and stamps in what an origin says after its last message.
+ * And states are taken for one that differ only in what nobody will ask for: packets kept for those who lack them, for nothing is
+ * lost; and stamps of what an origin says after its last message.
  *
- * This rests on what members say: to each other member its messages, one place agreed for each of them, and one proposed for each of
- * the other's. If one says more, or two in one packet, that is told as an error. Of a machine with a mistake, a run that says too much
- * is not reduced away: until then it is as above, and what comes too late for rule 3 is still to come.
+ * Rule 3 rests on how much members say: to each other one its messages, a place for each of them that is in an agreed order, and a proposal
+ * for each such one of the other's; the sequencer, a place for each. Less does no harm. More is an error: a channel that is taken
+ * for done is empty, so whoever would still say something there can do so, whatever the others do first, and it is found by the
+ * same argument on a shorter rest of the run. Two places in one packet, which would spoil rule 1, are an error as well.
  */
 
 import { ORDER_LEVELS, type OrderLevel } from "../../../src/core/order-level.ts";
@@ -47,10 +50,12 @@ export interface AllSchedules {
   readonly transitions: number;
   /** All that can come of it in the end: the log of each member. */
   readonly ends: ReadonlySet<string>;
+  /** The same, with the clocks of an agreed order: they tell much of the way there. */
+  readonly clocks: ReadonlySet<string>;
 }
 
 export interface ScheduleOptions {
-  /** See the head of the file; for groups in which all is in a total order. @default false */
+  /** See the head of the file. @default false */
   readonly reduced?: boolean;
   /** Hears how far it is, after each layer. */
   readonly progress?: (states: number) => void;
@@ -71,6 +76,8 @@ interface Came {
 
 /** What is asked of a local state again and again. */
 interface Brief extends Came {
+  /** Of an agreed order. */
+  readonly clock: number | undefined;
   /** Rules 1 and 2: packets are taken alone whose places are not beyond that; -1 if none are. */
   readonly alone: number;
 }
@@ -194,6 +201,7 @@ class Schedules {
     const count = this.#count;
     const next = new Int32Array(now.length);
     const ends = new Set<string>();
+    const clocks = new Set<string>();
     let [states, transitions] = [0, 0];
     for (let at = 0; at < count; at += 1) now[at] = this.#members.first(at);
     let layer = new StateTable(now.length);
@@ -203,7 +211,11 @@ class Schedules {
       for (let number = 0; number < layer.size; number += 1) {
         layer.read(number, now);
         const steps = this.#steps();
-        if (steps === 0) ends.add(JSON.stringify(this.#members.logs(now)));
+        if (steps === 0) {
+          const last = [...now.subarray(0, count)].map((_, at) => this.#brief(at));
+          ends.add(JSON.stringify(last.map(({ log }) => log)));
+          clocks.add(JSON.stringify(last.map(({ log, clock }) => [...log, clock])));
+        }
         for (let at = 0; at < count; at += 1)
           for (let from = 0; from < count; from += 1) {
             if ((steps & this.#bit(at, from)) === 0) continue;
@@ -217,7 +229,7 @@ class Schedules {
       this.#progress?.(states);
       layer = further;
     }
-    return { states, transitions, ends };
+    return { states, transitions, ends, clocks };
   }
 
   /** Of a step of that member: it receives what is next from the other; from itself, it multicasts. */
@@ -355,10 +367,6 @@ class Members {
     return this.#localsOf(at).briefs[local] as Brief;
   }
 
-  logs(row: Int32Array): readonly Log[] {
-    return this.#levels.map((_, at) => this.brief(at, row[at] as number).log);
-  }
-
   /** That is agreed in it; Infinity if none is. */
   place(packet: number): number {
     return (this.#packets.all[packet] as Packet).place;
@@ -478,12 +486,12 @@ class Members {
     const parts = [...origins, order, rest, log, toCome].map((part) => this.#parts.of(part));
     const added = table.add(Int32Array.of(...parts, toSend), -1);
     if (added < 0) return -added - 1;
-    const { clock } = order as AgreementState;
+    const { clock } = order as Partial<AgreementState>;
     const isSettled = this.#isSettled(at, local);
-    const alone = toSend > 0 || !this.#agreed ? -1 : isSettled ? NEVER : clock;
+    const alone = toSend > 0 || !this.#agreed ? -1 : isSettled ? NEVER : (clock ?? -1);
     // Many have the same: those that are kept.
     const [ownLog, ownToCome] = parts.slice(-2).map((part) => this.#parts.all[part]);
-    briefs.push({ log: ownLog as Log, toSend, toCome: ownToCome as number[], alone });
+    briefs.push({ clock, log: ownLog as Log, toSend, toCome: ownToCome as number[], alone });
     return added;
   }
 
