@@ -4,6 +4,7 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { OrderLevel } from "../src/core/order-level.ts";
 import { root, run } from "./run.ts";
 
 interface Mutant {
@@ -325,6 +326,22 @@ const breaksAgain = last !== undefined && world.always[broken]?.(last) !== true;
 console.log(JSON.stringify({ states, broken, steps, breaksAgain }));
 `;
 
+/** Prints which promises are broken in all schedules of a group, and in those that it is enough to look at; or what is amiss. */
+const SCHEDULES = `
+import { allSchedules } from "./test/multicast/support/schedules.ts";
+import { brokenBy } from "./test/multicast/support/verdict.ts";
+const [level, total, counts] = JSON.parse(process.argv[2]);
+const levels = counts.map((count) => Array(count).fill(level));
+const broken = (reduced) => {
+  try {
+    return brokenBy(allSchedules(levels, total, { reduced }).ends, level);
+  } catch (error) {
+    return [error.message];
+  }
+};
+console.log(JSON.stringify({ all: broken(false), reduced: broken(true) }));
+`;
+
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
 
 async function main(wanted: readonly string[]): Promise<number> {
@@ -393,6 +410,15 @@ interface Explored {
 export async function exploreWith({ mutants, world }: ExploredMutant): Promise<Explored> {
   const words = JSON.stringify(world);
   return JSON.parse(await onMachinesWith(mutants, EXPLORING, "sim/two-accounts.ts", words));
+}
+
+/** The promises that machines with that mistake break, in all schedules of such a group, and in those that it is enough to look at. */
+export async function schedulesWith(
+  mutant: Mutant,
+  group: readonly [level: OrderLevel, total: "sequencer" | "agreed", messages: readonly number[]],
+): Promise<{ readonly all: readonly string[]; readonly reduced: readonly string[] }> {
+  const words = JSON.stringify(group);
+  return JSON.parse(await onMachinesWith([mutant], SCHEDULES, "multicast/support", words));
 }
 
 /** Runs a script on a copy of the machines with those mistakes; gives the last line that it prints. */

@@ -12,14 +12,22 @@ const SAY_EVERY_MS = 20_000;
 /** The seeds from 1 to as many as `cases` gives; while they are soaked they say now and then how far they are. */
 export function* seeds(name: string, sample: number, whole: number): Generator<number> {
   const many = cases(name, sample, whole);
-  const startMs = performance.now();
-  let saidMs = startMs;
+  const tell = telling(name);
   for (let seed = 1; seed <= many; seed += 1) {
     yield seed;
+    tell(`${seed} of ${many} seeds`);
+  }
+}
+
+/** Takes how far something is whenever that changes, and says it now and then. */
+export function telling(name: string): (far: string) => void {
+  const startMs = performance.now();
+  let saidMs = startMs;
+  return (far) => {
     const nowMs = performance.now();
-    if (nowMs - saidMs < SAY_EVERY_MS) continue;
+    if (nowMs - saidMs < SAY_EVERY_MS) return;
     saidMs = nowMs;
     const seconds = Math.round((nowMs - startMs) / 1000);
-    process.stderr.write(`${name}: ${seed} of ${many} seeds, ${seconds} s\n`);
-  }
+    process.stderr.write(`${name}: ${far}, ${seconds} s\n`);
+  };
 }

@@ -1,5 +1,6 @@
 /** What is wrong with what a group did: by checkers that know nothing of the machines, and by what is left in them. */
 
+import type { OrderLevel } from "../../../src/core/order-level.ts";
 import { checkHistory, drawSpaceTime, History, type HistoryLine } from "../../../src/trace.ts";
 import { type GroupWorld, runGroup } from "./members.ts";
 
@@ -41,4 +42,25 @@ export function wrongIn(world: GroupWorld): string | undefined {
         return `${JSON.stringify(world)}\n${kept.length} packets are kept, ${early.size} wait for a gap`;
   }
   return undefined;
+}
+
+/** The promises that some end of all schedules does not keep, judged by that level. */
+export function brokenBy(ends: ReadonlySet<string>, level: OrderLevel): readonly string[] {
+  const broken = new Set<string>();
+  for (const end of ends) {
+    const history = new History();
+    const logs = JSON.parse(end) as string[][];
+    const members = logs.map((_, i) => `p${i + 1}`);
+    history.add({ type: "group", group: "g", members });
+    for (const [at, log] of logs.entries())
+      for (const word of log) {
+        const common = { process: members[at] as string, group: "g" } as const;
+        if (word.startsWith("+"))
+          history.add({ ...common, type: "multicast", message: word.slice(1) });
+        else history.add({ ...common, type: "deliver", message: word });
+      }
+    for (const verdict of checkHistory(history, { order: level }))
+      if (verdict.holds === false) broken.add(verdict.promise);
+  }
+  return [...broken].sort();
 }
