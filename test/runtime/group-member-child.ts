@@ -28,7 +28,7 @@ export interface Task {
   /** Messages to multicast. */
   readonly most: number;
   readonly lostAfterMs: number;
-  /** Where each delivery is written down before the next one. */
+  /** Where each delivery is written down before the next one: the index of the sender and the number, as two 32-bit words. */
   readonly log?: string;
 }
 
@@ -58,8 +58,7 @@ export interface Standing {
   readonly behind: readonly string[];
 }
 
-/** In the log: the index of the sender and the number, as two 32-bit words. */
-export const LOG_BYTES = 8;
+const LOG_BYTES = 8;
 const MESSAGE_BYTES = 100;
 const TELL_EVERY_MS = 200;
 const FILL = 500;
@@ -100,7 +99,7 @@ class Talker implements GroupApplication<Uint8Array, Uint8Array> {
   readonly heard: readonly Heard[] = members.map(() => new Heard());
   readonly lost: Record<string, number> = {};
   readonly #log = task.log === undefined ? undefined : openSync(task.log, "w");
-  readonly #line = new DataView(new ArrayBuffer(LOG_BYTES));
+  readonly #line = Buffer.alloc(LOG_BYTES);
   #going: boolean = false;
 
   start(turn: GroupTurn<Uint8Array>): void {
@@ -130,8 +129,8 @@ class Talker implements GroupApplication<Uint8Array, Uint8Array> {
     const heard = this.heard[sender] as Heard;
     const number = view.getUint32(0, true);
     if (this.#log !== undefined) {
-      this.#line.setUint32(0, sender, true);
-      this.#line.setUint32(4, number, true);
+      this.#line.writeUInt32LE(sender, 0);
+      this.#line.writeUInt32LE(number, 4);
       writeSync(this.#log, this.#line);
     }
     if (message.length !== MESSAGE_BYTES || number >= most) {
@@ -211,6 +210,10 @@ const running = await startProcess({
     // Of connections that are cut and members that are stopped.
     if (code !== "PEER_UNREACHABLE") problems.push(`${code} ${message}`);
   },
+});
+
+void running.stopped.then((why) => {
+  if (why) throw why;
 });
 
 let tellings = 0;

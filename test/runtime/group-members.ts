@@ -1,6 +1,7 @@
 /** A group whose members are processes of their own, for tests: with a proxy between each two. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { CuttingProxy } from "../support/cutting-proxy.ts";
@@ -14,6 +15,18 @@ const CHILD = fileURLToPath(new URL("./group-member-child.ts", import.meta.url))
 const YOUNG_MB = 8;
 /** Longer than anything takes on a slow machine. */
 const PATIENCE_MS = 60_000;
+
+/** Of one delivery in a log: the index of the sender and the number, as two 32-bit words. */
+const LOG_BYTES = 8;
+
+/** What a member has written down of its deliveries: index of the sender and number. */
+export function readLog(path: string): readonly (readonly [sender: number, number: number])[] {
+  const bytes = readFileSync(path);
+  return Array.from({ length: Math.floor(bytes.length / LOG_BYTES) }, (_, i) => [
+    bytes.readUInt32LE(i * LOG_BYTES),
+    bytes.readUInt32LE(i * LOG_BYTES + 4),
+  ]);
+}
 
 /** One member, seen by its parent. */
 export class Member {
@@ -162,6 +175,22 @@ export class Members implements AsyncDisposable {
       if (performance.now() - changedMs > PATIENCE_MS)
         throw new Error(`not so after ${PATIENCE_MS} ms: ${what}\n${this.toString()}`);
     }
+  }
+
+  /** Waits until nothing more is delivered by those: as often as they tell it, five times running. */
+  async settled(some: readonly Member[], fallen = ""): Promise<void> {
+    const now = (): string =>
+      some.map(({ standing }) => [standing.sent, ...standing.delivered]).join(" ");
+    let before = now();
+    let since = some.map(({ standing }) => standing.tellings);
+    const is = (): boolean => {
+      if (now() !== before) {
+        before = now();
+        since = some.map(({ standing }) => standing.tellings);
+      }
+      return some.every(({ standing }, i) => standing.tellings >= (since[i] ?? 0) + 5);
+    };
+    await this.until("nothing more is delivered", is, { fallen });
   }
 
   /** For messages of tests. */
