@@ -88,8 +88,8 @@ class Heard {
 }
 
 /**
- * A message: its number; of each member, how many messages its sender had delivered; and the number again as often as there is room, in other
- * words, so that bytes of another message are found out.
+ * A message: its number; of each member, how many messages its sender had delivered; and the number again as often as there is room,
+ * in other words, so that bytes of another message are found out.
  */
 class Talker implements GroupApplication<Uint8Array, Uint8Array> {
   sent = 0;
