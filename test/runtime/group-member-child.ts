@@ -54,6 +54,9 @@ export interface Standing {
   /** Packets that are held back, and the members whose word they wait for, by their own account. */
   readonly held: number;
   readonly waitsFor: readonly string[];
+  /** Who has not said to have all of its own packets; and whether there is room for more. */
+  readonly unacknowledgedBy: readonly string[];
+  readonly hasRoom: boolean;
   /** Channels on which something waits, or whose peer is not there: by the process' account. */
   readonly behind: readonly string[];
 }
@@ -218,7 +221,8 @@ void running.stopped.then((why) => {
 
 let tellings = 0;
 const tell = (): void => {
-  const held = application.explain("all");
+  const explanation = application.explain("all");
+  const held = explanation?.held ?? [];
   const { channels } = running.explain();
   const standing: Standing = {
     ...{ address: running.address, tellings: ++tellings, sent: talker.sent },
@@ -226,7 +230,9 @@ const tell = (): void => {
     ...{ wrong: talker.wrong, wrongs: talker.wrongs, problems, lost: talker.lost },
     residentBytes: process.memoryUsage.rss(),
     held: held.length,
-    waitsFor: [...new Set(held.flatMap((one) => one.members))].sort(),
+    waitsFor: [...new Set(held.flatMap(({ members }) => members))].sort(),
+    unacknowledgedBy: explanation?.unstable?.by.map(({ member }) => member) ?? [],
+    hasRoom: explanation?.unstable?.room ?? true,
     behind: channels
       .filter(({ from, up, waiting }) => from === self && (!up || waiting.messages > 0))
       .map(({ to }) => to),

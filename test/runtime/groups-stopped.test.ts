@@ -99,12 +99,14 @@ test.each(cases("groups-stopped", few, all))(
         `${id} sent ${standing.sent}, has ${standing.delivered.join(" ")}, holds ${standing.held} packets for ${standing.waitsFor}`,
         `${(usualBytes / 2 ** 20).toFixed()} -> ${(mostBytes / 2 ** 20).toFixed()} MB`,
       );
-      // The process says who it is.
+      // The process says who it is, and so does the group.
       expect(standing.behind, name).toContain(stopped);
+      expect(standing.unacknowledgedBy, name).toContain(stopped);
+      expect(standing.hasRoom, name).toBe(false);
       if (total === "agreed" || (level === "total" && stopped === SEQUENCER))
         expect(standing.waitsFor, name).toContain(stopped);
       else {
-        // Nothing is held back, so `explain` of the group names nobody: here is to stand who keeps own packets unstable, once it says so.
+        // Nothing is held back.
         expect(standing.held, name).toBe(0);
         expect(standing.delivered.reduce((sum, many) => sum + many)).toBeGreaterThan(
           had.reduce((sum, many) => sum + many),
