@@ -223,8 +223,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "everybody orders": {
     file: "multicast/total-order.ts",
-    from: "if (this.#self !== this.#sequencer) return;",
-    to: "if (this.#self > 1) return;",
+    from: "this.#sequencer = sequencer;",
+    to: "this.#sequencer = self < 2 ? self : sequencer;",
     among: "groups",
   },
   "a proposal is not later than what was agreed": {

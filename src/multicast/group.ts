@@ -21,12 +21,13 @@
  * - A message *for one member* goes the way of all others, and has its place in their orders; only that member hands it on. So it
  *   needs nothing of its own, and comes even if only another one had it when its sender died. It costs what a multicast costs.
  *
- * Bounds. `room` is false while more of the own packets is unstable than a window; who heeds it keeps a group within a window
- * for each origin, everywhere. Who does not is not believed: what goes far beyond is dropped as if lost, and asked for later.
+ * Bounds. `room` is false while more of the own packets is unstable than a window; who heeds it has no more than that under way, as
+ * far as it knows. A member keeps up to four windows of each origin: what goes beyond is dropped as if lost, and asked for later.
  *
  * What is not promised. While a member is gone whose word total order needs (the sequencer; any, if places are agreed), packets
- * that ask for total order wait, and those in FIFO order behind them. Nothing becomes stable without it either, so there is
- * no more room after a window. `explain` names it; and unasked, if somebody wants to know, once it lasts for `stalledAfterMs`.
+ * that ask for total order wait, and those in FIFO order behind them; if places are agreed, perhaps at one and not at another. Nothing
+ * becomes stable without it either, so there is no more room after a window. `explain` names it; and unasked, if somebody wants to
+ * know, once it lasts for `stalledAfterMs`.
  */
 
 import { TidemarkError } from "../core/error.ts";

@@ -29,7 +29,7 @@ export interface TotalOrder {
   sent(number: number): void;
   /** This member has accepted a packet. */
   accepted(place: Place): void;
-  /** A packet of `from` with positions has come. */
+  /** A packet with positions may be heeded, of `from`, which can be this member: in a uniform group, once a majority has it. */
   learned(from: number, entries: readonly Entry[]): void;
   /** A word of `from`. */
   proposed(from: number, entries: readonly Entry[]): void;
@@ -75,13 +75,11 @@ export class Sequencer implements TotalOrder {
   sent(): void {}
 
   accepted(place: Place): void {
-    if (this.#self !== this.#sequencer) return;
-    this.state.line.push(place);
-    this.state.untold.push([place.origin, place.number]);
+    if (this.#self === this.#sequencer) this.state.untold.push([place.origin, place.number]);
   }
 
   learned(from: number, entries: readonly Entry[]): void {
-    if (from !== this.#sequencer || from === this.#self) return;
+    if (from !== this.#sequencer) return;
     for (const [origin, number] of entries) this.state.line.push({ origin, number });
   }
 
@@ -187,11 +185,9 @@ export class Agreement implements TotalOrder {
     if (one.missing.length > 0) return;
     open.delete(number);
     toAgree.push([number, one.place]);
-    this.#agree(this.#self, number, one.place);
   }
 
   learned(from: number, entries: readonly Entry[]): void {
-    if (from === this.#self) return;
     for (const [number, place] of entries) this.#agree(from, number, place);
   }
 

@@ -19,7 +19,7 @@ const SMALL: readonly (readonly [...Setting, number, number])[] = [
   ["causal-total", "sequencer", [2, 1, 1], 3_118, 12_651],
   ["total", "agreed", [1, 1, 1], 8_369, 40_343],
   ["fifo-total", "agreed", [2, 1, 0], 1_732, 8_748],
-  ["causal-total", "agreed", [1, 1, 1], 9_389, 52_284],
+  ["causal-total", "agreed", [1, 1, 1], 8_369, 44_225],
 ];
 const LARGE: typeof SMALL = [
   ...SMALL,
@@ -29,7 +29,7 @@ const LARGE: typeof SMALL = [
   ["total", "agreed", [2, 1, 1], 145_751, 1_090_568],
   ["total", "agreed", [1, 2, 1], 145_443, 1_091_693],
   ["fifo-total", "agreed", [1, 1, 2], 144_510, 1_094_349],
-  ["causal-total", "agreed", [2, 1, 1], 177_694, 1_614_800],
+  ["causal-total", "agreed", [2, 1, 1], 147_411, 1_298_144],
 ];
 
 test.each(cases("group-schedules", SMALL, LARGE))(
@@ -61,7 +61,7 @@ const MISTAKES: readonly (readonly [string, Setting, Found])[] = [
     "everybody orders",
     SEQUENCED,
     {
-      all: ["agreement", "total order", "validity"],
+      all: ["total order"],
       reduced: ["p2 says more to p3 than there is"],
     },
   ],

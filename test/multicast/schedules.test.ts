@@ -21,7 +21,7 @@ const SMALL: readonly Row[] = [
   ["causal-total", "sequencer", [2, 1, 1], "all", 12_651, 70],
   ["total", "agreed", [1, 1, 1], "all", 40_343, 36],
   ["fifo-total", "agreed", [2, 1, 0], "all", 8_748, 17],
-  ["causal-total", "agreed", [1, 1, 1], "all", 52_284, 36],
+  ["causal-total", "agreed", [1, 1, 1], "all", 44_225, 36],
   ["total", "agreed", [2, 1, 1], "enough", 145_751, 256],
 ];
 const LARGE: readonly Row[] = [
@@ -33,9 +33,9 @@ const LARGE: readonly Row[] = [
   ["causal-total", "sequencer", [2, 2, 2], "all", 2_519_639, 6_640],
   ["total", "agreed", [2, 1, 1], "all", 1_090_568, 256],
   ["fifo-total", "agreed", [2, 1, 1], "all", 1_090_568, 256],
-  ["causal-total", "agreed", [2, 1, 1], "all", 1_614_800, 256],
+  ["causal-total", "agreed", [2, 1, 1], "all", 1_298_144, 256],
   ["total", "agreed", [2, 2, 2], "enough", 171_002_432, 38_120],
-  ["causal-total", "agreed", [2, 2, 1], "enough", 5_586_158, 2_636],
+  ["causal-total", "agreed", [2, 2, 1], "enough", 4_419_271, 2_636],
 ];
 
 describe("every schedule", () => {

@@ -4,26 +4,32 @@ import type { OrderLevel } from "../../../src/core/order-level.ts";
 import { checkHistory, drawSpaceTime, History, type HistoryLine } from "../../../src/trace.ts";
 import { type GroupWorld, runGroup } from "./members.ts";
 
-/** Of total order nothing is promised to happen once a member is gone whose word it needs. */
-function mayWait({ levels, total }: GroupWorld, history: readonly HistoryLine[]): boolean {
+/**
+ * What is not promised to happen once a member is gone whose word total order needs: without the sequencer, that what asks for it is
+ * delivered; in an agreed order, also that one delivers what another does.
+ */
+function mayWait(
+  { levels, total }: GroupWorld,
+  history: readonly HistoryLine[],
+): "nothing" | "messages" | "one for another" {
   const dead = history.flatMap((line) => (line.type === "crash" ? [line.process] : []));
-  return (
-    levels.some((level) => level.includes("total")) &&
-    dead.some((id) => total === "agreed" || id === "p1")
-  );
+  if (dead.length === 0 || !levels.some((level) => level.includes("total"))) return "nothing";
+  if (total === "agreed") return "one for another";
+  return dead.includes("p1") ? "messages" : "nothing";
 }
 
 /** What does not hold; `undefined` if all does. */
 export function broken(world: GroupWorld, lines: readonly HistoryLine[]): string | undefined {
   const history = new History(`seed ${world.seed}`);
-  const complete = !mayWait(world, lines);
+  const waits = mayWait(world, lines);
+  const complete = waits !== "one for another";
   const members = Array.from({ length: world.members }, (_, i) => `p${i + 1}`);
   history.add({ type: "history", complete });
   history.add({ type: "group", group: "g", members });
   for (const line of lines) history.add(line);
   for (const uniform of world.uniform && complete ? [false, true] : [false])
     for (const verdict of checkHistory(history, { uniform }))
-      if (verdict.holds === false)
+      if (verdict.holds === false && (verdict.promise !== "validity" || waits === "nothing"))
         return `${JSON.stringify(world)}\n${verdict.promise}: ${verdict.reason}\n${drawSpaceTime(verdict.witness)}`;
   return undefined;
 }
@@ -32,7 +38,7 @@ export function broken(world: GroupWorld, lines: readonly HistoryLine[]): string
 export function wrongIn(world: GroupWorld): string | undefined {
   const { history, alive, irregular } = runGroup(world);
   const wrong = broken(world, history) ?? irregular[0];
-  if (wrong !== undefined || mayWait(world, history)) return wrong;
+  if (wrong !== undefined || mayWait(world, history) !== "nothing") return wrong;
   const dead = history.some(({ type }) => type === "crash");
   for (const group of alive) {
     const [held] = group.explain().held;
