@@ -69,18 +69,18 @@ export class ChatMember implements GroupApplication<string, readonly Heard[], Sa
   }
 
   deliver(_group: string, delivery: Delivery<string>, { nowMs }: GroupTurn<string, Said>): void {
-    const { from, message, order, packet, stamp, sinceMs } = delivery;
+    const { from, message, order, packet } = delivery;
     const heard = {
       from,
       // A peer may send anything.
       text: String(message),
       order,
-      packet,
+      packet: packet.number,
       stamp: Object.fromEntries(
-        this.#members.map((id, i) => [id, id === from ? packet : (stamp[i] ?? 0)]),
+        this.#members.map((id, i) => [id, id === from ? packet.number : (packet.stamp[i] ?? 0)]),
       ),
       atMs: nowMs,
-      heldMs: Math.max(0, nowMs - sinceMs),
+      heldMs: Math.max(0, nowMs - packet.sinceMs),
     };
     this.#history.push(heard);
     if (this.#history.length > REMEMBERED) this.#history.shift();

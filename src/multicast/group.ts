@@ -39,7 +39,7 @@ import { Slab } from "../core/slab.ts";
 import type { Gap, GroupExplanation, HeldPacket, Stall, Unstable } from "./explanation.ts";
 import {
   ALL,
-  type Draft,
+  Draft,
   decodePacket,
   type Entry,
   encodePositions,
@@ -98,7 +98,7 @@ export type GroupInput = { readonly nowMs: number } & (
   | { readonly type: "tick" }
 );
 
-/** What the driver must do, in order. The bytes do not change. */
+/** What the driver must do, in order. The bytes do not change until the next step. */
 export type GroupEffect =
   | { readonly type: "send"; readonly to: readonly ProcessId[]; readonly bytes: Uint8Array }
   | {
@@ -226,6 +226,11 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   readonly #others: readonly ProcessId[];
   readonly #order: TotalOrder;
   readonly #slab = new Slab();
+  readonly #drafts = new Slab();
+  /** Stable, and not known to be delivered: then their bytes may be written anew. And whether some are new among them. */
+  #hasForgotten: boolean = false;
+  #forgotten: { readonly origin: number; readonly number: number; readonly bytes: Uint8Array }[] =
+    [];
   #effects: GroupEffect[] = [];
   #nowMs = 0;
 
@@ -301,6 +306,11 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return this.#origin(this.#self).keptBytes;
   }
 
+  /** What is to be multicast is put into it, and given to `step`; only the last one may be open. */
+  draft(level: OrderLevel, to: number = ALL): Draft {
+    return new Draft(level, to, this.state.members.length, this.#drafts);
+  }
+
   /** When `tick` is wanted; Infinity if not at all. */
   get deadlineMs(): number {
     const { origins, tellAtMs, watchAtMs } = this.state;
@@ -309,6 +319,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   }
 
   step(input: GroupInput): readonly GroupEffect[] {
+    this.#release();
     this.#effects = [];
     this.#nowMs = input.nowMs;
     switch (input.type) {
@@ -596,6 +607,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       origin.kept.push(bytes);
       origin.keptBytes += bytes.length;
       this.#soon(bytes.length);
+    } else {
+      this.#forgotten.push({ origin: index, number, bytes });
+      this.#hasForgotten = true;
     }
     this.#watchSoon();
     if (packet.changes.length > 0) {
@@ -665,9 +679,26 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       for (const has of have) stable = Math.min(stable, has[index] ?? 0);
       const many = stable - origin.keptFrom + 1;
       if (many <= 0) return;
-      for (const bytes of origin.kept.splice(0, many)) origin.keptBytes -= bytes.length;
+      for (const bytes of origin.kept.splice(0, many)) {
+        origin.keptBytes -= bytes.length;
+        this.#forgotten.push({ origin: index, number: origin.keptFrom, bytes });
+        origin.keptFrom += 1;
+      }
+      this.#hasForgotten = true;
       origin.keptFrom = stable + 1;
       if (index === this.#self) this.state.unstableSinceMs = this.#nowMs;
+    });
+  }
+
+  /** Between two steps: nobody looks at what was delivered in the last one any more. */
+  #release(): void {
+    if (!this.#hasForgotten) return;
+    this.#hasForgotten = false;
+    const firstHeld = this.state.origins.map(firstHeldAt);
+    this.#forgotten = this.#forgotten.filter(({ origin, number, bytes }) => {
+      if (number >= (firstHeld[origin] as number)) return true;
+      (origin === this.#self ? this.#drafts : this.#slab).release(bytes);
+      return false;
     });
   }
 
@@ -911,6 +942,14 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const delivered = { from, alone, level, number, count, body, stamp, sinceMs };
     this.#effects.push({ type: "deliver", ...delivered });
   }
+}
+
+/** The first packet of an origin that is here and not delivered. */
+function firstHeldAt({ unsafe, waiting, line, loose }: Origin): number {
+  const [first = Number.POSITIVE_INFINITY] = loose.keys();
+  let least = first;
+  for (const [held] of [unsafe, waiting, line]) if (held) least = Math.min(least, held.number);
+  return least;
 }
 
 /** All packets of an origin that are here and not delivered. */

@@ -136,6 +136,8 @@ export class Draft {
     const at = this.#end;
     const end = at + recordBytes(length);
     slab.make(end + this.#stampBytes, at);
+    // The padding, or what the length or the content is about to cover.
+    slab.view.setUint32(slab.start + end - 4, 0, true);
     slab.view.setUint32(slab.start + at, length, true);
     slab.bytes.set(content, slab.start + at + 4);
     this.#end = end;
@@ -196,7 +198,7 @@ function writeHeading(
   view.setUint32(4, life, true);
   view.setUint32(8, count, true);
   view.setFloat64(12, number, true);
-  view.setUint8(20, to);
+  view.setUint32(20, to, true);
 }
 
 export function encodeWord({ kind, origin, life, entries }: Word, group: number): Uint8Array {

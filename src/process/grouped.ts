@@ -23,13 +23,12 @@ import {
   recordBytes,
   writeRecords,
 } from "../core/record.ts";
-import { Slab } from "../core/slab.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import { describeStall, type GroupExplanation } from "../multicast/explanation.ts";
 import { Group, type GroupEffect, type GroupState } from "../multicast/group.ts";
 import {
   ALL,
-  Draft,
+  type Draft,
   decodePacket,
   GROUPS_MAX,
   groupOf,
@@ -54,8 +53,14 @@ export interface Delivery<M> {
   readonly from: ProcessId;
   readonly message: M;
   readonly order: OrderLevel;
-  /** Which packet of that member brought it. */
-  readonly packet: number;
+  /** What brought it. */
+  readonly packet: DeliveredPacket;
+}
+
+/** Messages that one member multicast in one turn, with one order. */
+export interface DeliveredPacket {
+  /** Among the packets of that member, from 1. */
+  readonly number: number;
   /**
    * For each member, in ascending order of their ids, its last causal packet that happened before this one; 0 for none, and for the
    * member that it is of.
@@ -189,7 +194,6 @@ interface Named {
   /** What is to be multicast at the end of the turn, in this order; the last one is open. */
   drafts: Draft[];
   draftBytes: number;
-  readonly slab: Slab;
   congested: boolean;
   /** As it was told. */
   stall: GroupStall | undefined;
@@ -327,7 +331,6 @@ export class Grouped<M, State, Request, Reply>
         machine,
         drafts: [],
         draftBytes: 0,
-        slab: new Slab(),
         // Whoever was told to stop before its state was recorded is told when to go on.
         congested: !machine.room,
         stall: undefined,
@@ -514,6 +517,7 @@ export class Grouped<M, State, Request, Reply>
   #deliver({ name }: Named, delivered: Delivered, turn: GroupTurn<M, Reply>): void {
     const { self, application, messageCodec, onEvent } = this.#options;
     const { from, alone, level: order, number, body, stamp, sinceMs } = delivered;
+    const packet: DeliveredPacket = { number, stamp, sinceMs };
     // Nobody writes to it any more, but the group sends it again if it must.
     const isLent = messageCodec.bytes === "lent";
     let i = 0;
@@ -532,8 +536,7 @@ export class Grouped<M, State, Request, Reply>
         return;
       }
       if (alone) application.receive?.(from, message, turn);
-      else
-        application.deliver?.(name, { from, message, order, packet: number, stamp, sinceMs }, turn);
+      else application.deliver?.(name, { from, message, order, packet }, turn);
     });
   }
 
@@ -694,7 +697,7 @@ const refusal = (code: ErrorCode, group: string, reason: string): TidemarkError 
 
 /** Into the last draft if it is of that level, for the same, and has room; or into a new one. */
 function append(
-  { drafts, members, slab }: Named,
+  { drafts, machine }: Named,
   level: OrderLevel,
   to: number,
   content: Uint8Array,
@@ -702,7 +705,7 @@ function append(
   let draft = drafts.at(-1);
   if (draft?.level !== level || draft.to !== to || !draft.fits(content.length)) {
     draft?.close();
-    draft = new Draft(level, to, members.length, slab);
+    draft = machine.draft(level, to);
     drafts.push(draft);
   }
   draft.append(content);
