@@ -163,6 +163,7 @@ function placesOf(options: ChatOptions): {
   const bad = (reason: string): TidemarkError => new TidemarkError("BAD_OPTION", reason);
   if (listen || known.length > 0) {
     if (!listen) throw bad("with --peer, say also where you listen: --listen 127.0.0.1:7000");
+    if (known.includes(id)) throw bad(`--peer names ${id}, who is you: it is for the others`);
     const all = [...new Set([id, ...known])].sort();
     if (members && String([...members].sort()) !== String(all))
       throw bad(`--members has ${members.join()}, but by --id and --peer they are ${all.join()}`);

@@ -54,7 +54,7 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   NO_CHANNEL: ["local", "There is no channel from this process to the one named."],
   CHANNEL_FULL: ["local", "More is waiting to be sent on a channel than its limit allows."],
   MESSAGE_TOO_LARGE: ["local", "A message is larger than one frame may be."],
-  BAD_MESSAGE: ["local", "A message, state or reply cannot be encoded."],
+  BAD_MESSAGE: ["local", "A message, state or reply cannot be encoded, or a state not decoded."],
   APPLICATION_THREW: ["local", "The application threw; the process stopped as it was."],
   CAPTURE_THREW: ["local", "The application's capture threw; the snapshot is abandoned."],
   UNREACHABLE: ["local", "Some process cannot be reached by channels from the initiator."],

@@ -114,7 +114,7 @@ export function describeGroup(explanation: GroupExplanation, nowMs: number): rea
     const what = messages > 0 ? `${kind}, ${many(messages, "message")}` : kind;
     const reasons = waitingFor(one, explanation);
     const known = reasons.length > 0 ? `: it waits ${reasons.join(", and ")}` : "";
-    const named = [...one.members, ...one.packets.map((packet) => packet.from)];
+    const named = [...one.members, ...one.packets.map((packet) => packet.from), self];
     return `packet ${number} of ${from} (${what}) is held at ${self} for ${since(sinceMs)}${known}${gone(named, explanation)}`;
   });
   for (const { from, first, last, early, sinceMs, asked, at } of gaps) {
@@ -134,18 +134,17 @@ export function describeGroup(explanation: GroupExplanation, nowMs: number): rea
       asked > 0 ? [`asked for ${["once", "twice"][asked - 1] ?? `${asked} times`}`] : [];
     const known = [...behind, ...owners, ...times].join(", ");
     sentences.push(
-      `${which} not come to ${self} for ${since(sinceMs)}${known && `: ${known}`}${gone([from, ...at], explanation)}`,
+      `${which} not come to ${self} for ${since(sinceMs)}${known && `: ${known}`}${gone([from, ...at, self], explanation)}`,
     );
   }
   const room = unstable?.room ? "" : "no room: ";
-  const late = since(unstable?.sinceMs ?? nowMs);
-  for (const { member, first, bytes } of unstable?.by ?? [])
-    sentences.push(
-      [
-        `${room}${member} has not acknowledged ${byteSize(bytes)} of own packets`,
-        `from packet ${first} on, for ${late}${gone([member], explanation)}`,
-      ].join(", "),
-    );
+  // Only of the oldest it is known since when.
+  const oldest = Math.min(...(unstable?.by ?? []).map(({ first }) => first));
+  for (const { member, first, bytes } of unstable?.by ?? []) {
+    const late = first === oldest ? `, for ${since(unstable?.sinceMs ?? nowMs)}` : "";
+    const what = `${room}${member} has not acknowledged ${byteSize(bytes)} of own packets`;
+    sentences.push(`${what}, from packet ${first} on${late}${gone([member, self], explanation)}`);
+  }
   return sentences;
 }
 

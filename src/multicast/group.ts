@@ -172,6 +172,8 @@ interface Origin {
   readonly kept: Uint8Array[];
   keptFrom: number;
   keptBytes: number;
+  /** All packets up to that number were sent on when it was lost, or need not be. */
+  relayed: number;
   lost: boolean;
 }
 
@@ -275,6 +277,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
         kept: [],
         keptFrom: 1,
         keptBytes: 0,
+        relayed: 0,
         lost: false,
       })),
       have: members.map(zeros),
@@ -662,32 +665,36 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     else {
       const has = have[sender] as number[];
       for (const [of, number] of entries) {
-        has[of] = Math.max(has[of] ?? 0, number);
         const origin = this.#origin(of);
+        if (of === this.#self && (origin.replaced || number > origin.received)) {
+          // Of a life before this one, which began without its state.
+          Object.assign(origin, { replaced: true, lost: true });
+          continue;
+        }
+        if (number > (has[of] ?? 0)) {
+          has[of] = number;
+          this.#forget(of);
+        }
         if (number > origin.received && origin.gapSinceMs === Number.POSITIVE_INFINITY)
           this.#noteGap(origin);
       }
-      this.#forget();
     }
   }
 
-  /** What all have is stable. */
-  #forget(): void {
-    const { origins, have } = this.state;
-    origins.forEach((origin, index) => {
-      let stable = origin.received;
-      for (const has of have) stable = Math.min(stable, has[index] ?? 0);
-      const many = stable - origin.keptFrom + 1;
-      if (many <= 0) return;
-      for (const bytes of origin.kept.splice(0, many)) {
-        origin.keptBytes -= bytes.length;
-        this.#forgotten.push({ origin: index, number: origin.keptFrom, bytes });
-        origin.keptFrom += 1;
-      }
-      this.#hasForgotten = true;
-      origin.keptFrom = stable + 1;
-      if (index === this.#self) this.state.unstableSinceMs = this.#nowMs;
-    });
+  /** What all have of that origin is stable. */
+  #forget(index: number): void {
+    const origin = this.#origin(index);
+    let stable = origin.received;
+    for (const has of this.state.have) stable = Math.min(stable, has[index] ?? 0);
+    const many = stable - origin.keptFrom + 1;
+    if (many <= 0) return;
+    for (const [i, bytes] of origin.kept.splice(0, many).entries()) {
+      origin.keptBytes -= bytes.length;
+      this.#forgotten.push({ origin: index, number: origin.keptFrom + i, bytes });
+    }
+    this.#hasForgotten = true;
+    origin.keptFrom = stable + 1;
+    if (index === this.#self) this.state.unstableSinceMs = this.#nowMs;
   }
 
   /** Between two steps: nobody looks at what was delivered in the last one any more. */
@@ -710,7 +717,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     origin.lost = true;
     const { members } = this.state;
     const to = this.#others.filter((id) => id !== members[index]);
-    if (to.length > 0) this.#sendAgain(index, origin.keptFrom, to);
+    if (to.length > 0) this.#sendAgain(index, origin.relayed + 1, to);
+    // Once is enough: a channel loses nothing, and one that is not read must not fill up.
+    origin.relayed = origin.received;
   }
 
   #sendAgain(index: number, from: number, to: readonly ProcessId[]): void {
@@ -755,7 +764,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     this.#word(this.#others, "have", entries);
     state.untoldBytes = 0;
     state.tellAtMs = Number.POSITIVE_INFINITY;
-    this.#forget();
+    for (const index of state.origins.keys()) this.#forget(index);
   }
 
   // What waits for long.
@@ -812,8 +821,11 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
         this.#explanation([], [missing], undefined),
       );
     const unstable = this.#explainUnstable();
-    const late = unstable?.by.map(({ member }) => member) ?? [];
-    return stall(late, this.#explanation([], [], unstable));
+    if (!unstable) return stall([], this.#explanation([], [], undefined));
+    // Who has the oldest holds nobody up, and will say the rest soon.
+    const by = unstable.by.filter(({ first }) => first === this.#origin(this.#self).keptFrom);
+    const late = by.map(({ member }) => member);
+    return stall(late, this.#explanation([], [], { ...unstable, by }));
   }
 
   /** The members that a packet waits for in the end, through those that wait themselves. */

@@ -193,17 +193,24 @@ export class Agreement implements TotalOrder {
 
   #agree(origin: number, number: number, place: number): void {
     const { state } = this;
-    const at = state.line.findIndex((one) => isSame(one, { origin, number }));
-    const waiting = state.line[at];
+    const { line } = state;
+    const at = line.findIndex((one) => one.number === number && one.origin === origin);
+    const waiting = line[at];
     // Never less than what was proposed here; anything else is no agreement.
     if (!waiting || waiting.agreed || place < waiting.place || place > PLACE_MAX) return;
     state.clock = Math.max(state.clock, place);
-    state.line.splice(at, 1);
     waiting.place = place;
     waiting.agreed = true;
-    let before = state.line.length;
-    while (before > at && isBefore(waiting, state.line[before - 1] as Waiting)) before -= 1;
-    state.line.splice(before, 0, waiting);
+    // Mostly it stays where it is, and the line may be long.
+    let [before, end] = [at + 1, line.length];
+    if (before < end && isBefore(waiting, line[before] as Waiting)) return;
+    while (before < end) {
+      const middle = (before + end) >>> 1;
+      if (isBefore(waiting, line[middle] as Waiting)) end = middle;
+      else before = middle + 1;
+    }
+    line.copyWithin(at, at + 1, before);
+    line[before - 1] = waiting;
   }
 
   get next(): Place | undefined {

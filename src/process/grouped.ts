@@ -848,11 +848,23 @@ function encodeGroups(states: readonly SavedGroup[]): Uint8Array {
 
 /** The bytes in it are those given, and must not change. */
 function decodeGroups(bytes: Uint8Array): readonly SavedGroup[] {
-  const [json, ...runs] = readRecords(bytes);
-  return JSON.parse(decodeUtf8(json ?? new Uint8Array(0)) ?? "", (_key, value: unknown) => {
-    if (typeof value !== "object" || !value || Array.isArray(value)) return value;
-    if ("map" in value) return new Map(value.map as [unknown, unknown][]);
-    if ("bytes" in value && typeof value.bytes === "number") return runs[value.bytes];
-    return "never" in value ? Number.POSITIVE_INFINITY : value;
-  }) as readonly SavedGroup[];
+  try {
+    const [json, ...runs] = readRecords(bytes);
+    const text = decodeUtf8(json ?? new Uint8Array(0)) ?? "";
+    const states = JSON.parse(text, (_key, value: unknown) => {
+      if (typeof value !== "object" || !value || Array.isArray(value)) return value;
+      if ("map" in value) return new Map(value.map as [unknown, unknown][]);
+      if ("bytes" in value && typeof value.bytes === "number") return runs[value.bytes];
+      return "never" in value ? Number.POSITIVE_INFINITY : value;
+    }) as readonly SavedGroup[];
+    const isState = ({ state: { members, origins, have } }: SavedGroup): boolean =>
+      origins.length === members.length && have.length === members.length;
+    if (!states.every(isState)) throw new SyntaxError("a group is not whole");
+    return states;
+  } catch (cause) {
+    const what = `the ${bytes.length} bytes of the groups in a state`;
+    throw new TidemarkError("BAD_MESSAGE", `${what} cannot be decoded: ${textOf(cause)}`, {
+      cause,
+    });
+  }
 }

@@ -250,6 +250,11 @@ describe("what cannot be is refused", () => {
     [["--id", "a", "--peer", "b=127.0.0.1:1"], 2, /say also where you listen: --listen/],
     [["--id", "a", "--peer", "b=nowhere"], 2, /Use host:port/],
     [
+      "--id a --listen 127.0.0.1:0 --peer a=127.0.0.1:1".split(" "),
+      2,
+      /--peer names a, who is you/,
+    ],
+    [
       [..."--id a --members a,c --listen 127.0.0.1:0 --peer b=127.0.0.1:1".split(" ")],
       2,
       /--members has a,c, but by --id and --peer they are a,b/,

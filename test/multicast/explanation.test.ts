@@ -172,7 +172,7 @@ describe("in sentences", () => {
     trio.nowMs = 24_000;
     trio.lose("p1", "p3");
     expect(trio.why("p1")).toEqual([
-      "no room: p2 has not acknowledged 628 B of own packets, from packet 3 on, for 12.0 s",
+      "no room: p2 has not acknowledged 628 B of own packets, from packet 3 on",
       "no room: p3 has not acknowledged 1.2 KiB of own packets, from packet 2 on, for 12.0 s; p3 is lost",
     ]);
   });
@@ -185,6 +185,26 @@ describe("in sentences", () => {
     trio.give(other.say("p1", "fifo"), "p2");
     expect(trio.member("p2").explain()).toMatchObject({ lost: ["p1"], replaced: ["p1"] });
     expect(trio.why("p2")[0]).toMatch(/; p1 began again without its state, and is no member/);
+  });
+
+  test("who began again without its state learns it from what others have of its first life", () => {
+    const trio = new Trio();
+    const first = [trio.say("p1", "fifo"), trio.say("p1", "fifo")].flat();
+    trio.give(first, "p2");
+    const words = sent("p2", trio.wake("p2", 20));
+    const other = new Trio({ life: 2 });
+    other.say("p1", "fifo");
+    other.give(words, "p1");
+    expect(other.why("p1")).toEqual([
+      "p2 has not acknowledged 32 B of own packets, from packet 1 on, for 0 ms; p1 began again without its state, and is no member any more",
+      "p3 has not acknowledged 32 B of own packets, from packet 1 on, for 0 ms; p1 began again without its state, and is no member any more",
+    ]);
+    // Nor is anything later taken for what others have, or asked for.
+    other.say("p1", "fifo");
+    other.say("p1", "fifo");
+    other.give(words, "p1");
+    expect(other.member("p1").explain()).toMatchObject({ replaced: ["p1"], gaps: [] });
+    expect(other.member("p1").explain().unstable?.by).toMatchObject([{ first: 1 }, { first: 1 }]);
   });
 });
 
@@ -231,6 +251,17 @@ describe("what lasts is told unasked", () => {
     const words = trio.give(packet, "p3").filter(({ to }) => to.includes("p1"));
     const { from, bytes } = words[0] as Sent[number];
     expect(trio.step("p1", { type: "packet", from, bytes })).toContainEqual({ type: "resumed" });
+  });
+
+  test("no room, and only who has not the oldest is waited for", () => {
+    const trio = new Trio();
+    const packet = trio.say("p1", "fifo", "x".repeat(2_000));
+    trio.give(trio.give(packet, "p2"), "p1");
+    trio.nowMs = 4_990;
+    trio.say("p1", "fifo");
+    expect(stalls(trio.wake("p1", 5_000), 5_000)).toEqual([
+      "it waits for p3. No room: p3 has not acknowledged 2.0 KiB of own packets, from packet 1 on, for 5.0 s",
+    ]);
   });
 
   test("a gap that nobody fills, and who has it if its origin is lost", () => {

@@ -229,6 +229,67 @@ describe("one member", () => {
     expect(agreement.next).toBeUndefined();
   });
 
+  test("agreed packets stand in one order, in whatever order they are agreed", () => {
+    for (let seed = 1; seed <= 200; seed += 1) {
+      const random = new Random(`agreed ${seed}`);
+      const order = new Agreement(0, 3);
+      const places = Array.from({ length: random.between(1, 12) }, (_, i) => ({
+        origin: 1 + (i % 2),
+        number: 1 + (i >> 1),
+        place: 0,
+      }));
+      for (const one of places) order.accepted(one);
+      // As many of one place as may be; of one origin they do not overtake each other.
+      let least = [0, 0, 0];
+      for (const [i, one] of places.entries()) {
+        one.place = Math.max(i + 1, least[one.origin] ?? 0) + random.below(3);
+        least = least.with(one.origin, one.place);
+      }
+      for (const rest = [...places]; rest.length > 0; ) {
+        const [one] = rest.splice(random.below(rest.length), 1);
+        if (one) order.learned(one.origin, [[one.number, one.place]]);
+      }
+      const delivered: string[] = [];
+      for (let { next } = order; next; next = order.next) {
+        delivered.push(`${next.origin}/${next.number}`);
+        order.delivered();
+      }
+      const expected = places.sort(
+        (a, b) => a.place - b.place || a.origin - b.origin || a.number - b.number,
+      );
+      expect(delivered).toEqual(expected.map(({ origin, number }) => `${origin}/${number}`));
+    }
+  });
+
+  test("what a lost member sent is sent on once, however often it is lost", () => {
+    const [p1, p2] = ["p1", "p2"].map((self) => {
+      const options = {
+        self,
+        members: ["p1", "p2", "p3"],
+        total: "sequencer",
+        uniform: false,
+      } as const;
+      const bounds = { windowBytes: 1000, tellAfterMs: 20, askAfterMs: 50, life: 1, group: 0 };
+      return new Group({ ...options, ...bounds });
+    }) as [Group, Group];
+    const say = (text: string): void => {
+      const draft = draftOf("fifo", 3, [text]);
+      for (const effect of p2.step({ type: "multicast", draft, nowMs: 0 }))
+        if (effect.type === "send")
+          p1.step({ type: "packet", from: "p2", bytes: effect.bytes, nowMs: 0 });
+    };
+    const lose = (): number => {
+      const effects = p1.step({ type: "lost", member: "p2", nowMs: 0 });
+      p1.step({ type: "back", member: "p2", nowMs: 0 });
+      return effects.filter(({ type }) => type === "send").length;
+    };
+    say("1");
+    say("2");
+    expect([lose(), lose(), lose()]).toEqual([2, 0, 0]);
+    say("3");
+    expect([lose(), lose()]).toEqual([1, 0]);
+  });
+
   test("what goes far beyond the window is dropped, and not for ever", () => {
     const [a, b] = pair();
     const packets = Array.from({ length: 20 }, (_, i) =>

@@ -1,5 +1,6 @@
 // Applications with groups: what they may do, what is refused, and what others see of their states and messages.
 import { describe, expect, test } from "vitest";
+import { TidemarkError } from "../../src/core/error.ts";
 import { Random } from "../../src/core/random.ts";
 import { jsonCodec, MemoryNetwork, memoryStore, startProcess } from "../../src/index.ts";
 import { FrozenState } from "../../src/process/application.ts";
@@ -291,6 +292,37 @@ describe("an application in groups", () => {
     expect(() => grouped("a", { groups }).grouped.restore(state as never)).toThrow(
       /group "all": in the state it has the members a, b, c and total "sequencer"/,
     );
+  });
+
+  test("a state of which bytes are damaged is refused by name, wherever they are", () => {
+    const { stateCodec } = groupedCodecs<string, string[]>(codecs);
+    const one = grouped("a").grouped;
+    one.start({
+      self: "a",
+      peers: IDS.slice(1),
+      random: new Random(1),
+      nowMs: 0,
+      send() {},
+      setTimer() {},
+    } as never);
+    const { groups } = one.capture() as { groups: Uint8Array };
+    const random = new Random("damaged");
+    const of = (bytes: Uint8Array) => () =>
+      grouped("a").grouped.restore({ groups: bytes, state: [] });
+    for (let length = 0; length < groups.length - 3; length += 1)
+      expect(of(groups.slice(0, length))).toThrow(/cannot be decoded|in the state it has/);
+    expect(of(stateCodec.encode({ groups, state: [] }))).toThrow(
+      /bytes of the groups in a state cannot/,
+    );
+    for (let i = 0; i < 2_000; i += 1) {
+      const bytes = groups.slice();
+      bytes[random.below(bytes.length)] = random.below(256);
+      try {
+        of(bytes)();
+      } catch (error) {
+        expect(error).toBeInstanceOf(TidemarkError);
+      }
+    }
   });
 
   test("a group of one is told of room later, and its turns end", () => {
