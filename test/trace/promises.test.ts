@@ -402,6 +402,14 @@ describe("a message for one member", () => {
     ]);
   });
 
+  test("makes a member of it, if nothing else says who is in the group", () => {
+    const lost = check([sent("a", "q")]).find(({ promise }) => promise === "validity");
+    expect(lost).toMatchObject({
+      holds: false,
+      reason: expect.stringMatching(/but q, which it is/),
+    });
+  });
+
   test("is delivered by no other, whose order is judged all the same", () => {
     const all = ["p", "q"].flatMap((process) => [got(process, "b"), got(process, "c")]);
     const wrong = [got("r", "a"), got("r", "c"), got("r", "b")];
