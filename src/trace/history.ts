@@ -47,7 +47,7 @@ export type HistoryLine =
       /** False if it was cut off: what is missing may still have come. @default true */
       readonly complete?: boolean;
     }
-  /** Who is in a group; without it, who multicasts to it or delivers from it. */
+  /** Who is in a group; without it, who multicasts to it or delivers from it, and whom a message is for. */
   | { readonly type: "group"; readonly group: string; readonly members: readonly ProcessId[] };
 
 /** An event, and which line of the history it is. */
@@ -353,7 +353,9 @@ export class History {
     if (typeof order !== "string" || !Object.hasOwn(ORDER_LEVELS, order))
       this.#refuse(`order is one of ${Object.keys(ORDER_LEVELS).join(", ")}, not ${show(order)}`);
     if (line["to"] !== undefined) {
-      receivers.set(m, this.#process(line, "to"));
+      const receiver = this.#process(line, "to");
+      receivers.set(m, receiver);
+      this.#appeared[this.messages.groups.at(m)]?.add(receiver);
       this.#addressed = true;
     }
     senders.set(m, process);

@@ -104,9 +104,12 @@ function checkWitness(
 
 const membersOf = (lines: readonly HistoryLine[], group: string): string[] => [
   ...new Set(
-    lines.flatMap((line) =>
-      "process" in line && "group" in line && line.group === group ? [line.process] : [],
-    ),
+    lines.flatMap((line) => {
+      if (!("process" in line && "group" in line && line.group === group)) return [];
+      return line.type === "multicast" && line.to !== undefined
+        ? [line.process, line.to]
+        : [line.process];
+    }),
   ),
 ];
 
@@ -400,6 +403,14 @@ describe("a message for one member", () => {
       "FIFO order: p multicasts a before b, but q delivers b without a",
       "causal order: the multicast of a happened before that of b, but q delivers b without a",
     ]);
+  });
+
+  test("makes a member of it, if nothing else says who is in the group", () => {
+    const lost = check([sent("a", "q")]).find(({ promise }) => promise === "validity");
+    expect(lost).toMatchObject({
+      holds: false,
+      reason: expect.stringMatching(/but q, which it is/),
+    });
   });
 
   test("is delivered by no other, whose order is judged all the same", () => {

@@ -199,7 +199,11 @@ export class Definitions {
     return new Set(
       this.events
         .filter((event) => "group" in event && event.group === group)
-        .map(({ process }) => process),
+        .flatMap((event) =>
+          event.type === "multicast" && event.to !== undefined
+            ? [event.process, event.to]
+            : [event.process],
+        ),
     );
   }
 
