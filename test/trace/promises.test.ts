@@ -104,9 +104,12 @@ function checkWitness(
 
 const membersOf = (lines: readonly HistoryLine[], group: string): string[] => [
   ...new Set(
-    lines.flatMap((line) =>
-      "process" in line && "group" in line && line.group === group ? [line.process] : [],
-    ),
+    lines.flatMap((line) => {
+      if (!("process" in line && "group" in line && line.group === group)) return [];
+      return line.type === "multicast" && line.to !== undefined
+        ? [line.process, line.to]
+        : [line.process];
+    }),
   ),
 ];
 
