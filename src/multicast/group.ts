@@ -779,7 +779,12 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   #watch(): void {
     const { state } = this;
     if (!state.stalled && state.watchAtMs > this.#nowMs) return;
-    const { stalledAfterMs = Number.POSITIVE_INFINITY } = this.#options;
+    const { stalledAfterMs = Number.POSITIVE_INFINITY, askAfterMs } = this.#options;
+    if ((this.#nowMs - state.watchAtMs) * 2 > stalledAfterMs) {
+      // It was this member that stood still: what came meanwhile has its turn first.
+      state.watchAtMs = this.#nowMs + askAfterMs;
+      return;
+    }
     const oldest = this.#oldest();
     const dueMs = oldest.sinceMs + stalledAfterMs;
     const stalled = dueMs <= this.#nowMs;

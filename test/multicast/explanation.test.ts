@@ -275,6 +275,22 @@ describe("what lasts is told unasked", () => {
     );
   });
 
+  test("not if it was this member that stood still: what came meanwhile has its turn first", () => {
+    const trio = new Trio();
+    const packet = trio.say("p2", "fifo-total");
+    const orders = trio.give(packet, "p1").filter(({ to }) => to.includes("p2"));
+    trio.nowMs = 9_000;
+    expect(stalls(trio.step("p2", { type: "tick" }), 9_000)).toEqual([]);
+    for (const { from, bytes } of orders) trio.step("p2", { type: "packet", from, bytes });
+    expect(trio.member("p2").explain().held).toEqual([]);
+    // If nothing came, it is told a little later.
+    const other = new Trio();
+    other.say("p2", "fifo-total");
+    other.nowMs = 9_000;
+    expect(stalls(other.step("p2", { type: "tick" }), 9_000)).toEqual([]);
+    expect(stalls(other.wake("p2", 9_200), 9_200)).toHaveLength(1);
+  });
+
   test("not of what is young, nor in another life, nor if nobody wants to know", () => {
     const trio = new Trio();
     trio.say("p2", "total");
