@@ -7,7 +7,8 @@ export const RAW_MEMBER: URL = new URL("./raw-member.ts", import.meta.url);
 export const TIDEMARK_MEMBER: URL = new URL("./tidemark-member.ts", import.meta.url);
 
 const ROUNDS = 5;
-const WARM_UP_MS = 1000;
+/** For each process: until its code is compiled, and there are fewer processors than processes. */
+const WARM_UP_MS = 350;
 const SECONDS = 2;
 
 /** Lets a mesh flood, and waits until it is warm. */
@@ -16,7 +17,7 @@ export async function flood(
   bytes: number,
 ): Promise<void> {
   for (const member of members) await member.ask({ call: "flood", bytes });
-  await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));
+  await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS * members.length));
 }
 
 const rate = (module: URL, bytes: number): Promise<number> =>

@@ -2,8 +2,9 @@
  * One member's share in a group: reliable multicast, with the order that each message asks for.
  *
  * Assumptions. The view is fixed: everybody knows the members, and only members send. A channel joins each two members; it
- * brings what was sent on it while both live, each record once or more often, early or late. A member that is not lost for
- * ever comes back with its state. Whoever drives this says who is *lost*, rightly or not.
+ * brings what was sent on it while both live, each record once or more often, early or late; or not, if it was full, and `back`
+ * tells when it is not any more. A member that is not lost for ever comes back with its state. Whoever drives this says who is
+ * *lost*, rightly or not.
  *
  * Theory of operation. All that a member multicasts stands in one sequence of packets, whatever their levels, and everybody
  * takes the packets of an *origin* in that sequence.
@@ -338,8 +339,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       case "back": {
         const origin = this.state.origins[this.state.members.indexOf(input.member)];
         if (origin && !origin.replaced) origin.lost = false;
-        // Whoever is back may have what nobody else had.
+        // Whoever is back may have what nobody else had, or not have heard all that was told.
         for (const one of this.state.origins) one.asked = 0;
+        this.#soon(0);
         break;
       }
       case "start":
@@ -661,7 +663,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       this.#irregular(members[sender] as ProcessId, "it speaks of a member that there is not");
     else if (kind === "want")
       for (const [of, number] of new Map(entries))
-        this.#sendAgain(of, number, [members[sender] as ProcessId]);
+        this.#sendAgain(of, number, [members[sender] as ProcessId], this.#answerBytes);
     else {
       const has = have[sender] as number[];
       for (const [of, number] of entries) {
@@ -722,10 +724,28 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     origin.relayed = origin.received;
   }
 
-  #sendAgain(index: number, from: number, to: readonly ProcessId[]): void {
+  /** From that packet on, one at least. */
+  #sendAgain(
+    index: number,
+    from: number,
+    to: readonly ProcessId[],
+    most: number = Number.POSITIVE_INFINITY,
+  ): void {
     const { kept, keptFrom } = this.#origin(index);
-    for (const bytes of kept.slice(Math.max(0, from - keptFrom)))
+    let sent = 0;
+    for (let at = Math.max(0, from - keptFrom); at < kept.length && sent < most; at += 1) {
+      const bytes = kept[at] as Uint8Array;
+      sent += bytes.length;
       this.#effects.push({ type: "send", to, bytes });
+    }
+  }
+
+  /**
+   * Of one answer. What is missing may be late and no more, the later the more is under way, so answers must not become much of that;
+   * whoever lacks more asks again.
+   */
+  get #answerBytes(): number {
+    return this.#options.windowBytes / 16;
   }
 
   /** Twice as late each time; and no more if nobody has it, which can be if the origin is gone. */
@@ -734,7 +754,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return gapSinceMs + this.#options.askAfterMs * 2 ** Math.min(asked, ASKED_MOST);
   }
 
-  /** Asks for what is missing: everybody that may have it. */
+  /** Asks for what is missing, one that is known to have it if there is one; each time another. */
   #ask(): void {
     const { origins } = this.state;
     origins.forEach((origin, index) => {
@@ -742,8 +762,18 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       origin.gapSinceMs = this.#nowMs;
       origin.asked += 1;
       origin.wanted += 1;
-      this.#word(this.#others, "want", [[index, origin.received + 1]]);
+      const first = origin.received + 1;
+      this.#word(this.#whomToAsk(index, first, origin.asked), "want", [[index, first]]);
     });
+  }
+
+  #whomToAsk(index: number, number: number, round: number): readonly ProcessId[] {
+    const { members, origins, have } = this.state;
+    const owners = members.filter(
+      (_, at) => at !== this.#self && !origins[at]?.lost && (have[at]?.[index] ?? 0) >= number,
+    );
+    const one = owners[round % owners.length];
+    return one === undefined ? this.#others : [one];
   }
 
   #soon(bytes: number): void {

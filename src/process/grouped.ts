@@ -11,7 +11,7 @@
  * A process that starts without its state is no member any more, whatever its name: its packets are of another *life* (multicast/group.ts).
  */
 
-import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
+import { type ErrorCode, isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { ORDER_LEVELS, type OrderLevel } from "../core/order-level.ts";
 import type { Random } from "../core/random.ts";
@@ -199,6 +199,7 @@ interface Named {
   stall: GroupStall | undefined;
 }
 
+type Sent = Extract<GroupEffect, { type: "send" }>;
 type Delivered = Extract<GroupEffect, { type: "deliver" }>;
 
 const TIMER = "\u0000groups";
@@ -265,6 +266,8 @@ export class Grouped<M, State, Request, Reply>
   readonly #turn: GroupedTurn<M, Reply>;
   /** There if the application takes requests. */
   readonly request?: (id: number, request: Request, turn: Turn<Uint8Array, Reply>) => void;
+  /** To whom something was not sent, for there was no room. */
+  readonly #full = new Set<ProcessId>();
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #restored: readonly SavedGroup[] = [];
 
@@ -380,13 +383,12 @@ export class Grouped<M, State, Request, Reply>
   }
 
   writable(to: ProcessId, turn: Turn<Uint8Array, Reply>): void {
+    if (this.#full.delete(to)) this.#stepAll(to, "back", turn);
     this.#run(turn, (own) => this.#options.application.writable?.(to, own));
   }
 
   peer(id: ProcessId, change: PeerChange, turn: Turn<Uint8Array, Reply>): void {
-    const type = change === "back" ? "back" : "lost";
-    for (const one of this.#groups.values())
-      if (one.members.includes(id)) this.#step(one, { type, member: id, nowMs: turn.nowMs }, turn);
+    this.#stepAll(id, change === "back" ? "back" : "lost", turn);
     this.#run(turn, (own) => this.#options.application.peer?.(id, change, own));
   }
 
@@ -494,13 +496,19 @@ export class Grouped<M, State, Request, Reply>
       });
   }
 
+  /** Something has happened to a member, in all groups that it is in. */
+  #stepAll(member: ProcessId, type: "lost" | "back", turn: Turn<Uint8Array, Reply>): void {
+    for (const one of this.#groups.values())
+      if (one.members.includes(member)) this.#step(one, { type, member, nowMs: turn.nowMs }, turn);
+  }
+
   #step(group: Named, input: Parameters<Group["step"]>[0], turn: Turn<Uint8Array, Reply>): void {
     for (const effect of group.machine.step(input)) this.#perform(group, effect, turn);
   }
 
   #perform(group: Named, effect: GroupEffect, turn: Turn<Uint8Array, Reply>): void {
     const { self, onStalled } = this.#options;
-    if (effect.type === "send") turn.send(effect.to, effect.bytes);
+    if (effect.type === "send") this.#send(effect, turn);
     else if (effect.type === "irregular") this.#irregular(effect.reason);
     else if (effect.type === "stalled") {
       const { members, sinceMs } = effect.stall;
@@ -512,6 +520,22 @@ export class Grouped<M, State, Request, Reply>
       if (group.stall) onStalled?.({ ...group.stall, over: true });
       group.stall = undefined;
     } else this.#deliver(group, effect, this.#turn.of(turn));
+  }
+
+  /** What a channel does not take is as if lost, and asked for once there is room. */
+  #send({ to, bytes }: Sent, turn: Turn<Uint8Array, Reply>): void {
+    const isSent = (ids: readonly ProcessId[]): boolean => {
+      try {
+        turn.send(ids, bytes);
+        return true;
+      } catch (thrown) {
+        if (!isTidemarkError(thrown, "CHANNEL_FULL")) throw thrown;
+        return false;
+      }
+    };
+    if (isSent(to)) return;
+    // Some may get it twice, which changes nothing.
+    for (const id of to) if (!isSent([id])) this.#full.add(id);
   }
 
   #deliver({ name }: Named, delivered: Delivered, turn: GroupTurn<M, Reply>): void {

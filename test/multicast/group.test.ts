@@ -220,6 +220,34 @@ describe("one member", () => {
     expect(b.explain().held).toEqual([]);
   });
 
+  test("what is missing is asked of one at a time that has it, and an answer is a part of a window", () => {
+    const members = ["a", "b", "c", "d"];
+    const [a, b, c, d] = members.map((self) => {
+      const waits = { tellAfterMs: 20, askAfterMs: 50, life: 1, group: 0 };
+      const setup = { members, total: "sequencer", uniform: false, windowBytes: 16_000 } as const;
+      return new Group({ self, ...setup, ...waits });
+    }) as [Group, Group, Group, Group];
+    const draft = (): GroupInput => ({
+      ...{ type: "multicast", nowMs: 0 },
+      draft: draftOf("fifo", 4, ["x".repeat(400)]),
+    });
+    const packets = Array.from({ length: 9 }, () => sent(a.step(draft()))[0] as Uint8Array);
+    for (const one of [b, c]) {
+      for (const bytes of packets) one.step(from("a", bytes));
+      // All are told, d too, to which nothing came.
+      for (const word of sent(one.step({ type: "tick", nowMs: 30 })))
+        d.step(from(one === b ? "b" : "c", word, 30));
+    }
+    const asked: string[] = [];
+    for (let nowMs = 100; nowMs < 1_000; nowMs += 20)
+      for (const effect of d.step({ type: "tick", nowMs }))
+        if (effect.type === "send" && effect.to.length === 1) asked.push(effect.to.join());
+    expect(asked.slice(0, 2).sort()).toEqual(["b", "c"]);
+    const want = sent(d.step({ type: "tick", nowMs: 60_000 }))[0] as Uint8Array;
+    const answer = sent(b.step(from("d", want, 60_000)));
+    expect(answer.map((bytes) => [...bytes])).toEqual(packets.slice(0, 3).map((one) => [...one]));
+  });
+
   test("does not wait for the next message of the same origin, though it proposed for that one what is agreed", () => {
     const agreement = new Agreement(1, 3);
     for (const number of [1, 2]) agreement.accepted({ origin: 0, number });

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { TidemarkError } from "../../src/core/error.ts";
 import { Random } from "../../src/core/random.ts";
 import { jsonCodec, MemoryNetwork, memoryStore, startProcess } from "../../src/index.ts";
-import { FrozenState } from "../../src/process/application.ts";
+import { FrozenState, type Turn } from "../../src/process/application.ts";
 import {
   type GroupApplication,
   Grouped,
@@ -216,6 +216,45 @@ describe("an application in groups", () => {
     expect(replies.at(-1)).toMatch(/not with all members yet; the limit is 3000/);
     expect(lines("a")?.at(-1)).toBe("room in all");
     expect(lines("b")).toHaveLength(replies.length - 1);
+  });
+
+  test("goes on while a channel takes no more, and what was not sent comes when it does", () => {
+    const full = new Set<string>();
+    const ways: { readonly from: string; readonly to: string; readonly bytes: Uint8Array }[] = [];
+    let nowMs = 0;
+    const members = new Map(["a", "b"].map((id) => [id, grouped(id)]));
+    const turnOf = (self: string): Turn<Uint8Array, unknown> => ({
+      ...{ self, nowMs, random: new Random(self), peers: IDS.filter((id) => id !== self) },
+      send: (to, bytes) => {
+        for (const one of [to].flat()) {
+          if (full.has(one)) throw new TidemarkError("CHANNEL_FULL", "no room");
+          if (members.has(one)) ways.push({ from: self, to: one, bytes: bytes.slice() });
+        }
+        return true;
+      },
+      reply: () => {},
+      setTimer: () => {},
+    });
+    const settle = (): void => {
+      for (let rounds = 0; rounds < 50; rounds += 1) {
+        nowMs += 100;
+        for (let next = ways.shift(); next; next = ways.shift())
+          members.get(next.to)?.grouped.receive(next.from, next.bytes, turnOf(next.to));
+        for (const [id, one] of members) one.grouped.timer("\u0000groups", turnOf(id));
+      }
+    };
+    for (const [id, one] of members) one.grouped.start(turnOf(id));
+    settle();
+    const a = members.get("a")?.grouped;
+    full.add("b");
+    for (const text of ["1", "2"])
+      a?.request?.(0, (turn) => turn.multicast("all", text), turnOf("a"));
+    settle();
+    expect(members.get("b")?.application.lines).toEqual([]);
+    full.delete("b");
+    a?.writable("b", turnOf("a"));
+    settle();
+    expect(members.get("b")?.application.lines).toEqual(["a to all, fifo: 1", "a to all, fifo: 2"]);
   });
 
   test("is told of others: lost, back, and there without their state", () => {
