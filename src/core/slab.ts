@@ -1,7 +1,7 @@
 /**
  * Where bytes are kept that come in many small runs: one behind the other in large pieces, which grow with use. Whoever says when it
- * is done with a run has the pieces written anew: many bytes can pass through a few of them, with nothing to collect. Of others a piece is
- * freed when nobody refers to a run in it any more, so none should be kept much longer than those around it.
+ * is done with a run has the pieces written anew: many bytes can pass through a few of them, with nothing to collect. A piece is kept
+ * as long as one of its runs, so none should be kept much longer than those around it.
  */
 
 /** Some runs, and how many of them are in use. */
@@ -13,8 +13,8 @@ interface Piece {
 
 const FIRST_BYTES = 1024;
 const LAST_BYTES = 128 * 1024;
-/** So many pieces are watched, and as many are kept to be written anew; of the largest size. */
-const PIECES_MAX = 64;
+/** So many pieces of the largest size are kept to be written anew. */
+const FREE_MAX = 16;
 
 const pieceOf = (length: number): Piece => {
   const bytes = new Uint8Array(length);
@@ -79,10 +79,10 @@ export class Slab {
     const piece = this.#newest;
     if (piece.bytes.length !== LAST_BYTES) return;
     if (piece.runs === 0) this.#keep(piece);
-    else if (this.#watched.size < PIECES_MAX) this.#watched.set(piece.bytes.buffer, piece);
+    else this.#watched.set(piece.bytes.buffer, piece);
   }
 
   #keep(piece: Piece): void {
-    if (this.#free.length < PIECES_MAX) this.#free.push(piece);
+    if (this.#free.length < FREE_MAX) this.#free.push(piece);
   }
 }

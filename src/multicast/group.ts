@@ -22,8 +22,9 @@
  * - A message *for one member* goes the way of all others, and has its place in their orders; only that member hands it on. So it
  *   needs nothing of its own, and comes even if only another one had it when its sender died. It costs what a multicast costs.
  *
- * Bounds. `room` is false while more of the own packets is unstable than a window; who heeds it has no more than that under way, as
- * far as it knows. A member keeps up to four windows of each origin: what goes beyond is dropped as if lost, and asked for later.
+ * Bounds. `room` is false while more of the own packets than a window is unstable, or is not delivered here for it waits for its place
+ * in a total order; who heeds it has no more than that under way. A member keeps up to four windows of each origin: what goes beyond
+ * is dropped as if lost, and asked for later.
  *
  * What is not promised. While a member is gone whose word total order needs (the sequencer; any, if places are agreed), packets
  * that ask for total order wait, and those in FIFO order behind them; if places are agreed, perhaps at one and not at another. Nothing
@@ -169,6 +170,8 @@ interface Origin {
   readonly loose: Map<number, Held>;
   /** The last causal packet that was delivered. */
   delivered: number;
+  /** Of the packets with messages that are here and not delivered. */
+  heldBytes: number;
   /** Not stable, in sequence; the first is number `keptFrom`. */
   readonly kept: Uint8Array[];
   keptFrom: number;
@@ -228,8 +231,8 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   readonly #self: number;
   readonly #others: readonly ProcessId[];
   readonly #order: TotalOrder;
-  readonly #slab = new Slab();
-  readonly #drafts = new Slab();
+  /** Of each origin where its packets are kept: they become stable one behind the other. */
+  readonly #slabs: readonly Slab[];
   /** Stable, and not known to be delivered: then their bytes may be written anew. And whether some are new among them. */
   #hasForgotten: boolean = false;
   #forgotten: { readonly origin: number; readonly number: number; readonly bytes: Uint8Array }[] =
@@ -248,6 +251,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     if (this.#self < 0 || members.length > MEMBERS_MAX)
       throw new TidemarkError("BAD_OPTION", `${self} is not one of up to ${MEMBERS_MAX} members`);
     this.#others = members.filter((id) => id !== self);
+    this.#slabs = members.map(() => new Slab());
     const zeros = (): number[] => members.map(() => 0);
     const order =
       total === "sequencer"
@@ -275,6 +279,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
         line: [],
         loose: new Map(),
         delivered: 0,
+        heldBytes: 0,
         kept: [],
         keptFrom: 1,
         keptBytes: 0,
@@ -293,7 +298,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
 
   /** Whether more should be multicast now. */
   get room(): boolean {
-    return this.unstableBytes < this.#options.windowBytes;
+    return this.underWayBytes < this.#options.windowBytes;
   }
 
   get total(): GroupOptions["total"] {
@@ -305,14 +310,15 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return this.#origin(this.#self).received;
   }
 
-  /** Bytes of own packets that not all members have, as far as is known. */
-  get unstableBytes(): number {
-    return this.#origin(this.#self).keptBytes;
+  /** Bytes of own packets that not all members have, as far as is known, or that are not delivered here. */
+  get underWayBytes(): number {
+    const { keptBytes, heldBytes } = this.#origin(this.#self);
+    return Math.max(keptBytes, heldBytes);
   }
 
   /** What is to be multicast is put into it, and given to `step`; only the last one may be open. */
   draft(level: OrderLevel, to: number = ALL): Draft {
-    return new Draft(level, to, this.state.members.length, this.#drafts);
+    return new Draft(level, to, this.state.members.length, this.#slab(this.#self));
   }
 
   /** When `tick` is wanted; Infinity if not at all. */
@@ -466,6 +472,10 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return this.state.members[index] as ProcessId;
   }
 
+  #slab(index: number): Slab {
+    return this.#slabs[index] as Slab;
+  }
+
   #origin(index: number): Origin {
     return this.state.origins[index] as Origin;
   }
@@ -566,7 +576,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       this.#noteGap(origin);
       return;
     }
-    const kept = this.#slab.copy(bytes);
+    const kept = this.#slab(packet.origin).copy(bytes);
     this.#take(this.#read(kept), kept);
     for (;;) {
       const early = origin.early.get(origin.received + 1);
@@ -641,6 +651,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       own,
       atMs: this.#nowMs,
     };
+    if (entries.length === 0) origin.heldBytes += bytes.length;
     if (this.#options.uniform) origin.unsafe.push(held);
     else this.#admit(held);
   }
@@ -706,7 +717,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const firstHeld = this.state.origins.map(firstHeldAt);
     this.#forgotten = this.#forgotten.filter(({ origin, number, bytes }) => {
       if (number >= (firstHeld[origin] as number)) return true;
-      (origin === this.#self ? this.#drafts : this.#slab).release(bytes);
+      this.#slabs[origin]?.release(bytes);
       return false;
     });
   }
@@ -980,6 +991,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       if (last > (now[of] ?? 0)) now[of] = last;
     });
     if (own > (now[origin] ?? 0)) now[origin] = own;
+    this.#origin(origin).heldBytes -= bytes.length;
     if (isCausal(kind)) this.#origin(origin).delivered = number;
     if (to !== ALL && to !== this.#self) return;
     const from = members[origin] as ProcessId;

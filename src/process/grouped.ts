@@ -636,7 +636,7 @@ export class Grouped<M, State, Request, Reply>
       );
     const content = this.#encode(message);
     const bytes = recordBytes(content.length) * to.length;
-    const under = group.machine.unstableBytes + group.draftBytes;
+    const under = group.machine.underWayBytes + group.draftBytes;
     if (under + bytes > limitBytes)
       throw refusal(
         "CHANNEL_FULL",

@@ -10,7 +10,7 @@ import {
   type GroupInput,
   type GroupOptions,
 } from "../../src/multicast/group.ts";
-import { ALL, encodePositions } from "../../src/multicast/packet.ts";
+import { ALL, decodePacket, encodePositions } from "../../src/multicast/packet.ts";
 import { Agreement } from "../../src/multicast/total-order.ts";
 import { checkHistory, History, type HistoryLine } from "../../src/trace.ts";
 import { seeds } from "../support/soak.ts";
@@ -218,6 +218,24 @@ describe("one member", () => {
     ]);
     for (const bytes of sent(a.step(from("b", packet)))) b.step(from("a", bytes));
     expect(b.explain().held).toEqual([]);
+  });
+
+  test("has no room while more than a window waits for its place, though all have it", () => {
+    const [a, b] = pair({ tellAfterMs: 20, windowBytes: 4_000 });
+    const orders = ["1", "2"].flatMap((text) => {
+      const [packet] = sent(b.step(say(text + "x".repeat(2_500), "total")));
+      return sent(a.step(from("b", packet)));
+    });
+    const kinds = orders
+      .map((bytes) => decodePacket(bytes, 2))
+      .map((one) => (typeof one === "string" ? one : one.kind));
+    for (const [i, word] of orders.entries()) if (kinds[i] === "have") b.step(from("a", word));
+    for (const word of sent(a.step({ type: "tick", nowMs: 60 }))) b.step(from("a", word, 60));
+    expect(b.state.origins[1]?.kept).toEqual([]);
+    expect(b.room).toBe(false);
+    for (const [i, packet] of orders.entries())
+      if (kinds[i] === "orders") b.step(from("a", packet, 60));
+    expect(b.room).toBe(true);
   });
 
   test("what is missing is asked of one at a time that has it, and an answer is a part of a window", () => {
