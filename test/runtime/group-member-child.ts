@@ -64,8 +64,6 @@ export interface Standing {
 const LOG_BYTES = 8;
 const MESSAGE_BYTES = 100;
 const TELL_EVERY_MS = 200;
-/** So many tellings from one collection of garbage to the next. */
-const COLLECT_EVERY = 5;
 const FILL = 500;
 
 const task = JSON.parse(process.argv[2] ?? "") as Task;
@@ -223,8 +221,6 @@ void running.stopped.then((why) => {
 
 let tellings = 0;
 const tell = (): void => {
-  // There is so little garbage that V8 lets tens of megabytes of it lie, of old connections above all; here they are not to count.
-  if (tellings % COLLECT_EVERY === 0) globalThis.gc?.();
   const explanation = application.explain("all");
   const held = explanation?.held ?? [];
   const { channels } = running.explain();

@@ -43,10 +43,7 @@ export class Member {
   constructor(task: Task) {
     this.id = task.self;
     this.#child = fork(CHILD, [JSON.stringify(task)], {
-      execArgv: [
-        ...["--conditions=tidemark-source", "--expose-gc"],
-        `--max-semi-space-size=${YOUNG_MB}`,
-      ],
+      execArgv: ["--conditions=tidemark-source", `--max-semi-space-size=${YOUNG_MB}`],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     this.#child.stderr?.on("data", (text) => {
