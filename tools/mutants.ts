@@ -67,8 +67,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "captured late": {
     file: "process/process.ts",
-    from: "    this.#shares.set(snapshot, { state, incarnation, channels: undefined, stored: false });",
-    to: "    this.#shares.set(snapshot, { get state() { return stateCodec.encode(this.app.capture()); }, app: this.#application, incarnation, channels: undefined, stored: false } as never);",
+    from: "    this.#shares.set(snapshot, { state, incarnation, timers, ...empty });",
+    to: "    const { stateCodec } = this.#options;\n    this.#shares.set(snapshot, { get state() { return stateCodec.encode(this.app.capture()); }, app: this.#application, incarnation, timers, ...empty } as never);",
   },
   "a channel is forgotten": {
     file: "snapshot/recordings.ts",
@@ -265,9 +265,10 @@ export const EXPLORED: Readonly<Record<string, ExploredMutant>> = {
     mutants: [
       {
         file: "process/process.ts",
-        from: 'this.#effects.push({ ...effect, type: "piece", state: share.state });',
+        from: 'this.#effects.push({ ...effect, type: "piece", state, timers });',
         to: `const late = encodeApart(this.#options.stateCodec, this.#application.capture());
-        this.#effects.push({ ...effect, type: "piece", state: late });`,
+        void state;
+        this.#effects.push({ ...effect, type: "piece", state: late, timers });`,
       },
     ],
     world: {},

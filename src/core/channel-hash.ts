@@ -120,6 +120,14 @@ function addRecords(sum: ChannelHash, view: DataView, start: number, end: number
 
 const hex = (word: number): string => (word >>> 0).toString(16).padStart(8, "0");
 
+/** The hash that such a text stands for, to go on from there; `undefined` if it is none. */
+export function parseChannelHash(text: string): ChannelHash | undefined {
+  if (!/^[0-9a-f]{32}[0-3s]$/.test(text)) return undefined;
+  const [a, b, c, d] = [0, 8, 16, 24].map((at) => Number.parseInt(text.slice(at, at + 8), 16) | 0);
+  const words = text[32] === "s" ? SET : Number(text[32]);
+  return { a, b, c, d, words } as ChannelHash;
+}
+
 /** The hash as it stands in a certificate: 32 hexadecimal digits, and then `words`, or `s` for a set hash. */
 export function formatChannelHash(hash: ChannelHash): string {
   const last = hash.words === SET ? "s" : hash.words.toString(16);

@@ -18,6 +18,8 @@ export type ErrorCode =
   | "BAD_MESSAGE"
   | "APPLICATION_THREW"
   | "CAPTURE_THREW"
+  | "LOG_DAMAGED"
+  | "DIVERGED"
   | "UNREACHABLE"
   | "UNSUITABLE_TRANSPORT"
   | "STOPPED"
@@ -57,6 +59,11 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   BAD_MESSAGE: ["local", "A message, state or reply cannot be encoded, or a state not decoded."],
   APPLICATION_THREW: ["local", "The application threw; the process stopped as it was."],
   CAPTURE_THREW: ["local", "The application's capture threw; the snapshot is abandoned."],
+  LOG_DAMAGED: ["remote", "An input log is not what was written; the message says where."],
+  DIVERGED: [
+    "local",
+    "In a replay of its input log the application does something else than it did.",
+  ],
   UNREACHABLE: ["local", "Some process cannot be reached by channels from the initiator."],
   UNSUITABLE_TRANSPORT: [
     "local",

@@ -25,6 +25,12 @@ export interface BatchStream {
   readonly reusableFromBytes: number;
 }
 
+/** How far a slab is filled. */
+export interface SlabPlace {
+  readonly slabBytes: number;
+  readonly at: number;
+}
+
 /** A slab that is full, and what of the stream lies in it. */
 interface FullSlab {
   readonly bytes: Uint8Array;
@@ -126,6 +132,20 @@ export class BatchWriter {
   /** Everything has arrived: a channel that falls quiet keeps the slab at hand and no more. */
   rest(): void {
     this.#full.length = 0;
+  }
+
+  /** Where the next batch begins, in a slab of what size: where batches are cut depends on it. None may be open. */
+  get place(): SlabPlace {
+    return { slabBytes: this.#slab.length, at: this.#start };
+  }
+
+  /** Goes on as another did from that place, with a slab of its own. */
+  resume({ slabBytes, at }: SlabPlace): void {
+    this.#slab = new Uint8Array(slabBytes);
+    this.#view = new DataView(this.#slab.buffer);
+    this.#slabBytes = this.#stream.givenBytes;
+    this.#start = at;
+    this.#end = at;
   }
 
   /** The stream has begun afresh, at 0. */

@@ -158,9 +158,10 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
   readonly state: LinkState;
   readonly #options: LinkOptions;
 
-  constructor(options: LinkOptions) {
+  /** @param state of a link as it was; it is taken over */
+  constructor(options: LinkOptions, state?: LinkState) {
     this.#options = options;
-    this.state = {
+    this.state = state ?? {
       up: false,
       resuming: false,
       peerIncarnation: 0,

@@ -16,8 +16,13 @@ import type { Random } from "../core/random.ts";
  * @typeParam Reply the answers
  */
 export interface Application<M, State = unknown, Request = never, Reply = never> {
-  /** Once, before anything else. */
+  /** Once, before anything else; not of a process that goes on from a snapshot or from its log. */
   start?(turn: Turn<M, Reply>): void;
+  /**
+   * The system was restored, and goes on: after `restore`, before anything else. What was in flight is received again after it, and
+   * timers that were set are due when they would have been.
+   */
+  resume?(turn: Turn<M, Reply>): void;
   /** A message was received: the channel gives each one once, in the order sent. */
   receive?(from: ProcessId, message: M, turn: Turn<M, Reply>): void;
   /** Someone outside asks; answer with `turn.reply(id, …)`, in this turn or a later one. */
@@ -33,7 +38,7 @@ export interface Application<M, State = unknown, Request = never, Reply = never>
    * fixed now and encoded in slices while the process goes on.
    */
   capture(): State | FrozenState;
-  /** Back to a captured state, before any input. */
+  /** Back to a captured state, before any input. What was captured must be all that later turns depend on. */
   restore(state: State): void;
 }
 

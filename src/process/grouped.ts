@@ -103,6 +103,7 @@ export interface SendOptions {
 /** An application that is in groups: as `Application`, with what groups bring. */
 export interface GroupApplication<M, State = unknown, Request = never, Reply = never> {
   start?(turn: GroupTurn<M, Reply>): void;
+  resume?(turn: GroupTurn<M, Reply>): void;
   receive?(from: ProcessId, message: M, turn: GroupTurn<M, Reply>): void;
   /** A message of a group: once, and in the order that was asked for. */
   deliver?(group: string, delivery: Delivery<M>, turn: GroupTurn<M, Reply>): void;
@@ -185,7 +186,17 @@ interface SavedGroup {
   readonly name: string;
   readonly total: "sequencer" | "agreed";
   readonly state: GroupState;
+  readonly congested: boolean;
 }
+
+/** All that is captured beside the application. */
+interface Saved {
+  readonly groups: readonly SavedGroup[];
+  readonly full: readonly ProcessId[];
+  readonly wakeAtMs: number;
+}
+
+const NOTHING_SAVED: Saved = { groups: [], full: [], wakeAtMs: Number.POSITIVE_INFINITY };
 
 interface Named {
   readonly name: string;
@@ -269,7 +280,7 @@ export class Grouped<M, State, Request, Reply>
   /** To whom something was not sent, for there was no room. */
   readonly #full = new Set<ProcessId>();
   #wakeAtMs = Number.POSITIVE_INFINITY;
-  #restored: readonly SavedGroup[] = [];
+  #restored: Saved = NOTHING_SAVED;
 
   /** @throws TidemarkError `BAD_OPTION` */
   constructor(options: GroupedOptions<M, State, Request, Reply>) {
@@ -295,6 +306,7 @@ export class Grouped<M, State, Request, Reply>
     // A life of its own, unless it goes on with the state of one.
     const life = 1 + turn.random.below(2 ** 32 - 1);
     this.#begin(life);
+    this.#forgetTimes();
     for (const { name, members } of this.#groups.values())
       for (const id of members)
         if (id !== turn.self && !turn.peers.includes(id))
@@ -302,9 +314,25 @@ export class Grouped<M, State, Request, Reply>
             "NO_CHANNEL",
             `group ${JSON.stringify(name)}: there is no channel from ${turn.self} to ${id}, which is a member`,
           );
+    this.#stepStart(turn);
+    this.#run(turn, (own) => this.#options.application.start?.(own));
+  }
+
+  resume(turn: Turn<Uint8Array, Reply>): void {
+    this.#forgetTimes();
+    this.#stepStart(turn);
+    this.#run(turn, (own) => this.#options.application.resume?.(own));
+  }
+
+  /** Of another time, and other connections, than the state was captured in. */
+  #forgetTimes(): void {
+    this.#wakeAtMs = Number.POSITIVE_INFINITY;
+    this.#full.clear();
+  }
+
+  #stepStart(turn: Turn<Uint8Array, Reply>): void {
     for (const one of this.#groups.values())
       this.#step(one, { type: "start", nowMs: turn.nowMs }, turn);
-    this.#run(turn, (own) => this.#options.application.start?.(own));
   }
 
   #begin(life: number): void {
@@ -313,13 +341,16 @@ export class Grouped<M, State, Request, Reply>
     const { askAfterMs = ASK_AFTER_MS } = this.#options;
     this.#groups.clear();
     this.#byNumber.length = 0;
-    this.#wakeAtMs = Number.POSITIVE_INFINITY;
+    const restored = this.#restored;
+    this.#wakeAtMs = restored.wakeAtMs;
+    this.#full.clear();
+    for (const id of restored.full) this.#full.add(id);
     const names = Object.keys(groups).sort();
     for (const [number, name] of names.entries()) {
       const { members, total = "sequencer", uniform = false } = groups[name] as GroupSetup;
       if (!members.includes(self)) continue;
       const sorted = [...members].sort();
-      const saved = this.#restored.find((one) => one.name === name);
+      const saved = restored.groups.find((one) => one.name === name);
       const machine = new Group(
         {
           ...{ self, members: sorted, total, uniform, windowBytes, life, group: number },
@@ -334,8 +365,7 @@ export class Grouped<M, State, Request, Reply>
         machine,
         drafts: [],
         draftBytes: 0,
-        // Whoever was told to stop before its state was recorded is told when to go on.
-        congested: !machine.room,
+        congested: saved?.congested ?? false,
         stall: undefined,
       };
       this.#groups.set(name, named);
@@ -393,13 +423,13 @@ export class Grouped<M, State, Request, Reply>
   }
 
   capture(): GroupedState<State> | FrozenState {
-    const groups = encodeGroups(
-      [...this.#groups.values()].map(({ name, machine }) => ({
-        name,
-        total: machine.total,
-        state: machine.state,
+    const groups = encodeGroups({
+      groups: [...this.#groups.values()].map(({ name, machine, congested }) => ({
+        ...{ name, total: machine.total, state: machine.state, congested },
       })),
-    );
+      full: [...this.#full],
+      wakeAtMs: this.#wakeAtMs,
+    });
     const captured = this.#options.application.capture();
     if (!(captured instanceof FrozenState)) return { groups, state: captured };
     let begun = false;
@@ -429,8 +459,8 @@ export class Grouped<M, State, Request, Reply>
   }
 
   /** @throws TidemarkError `BAD_OPTION` if the groups are not those of the state */
-  #adopt(saved: readonly SavedGroup[]): void {
-    for (const { name, total, state } of saved) {
+  #adopt(saved: Saved): void {
+    for (const { name, total, state } of saved.groups) {
       const { members = [], total: given = "sequencer" } = this.#options.groups[name] ?? {};
       if (given === total && String([...members].sort()) === String(state.members)) continue;
       throw new TidemarkError(
@@ -439,6 +469,7 @@ export class Grouped<M, State, Request, Reply>
       );
     }
     this.#restored = saved;
+    this.#begin(0);
   }
 
   // Within a turn.
@@ -808,7 +839,7 @@ export function shownCodec(
   const decode = (bytes: Uint8Array): unknown => {
     if (use === "message") return shownMessage(bytes, inner);
     const state = decodeState(bytes, inner) as { readonly groups?: Uint8Array };
-    return state.groups ? { ...state, groups: decodeGroups(state.groups) } : state;
+    return state.groups ? { ...state, groups: decodeGroups(state.groups).groups } : state;
   };
   return { name, encode: (value) => inner.encode(value), decode };
 }
@@ -856,9 +887,9 @@ function decodeState(bytes: Uint8Array, inner: Codec<unknown>): unknown {
  * A record of JSON, with what JSON does not have in objects of one field; behind it, a record each, the bytes that it refers to by
  * number. What a group keeps and also holds back is there once.
  */
-function encodeGroups(states: readonly SavedGroup[]): Uint8Array {
+function encodeGroups(saved: Saved): Uint8Array {
   const numbers = new Map<Uint8Array, number>();
-  const json = JSON.stringify(states, (_key, value: unknown) => {
+  const json = JSON.stringify(saved, (_key, value: unknown) => {
     if (value instanceof Map) return { map: [...value] };
     if (value instanceof Uint8Array) {
       const number = numbers.get(value) ?? numbers.size;
@@ -871,20 +902,20 @@ function encodeGroups(states: readonly SavedGroup[]): Uint8Array {
 }
 
 /** The bytes in it are those given, and must not change. */
-function decodeGroups(bytes: Uint8Array): readonly SavedGroup[] {
+function decodeGroups(bytes: Uint8Array): Saved {
   try {
     const [json, ...runs] = readRecords(bytes);
     const text = decodeUtf8(json ?? new Uint8Array(0)) ?? "";
-    const states = JSON.parse(text, (_key, value: unknown) => {
+    const saved = JSON.parse(text, (_key, value: unknown) => {
       if (typeof value !== "object" || !value || Array.isArray(value)) return value;
       if ("map" in value) return new Map(value.map as [unknown, unknown][]);
       if ("bytes" in value && typeof value.bytes === "number") return runs[value.bytes];
       return "never" in value ? Number.POSITIVE_INFINITY : value;
-    }) as readonly SavedGroup[];
+    }) as Saved;
     const isState = ({ state: { members, origins, have } }: SavedGroup): boolean =>
       origins.length === members.length && have.length === members.length;
-    if (!states.every(isState)) throw new SyntaxError("a group is not whole");
-    return states;
+    if (!saved.groups.every(isState)) throw new SyntaxError("a group is not whole");
+    return saved;
   } catch (cause) {
     const what = `the ${bytes.length} bytes of the groups in a state`;
     throw new TidemarkError("BAD_MESSAGE", `${what} cannot be decoded: ${textOf(cause)}`, {

@@ -4,13 +4,15 @@
  * so a snapshot records it as channel state, and a waiting marker closes nothing yet.
  */
 
-import { copyOf, recordBytes } from "../core/record.ts";
+import { copyOf, countRecords, recordBytes } from "../core/record.ts";
 import type { Batch } from "../link/frame.ts";
 import type { Marker } from "../snapshot/recordings.ts";
 
 /** A batch without the record that said its colour. */
 export interface ColouredBatch extends Batch {
   readonly colour?: readonly Marker[] | undefined;
+  /** It was in flight when the system was recorded, and no link has brought it. */
+  readonly restored?: boolean | undefined;
 }
 
 interface Waiting {
@@ -39,14 +41,23 @@ export class Inbox {
   take(): ColouredBatch | undefined {
     const first = this.#waiting[0];
     if (!first) return undefined;
-    const { kind, body, colour } = first.batch;
+    const { kind, body, colour, restored } = first.batch;
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     const end = first.at + recordBytes(view.getUint32(first.at, true));
-    const taken = { kind, count: 1, body: body.subarray(first.at, end), colour };
+    const taken = { kind, count: 1, body: body.subarray(first.at, end), colour, restored };
     first.at = end;
     if (end === body.length) this.#waiting.shift();
     this.#count -= 1;
     return taken;
+  }
+
+  /** All that waits, in order. */
+  get batches(): readonly ColouredBatch[] {
+    return this.#waiting.map(({ batch, at }) => {
+      const body = batch.body.subarray(at);
+      const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+      return { ...batch, count: countRecords(view, 0, body.length), body };
+    });
   }
 
   clear(): void {

@@ -16,12 +16,13 @@
  * the first record of every batch is its colour; counts go by the control link, so nothing but messages is on a channel.
  */
 
+import { parseChannelHash } from "../core/channel-hash.ts";
 import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId, snapshotId } from "../core/id.ts";
 import type { Machine } from "../core/machine.ts";
 import { Random, type RandomState } from "../core/random.ts";
-import { copyOf, forEachRecord, readRecords, recordBytes } from "../core/record.ts";
-import type { Topology } from "../core/topology.ts";
+import { copyOf, countRecords, forEachRecord, readRecords, recordBytes } from "../core/record.ts";
+import { Topology } from "../core/topology.ts";
 import { BatchWriter, batchOf, type OutgoingBatch } from "../link/batch-writer.ts";
 import { BATCH_HEADER_BYTES, type Batch, parseFrame } from "../link/frame.ts";
 import {
@@ -39,7 +40,7 @@ import {
   waitsFor,
 } from "../snapshot/collector.ts";
 import { LaiYang } from "../snapshot/lai-yang.ts";
-import type { PieceRecord } from "../snapshot/manifest.ts";
+import type { PieceRecord, TimerRecord } from "../snapshot/manifest.ts";
 import type {
   Marker,
   OpenChannel,
@@ -52,6 +53,14 @@ import type {
 import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import { type Codec, encodeApart } from "./codec.ts";
 import { type ColouredBatch, Inbox } from "./inbox.ts";
+import {
+  copyOfCollections,
+  copyOfLink,
+  copyOfSnapshots,
+  type PeerImage,
+  type ProcessImage,
+  type ProcessSettings,
+} from "./process-image.ts";
 import {
   COLOUR_BYTES,
   type Control,
@@ -109,6 +118,24 @@ export interface ProcessOptions<M, State, Request, Reply> {
    * @default "chandy-lamport", or "lai-yang" if `order` is "none"
    */
   readonly algorithm?: SnapshotAlgorithm | undefined;
+  /**
+   * What the process goes on from, if it does not begin: its piece of a snapshot that the system is restored to, in a new epoch; or
+   * all that it knew. The application has its state back already.
+   */
+  readonly from?: RestoredPiece | ProcessImage | undefined;
+}
+
+/** What a process goes on from when its system is restored: its piece, but for the state. */
+export interface RestoredPiece {
+  readonly incoming: readonly {
+    readonly from: ProcessId;
+    readonly received: number;
+    readonly hash: string;
+    /** What was in flight, as records. */
+    readonly messages: Uint8Array;
+  }[];
+  readonly outgoing: PieceRecord["outgoing"];
+  readonly timers: readonly TimerRecord[];
 }
 
 /** A frame came in. It is lent: whoever steps the machine may write over it afterwards. */
@@ -125,6 +152,8 @@ export type ProcessInput<Request> = FrameInput | RareInput<Request>;
 /** Everything but frames. */
 type RareInput<Request> =
   | { readonly type: "start"; readonly nowMs: number }
+  /** It goes on from an image, after having been away; instead of `start`. */
+  | { readonly type: "recover"; readonly nowMs: number }
   | {
       readonly type: "peer-up";
       readonly peer: ProcessId;
@@ -206,6 +235,7 @@ export type ProcessEffect<M, Reply> =
       readonly snapshot: SnapshotId;
       readonly state: CapturedState;
       readonly recorded: RecordedChannels;
+      readonly timers: readonly TimerRecord[];
       readonly recordedAtMs: number;
       readonly recordingMs: number;
     }
@@ -242,6 +272,12 @@ export interface ProcessState {
     readonly channel: LinkState;
     readonly control: LinkState;
   }[];
+}
+
+/** That a state could not be captured for a snapshot. */
+export interface CaptureFailure {
+  readonly snapshot: SnapshotId;
+  readonly text: string;
 }
 
 /** What a process has recorded of a snapshot that is not settled. */
@@ -292,8 +328,10 @@ interface Share {
   readonly state: CapturedState;
   /** The life of the initiator that it is for. */
   readonly incarnation: number;
+  readonly timers: readonly TimerRecord[];
   /** Once all channels are closed; then whoever stores the piece releases the state: it may be at it. */
   channels: RecordedChannels | undefined;
+  complete: boolean;
   /** The piece is in the store: nobody reads what was recorded any more. */
   stored: boolean;
 }
@@ -325,6 +363,9 @@ interface Peer {
 const ACK_DELAY_MS = 5;
 const REST_AFTER_MS = 1_000;
 const LEAST_FRAME_BYTES = 16_384;
+const TIMER_NAME_CHARACTERS = 256;
+/** In place of a state that is not captured, in a replay, or was lost with the process that captured it. */
+const NO_STATE = new Uint8Array(0);
 /** So many earlier lives of a peer are known again. */
 const FORMER_MAX = 64;
 
@@ -342,11 +383,17 @@ export class Process<M, State, Request = never, Reply = never>
   readonly #shares = new Map<SnapshotId, Share>();
   /** Peers with messages in an open batch, in this turn. */
   readonly #toFlush: Peer[] = [];
+  /** When each is due. */
+  readonly #timers = new Map<string, number>();
+  /** Why captures of this turn failed: in a replay nothing is captured. */
+  readonly #failures: CaptureFailure[] = [];
+  #replayed: CaptureFailure[] | undefined;
   #topology: Topology;
   /** What every batch begins with, if messages have a colour; and the colour that it says. */
   #heading: Uint8Array | undefined;
   #colour: readonly Marker[];
   #count: number;
+  #lastRequest = 0;
   #failed: boolean = false;
   #congested = 0;
   #wakeAtMs = Number.POSITIVE_INFINITY;
@@ -359,26 +406,31 @@ export class Process<M, State, Request = never, Reply = never>
     checkWhole("epoch", options.epoch, 0, 2 ** 32 - 1);
     checkWhole("maxFrameBytes", options.maxFrameBytes, LEAST_FRAME_BYTES, 2 ** 32 - 1);
     checkWhole("windowBytes", options.windowBytes, 1, 2 ** 48);
+    const { self, from } = options;
+    const image = from && "peers" in from ? from : undefined;
     this.#options = options;
     this.#application = options.application;
-    this.#random = new Random(options.seed);
-    this.#topology = options.topology;
-    this.#count = options.lastCount;
-    const { self, topology } = options;
+    this.#random = new Random(image?.random ?? options.seed);
+    const topology = image ? new Topology(image.processes, image.channels) : options.topology;
+    this.#topology = topology;
+    this.#count = image?.lastCount ?? options.lastCount;
     const coloured = algorithmOf(options) === "lai-yang";
     const Algorithm = coloured ? LaiYang : ChandyLamport;
     this.#snapshots = new Algorithm(
       topology.fingerprint,
       topology.incoming(self),
       topology.outgoing(self),
+      image && copyOfSnapshots(image.snapshots as SnapshotState),
     );
     this.#colour = this.#snapshots.state.colour;
     this.#heading = coloured ? encodeColour(this.#colour) : undefined;
-    this.#meetPeers(0);
+    this.#meetPeers(0, image);
+    if (image) this.#assume(image);
     this.#turn = new ProcessTurn(
       {
         send: (to, message) => this.#send(to, message),
-        effect: (effect) => this.#effects.push(effect),
+        reply: (id, reply) => this.#effects.push({ type: "reply", id, reply }),
+        setTimer: (name, afterMs) => this.#setTimer(name, afterMs),
       },
       self,
       this.#random,
@@ -392,10 +444,8 @@ export class Process<M, State, Request = never, Reply = never>
       random: this.#random.state,
       snapshots: this.#snapshots.state,
       collections: this.#collector.state,
-      shares: [...this.#shares].map(([snapshot, { state, channels }]) => ({
-        snapshot,
-        state,
-        complete: channels !== undefined,
+      shares: [...this.#shares].map(([snapshot, { state, complete }]) => ({
+        ...{ snapshot, state, complete },
       })),
       links: [...this.#peers.values()].map(({ id, channel, control }) => ({
         peer: id,
@@ -429,8 +479,30 @@ export class Process<M, State, Request = never, Reply = never>
     return this.#peers.get(from)?.inbox.count ?? 0;
   }
 
+  /** Why captures failed in the step before: what `replay` must be told of it. Good until the next step. */
+  get captureFailures(): readonly CaptureFailure[] {
+    return this.#failures;
+  }
+
+  /**
+   * Takes an input once more that another took after the state that this one goes on from. It does as that one did, but captures
+   * nothing for snapshots; what is to be done has been done, but for what `recover` does at the end.
+   */
+  replay(
+    input: ProcessInput<Request>,
+    captureFailures: readonly CaptureFailure[] = [],
+  ): readonly ProcessEffect<M, Reply>[] {
+    this.#replayed = [...captureFailures];
+    try {
+      return this.step(input);
+    } finally {
+      this.#replayed = undefined;
+    }
+  }
+
   step(input: ProcessInput<Request>): readonly ProcessEffect<M, Reply>[] {
     const effects: ProcessEffect<M, Reply>[] = [];
+    if (this.#failures.length > 0) this.#failures.length = 0;
     if (this.#failed) return effects;
     this.#effects = effects;
     this.#nowMs = input.nowMs;
@@ -453,7 +525,12 @@ export class Process<M, State, Request = never, Reply = never>
       case "start":
         for (const peer of this.#peers.values()) peer.downSinceMs = input.nowMs;
         this.#wake(input.nowMs + this.#options.lostAfterMs);
-        this.#call((application, turn) => application.start?.(turn));
+        if (this.#options.from && "incoming" in this.#options.from)
+          this.#resume(this.#options.from);
+        else this.#call((application, turn) => application.start?.(turn));
+        break;
+      case "recover":
+        this.#recover();
         break;
       case "peer-up":
         this.#peerUp(input.peer, input.incarnation);
@@ -469,9 +546,11 @@ export class Process<M, State, Request = never, Reply = never>
         break;
       }
       case "request":
+        this.#lastRequest = Math.max(this.#lastRequest, input.id);
         this.#call((application, turn) => application.request?.(input.id, input.request, turn));
         break;
       case "timer":
+        this.#timers.delete(input.name);
         this.#call((application, turn) => application.timer?.(input.name, turn));
         break;
       case "tick":
@@ -511,6 +590,99 @@ export class Process<M, State, Request = never, Reply = never>
     }
   }
 
+  // Beginning somewhere else than at the beginning.
+
+  /** What a process goes on from, with the state of the application as it is now. Between two turns. */
+  get image(): ProcessImage {
+    const { incarnation, epoch } = this.#options;
+    return {
+      incarnation,
+      epoch,
+      settings: settingsOf(this.#options),
+      processes: this.#topology.processes,
+      channels: this.#topology.channels(),
+      random: [...this.#random.state],
+      lastCount: this.#count,
+      lastRequest: this.#lastRequest,
+      nowMs: this.#nowMs,
+      wakeAtMs: this.#wakeAtMs,
+      timers: [...this.#timers],
+      snapshots: copyOfSnapshots(this.#snapshots.state),
+      collections: copyOfCollections(this.#collector.state.collections),
+      shares: [...this.#shares].map(([snapshot, { incarnation, timers, complete, stored }]) => ({
+        ...{ snapshot, incarnation, timers, complete, stored },
+      })),
+      peers: [...this.#peers.values()].map(imageOf),
+    };
+  }
+
+  #assume(image: ProcessImage): void {
+    this.#nowMs = image.nowMs;
+    this.#wakeAtMs = image.wakeAtMs;
+    this.#lastRequest = image.lastRequest;
+    for (const [name, dueMs] of image.timers) this.#timers.set(name, dueMs);
+    for (const [id, one] of copyOfCollections(image.collections))
+      this.#collector.state.collections.set(id, one);
+    for (const { snapshot, ...share } of image.shares)
+      this.#shares.set(snapshot, { ...share, state: NO_STATE, channels: undefined });
+  }
+
+  /** Goes on from a piece: what was in flight comes first. */
+  #resume({ incoming, outgoing, timers }: RestoredPiece): void {
+    const { state } = this.#snapshots;
+    for (const { from, received, hash } of incoming) {
+      const begun = parseChannelHash(hash);
+      if (begun && state.incoming.has(from))
+        state.incoming.set(from, { count: received, hash: begun });
+    }
+    for (const { to, sent, hash } of outgoing) {
+      const begun = parseChannelHash(hash);
+      if (begun && state.outgoing.has(to)) state.outgoing.set(to, { count: sent, hash: begun });
+    }
+    for (const { name, afterMs } of timers) this.#setTimer(name, afterMs);
+    this.#call((application, turn) => application.resume?.(turn));
+    for (const { from, messages } of incoming) {
+      const peer = this.#peers.get(from);
+      const view = new DataView(messages.buffer, messages.byteOffset, messages.byteLength);
+      const count = countRecords(view, 0, messages.length);
+      if (!peer || count < 1) continue;
+      const batch = { kind: KIND_MESSAGES, count, body: messages, restored: true };
+      if (this.#options.receive === "manual") peer.inbox.add(batch);
+      else this.#received(peer, batch, false);
+    }
+  }
+
+  /**
+   * Nobody is there yet, and what had been captured and not stored is gone. Timers and the time when it wanted to be woken are its
+   * driver's: it is told again.
+   */
+  #recover(): void {
+    for (const [name, dueMs] of this.#timers)
+      this.#effects.push({ type: "timer", name, afterMs: Math.max(0, dueMs - this.#nowMs) });
+    this.#rewake();
+    const { self } = this.#options;
+    for (const { id } of this.#peers.values()) this.#peerDown(id, `${self} was away`);
+    for (const [snapshot, { stored, incarnation }] of this.#shares) {
+      if (stored) continue;
+      const reason = `${self} was away before its piece was stored`;
+      this.#reportShare(snapshot, { type: "failed", snapshot, reason });
+      if (parseSnapshotId(snapshot).initiator !== self)
+        this.#record({ type: "abandon", snapshot, incarnation, reason });
+    }
+  }
+
+  /** Snapshots begun here whose manifest was being written: who recovers looks whether it was, and says so. */
+  get committing(): readonly SnapshotId[] {
+    return [...this.#collector.state.collections]
+      .filter(([, { committing }]) => committing)
+      .map(([id]) => id);
+  }
+
+  /** The highest number of a request that it has taken. */
+  get lastRequest(): number {
+    return this.#lastRequest;
+  }
+
   // The application.
 
   #call(
@@ -525,7 +697,7 @@ export class Process<M, State, Request = never, Reply = never>
 
   #fail({ thrown }: ApplicationThrew): void {
     this.#failed = true;
-    for (const share of this.#shares.values()) if (!share.channels) this.#release(share.state);
+    for (const share of this.#shares.values()) if (!share.complete) this.#release(share.state);
     this.#shares.clear();
     // Of the turn in which it threw nothing leaves.
     for (const effect of this.#effects) if (effect.type === "piece") this.#release(effect.state);
@@ -610,32 +782,41 @@ export class Process<M, State, Request = never, Reply = never>
 
   // Links.
 
-  #meetPeers(nowMs: number): void {
+  #meetPeers(nowMs: number, image?: ProcessImage): void {
     const { self, incarnation, epoch, reliable, windowBytes, maxFrameBytes } = this.#options;
     const ackDelayMs = ACK_DELAY_MS;
-    const link = (stream: number, order: ChannelOrder = "fifo"): Link =>
-      new Link({ stream, epoch, incarnation, reliable, windowBytes, ackDelayMs, order });
+    const link = (stream: number, order: ChannelOrder = "fifo", state?: LinkState): Link =>
+      new Link(
+        { stream, epoch, incarnation, reliable, windowBytes, ackDelayMs, order },
+        state && copyOfLink(state),
+      );
     const kind = this.#heading === undefined ? KIND_MESSAGES : KIND_COLOURED;
     for (const id of this.#topology.processes) {
       if (id === self || this.#peers.has(id)) continue;
-      const channel = link(STREAM_CHANNEL, this.#options.order);
+      const was = image?.peers.find((peer) => peer.id === id);
+      const channel = link(STREAM_CHANNEL, this.#options.order, was?.channel);
+      const outbox = new BatchWriter(kind, maxFrameBytes, channel);
+      const inbox = new Inbox();
+      if (was) outbox.resume(was.outbox);
+      for (const batch of was?.inbox ?? []) inbox.add(batch);
       this.#peers.set(id, {
         id,
         outgoing: false,
         channel,
-        control: link(STREAM_CONTROL),
-        outbox: new BatchWriter(kind, maxFrameBytes, channel),
-        inbox: new Inbox(),
-        restAtMs: Number.POSITIVE_INFINITY,
-        former: new Set(),
-        up: false,
-        downSinceMs: nowMs,
-        reason: "it has not been reached yet",
-        lost: false,
-        congested: false,
-        sent: 0,
-        received: 0,
+        control: link(STREAM_CONTROL, "fifo", was?.control),
+        outbox,
+        inbox,
+        restAtMs: was?.restAtMs ?? Number.POSITIVE_INFINITY,
+        former: new Set(was?.former),
+        up: was?.up ?? false,
+        downSinceMs: was?.downSinceMs ?? nowMs,
+        reason: was?.reason ?? "it has not been reached yet",
+        lost: was?.lost ?? false,
+        congested: was?.congested ?? false,
+        sent: was?.sent ?? 0,
+        received: was?.received ?? 0,
       });
+      if (was?.congested) this.#congested += 1;
     }
     for (const peer of this.#peers.values())
       peer.outgoing = this.#topology.outgoing(self).includes(peer.id);
@@ -732,7 +913,8 @@ export class Process<M, State, Request = never, Reply = never>
     } else {
       this.#problem("MALFORMED_FRAME", `dropped a batch of ${id} of the unknown kind ${kind}`);
     }
-    this.#link(peer, peer.channel, { type: "taken", bytes: length, nowMs: this.#nowMs });
+    if (!batch.restored)
+      this.#link(peer, peer.channel, { type: "taken", bytes: length, nowMs: this.#nowMs });
   }
 
   /** Markers come from a channel. */
@@ -963,7 +1145,9 @@ export class Process<M, State, Request = never, Reply = never>
         const { snapshot } = effect;
         const share = this.#shares.get(snapshot) as Share;
         share.channels = effect.recorded;
-        this.#effects.push({ ...effect, type: "piece", state: share.state });
+        share.complete = true;
+        const { state, timers } = share;
+        this.#effects.push({ ...effect, type: "piece", state, timers });
         this.#reportShare(snapshot, { type: "complete", snapshot });
         break;
       }
@@ -991,7 +1175,7 @@ export class Process<M, State, Request = never, Reply = never>
   }
 
   #capture({ snapshot, incarnation }: Marker): boolean {
-    const { self, stateCodec } = this.#options;
+    const { self } = this.#options;
     const decline = (reason: string): false => {
       this.#record({ type: "abandon", snapshot, incarnation, reason });
       this.#report(incarnation, { type: "failed", snapshot, reason });
@@ -1002,16 +1186,35 @@ export class Process<M, State, Request = never, Reply = never>
       if (peer.lost && (incoming.has(peer.id) || outgoing.has(peer.id)))
         return decline(`${whyLost(peer)}, says ${self}`);
     try {
-      const captured = this.#application.capture();
-      const state = captured instanceof FrozenState ? captured : encodeApart(stateCodec, captured);
-      this.#shares.set(snapshot, { state, incarnation, channels: undefined, stored: false });
+      const state = this.#captured(snapshot);
+      const timers = [...this.#timers]
+        .map(([name, dueMs]) => ({ name, afterMs: Math.max(0, dueMs - this.#nowMs) }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
+      const empty = { channels: undefined, complete: false, stored: false };
+      this.#shares.set(snapshot, { state, incarnation, timers, ...empty });
       this.#effects.push({ type: "recorded", snapshot });
       return true;
     } catch (thrown) {
-      const reason = `capture threw at ${self}: ${textOf(thrown)}`;
+      const text = textOf(thrown);
+      this.#failures.push({ snapshot, text });
+      const reason = `capture threw at ${self}: ${text}`;
       this.#problem("CAPTURE_THREW", `${snapshot}: ${reason}`, thrown);
       return decline(reason);
     }
+  }
+
+  #captured(snapshot: SnapshotId): CapturedState {
+    const failure = this.#replayed?.find((one) => one.snapshot === snapshot);
+    if (failure) throw new Error(failure.text);
+    if (this.#replayed) return NO_STATE;
+    const captured = this.#application.capture();
+    if (captured instanceof FrozenState) return captured;
+    return encodeApart(this.#options.stateCodec, captured);
+  }
+
+  #setTimer(name: string, afterMs: number): void {
+    this.#timers.set(name, this.#nowMs + afterMs);
+    this.#effects.push({ type: "timer", name, afterMs });
   }
 
   #marker(to: ProcessId, marker: Marker): void {
@@ -1028,7 +1231,7 @@ export class Process<M, State, Request = never, Reply = never>
   #settle(snapshot: SnapshotId, reason: string | undefined): void {
     const share = this.#shares.get(snapshot);
     if (!share && parseSnapshotId(snapshot).initiator !== this.#options.self) return;
-    if (share && !share.channels) this.#release(share.state);
+    if (share && !share.complete) this.#release(share.state);
     if (share?.stored) share.channels?.tape.erase();
     this.#shares.delete(snapshot);
     this.#effects.push({ type: "settled", snapshot, ...(reason === undefined ? {} : { reason }) });
@@ -1292,7 +1495,8 @@ class ApplicationThrew extends Error {
 /** What a turn may do to its process. */
 interface TurnActions<M, Reply> {
   send(to: ProcessId | readonly ProcessId[], message: M): boolean;
-  effect(effect: ProcessEffect<M, Reply>): void;
+  reply(id: number, reply: Reply): void;
+  setTimer(name: string, afterMs: number): void;
 }
 
 /** One object for all turns of a process: a turn costs no memory. */
@@ -1320,14 +1524,40 @@ class ProcessTurn<M, Reply> implements Turn<M, Reply> {
   }
 
   reply(id: number, reply: Reply): void {
-    this.#actions.effect({ type: "reply", id, reply });
+    this.#actions.reply(id, reply);
   }
 
   setTimer(name: string, afterMs: number): void {
     if (!(afterMs >= 0))
       throw new TidemarkError("BAD_OPTION", `timer ${name} cannot be due after ${afterMs} ms`);
-    this.#actions.effect({ type: "timer", name, afterMs });
+    if (name.length > TIMER_NAME_CHARACTERS)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `the name of a timer has ${TIMER_NAME_CHARACTERS} characters at the most, not ${name.length}`,
+      );
+    this.#actions.setTimer(name, afterMs);
   }
+}
+
+/** Those options on which it depends what a process does. */
+export function settingsOf(options: ProcessSettings): ProcessSettings {
+  const { reliable, maxFrameBytes, receive, windowBytes, limitBytes, lostAfterMs } = options;
+  const { order = "fifo", algorithm = order === "none" ? "lai-yang" : "chandy-lamport" } = options;
+  const numbers = { maxFrameBytes, windowBytes, limitBytes, lostAfterMs };
+  return { ...numbers, reliable, receive, order, algorithm };
+}
+
+function imageOf(peer: Peer): PeerImage {
+  const { id, channel, control, outbox, inbox, restAtMs, former } = peer;
+  const { up, downSinceMs, reason, lost, congested, sent, received } = peer;
+  return {
+    ...{ id, restAtMs, up, downSinceMs, reason, lost, congested, sent, received },
+    channel: copyOfLink(channel.state),
+    control: copyOfLink(control.state),
+    outbox: outbox.place,
+    inbox: inbox.batches.map((batch) => ({ ...batch, body: copyOf(batch.body) })),
+    former: [...former],
+  };
 }
 
 function checkWhole(name: string, value: number, low: number, high: number): void {

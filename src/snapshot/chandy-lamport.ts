@@ -19,6 +19,7 @@ import {
   type Marker,
   type Recording,
   Recordings,
+  type SavedSnapshots,
   type SnapshotEffect,
   type SnapshotInput,
   type SnapshotMachine,
@@ -29,8 +30,14 @@ import {
 export class ChandyLamport implements SnapshotMachine {
   readonly #recordings: Recordings;
 
-  constructor(view: number, incoming: readonly ProcessId[], outgoing: readonly ProcessId[]) {
-    this.#recordings = new Recordings(view, incoming, outgoing, emptyChannelHash);
+  /** @param saved of a machine as it was; it is taken over */
+  constructor(
+    view: number,
+    incoming: readonly ProcessId[],
+    outgoing: readonly ProcessId[],
+    saved?: SavedSnapshots,
+  ) {
+    this.#recordings = new Recordings(view, incoming, outgoing, emptyChannelHash, saved);
   }
 
   get state(): SnapshotState {

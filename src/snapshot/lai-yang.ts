@@ -34,6 +34,7 @@ import {
   type Marker,
   type Recording,
   Recordings,
+  type SavedSnapshots,
   type SentBefore,
   type SnapshotEffect,
   type SnapshotInput,
@@ -48,8 +49,14 @@ export const COLOUR_MAX = 32;
 export class LaiYang implements SnapshotMachine {
   readonly #recordings: Recordings;
 
-  constructor(view: number, incoming: readonly ProcessId[], outgoing: readonly ProcessId[]) {
-    this.#recordings = new Recordings(view, incoming, outgoing, emptySetHash);
+  /** @param saved of a machine as it was; it is taken over */
+  constructor(
+    view: number,
+    incoming: readonly ProcessId[],
+    outgoing: readonly ProcessId[],
+    saved?: SavedSnapshots,
+  ) {
+    this.#recordings = new Recordings(view, incoming, outgoing, emptySetHash, saved);
   }
 
   get state(): SnapshotState {

@@ -18,6 +18,7 @@ import {
   type PartReference,
   type PieceRecord,
   type PieceTiming,
+  type TimerRecord,
 } from "./manifest.ts";
 
 /**
@@ -123,10 +124,16 @@ function text(wanted: string, pattern: RegExp): Form<string> {
 const PROCESSES_MAX = 100_000;
 const CHANNELS_MAX = 10_000_000;
 const PARTS_MAX = 10_000_000;
+const TIMERS_MAX = 1_000_000;
 
 const format: Form<typeof MANIFEST_FORMAT> = leaf(
   `"${MANIFEST_FORMAT}", the format that this version reads`,
   (value) => value === MANIFEST_FORMAT,
+);
+const timerName = text("a text of up to 256 characters", /^.{0,256}$/s);
+const duration = leaf(
+  "a number, 0 or more",
+  (value): value is number => Number.isFinite(value) && (value as number) >= 0,
 );
 const name = text("a text of 1 to 256 characters", /^.{1,256}$/s);
 const sha256 = text("64 hexadecimal digits in lower case", /^[0-9a-f]{64}$/);
@@ -185,6 +192,13 @@ const pieceForm = record<PieceRecord>({
     record<OutgoingRecord>({ to: processId, sent: count, hash: channelHash }),
     ({ to }) => to,
   ),
+  timers: {
+    optional: list(
+      TIMERS_MAX,
+      record<TimerRecord>({ name: timerName, afterMs: duration }),
+      ({ name }) => `\u0000${name}`,
+    ),
+  },
   timing: record<PieceTiming>({ recordedAtMs: ms, recordingMs: ms, captureMs: ms }),
 });
 

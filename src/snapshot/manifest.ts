@@ -44,6 +44,13 @@ export interface OutgoingRecord {
   readonly hash: string;
 }
 
+/** A timer that was set and not due. */
+export interface TimerRecord {
+  readonly name: string;
+  /** After the recording. */
+  readonly afterMs: number;
+}
+
 /** One process' part of a global snapshot. */
 export interface PieceRecord {
   readonly snapshot: SnapshotId;
@@ -62,6 +69,8 @@ export interface PieceRecord {
   readonly incoming: readonly IncomingRecord[];
   /** Ascending by `to`. */
   readonly outgoing: readonly OutgoingRecord[];
+  /** Ascending by name. Absent when there are none. */
+  readonly timers?: readonly TimerRecord[];
   readonly timing: PieceTiming;
 }
 

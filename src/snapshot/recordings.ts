@@ -184,6 +184,11 @@ export interface SnapshotState {
   colour: readonly Marker[];
 }
 
+/** What a snapshot machine can go on from: its state without the tapes. */
+export type SavedSnapshots = Omit<SnapshotState, "recordings"> & {
+  readonly recordings: ReadonlyMap<SnapshotId, Omit<Recording, "tape">>;
+};
+
 /** One process' share in global snapshots, by whichever algorithm. */
 export interface SnapshotMachine extends Machine<SnapshotInput, SnapshotEffect, SnapshotState> {
   /** When `tick` is wanted; Infinity if not at all. */
@@ -203,14 +208,25 @@ export class Recordings {
   readonly #emptyHash: () => ChannelHash;
   readonly #tapes = new Tapes();
 
-  /** @param emptyHash of a channel on which nothing was sent */
+  /**
+   * @param emptyHash of a channel on which nothing was sent
+   * @param saved of a machine as it was; it is taken over
+   */
   constructor(
     view: number,
     incoming: readonly ProcessId[],
     outgoing: readonly ProcessId[],
     emptyHash: () => ChannelHash,
+    saved?: SavedSnapshots,
   ) {
     this.#emptyHash = emptyHash;
+    if (saved) {
+      const recordings = [...saved.recordings].map(
+        ([id, one]) => [id, { ...one, tape: this.#tapes.take() }] as const,
+      );
+      this.state = { ...saved, recordings: new Map(recordings) };
+      return;
+    }
     this.state = {
       view,
       incoming: new Map(incoming.map((from) => [from, this.#begun()])),
