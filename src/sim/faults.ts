@@ -36,7 +36,11 @@ export interface Faults {
   readonly clogs: number;
   /** How long a cut, a partition, a hold, a clog or a crash lasts at the most. */
   readonly troubleMs: number;
-  /** Processes that die; each comes back without its state, or with probability `fromSnapshot` from the newest snapshot. */
+  /**
+   * Processes that die; each comes back without its state, or with probability `fromSnapshot` from the newest snapshot. In a world that
+   * logs inputs they die between two of the things that they do, and come back with all that they knew; with that probability the
+   * whole system is then restored to the newest snapshot.
+   */
   readonly crashes: number;
   readonly fromSnapshot: number;
   /** How far a process' clock is off at the most, and how much too fast or too slow it goes (0.01 is one per cent, 0.5 the most). */

@@ -212,9 +212,14 @@ function schedule<M, State, Request, Reply>(
 
   many(faults.crashes, () => {
     const id = one();
-    simulation.crash(id);
-    const back = random.chance(faults.fromSnapshot) ? "snapshot" : "nothing";
-    simulation.after(lasting(), () => simulation.restart(id, back));
+    const fromSnapshot = random.chance(faults.fromSnapshot);
+    if (world.logsInputs) {
+      simulation.crash(id, random.between(1, 20));
+      if (fromSnapshot) simulation.after(lasting(), () => simulation.restore(one()));
+    } else simulation.crash(id);
+    simulation.after(lasting(), () =>
+      simulation.restart(id, fromSnapshot ? "snapshot" : "nothing"),
+    );
   });
   if (processes.length < 2) return;
   many(faults.cuts, () => simulation.cut(...two()));

@@ -24,7 +24,14 @@ import { Topology } from "../core/topology.ts";
 import type { ChannelOrder } from "../link/link.ts";
 import { FrozenState } from "../process/application.ts";
 import { type Codec, jsonCodec } from "../process/codec.ts";
-import { Process, type ProcessEffect, type ProcessInput } from "../process/process.ts";
+import { Journal, replayRecord } from "../process/journal.ts";
+import {
+  Process,
+  type ProcessEffect,
+  type ProcessInput,
+  type RestoredPiece,
+} from "../process/process.ts";
+import type { ProcessImage } from "../process/process-image.ts";
 import {
   MANIFEST_FORMAT,
   type Manifest,
@@ -36,6 +43,7 @@ import { Agenda } from "./agenda.ts";
 import { checkKeys, checkMs, checkNumber, refuse, told } from "./check.ts";
 import { checkFaults, type Faults, NO_FAULTS } from "./faults.ts";
 import { type SeenSnapshot, seeSnapshot, stateOf } from "./seen.ts";
+import { SimulatedLog } from "./simulated-log.ts";
 import { copyOfData } from "./values.ts";
 import {
   type Cut,
@@ -79,8 +87,8 @@ export interface SimulationEvent {
     | { readonly type: "abandoned"; readonly snapshot: SnapshotId; readonly reason: string };
 }
 
-/** What a restarted process begins with. */
-export type ComesBackWith = "nothing" | "snapshot";
+/** What a restarted process begins with; in a world that logs inputs, `log`: all that it knew. */
+export type ComesBackWith = "nothing" | "snapshot" | "log";
 
 const MESSAGE_FRAME_BYTES = 16_384;
 const LIMIT_BYTES = 64 * 1024 * 1024;
@@ -97,6 +105,9 @@ const POISON = 0xee;
 const EXPECTED: ReadonlySet<ErrorCode> = new Set(["PEER_RESTARTED", "CAPTURE_THREW"]);
 
 const NOTHING = new MessageLog();
+const COMES_BACK_WITH: ReadonlySet<ComesBackWith> = new Set(["nothing", "snapshot", "log"]);
+/** After so many inputs it is kept how a process is. */
+const KEPT_EVERY = 64;
 /** Of requests; answers stand in one list. */
 const INDEX_MAX = 999_999;
 const OPTIONS: readonly (keyof SimulationOptions)[] = [
@@ -136,18 +147,44 @@ interface Life<M, State, Request, Reply> {
   readonly id: ProcessId;
   readonly index: number;
   readonly incarnation: number;
+  readonly epoch: number;
   readonly process: Process<M, State, Request, Reply>;
   readonly witness: Witness<M, State, Request, Reply>;
+  /** In a world that logs inputs. */
+  readonly logged: Logged<M, State, Request, Reply> | undefined;
   /** Of its clock: where it stood at virtual time 0, and how fast it goes. */
   readonly startMs: number;
   readonly rate: number;
   alive: boolean;
+  /** How many things it still does before it dies. */
+  dies: number;
+  /** It came back with its log. */
+  readonly recovered: boolean;
   wake: number;
   readonly timers: Map<string, number>;
   /** Pieces that are being stored; false when they are no longer wanted. */
   readonly storing: Map<SnapshotId, boolean>;
   /** Where it was when it recorded. */
   readonly cuts: Map<SnapshotId, Cut>;
+}
+
+/** The inputs of one life, on a log. */
+interface Logged<M, State, Request, Reply> {
+  readonly log: SimulatedLog;
+  readonly journal: Journal<M, State, Request, Reply>;
+  /** The log is being flushed. */
+  settling: boolean;
+  /** It has been kept how it was at that many records. */
+  keptAt: number;
+}
+
+/** What a life begins with, if not with nothing. */
+interface Beginning<State> {
+  readonly state?: State;
+  readonly epoch?: number;
+  readonly from?: RestoredPiece | ProcessImage;
+  readonly log?: SimulatedLog;
+  readonly was?: { readonly startMs: number; readonly rate: number };
 }
 
 /** A snapshot that was begun. */
@@ -212,6 +249,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   readonly #watch: SimulationOptions["watch"];
   readonly #messageCodec: Codec<M>;
   readonly #stateCodec: Codec<unknown>;
+  readonly #requestCodec: Codec<Request>;
   readonly #agenda = new Agenda();
   readonly #lives = new Map<ProcessId, Life<M, State, Request, Reply>>();
   readonly #pairs = new Map<ProcessId, Map<ProcessId, Pair>>();
@@ -224,6 +262,10 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   readonly #seen: SeenSnapshot<M, State>[] = [];
   /** How each process decodes its state of the newest snapshot that is complete. */
   readonly #newest = new Map<ProcessId, () => State>();
+  /** The newest that is complete. */
+  #manifest: Manifest | undefined;
+  /** The newest epoch, and the snapshot that it began from. */
+  #restored: { readonly epoch: number; readonly manifest: Manifest } | undefined;
   readonly #replies: (Reply | undefined)[] = [];
   readonly #asked = new Map<number, number>();
   readonly #hash = emptyChannelHash();
@@ -252,7 +294,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     this.#watch = options.watch;
     this.#messageCodec = world.messageCodec ?? jsonCodec<M>();
     this.#stateCodec = world.stateCodec ?? jsonCodec<unknown>();
-    for (const id of this.topology.processes) this.#begin(id, undefined);
+    this.#requestCodec = world.requestCodec ?? jsonCodec<Request>();
+    for (const id of this.topology.processes) this.#begin(id);
   }
 
   /** Virtual time since the beginning, in milliseconds. */
@@ -410,10 +453,18 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     way.cloggedUntilMs = Math.max(way.cloggedUntilMs, this.#nowMs + ms);
   }
 
-  /** A process dies: its state is lost, and what its store had not flushed. No change if it is down. */
-  crash(id: ProcessId): void {
+  /**
+   * A process dies: its state is lost, and what its store had not flushed. No change if it is down.
+   *
+   * @param things it does that many first, and dies between two of them. @default 0
+   */
+  crash(id: ProcessId, things: number = 0): void {
     const life = this.#life(id);
     if (!life.alive) return;
+    if (things > 0) {
+      life.dies = things;
+      return;
+    }
     this.#tell(life, { type: "crash" });
     life.alive = false;
     for (const [name, part] of this.#parts) {
@@ -428,14 +479,35 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     }
   }
 
-  /** A process that is down comes back: without its state, or with that of the newest snapshot. No change if it is up. */
+  /**
+   * A process that is down comes back: without its state, with that of the newest snapshot, or with what it has logged. No change if it
+   * is up. One that logs inputs comes back with its log, whatever is said.
+   */
   restart(id: ProcessId, comesBackWith: ComesBackWith = "nothing"): void {
-    if (comesBackWith !== "nothing" && comesBackWith !== "snapshot")
-      refuse(`a process comes back with "nothing" or "snapshot", not ${told(comesBackWith)}`);
-    if (this.#life(id).alive) return;
-    const state = comesBackWith === "snapshot" ? this.#newest.get(id)?.() : undefined;
-    const life = this.#begin(id, state);
-    this.#tell(life, { type: "restart" });
+    if (!COMES_BACK_WITH.has(comesBackWith))
+      refuse(
+        `a process comes back with "nothing", "snapshot" or "log", not ${told(comesBackWith)}`,
+      );
+    const was = this.#life(id);
+    if (was.alive) return;
+    this.#tell(was, { type: "restart" });
+    if (this.world.logsInputs) this.#recover(was);
+    else {
+      const state = comesBackWith === "snapshot" ? this.#newest.get(id)?.() : undefined;
+      this.#begin(id, state === undefined ? {} : { state });
+    }
+  }
+
+  /**
+   * Restores the whole system to the newest snapshot, in a new epoch. That process goes there now, or when it is back; the others when
+   * they hear of it. Nothing happens before there is a snapshot.
+   */
+  restore(by: ProcessId): void {
+    const manifest = this.#manifest;
+    if (!manifest) return;
+    this.#restored = { epoch: 1 + (this.#restored?.epoch ?? 1), manifest };
+    const life = this.#life(by);
+    if (life.alive) this.#advance(life);
   }
 
   /** No more faults: partitions, holds and clogs end, and who is down comes back. */
@@ -447,7 +519,10 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
         way.cloggedUntilMs = 0;
         this.release(way.from, way.to);
       }
-    for (const id of this.topology.processes) this.restart(id);
+    for (const id of this.topology.processes) {
+      this.#life(id).dies = 0;
+      this.restart(id);
+    }
     for (const { from, to } of this.topology.channels())
       this.#sentByThen.set(`${from} ${to}`, this.#sentTo(from, to).length);
   }
@@ -479,7 +554,11 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
    */
   unrest(): string | undefined {
     for (const { id, settled, initiator, life } of this.#begun)
-      if (settled === 0 && this.#life(initiator).incarnation === life)
+      if (
+        settled === 0 &&
+        this.#life(initiator).incarnation === life &&
+        this.#isOpen(initiator, id)
+      )
         return `snapshot ${id} is not settled`;
     for (const { from, to } of this.topology.channels()) {
       const late =
@@ -487,6 +566,11 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       if (late > 0) return `${late} messages from ${from} to ${to} have not arrived`;
     }
     return undefined;
+  }
+
+  #isOpen(initiator: ProcessId, snapshot: SnapshotId): boolean {
+    const { recovered, process } = this.#life(initiator);
+    return !recovered || process.state.collections.collections.has(snapshot);
   }
 
   /**
@@ -497,9 +581,10 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   judge(): void {
     for (const { id, initiator, life, settled, reason, manifest, mustComplete } of this.#begun) {
       const same = this.#life(initiator).incarnation === life;
-      if (same && settled !== 1)
+      // Whoever comes back with its log knows that it has settled it; that need not have been seen.
+      if (same && settled !== 1 && !(this.#life(initiator).recovered && settled === 0))
         throw new Violation("settled", `${id} was settled ${settled} times at its initiator`);
-      if (same && (reason === undefined) !== (manifest !== undefined))
+      if (same && settled === 1 && (reason === undefined) !== (manifest !== undefined))
         throw new Violation("settled", `${id}: ${reason ?? "complete, without a manifest"}`);
       if (mustComplete && !manifest)
         throw new Violation("liveness", `${id} had to complete, but: ${reason ?? "did not"}`);
@@ -517,15 +602,17 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
 
   // Processes.
 
-  #begin(id: ProcessId, state: unknown): Life<M, State, Request, Reply> {
+  #begin(id: ProcessId, beginning: Beginning<State> = {}): Life<M, State, Request, Reply> {
     const { random, world, topology } = this;
+    const { state, from, epoch = 1, was } = beginning;
+    const image = from && "peers" in from ? from : undefined;
     const faults = this.#faults;
     const { windowBytes, lostAfterMs } = this.#options;
     const application = orViolation("application", `application(${told(id)}) threw`, () =>
       world.application(id),
     );
     checkApplication(id, application);
-    const incarnation = 1 + random.below(2 ** 32 - 1);
+    const incarnation = image?.incarnation ?? 1 + random.below(2 ** 32 - 1);
     const witness = new Witness<M, State, Request, Reply>({
       process: id,
       life: incarnation,
@@ -539,39 +626,47 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     });
     if (state !== undefined)
       orViolation("application", `restore of ${id} threw`, () => witness.restore(state as State));
+    const process = new Process<M, State, Request, Reply>({
+      self: id,
+      topology,
+      application: witness,
+      messageCodec: witness.messageCodec,
+      stateCodec: this.#stateCodec,
+      seed: random.bits(),
+      incarnation,
+      epoch,
+      reliable: faults.reliable,
+      order: world.order,
+      algorithm: world.algorithm,
+      maxFrameBytes: MESSAGE_FRAME_BYTES * 64,
+      receive: "auto",
+      windowBytes,
+      limitBytes: LIMIT_BYTES,
+      lostAfterMs,
+      lastCount: this.#counts.get(id) ?? 0,
+      from,
+    });
+    const log = beginning.log ?? new SimulatedLog();
+    const journal = world.logsInputs && new Journal(process, this.#requestCodec, log);
     const life: Life<M, State, Request, Reply> = {
       id,
       index: topology.processes.indexOf(id),
       incarnation,
+      epoch,
       witness,
-      process: new Process<M, State, Request, Reply>({
-        self: id,
-        topology,
-        application: witness,
-        messageCodec: witness.messageCodec,
-        stateCodec: this.#stateCodec,
-        seed: random.bits(),
-        incarnation,
-        epoch: 1,
-        reliable: faults.reliable,
-        order: world.order,
-        algorithm: world.algorithm,
-        maxFrameBytes: MESSAGE_FRAME_BYTES * 64,
-        receive: "auto",
-        windowBytes,
-        limitBytes: LIMIT_BYTES,
-        lostAfterMs,
-        lastCount: this.#counts.get(id) ?? 0,
-      }),
-      startMs: EPOCH_MS + (random.fraction() * 2 - 1) * faults.skewMs,
-      rate: 1 + (random.fraction() * 2 - 1) * faults.drift,
+      process,
+      logged: journal ? { log, journal, settling: false, keptAt: 0 } : undefined,
+      startMs: was?.startMs ?? EPOCH_MS + (random.fraction() * 2 - 1) * faults.skewMs,
+      rate: was?.rate ?? 1 + (random.fraction() * 2 - 1) * faults.drift,
       alive: true,
+      dies: 0,
+      recovered: image !== undefined,
       wake: 0,
       timers: new Map(),
       storing: new Map(),
       cuts: new Map(),
     };
-    this.#soon(0, () => this.#step(life, { type: "start", nowMs: 0 }));
+    if (!image) this.#soon(0, () => this.#step(life, { type: "start", nowMs: 0 }));
     for (const other of this.#lives.keys()) {
       if (other === id || this.#pairs.get(id)?.has(other)) continue;
       this.#introduce(id, other);
@@ -580,6 +675,88 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     for (const pair of this.#pairs.get(id)?.values() ?? [])
       this.#soon(RECONNECT_MS, () => this.#connect(pair));
     return life;
+  }
+
+  /** Of a world that logs inputs: it goes on from its log, unless the system has gone to a later epoch meanwhile. */
+  #recover(was: Life<M, State, Request, Reply>): void {
+    const { id, logged, epoch } = was;
+    if (this.#restored && epoch < this.#restored.epoch) {
+      this.#goOnFrom(was, this.#restored);
+      return;
+    }
+    const kept = logged?.log.kept;
+    if (!logged || !kept) {
+      // It died before it had done anything.
+      if (this.#restored) this.#goOnFrom(was, this.#restored);
+      else this.#begin(id);
+      return;
+    }
+    const { log } = logged;
+    const before = was.process.image;
+    const lost = log.crash(this.random);
+    const { image, slices, sliced, marks } = kept;
+    const values = slices.map((slice) => this.#stateCodec.decode(copyOf(slice)));
+    const state = (sliced ? values : values[0]) as State;
+    const life = this.#begin(id, { state, from: image, epoch, log, was });
+    for (const [peer, { peerLife, sent, received }] of marks) {
+      const stretch = was.witness.stretchOf(peer, peerLife);
+      life.witness.begin(
+        peer,
+        peerLife,
+        stretch.sent.slice(0, sent),
+        stretch.received.slice(0, received),
+      );
+    }
+    for (const record of log.rest())
+      orViolation("replay", id, () => replayRecord(life.process, this.#requestCodec, record));
+    life.witness.cuts.length = 0;
+    if (lost === 0) mustBeSame(id, before, life.process.image);
+    for (const { peer, channel } of life.process.state.links)
+      if (channel.peerIncarnation !== 0) life.witness.met(peer, channel.peerIncarnation);
+    this.#step(life, { type: "recover", nowMs: 0 });
+    for (const snapshot of life.process.committing) {
+      const written = this.#begun.some((one) => one.id === snapshot && one.manifest);
+      const failed = written ? {} : { failed: `${id} died before its manifest was written` };
+      this.#step(life, { type: "committed", snapshot, ...failed, nowMs: 0 });
+    }
+  }
+
+  /** A process goes to the newest epoch: it ends as it is, and another life of it goes on from its piece. */
+  #advance(was: Life<M, State, Request, Reply>): void {
+    const restored = this.#restored;
+    if (!restored || was.epoch >= restored.epoch) return;
+    was.alive = false;
+    for (const pair of this.#pairs.get(was.id)?.values() ?? []) {
+      pair.has.delete(was.id);
+      this.#disconnect(pair);
+    }
+    this.#goOnFrom(was, restored);
+  }
+
+  #goOnFrom(
+    was: Life<M, State, Request, Reply>,
+    { epoch, manifest }: { readonly epoch: number; readonly manifest: Manifest },
+  ): void {
+    const { id } = was;
+    const { pieces } = manifest;
+    const read = (name: string): Uint8Array => this.#partOf(pieces, name) as Uint8Array;
+    const piece = pieces.find((one) => one.process === id) as PieceRecord;
+    const inFlight = (part: PartReference | undefined): Uint8Array =>
+      part ? copyOf(read(part.sha256)) : new Uint8Array(0);
+    const incoming = piece.incoming.map(({ from, received, hash, part }) => ({
+      ...{ from, received, hash, messages: inFlight(part) },
+    }));
+    const { outgoing, timers = [] } = piece;
+    const state = stateOf<State>(piece.state, read, this.#stateCodec);
+    const life = this.#begin(id, { state, epoch, from: { incoming, outgoing, timers }, was });
+    for (const { to } of outgoing) {
+      // What was sent by when the world healed is undone.
+      this.#sentByThen.delete(`${id} ${to}`);
+      const other = pieces
+        .find((one) => one.process === to)
+        ?.incoming.find((one) => one.from === id);
+      life.witness.begin(to, 0, readRecords(inFlight(other?.part)), []);
+    }
   }
 
   #life(id: ProcessId): Life<M, State, Request, Reply> {
@@ -597,8 +774,69 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     if (!life.alive) return;
     (input as { nowMs: number }).nowMs = life.startMs + this.#nowMs * life.rate;
     this.#trace(life.index, input);
+    const { logged } = life;
+    if (logged) {
+      this.#performAll(life, logged.journal.step(input));
+      if (input.type === "start" || logged.log.length - logged.keptAt >= KEPT_EVERY)
+        this.#keep(life, logged);
+      this.#settleSoon(life, logged);
+      return;
+    }
     for (const effect of life.process.step(input)) this.#perform(life, effect);
     life.witness.cuts.length = 0;
+  }
+
+  /** It may die between any two of them. */
+  #performAll(
+    life: Life<M, State, Request, Reply>,
+    effects: readonly ProcessEffect<M, Reply>[],
+  ): void {
+    for (const effect of effects) {
+      if (!life.alive) return;
+      this.#perform(life, effect);
+      if (life.dies === 0) continue;
+      life.dies -= 1;
+      if (life.dies === 0) this.crash(life.id);
+    }
+  }
+
+  /** The log is flushed, with all that has been appended until it begins; and what waited for that happens. */
+  #settleSoon(
+    life: Life<M, State, Request, Reply>,
+    logged: Logged<M, State, Request, Reply>,
+  ): void {
+    const { log, journal } = logged;
+    if (logged.settling || !journal.waits || !life.alive) return;
+    logged.settling = true;
+    const upTo = log.length;
+    this.#soon(this.#faults.syncMs / 4, () => {
+      logged.settling = false;
+      if (!life.alive) return;
+      log.settle(upTo);
+      this.#performAll(life, journal.settled(upTo));
+      this.#settleSoon(life, logged);
+    });
+  }
+
+  /** Keeps all that it knows. */
+  #keep(life: Life<M, State, Request, Reply>, logged: Logged<M, State, Request, Reply>): void {
+    const { log } = logged;
+    const { slices, sliced } = life.witness.keep();
+    const marks = new Map(
+      [...life.witness.stretches].map(([peer, { peerLife, sent, received }]) => [
+        peer,
+        { peerLife, sent: sent.length, received: received.length },
+      ]),
+    );
+    const { image } = life.process;
+    const kept = { image, slices, sliced, marks, records: log.length };
+    logged.keptAt = log.length;
+    // The first is there before anything else happens; nothing is shown of what came before another until it is there.
+    if (log.kept === undefined) log.keep(kept);
+    else
+      this.#soon(this.#faults.syncMs, () => {
+        if (life.alive) log.keep(kept);
+      });
   }
 
   #trace(index: number, input: ProcessInput<Request>): void {
@@ -795,6 +1033,14 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       Life<M, State, Request, Reply>,
     ];
     if (!a.alive || !b.alive || !pair.down) return;
+    if (a.epoch !== b.epoch) {
+      const behind = a.epoch < b.epoch ? a : b;
+      this.#soon(RECONNECT_MS, () => {
+        if (behind.alive) this.#advance(behind);
+        this.#connect(pair);
+      });
+      return;
+    }
     if (pair.ways.some(({ blocked }) => blocked)) {
       this.#soon(RECONNECT_MS, () => this.#connect(pair));
       return;
@@ -933,7 +1179,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       const piece: PieceRecord = {
         snapshot,
         process: life.id,
-        epoch: 1,
+        epoch: life.epoch,
         state: {
           encoding: this.#stateCodec.name,
           sliced: state instanceof FrozenState,
@@ -945,6 +1191,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
           return { from, received, hash, inFlight, ...part };
         }),
         outgoing: recorded.outgoing,
+        ...(effect.timers.length > 0 && { timers: effect.timers }),
         timing: { recordedAtMs, recordingMs, captureMs: 0 },
       };
       this.#soon(syncMs, () => flush(piece));
@@ -967,7 +1214,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       format: MANIFEST_FORMAT,
       id: snapshot,
       system: "simulation",
-      epoch: 1,
+      epoch: life.epoch,
       initiator: life.id,
       startedAtMs,
       cutMs,
@@ -982,6 +1229,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     if (this.#begun.some((one) => one.id === snapshot && one.manifest))
       throw new Violation("settled", `${snapshot} was written twice`);
     begun.manifest = manifest;
+    this.#manifest = manifest;
     this.#judgeSnapshot(manifest);
     this.#tell(life, { type: "complete", snapshot });
     this.#step(life, { type: "committed", snapshot, nowMs: 0 });
@@ -1121,6 +1369,21 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     const place = `${from} → ${to}`;
     restOf(sent.slice(0), into.received.slice(0), this.#order, "channel", place);
   }
+}
+
+/** @throws Violation if a replay led somewhere else */
+function mustBeSame(id: ProcessId, before: ProcessImage, after: ProcessImage): void {
+  const [one, other] = [before, after].map((image) => JSON.stringify(image, asJson));
+  if (one !== other) throw new Violation("replay", `${id} is not as it was: ${one}\n${other}`);
+}
+
+/** With what JSON does not have; and without what it does not matter for: the order in a map, and the states of snapshots. */
+function asJson(key: string, value: unknown): unknown {
+  if (key === "shares") return (value as ProcessImage["shares"]).map(({ snapshot }) => snapshot);
+  if (value instanceof Map) return [...value];
+  if (value instanceof Set) return [...value];
+  if (value instanceof Uint8Array) return String(value);
+  return value === Number.POSITIVE_INFINITY ? "never" : value;
 }
 
 /** What the world's own code does, or what is wrong if it throws. */

@@ -18,7 +18,7 @@ import {
   type Turn,
 } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
-import { checkMethod, lookAt } from "./seen.ts";
+import { checkMethod, lookAt, slicesOf } from "./seen.ts";
 
 /** A broken promise. `check` names which. */
 export class Violation extends Error {
@@ -184,8 +184,27 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
     return captured;
   }
 
+  resume(turn: Turn<M, Reply>): void {
+    checkMethod("resume", this.#options.application.resume?.(this.#turn.of(turn)));
+  }
+
   restore(state: State): void {
     checkMethod("restore", this.#options.application.restore(state));
+  }
+
+  /** The stretch with that life of the peer. */
+  stretchOf(peer: ProcessId, peerLife: number): Stretch {
+    const stretch = this.with(peer);
+    return stretch.peerLife === peerLife || peerLife === 0 ? stretch : stretchWith(peerLife);
+  }
+
+  /** The state now, as bytes: to go on from. */
+  keep(): { readonly slices: readonly Uint8Array[]; readonly sliced: boolean } {
+    const { application, stateCodec } = this.#options;
+    const captured = application.capture();
+    const sliced = captured instanceof FrozenState;
+    const values = sliced ? slicesOf(captured) : [captured];
+    return { slices: values.map((value) => copyOf(stateCodec.encode(value))), sliced };
   }
 
   /** The state now, outside any snapshot. */
@@ -198,6 +217,19 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
     const stretch = this.with(peer);
     if (stretch.peerLife === 0) stretch.peerLife = life;
     if (stretch.peerLife !== life) this.stretches.set(peer, stretchWith(life));
+  }
+
+  /** What passes on the channels with that peer begins with this; it was sent, or received, before this life. */
+  begin(
+    peer: ProcessId,
+    peerLife: number,
+    sent: readonly Uint8Array[],
+    received: readonly Uint8Array[],
+  ): void {
+    const stretch = stretchWith(peerLife);
+    for (const message of sent) stretch.sent.push(message);
+    for (const message of received) stretch.received.push(message);
+    this.stretches.set(peer, stretch);
   }
 
   with(peer: ProcessId): Stretch {

@@ -59,6 +59,10 @@ const CHECKS: Readonly<Record<keyof World, Check>> = {
   },
   messageCodec: codec,
   stateCodec: codec,
+  requestCodec: codec,
+  logsInputs: (value, key) => {
+    if (typeof value !== "boolean") refuse(`${key} must be true or false, not ${told(value)}`);
+  },
   requests: (value, key, processes) => {
     for (const one of list(value, key, "{ of, request }")) known(object(one)["of"], key, processes);
   },

@@ -40,6 +40,14 @@ export interface World<M = unknown, State = unknown, Request = never, Reply = ne
   readonly messageCodec?: Codec<M>;
   /** @default jsonCodec() */
   readonly stateCodec?: Codec<unknown>;
+  /**
+   * Each process logs its inputs, and shows nothing of what they lead to before they are safe. Who dies comes back with all that it
+   * knew. Only simulated.
+   * @default false
+   */
+  readonly logsInputs?: boolean;
+  /** How requests are logged. @default jsonCodec() */
+  readonly requestCodec?: Codec<Request>;
   /** What the outside asks: each once, at any time; those to one process in this order. Explored, as copies. @default none */
   readonly requests?: readonly Asked<Request>[];
   /** The initiators of snapshots, each begun at any time. @default none */

@@ -20,14 +20,21 @@ import { LEVELS } from "./members.ts";
 /** `+level message`: multicast; `+level message to`: to one; `message from`: delivered. */
 export type Seen = readonly string[];
 
+/** What whoever is restored does: nothing by itself, or what it would have done. */
+type Restored = "is quiet" | "goes on";
+
+const BUDGET = 12;
+
 class Talker implements GroupApplication<string, Seen> {
   #seen: string[] = [];
   #budget: number;
   readonly #levels: readonly OrderLevel[];
+  readonly #restored: Restored;
 
-  constructor(budget: number, levels: readonly OrderLevel[]) {
-    this.#budget = budget;
+  constructor(levels: readonly OrderLevel[], restored: Restored) {
+    this.#budget = BUDGET;
     this.#levels = levels;
+    this.#restored = restored;
   }
 
   start(turn: GroupTurn<string>): void {
@@ -69,7 +76,8 @@ class Talker implements GroupApplication<string, Seen> {
 
   restore(seen: Seen): void {
     this.#seen = [...seen];
-    this.#budget = 0;
+    const said = seen.filter((word) => word.startsWith("+")).length;
+    this.#budget = this.#restored === "goes on" ? BUDGET - said : 0;
   }
 }
 
@@ -80,7 +88,7 @@ export interface TalkWorld {
 }
 
 /** Two to four members, by the seed. */
-export function talkWorld(seed: number): TalkWorld {
+export function talkWorld(seed: number, restored: Restored = "is quiet"): TalkWorld {
   const random = new Random(`talk ${seed}`);
   const processes = Array.from({ length: random.between(2, 4) }, (_, i) => `p${i + 1}`);
   const levels = random.chance(0.5) ? LEVELS : [random.pick(LEVELS) as OrderLevel];
@@ -90,7 +98,7 @@ export function talkWorld(seed: number): TalkWorld {
   const world = defineWorld<Uint8Array, GroupedState<Seen>>({
     processes,
     order: random.chance(0.3) ? "none" : "fifo",
-    application: (self) => talker(self, setup, levels),
+    application: (self) => talker(self, setup, levels, restored),
     ...groupedCodecs<string, Seen>({ messageCodec, stateCodec: jsonCodec<unknown>() }),
     snapshots: processes,
   });
@@ -101,8 +109,9 @@ export function talker(
   self: ProcessId,
   setup: GroupSetup,
   levels: readonly OrderLevel[],
+  restored: Restored = "is quiet",
 ): Grouped<string, Seen, never, never> {
-  const application = new Talker(12, levels);
+  const application = new Talker(levels, restored);
   const messageCodec = jsonCodec<string>();
   const onIrregular = (reason: string): never => {
     throw new Error(reason);
