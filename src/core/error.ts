@@ -18,6 +18,7 @@ export type ErrorCode =
   | "BAD_MESSAGE"
   | "APPLICATION_THREW"
   | "CAPTURE_THREW"
+  | "RESTORED"
   | "LOG_DAMAGED"
   | "DIVERGED"
   | "UNREACHABLE"
@@ -59,6 +60,10 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   BAD_MESSAGE: ["local", "A message, state or reply cannot be encoded, or a state not decoded."],
   APPLICATION_THREW: ["local", "The application threw; the process stopped as it was."],
   CAPTURE_THREW: ["local", "The application's capture threw; the snapshot is abandoned."],
+  RESTORED: [
+    "remote",
+    "The system was restored to a snapshot meanwhile; the message says to which.",
+  ],
   LOG_DAMAGED: ["remote", "An input log is not what was written; the message says where."],
   DIVERGED: [
     "local",

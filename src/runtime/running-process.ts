@@ -3,13 +3,14 @@
  * effects, in order, before the next input. This is the only place that reads a clock for it.
  */
 
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { TidemarkError, textOf } from "../core/error.ts";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, type SnapshotId } from "../core/id.ts";
 import { copyOf, readRecords } from "../core/record.ts";
 import { type Channel, Topology } from "../core/topology.ts";
 import { type Application, FrozenState } from "../process/application.ts";
 import { type Codec, encodeApart } from "../process/codec.ts";
+import { Journal } from "../process/journal.ts";
 import {
   type CapturedState,
   type Explanation,
@@ -18,12 +19,20 @@ import {
   type ProcessEffect,
   type ProcessInput,
   type Received,
+  type RestoredPiece,
 } from "../process/process.ts";
-import { MANIFEST_FORMAT, type Manifest, type PieceRecord } from "../snapshot/manifest.ts";
+import type { ProcessImage, ProcessSettings } from "../process/process-image.ts";
+import {
+  MANIFEST_FORMAT,
+  type Manifest,
+  type PartReference,
+  type PieceRecord,
+} from "../snapshot/manifest.ts";
 import { checkManifest } from "../snapshot/manifest-check.ts";
 import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
-import type { SnapshotStore } from "./snapshot-store.ts";
+import { type LogConfiguration, ProcessLog } from "./process-log.ts";
+import type { EpochRecord, SnapshotStore } from "./snapshot-store.ts";
 import type { Transport } from "./transport.ts";
 
 /** What `startProcess` takes. */
@@ -51,8 +60,13 @@ export interface ProcessConfiguration<M, State, Request, Reply> {
   readonly algorithm?: "chandy-lamport" | "lai-yang";
   /** Only processes of the same system talk to each other. @default "tidemark" */
   readonly system?: string;
-  /** @default 1 */
+  /** The system begins in this epoch, if its store knows of no later one. @default 1 */
   readonly epoch?: number;
+  /**
+   * Where this process logs its inputs, so that it comes back with all that it knew. Without a log, whoever dies comes back with nothing, or,
+   * in a system that was restored, as it was in that snapshot.
+   */
+  readonly log?: LogConfiguration<Request>;
   /** How messages become bytes; the same at every process. @default MessagePack */
   readonly messageCodec?: Codec<M>;
   /** How states become bytes. @default MessagePack */
@@ -110,12 +124,38 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
    * @throws TidemarkError `NO_CHANNEL`, `ABORTED`, `STOPPED`, and `BAD_OPTION` in automatic mode
    */
   receive(from: ProcessId, options?: { readonly signal?: AbortSignal }): Promise<Received<M>>;
+  /**
+   * Restores the whole system to a snapshot, in a new epoch: every process goes on from what it had recorded, and gets again what was in
+   * flight. What has happened since is undone; what is on its way is never received. Requests that wait anywhere
+   * fail with `RESTORED`. A process that cannot be reached follows when it comes back.
+   *
+   * @param options.timeoutMs how long to wait until all others are there, and a snapshot proves that they go on. @default 30000
+   * @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `UNKNOWN_PROCESS`, `BAD_MESSAGE` for a snapshot that cannot be restored;
+   *   `EPOCH_TAKEN` when somebody else restores; `STORE_FAILED`, `STOPPED`
+   */
+  restore(
+    snapshot: SnapshotId,
+    options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
+  ): Promise<Restoration>;
   /** Says where a process of the system is, for transports that were not told when they were made. */
   connect(process: ProcessId, address: string): void;
   /** The system has one more process, with channels both ways to all. Snapshots under way are abandoned. */
   join(process: ProcessId, address: string): void;
   /** Ends the process: what was sent leaves, what waits is rejected. */
   stop(): Promise<void>;
+}
+
+/** What came of a restore. */
+export interface Restoration {
+  readonly snapshot: SnapshotId;
+  /** The epoch that began with it. */
+  readonly epoch: number;
+  /** Processes that were not there in time: they follow when they come back. */
+  readonly absent: readonly ProcessId[];
+  /** The snapshot that was taken after it, and is consistent: the system goes on. Absent when it could not be taken in time. */
+  readonly proof?: SnapshotId;
+  /** Why not. */
+  readonly reason?: string;
 }
 
 /** One process' share of a snapshot that is under way. */
@@ -196,6 +236,11 @@ interface SnapshotWaiter<State, M> extends Waiter<GlobalSnapshot<State, M>> {
 const nowMs = (): number => performance.timeOrigin + performance.now();
 
 const SNAPSHOT_TIMEOUT_MS = 30_000;
+const ABSENT_POLL_MS = 10;
+/** A process that is stopped waits so long for its log. */
+const DRAIN_MS = 2_000;
+/** While the log cannot be written no timer is due. */
+const STALLED_MS = 1_000;
 const LABEL_CHARACTERS = 256;
 /** The longest delay that Node's timers take. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -208,7 +253,16 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #store: SnapshotStore;
   readonly #stateCodec: Codec<unknown>;
   readonly #messageCodec: Codec<M>;
-  readonly #process: Process<M, State, Request, Reply>;
+  readonly #lastCount: number;
+  readonly #problems = (error: TidemarkError): void => this.#problem(error);
+  #process: Process<M, State, Request, Reply>;
+  #epoch: number;
+  #log: ProcessLog<M, State, Request, Reply> | undefined;
+  #journal: Journal<M, State, Request, Reply> | undefined;
+  /** Nothing is shown yet of what the log says to be settled: how the process began is not kept. */
+  #unkept: boolean = false;
+  /** It goes to another epoch; and whether it must look again. */
+  #advancing: Promise<void> | undefined;
   readonly #timers = new Map<string, NodeJS.Timeout | NodeJS.Immediate>();
   readonly #requests = new Map<number, Waiter<Reply>>();
   /** Requests that are held back while a channel is congested. */
@@ -216,10 +270,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #starting = new Map<number, SnapshotWaiter<State, M>>();
   readonly #snapshots = new Map<SnapshotId, SnapshotWaiter<State, M>>();
   readonly #receivers: Receiver<M>[] = [];
+  /** Those for whom something has been taken, which they do not have yet. */
+  readonly #receiving: Receiver<M>[] = [];
   readonly #captureMs = new Map<SnapshotId, number>();
   /** Pieces that are being stored; aborted when they are no longer wanted. */
   readonly #storing = new Map<SnapshotId, AbortController>();
-  readonly #incarnation: number;
+  #incarnation = 0;
   readonly #maxWaitingRequests: number;
   /** Peers that the transport reaches, with their incarnations. */
   readonly #up = new Map<ProcessId, number>();
@@ -229,7 +285,6 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   #lastRequest = 0;
   #wake: NodeJS.Timeout | undefined;
   #stepStartedMs = 0;
-  #received: Received<M> | undefined;
   #end: TidemarkError | undefined;
   #stopping: Promise<void> | undefined;
   #settleStopped!: (error: TidemarkError | undefined) => void;
@@ -250,27 +305,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#store = configuration.store;
     this.#messageCodec = configuration.messageCodec ?? msgpackCodec<M>();
     this.#stateCodec = (configuration.stateCodec ?? msgpackCodec()) as Codec<unknown>;
-    this.#incarnation = 1 + Math.floor(Math.random() * (2 ** 32 - 1));
-    const { guarantees, maxFrameBytes } = transport;
-    this.#process = new Process({
-      self: id,
-      topology,
-      application: configuration.application,
-      messageCodec: this.#messageCodec,
-      stateCodec: this.#stateCodec,
-      seed: seedOf(configuration.seed) ?? this.#incarnation,
-      incarnation: this.#incarnation,
-      epoch: configuration.epoch ?? 1,
-      reliable: guarantees.fifo && guarantees.lossless,
-      maxFrameBytes,
-      receive: receiveMode(configuration.receive),
-      windowBytes: positive("windowBytes", configuration.windowBytes, 1024 * 1024),
-      limitBytes: positive("limitBytes", configuration.limitBytes, 64 * 1024 * 1024),
-      lostAfterMs: positive("lostAfterMs", configuration.lostAfterMs, 5000),
-      lastCount,
-      order: configuration.order,
-      algorithm: configuration.algorithm,
-    });
+    this.#lastCount = lastCount;
+    this.#epoch = configuration.epoch ?? 1;
+    this.#process = this.#newLife(topology);
     this.#maxWaitingRequests = positive(
       "maxWaitingRequests",
       configuration.maxWaitingRequests,
@@ -289,10 +326,162 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     return this.#process.counters;
   }
 
+  /** A process that begins, or goes on from its piece of a snapshot or from an image. */
+  #newLife(
+    topology: Topology,
+    from?: RestoredPiece | ProcessImage,
+    settings?: ProcessSettings,
+  ): Process<M, State, Request, Reply> {
+    const { transport, application, order, algorithm, ...configuration } = this.#configuration;
+    const { guarantees, maxFrameBytes } = transport;
+    const image = from && "peers" in from ? from : undefined;
+    this.#incarnation = image?.incarnation ?? 1 + Math.floor(Math.random() * (2 ** 32 - 1));
+    return new Process({
+      self: this.id,
+      topology,
+      application,
+      messageCodec: this.#messageCodec,
+      stateCodec: this.#stateCodec,
+      seed: seedOf(configuration.seed) ?? this.#incarnation,
+      incarnation: this.#incarnation,
+      epoch: this.#epoch,
+      reliable: guarantees.fifo && guarantees.lossless,
+      maxFrameBytes,
+      receive: receiveMode(configuration.receive),
+      windowBytes: positive("windowBytes", configuration.windowBytes, 1024 * 1024),
+      limitBytes: positive("limitBytes", configuration.limitBytes, 64 * 1024 * 1024),
+      lostAfterMs: positive("lostAfterMs", configuration.lostAfterMs, 5000),
+      lastCount: this.#lastCount,
+      order,
+      algorithm,
+      from,
+      ...settings,
+    });
+  }
+
   async open(): Promise<void> {
-    const { system = "tidemark", epoch = 1 } = this.#configuration;
+    const { system = "tidemark", log } = this.#configuration;
+    const record = await this.#store.epoch();
+    const restored = record && record.epoch >= this.#epoch ? record : undefined;
+    if (restored) this.#epoch = restored.epoch;
+    if (log) await this.#openLog(log);
+    try {
+      const image = this.#log?.image;
+      if (image && image.epoch >= this.#epoch) await this.#recover(image);
+      else if (restored) await this.#goOnFrom(restored);
+      else await this.#begin();
+      await this.#openTransport(system);
+    } catch (error) {
+      this.#end = error as TidemarkError;
+      this.#clearTimers();
+      await this.#log?.log.close().catch(() => {});
+      throw error;
+    }
+  }
+
+  #clearTimers(): void {
+    clearTimeout(this.#wake);
+    for (const timer of this.#timers.values()) clear(timer);
+    this.#timers.clear();
+  }
+
+  async #openLog(configuration: LogConfiguration<Request>): Promise<void> {
+    const requestCodec = configuration.requestCodec ?? msgpackCodec<Request>();
+    this.#log = await ProcessLog.open(
+      configuration,
+      { requestCodec, stateCodec: this.#stateCodec },
+      { onProblem: this.#problems, onSettled: () => this.#settle() },
+    );
+  }
+
+  /** Begins to log what the process, as it is now, is given from now on. */
+  #beginJournal(): void {
+    this.#journal = this.#log && new Journal(this.#process, this.#log.requestCodec, this.#log.log);
+  }
+
+  /** With its first turn, of which nothing is seen before it is kept. */
+  async #begin(): Promise<void> {
+    this.#beginJournal();
+    this.#unkept = this.#log !== undefined;
+    this.#step({ type: "start", nowMs: nowMs() });
+    await this.#log?.keep(this.#process, this.#configuration.application);
+    this.#unkept = false;
+    this.#settle();
+  }
+
+  /** With its log: it is as it was, and has been away. */
+  async #recover(image: ProcessImage): Promise<void> {
+    const log = this.#log as ProcessLog<M, State, Request, Reply>;
+    const { application } = this.#configuration;
+    this.#epoch = image.epoch;
+    restoreApplication(application, await log.state(), "its input log");
+    const topology = new Topology(image.processes, image.channels);
+    // By the options that it was logged with: on them it depends what the inputs led to.
+    this.#process = this.#newLife(topology, image, image.settings);
+    await log.replay(this.#process);
+    const now = this.#process.image;
+    this.#process = this.#newLife(topology, now);
+    this.#lastRequest = now.lastRequest;
+    this.#beginJournal();
+    const same = JSON.stringify(this.#process.image.settings) === JSON.stringify(image.settings);
+    this.#unkept = !same;
+    this.#step({ type: "recover", nowMs: Math.max(nowMs(), now.nowMs) });
+    for (const snapshot of this.#process.committing) {
+      const written = await this.#store.get(snapshot).then(Boolean, () => false);
+      const failed = written ? {} : { failed: `${this.id} was away before its manifest was written` };
+      this.#step({ type: "committed", snapshot, ...failed, nowMs: nowMs() });
+    }
+    if (same) return;
+    await log.keep(this.#process, application);
+    this.#unkept = false;
+    this.#settle();
+  }
+
+  /** From its piece of the snapshot that an epoch began from. */
+  async #goOnFrom({ epoch, snapshot }: EpochRecord): Promise<void> {
+    const { topology, piece, state } = await this.#piece(snapshot);
+    this.#epoch = epoch;
+    restoreApplication(this.#configuration.application, state, snapshot);
+    this.#process = this.#newLife(topology, piece);
+    await this.#begin();
+  }
+
+  /** @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `STORE_FAILED`, `UNKNOWN_PROCESS`, `BAD_MESSAGE` */
+  async #piece(
+    snapshot: SnapshotId,
+  ): Promise<{ readonly topology: Topology; readonly piece: RestoredPiece; readonly state: State }> {
+    const stored = await this.#store.get(snapshot);
+    if (!stored) throw new TidemarkError("NOT_FOUND", `there is no snapshot ${snapshot}`);
+    const { manifest } = stored;
+    const state = await new GlobalSnapshot<State, M>(stored, this.#codecs()).state(this.id);
+    const { incoming, outgoing, timers = [], messageEncoding } = manifest.pieces.find(
+      (one) => one.process === this.id,
+    ) as PieceRecord;
+    if (messageEncoding !== this.#messageCodec.name)
+      throw new TidemarkError(
+        "BAD_MESSAGE",
+        `the messages in ${snapshot} are encoded as ${messageEncoding}, and ${this.id} reads ${this.#messageCodec.name}`,
+      );
+    const messages = (part: PartReference | undefined): Promise<Uint8Array> =>
+      part ? stored.part(part) : Promise.resolve(new Uint8Array(0));
+    return {
+      topology: new Topology(manifest.processes, manifest.channels),
+      piece: {
+        incoming: await Promise.all(
+          incoming.map(async ({ from, received, hash, part }) => ({
+            ...{ from, received, hash, messages: await messages(part) },
+          })),
+        ),
+        outgoing,
+        timers,
+      },
+      state,
+    };
+  }
+
+  async #openTransport(system: string): Promise<void> {
     await this.#transport.open(
-      { system, self: this.id, incarnation: this.#incarnation, epoch },
+      { system, self: this.id, incarnation: this.#incarnation, epoch: this.#epoch },
       {
         peerUp: (peer, incarnation) => {
           this.#up.set(peer, incarnation);
@@ -303,10 +492,99 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
           this.#step({ type: "peer-down", peer, reason, nowMs: nowMs() });
         },
         frame: (from, frame) => this.#step({ type: "frame", from, frame, nowMs: nowMs() }),
-        problem: (error) => this.#problem(error),
+        laterEpoch: () => void this.#advance(),
+        problem: this.#problems,
       },
     );
-    this.#step({ type: "start", nowMs: nowMs() });
+  }
+
+  // Other epochs.
+
+  /** Goes to the newest epoch that the store knows of. */
+  #advance(): Promise<void> {
+    this.#advancing ??= this.#goToNewest().finally(() => {
+      this.#advancing = undefined;
+    });
+    return this.#advancing;
+  }
+
+  async #goToNewest(): Promise<void> {
+    if (this.#end || this.#stopping) return;
+    try {
+      const record = await this.#store.epoch();
+      if (this.#end || this.#stopping) return;
+      if (!record || record.epoch <= this.#epoch) return;
+      // Everything is read before anything ends.
+      const { topology, piece, state } = await this.#piece(record.snapshot);
+      if (this.#end || this.#stopping) return;
+      this.#endLife(record);
+      this.#epoch = record.epoch;
+      restoreApplication(this.#configuration.application, state, record.snapshot);
+      this.#process = this.#newLife(topology, piece);
+      this.#transport.advance({ incarnation: this.#incarnation, epoch: this.#epoch });
+      await this.#begin();
+    } catch (thrown) {
+      const error = isTidemarkError(thrown)
+        ? thrown
+        : new TidemarkError("APPLICATION_THREW", `${this.id}: ${textOf(thrown)}`, { cause: thrown });
+      this.#stopping ??= this.#stop(error);
+    }
+  }
+
+  /** Whoever waits for something of this life hears that it is over; its timers and writes end. */
+  #endLife({ epoch, snapshot }: EpochRecord): void {
+    const message = `the system was restored to ${snapshot}, in epoch ${epoch}`;
+    const held = new Set(this.#held.map(({ id }) => id));
+    for (const [id, waiter] of this.#requests)
+      waiter.reject(new TidemarkError("RESTORED", message, { definite: held.has(id) }));
+    this.#requests.clear();
+    this.#held.length = 0;
+    this.#later.length = 0;
+    const error = new TidemarkError("RESTORED", message);
+    for (const waiter of [...this.#starting.values(), ...this.#snapshots.values()])
+      waiter.reject(error);
+    this.#starting.clear();
+    this.#snapshots.clear();
+    for (const { waiter } of [...this.#receiving.splice(0), ...this.#receivers.splice(0)])
+      waiter.reject(error);
+    for (const storing of this.#storing.values()) storing.abort();
+    this.#clearTimers();
+    this.#captureMs.clear();
+    this.#up.clear();
+  }
+
+  async restore(
+    snapshot: SnapshotId,
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<Restoration> {
+    this.#checkRunning();
+    const { timeoutMs = SNAPSHOT_TIMEOUT_MS, signal } = options;
+    const untilMs = performance.now() + positive("timeoutMs", timeoutMs, timeoutMs);
+    // That it can be restored here says little of others, but it finds what is missing before anything is decided.
+    await this.#piece(snapshot);
+    const newest = (await this.#store.epoch())?.epoch ?? 0;
+    const epoch = Math.max(this.#epoch, newest) + 1;
+    await this.#store.beginEpoch({ epoch, snapshot, atMs: Math.round(nowMs()), by: this.id });
+    await this.#advance();
+    this.#checkRunning();
+    const absent = (): ProcessId[] =>
+      this.#process.topology.processes.filter((id) => id !== this.id && !this.#up.has(id));
+    while (absent().length > 0 && performance.now() < untilMs && !signal?.aborted) {
+      await pause(ABSENT_POLL_MS);
+      this.#checkRunning();
+    }
+    const done = { snapshot, epoch, absent: absent() };
+    if (done.absent.length > 0)
+      return { ...done, reason: `${done.absent.join(", ")} cannot be reached` };
+    try {
+      const left = Math.max(1, untilMs - performance.now());
+      const proof = await this.snapshot({ timeoutMs: left, ...(signal && { signal }) });
+      const verdict = await proof.verify();
+      if (verdict.ok) return { ...done, proof: proof.id };
+      return { ...done, reason: `${proof.id} is not consistent: ${verdict.problem}` };
+    } catch (thrown) {
+      return { ...done, reason: textOf(thrown) };
+    }
   }
 
   request(request: Request, options: { readonly signal?: AbortSignal } = {}): Promise<Reply> {
@@ -347,9 +625,18 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   /** Lets requests in, unless they had better wait. */
   #admit(): void {
-    while (this.#held.length > 0 && !this.#stepping && !this.#process.congested && !this.#end) {
+    while (this.#held.length > 0 && !this.#stepping && !this.#end) {
+      // A log that cannot be written holds up requests as a full channel does.
+      if (this.#process.congested || this.#log?.log.stalled || this.#unkept) return;
       const { id, request } = this.#held.shift() as { id: number; request: Request };
-      this.#step({ type: "request", id, request, nowMs: nowMs() });
+      try {
+        this.#step({ type: "request", id, request, nowMs: nowMs() });
+      } catch (thrown) {
+        // One that cannot be logged.
+        if (!isTidemarkError(thrown, "BAD_MESSAGE")) throw thrown;
+        this.#requests.get(id)?.reject(thrown);
+        this.#requests.delete(id);
+      }
     }
   }
 
@@ -447,12 +734,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         continue;
       }
       this.#receivers.splice(i, 1);
-      this.#received = undefined;
+      this.#receiving.push({ from, waiter });
       this.#step({ type: "receive", from, nowMs: nowMs() });
-      const received = this.#received as Received<M> | undefined;
-      if (received) waiter.resolve(received);
-      else
-        waiter.reject(new TidemarkError("UNREADABLE_MESSAGE", `a message of ${from} was dropped`));
     }
   }
 
@@ -489,12 +772,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       const reason = `${this.id} stops`;
       this.#step({ type: "abandon", snapshot, reason, nowMs: nowMs() });
     }
+    if (!cause) await this.#drain();
     const held = new Set(this.#held.map(({ id }) => id));
     this.#end = cause ?? new TidemarkError("STOPPED", `${this.id} has stopped`);
     const end = this.#end;
-    clearTimeout(this.#wake);
-    for (const timer of this.#timers.values()) clear(timer);
-    this.#timers.clear();
+    this.#clearTimers();
     for (const [id, waiter] of this.#requests)
       waiter.reject(
         new TidemarkError(end.code, end.message, { definite: held.has(id), cause: end.cause }),
@@ -503,12 +785,32 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#held.length = 0;
     for (const waiter of [...this.#starting.values(), ...this.#snapshots.values()])
       waiter.reject(end);
-    for (const { waiter } of this.#receivers.splice(0)) waiter.reject(end);
+    for (const { waiter } of [...this.#receiving.splice(0), ...this.#receivers.splice(0)])
+      waiter.reject(end);
     for (const storing of this.#storing.values()) storing.abort();
     try {
       await this.#transport.close();
+      await this.#closeLog(cause);
     } finally {
       this.#settleStopped(cause);
+    }
+  }
+
+  /** What it has done is to be seen, as long as the log does not take for ever. */
+  async #drain(): Promise<void> {
+    const untilMs = performance.now() + DRAIN_MS;
+    while (this.#journal?.waits && performance.now() < untilMs) await pause(1);
+  }
+
+  /** With how it is, so that the next program need not take the same steps. */
+  async #closeLog(cause: TidemarkError | undefined): Promise<void> {
+    const { log } = this.#log ?? {};
+    if (!this.#log || !log) return;
+    if (!cause && log.bytesSinceCapture > 0) await this.#keep();
+    try {
+      await log.close();
+    } catch (thrown) {
+      this.#problem(thrown as TidemarkError);
     }
   }
 
@@ -539,13 +841,47 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         next = this.#later.shift()
       ) {
         this.#stepStartedMs = performance.now();
-        for (const effect of this.#process.step(next)) this.#perform(effect);
+        const effects = this.#journal ? this.#journal.step(next) : this.#process.step(next);
+        for (const effect of effects) this.#perform(effect);
       }
+    } catch (thrown) {
+      // A log that takes nothing any more.
+      if (!isTidemarkError(thrown, "LOG_FAILED")) throw thrown;
+      this.#stopping ??= this.#stop(thrown);
     } finally {
       this.#stepping = false;
     }
+    if (this.#log?.isLong && !this.#unkept) void this.#keep();
+    this.#serve();
+  }
+
+  #serve(): void {
     if (this.#held.length > 0) this.#admit();
     if (this.#receivers.length > 0) this.#serveReceivers();
+  }
+
+  /** What waited for the log, and need not any more. */
+  #settle(): void {
+    const journal = this.#journal;
+    const log = this.#log?.log;
+    if (!journal || !log || this.#unkept) return;
+    this.#stepping = true;
+    try {
+      for (const effect of journal.settled(log.settled)) if (!this.#end) this.#perform(effect);
+    } finally {
+      this.#stepping = false;
+    }
+    const next = this.#later.shift();
+    if (next) this.#step(next);
+    else this.#serve();
+  }
+
+  async #keep(): Promise<void> {
+    try {
+      await this.#log?.keep(this.#process, this.#configuration.application);
+    } catch (thrown) {
+      if (!this.#end && !isTidemarkError(thrown, "STOPPED")) this.#problem(thrown as TidemarkError);
+    }
   }
 
   /** What a callback throws is its owner's: it must not keep the rest of a turn from being performed. */
@@ -574,9 +910,15 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       case "wake":
         this.#setWake(effect.atMs);
         break;
-      case "received":
-        this.#received = effect.received;
+      case "received": {
+        const { from, waiter } = this.#receiving.shift() as Receiver<M>;
+        if (effect.received) waiter.resolve(effect.received);
+        else
+          waiter.reject(
+            new TidemarkError("UNREADABLE_MESSAGE", `a message of ${from} was dropped`),
+          );
         break;
+      }
       case "snapshot-started": {
         const waiter = this.#starting.get(effect.token);
         this.#starting.delete(effect.token);
@@ -628,7 +970,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     const due = (): void => {
       this.#timers.delete(name);
       // Node's timers have a longest delay: the rest of a longer one comes after it.
-      if (afterMs > TIMER_MS_MAX) this.#setTimer(name, afterMs - TIMER_MS_MAX);
+      if (this.#log?.log.stalled) this.#setTimer(name, STALLED_MS);
+      else if (afterMs > TIMER_MS_MAX) this.#setTimer(name, afterMs - TIMER_MS_MAX);
       else this.#step({ type: "timer", name, nowMs: nowMs() });
     };
     const timer =
@@ -665,7 +1008,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       const piece: PieceRecord = {
         snapshot,
         process: this.id,
-        epoch: this.#configuration.epoch ?? 1,
+        epoch: this.#epoch,
         state: {
           encoding: this.#stateCodec.name,
           sliced: effect.state instanceof FrozenState,
@@ -677,6 +1020,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
           return { from, received, hash, inFlight, ...(part ? { part } : {}) };
         }),
         outgoing: recorded.outgoing,
+        ...(effect.timers.length > 0 && { timers: effect.timers }),
         timing: {
           recordedAtMs: effect.recordedAtMs,
           recordingMs: effect.recordingMs,
@@ -727,7 +1071,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       id: snapshot,
       ...(label === undefined ? {} : { label }),
       system: this.#configuration.system ?? "tidemark",
-      epoch: this.#configuration.epoch ?? 1,
+      epoch: this.#epoch,
       initiator: this.id,
       startedAtMs,
       cutMs,
@@ -787,6 +1131,23 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       const reason = `what was written for ${snapshot} could not be removed: ${textOf(thrown)}`;
       this.#problem(new TidemarkError("STORE_FAILED", reason, { cause: thrown }));
     }
+  }
+}
+
+/** @throws TidemarkError `BAD_MESSAGE` */
+function restoreApplication<State>(
+  application: Pick<Application<never, State, never, never>, "restore">,
+  state: State,
+  from: string,
+): void {
+  try {
+    application.restore(state);
+  } catch (cause) {
+    throw new TidemarkError(
+      "BAD_MESSAGE",
+      `the application cannot be restored from ${from}: ${textOf(cause)}`,
+      { cause },
+    );
   }
 }
 
