@@ -60,6 +60,14 @@ export {
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
 export { type DirectoryStoreOptions, directoryStore } from "./runtime/directory-store.ts";
 export { GlobalSnapshot } from "./runtime/global-snapshot.ts";
+export {
+  type CaptureWriter,
+  type InputLog,
+  type InputLogOptions,
+  type LogCapture,
+  type LogPolicy,
+  openInputLog,
+} from "./runtime/input-log.ts";
 export { memoryStore } from "./runtime/memory-store.ts";
 export { MemoryNetwork, type MemoryOptions } from "./runtime/memory-transport.ts";
 export { msgpackCodec } from "./runtime/msgpack-codec.ts";

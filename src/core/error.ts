@@ -41,6 +41,11 @@ export type ErrorCode =
   | "ADDRESS_IN_USE"
   | "STORE_FAILED"
   | "DAMAGED"
+  | "LOG_FAILED"
+  | "LOG_RESUMED"
+  | "LOG_CUT"
+  | "LOG_DAMAGED"
+  | "LOG_LOCKED"
   | "NOT_FOUND"
   | "NOT_RUNNING"
   | "ALREADY_RUNNING";
@@ -95,6 +100,20 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   ADDRESS_IN_USE: ["remote", "The address to listen on is taken."],
   STORE_FAILED: ["remote", "The snapshot store could not read or write."],
   DAMAGED: ["remote", "A stored file is not what was written; the message names it."],
+  LOG_FAILED: [
+    "remote",
+    "The input log cannot be read, written or flushed; the message says what comes of it.",
+  ],
+  LOG_RESUMED: ["remote", "The input log can be written again; nothing was lost."],
+  LOG_CUT: [
+    "remote",
+    "The end of the input log was being written when its writer died; it was cut.",
+  ],
+  LOG_DAMAGED: [
+    "remote",
+    "A file of an input log is not what was written; the message names the place.",
+  ],
+  LOG_LOCKED: ["remote", "Another process writes this input log."],
   NOT_FOUND: ["remote", "The snapshot or system named does not exist."],
   NOT_RUNNING: ["remote", "No running system answers in the directory."],
   ALREADY_RUNNING: ["remote", "A system is running in the directory already."],

@@ -33,18 +33,15 @@
  * again. While some manifest is damaged nobody knows what it needs, so no part is removed; `list` tells of
  * it, and deleting that snapshot ends it.
  *
- * The lock. Whoever wants it puts a file with its own name into lock/, and then looks: it has the lock if
- * nobody else is there. Of two who come at once at least one sees the other, so never both have it; who
- * sees another takes its own file out, waits a little and comes again. The file of a dead owner is removed
- * by its name, so two who do that at once cannot remove anything of a third.
+ * The lock, in lock/, is that of directory-lock.ts.
  *
  * Durability. Every file is written in tmp/, flushed, and renamed; the directories that a piece changed are
  * flushed at its end, and the manifest is last. Deleting goes the other way round: the manifest is removed
  * and its directory flushed before any part goes.
  */
 
-import { createHash, hash, randomBytes } from "node:crypto";
-import { constants, readFileSync, type Stats } from "node:fs";
+import { createHash, hash } from "node:crypto";
+import { constants, type Stats } from "node:fs";
 import * as fs from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
@@ -59,6 +56,13 @@ import {
   summarise,
 } from "../snapshot/manifest.ts";
 import { checkManifest } from "../snapshot/manifest-check.ts";
+import {
+  DirectoryLock,
+  isOfDeadOpener,
+  LOCK_PAUSE_MAX_MS,
+  newOpener,
+  OPENER,
+} from "./directory-lock.ts";
 import type { PieceBodies, SnapshotStore, StoredPiece, StoredSnapshot } from "./snapshot-store.ts";
 
 /** How `directoryStore` writes and waits. */
@@ -119,11 +123,9 @@ const PENDING_MAX = 64;
 const FILES_AT_ONCE = 16;
 /** Files that are removed before others come to the lock. */
 const REMOVED_AT_ONCE = 1_000;
-const LOCK_PAUSE_MAX_MS = 20;
 
 const SHA256 = /^[0-9a-f]{64}$/;
 const SNAPSHOT_FILE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})-([1-9][0-9]{0,14})\.(json|used)$/;
-const OPENER = /^(([1-9][0-9]*)\.([0-9]+)\.[0-9a-f]{8})(\.[0-9]+)?$/;
 /** 64 hexadecimal digits between these; the rest of the manifest is on the lines below. */
 const FIRST_LINE = ['{ "sha256": "', '",\n'] as const;
 const FIRST_LINE_BYTES = FIRST_LINE[0].length + 64 + FIRST_LINE[1].length;
@@ -157,7 +159,7 @@ class DirectoryStore implements SnapshotStore {
   readonly #snapshots: string;
   readonly #parts: string;
   readonly #openers: string;
-  readonly #lock: string;
+  readonly #lock: DirectoryLock;
   readonly #tmp: string;
   readonly #sync: boolean;
   readonly #lockTimeoutMs: number;
@@ -190,7 +192,7 @@ class DirectoryStore implements SnapshotStore {
     this.#snapshots = join(this.#directory, "snapshots");
     this.#parts = join(this.#directory, "parts");
     this.#openers = join(this.#directory, "open");
-    this.#lock = join(this.#directory, "lock");
+    this.#lock = new DirectoryLock(join(this.#directory, "lock"), this.#opener, failed);
     this.#tmp = join(this.#directory, "tmp");
     this.#sync = sync;
     this.#lockTimeoutMs = lockTimeoutMs;
@@ -495,7 +497,13 @@ class DirectoryStore implements SnapshotStore {
     const make = (folder: string): Promise<string | undefined> =>
       attempt("create", folder, fs.mkdir(folder, { recursive: true, mode: 0o700 }));
     const first = await make(this.#directory);
-    for (const folder of [this.#snapshots, this.#parts, this.#openers, this.#lock, this.#tmp])
+    for (const folder of [
+      this.#snapshots,
+      this.#parts,
+      this.#openers,
+      this.#lock.folder,
+      this.#tmp,
+    ])
       await make(folder);
     const top = first === undefined ? this.#directory : dirname(first);
     for (let folder = this.#directory; ; folder = dirname(folder)) {
@@ -504,7 +512,7 @@ class DirectoryStore implements SnapshotStore {
     }
     const registration = join(this.#openers, this.#opener);
     await attempt("write", registration, create(registration));
-    for (const folder of [this.#tmp, this.#openers, this.#lock])
+    for (const folder of [this.#tmp, this.#openers, this.#lock.folder])
       for (const name of await readFolder(folder)) {
         const path = join(folder, name);
         if (this.#isDead(name)) await attempt("remove", path, fs.rm(path, { force: true }));
@@ -537,10 +545,7 @@ class DirectoryStore implements SnapshotStore {
 
   /** True for what was left in tmp/, open/ or lock/ by an opener that does not live any more. */
   #isDead(name: string): boolean {
-    const [, opener, pid, started] = OPENER.exec(name) ?? [];
-    if (opener === undefined || opener === this.#opener) return false;
-    const running = startOf(Number(pid));
-    return running === undefined || (running !== started && running !== "0" && started !== "0");
+    return isOfDeadOpener(name, this.#opener);
   }
 
   // --- What may be removed -----------------------------------------------------------------------
@@ -665,56 +670,16 @@ class DirectoryStore implements SnapshotStore {
   /** Does it while no other process commits, deletes or sweeps. */
   async #exclusive<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#lockQueue.then(async () => {
-      await this.#acquire();
+      await this.#lock.acquire(this.#lockTimeoutMs);
       try {
         return await work();
       } finally {
-        await this.#release();
+        // If it fails: what was done is done, and this store's next turn at the lock ends by trying again.
+        await this.#lock.release();
       }
     });
     this.#lockQueue = turn.catch(() => {});
     return await turn;
-  }
-
-  async #acquire(): Promise<void> {
-    const own = join(this.#lock, this.#opener);
-    const deadlineMs = performance.now() + this.#lockTimeoutMs;
-    for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, LOCK_PAUSE_MAX_MS)) {
-      let other = await this.#otherAtLock();
-      if (other === undefined) {
-        try {
-          await attempt("write", own, create(own));
-          other = await this.#otherAtLock();
-        } catch (error) {
-          await this.#release();
-          throw error;
-        }
-        if (other === undefined) return;
-        await this.#release();
-      }
-      if (performance.now() >= deadlineMs)
-        throw new TidemarkError(
-          "STORE_FAILED",
-          `cannot lock ${this.#directory}: ${join(this.#lock, other)} was in the way for ${this.#lockTimeoutMs} ms`,
-        );
-      await pause(pauseMs * (0.5 + Math.random()));
-    }
-  }
-
-  async #release(): Promise<void> {
-    // If it fails: what was done is done, and this store's next turn at the lock ends by trying again.
-    await fs.unlink(join(this.#lock, this.#opener)).catch(() => {});
-  }
-
-  /** Someone else who lives and has the lock or wants it. */
-  async #otherAtLock(): Promise<string | undefined> {
-    for (const name of await readFolder(this.#lock)) {
-      if (name === this.#opener || !OPENER.test(name)) continue;
-      if (!this.#isDead(name)) return name;
-      const path = join(this.#lock, name);
-      await attempt("remove", path, fs.rm(path, { force: true }));
-    }
-    return undefined;
   }
 
   // --- Files -------------------------------------------------------------------------------------
@@ -1020,28 +985,4 @@ function damaged(path: string, problem: string): TidemarkError {
 
 function codeOf(error: unknown): string {
   return String((error as { code?: unknown } | undefined)?.code);
-}
-
-function newOpener(): string {
-  return `${process.pid}.${startOf(process.pid)}.${randomBytes(4).toString("hex")}`;
-}
-
-/** When an OS process started, in the system's own unit, "0" if it does not say; `undefined` if none runs. */
-function startOf(pid: number): string | undefined {
-  let stat: string;
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  } catch {
-    // It has ended, or it is another user's and hidden, or the system has no /proc.
-    try {
-      process.kill(pid, 0);
-      return "0";
-    } catch (error) {
-      return codeOf(error) === "EPERM" ? "0" : undefined;
-    }
-  }
-  // The second field, a name in brackets, may hold anything. The third is a state, of which Z is dead; the
-  // 22nd is the start.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" ? undefined : fields[19];
 }
