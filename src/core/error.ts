@@ -19,7 +19,6 @@ export type ErrorCode =
   | "APPLICATION_THREW"
   | "CAPTURE_THREW"
   | "RESTORED"
-  | "LOG_DAMAGED"
   | "DIVERGED"
   | "UNREACHABLE"
   | "UNSUITABLE_TRANSPORT"
@@ -69,7 +68,6 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
     "remote",
     "The system was restored to a snapshot meanwhile; the message says to which.",
   ],
-  LOG_DAMAGED: ["remote", "An input log is not what was written; the message says where."],
   DIVERGED: [
     "local",
     "In a replay of its input log the application does something else than it did.",

@@ -29,7 +29,7 @@ export interface Application<M, State = unknown, Request = never, Reply = never>
   request?(id: number, request: Request, turn: Turn<M, Reply>): void;
   /** A timer that was set is due. */
   timer?(name: string, turn: Turn<M, Reply>): void;
-  /** `send` gave false for that channel, and now there is room again. */
+  /** `send` gave false for that channel, and now there is room again; after a restore, for every channel. */
   writable?(to: ProcessId, turn: Turn<M, Reply>): void;
   /** What is known of another process has changed. */
   peer?(id: ProcessId, change: PeerChange, turn: Turn<M, Reply>): void;

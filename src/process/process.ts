@@ -650,6 +650,10 @@ export class Process<M, State, Request = never, Reply = never>
       if (this.#options.receive === "manual") peer.inbox.add(batch);
       else this.#received(peer, batch, false);
     }
+    // Who was told that there is no room is not told otherwise by channels that begin afresh.
+    for (const peer of this.#peers.values())
+      if (peer.outgoing && !peer.congested)
+        this.#call((application, turn) => application.writable?.(peer.id, turn));
   }
 
   /**

@@ -8,8 +8,8 @@
  * To come back: the application gets its state, the process its image, and every input since is taken once more (process/journal.ts).
  */
 
-import { deserialize, serialize } from "node:v8";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { deserialize, serialize } from "node:v8";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { copyOf } from "../core/record.ts";
 import { type Application, FrozenState } from "../process/application.ts";
@@ -83,7 +83,10 @@ export class ProcessLog<M, State, Request, Reply> {
     },
   ): Promise<ProcessLog<M, State, Request, Reply>> {
     if (!(captureBytes > 0))
-      throw new TidemarkError("BAD_OPTION", `captureBytes is ${captureBytes}: use a number above 0`);
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `captureBytes is ${captureBytes}: use a number above 0`,
+      );
     const log = await openInputLog(directory, { policy, ...events });
     try {
       const head = log.capture && headIn(log.capture.image, directory);

@@ -428,7 +428,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#step({ type: "recover", nowMs: Math.max(nowMs(), now.nowMs) });
     for (const snapshot of this.#process.committing) {
       const written = await this.#store.get(snapshot).then(Boolean, () => false);
-      const failed = written ? {} : { failed: `${this.id} was away before its manifest was written` };
+      const failed = written
+        ? {}
+        : { failed: `${this.id} was away before its manifest was written` };
       this.#step({ type: "committed", snapshot, ...failed, nowMs: nowMs() });
     }
     if (same) return;
@@ -447,16 +449,21 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   }
 
   /** @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `STORE_FAILED`, `UNKNOWN_PROCESS`, `BAD_MESSAGE` */
-  async #piece(
-    snapshot: SnapshotId,
-  ): Promise<{ readonly topology: Topology; readonly piece: RestoredPiece; readonly state: State }> {
+  async #piece(snapshot: SnapshotId): Promise<{
+    readonly topology: Topology;
+    readonly piece: RestoredPiece;
+    readonly state: State;
+  }> {
     const stored = await this.#store.get(snapshot);
     if (!stored) throw new TidemarkError("NOT_FOUND", `there is no snapshot ${snapshot}`);
     const { manifest } = stored;
     const state = await new GlobalSnapshot<State, M>(stored, this.#codecs()).state(this.id);
-    const { incoming, outgoing, timers = [], messageEncoding } = manifest.pieces.find(
-      (one) => one.process === this.id,
-    ) as PieceRecord;
+    const {
+      incoming,
+      outgoing,
+      timers = [],
+      messageEncoding,
+    } = manifest.pieces.find((one) => one.process === this.id) as PieceRecord;
     if (messageEncoding !== this.#messageCodec.name)
       throw new TidemarkError(
         "BAD_MESSAGE",
@@ -526,7 +533,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     } catch (thrown) {
       const error = isTidemarkError(thrown)
         ? thrown
-        : new TidemarkError("APPLICATION_THREW", `${this.id}: ${textOf(thrown)}`, { cause: thrown });
+        : new TidemarkError("APPLICATION_THREW", `${this.id}: ${textOf(thrown)}`, {
+            cause: thrown,
+          });
       this.#stopping ??= this.#stop(error);
     }
   }
@@ -580,8 +589,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       const left = Math.max(1, untilMs - performance.now());
       const proof = await this.snapshot({ timeoutMs: left, ...(signal && { signal }) });
       const verdict = await proof.verify();
-      if (verdict.ok) return { ...done, proof: proof.id };
-      return { ...done, reason: `${proof.id} is not consistent: ${verdict.problem}` };
+      if (verdict.consistent) return { ...done, proof: proof.id };
+      return { ...done, reason: `${proof.id} is not consistent: ${verdict.reason}` };
     } catch (thrown) {
       return { ...done, reason: textOf(thrown) };
     }

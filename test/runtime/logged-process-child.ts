@@ -1,0 +1,178 @@
+/**
+ * One process of a bank in an operating-system process of its own, which logs its inputs, until its parent is gone or kills it. It sends
+ * money about as fast as the channels let it, and takes deposits that its parent asks for.
+ *
+ * usage: node logged-process-child.ts TASK, as JSON
+ */
+import {
+  type Application,
+  directoryStore,
+  type LogPolicy,
+  startProcess,
+  type Turn,
+  tcpTransport,
+} from "../../src/index.ts";
+
+/** What a process is to do. */
+export interface Task {
+  readonly id: string;
+  readonly processes: readonly string[];
+  readonly port: number;
+  readonly peers: Readonly<Record<string, string>>;
+  readonly directory: string;
+  readonly policy: LogPolicy;
+  readonly captureBytes: number;
+}
+
+/** What the parent asks. */
+export type Asked =
+  | {
+      readonly ask: number;
+      readonly what: "connect";
+      readonly peers: Readonly<Record<string, string>>;
+    }
+  | { readonly ask: number; readonly what: "deposit"; readonly deposit: number }
+  | { readonly ask: number; readonly what: "rest" | "state" | "snapshot" | "stop" }
+  | { readonly ask: number; readonly what: "restore"; readonly snapshot: string };
+
+export type Answer =
+  | { readonly address: string }
+  | { readonly problem: string }
+  | { readonly ask: number; readonly result?: unknown; readonly error?: string };
+
+/** What a purse is. */
+export interface Purse {
+  readonly money: number;
+  readonly transfers: number;
+  readonly rests: boolean;
+  readonly idle: boolean;
+  readonly deposits: readonly number[];
+}
+
+type Request = { readonly deposit: number } | "rest" | "state";
+
+const MONEY = 1000;
+const BURST = 64;
+
+class Keeper implements Application<number, Purse, Request, Purse> {
+  #money = MONEY;
+  #transfers = 0;
+  #rests = false;
+  #idle = false;
+  #deposits: number[] = [];
+
+  start(turn: Turn<number, Purse>): void {
+    turn.setTimer("give", 0);
+  }
+
+  timer(_name: string, turn: Turn<number, Purse>): void {
+    let room = true;
+    for (let i = 0; i < BURST && room && this.#money > 0 && !this.#rests; i += 1) {
+      const amount = turn.random.between(1, Math.min(9, this.#money));
+      this.#money -= amount;
+      this.#transfers += 1;
+      room = turn.send(turn.random.pick(turn.peers) as string, amount);
+    }
+    this.#idle = !room;
+    if (room && !this.#rests) turn.setTimer("give", this.#money > 0 ? 1 : 5);
+  }
+
+  receive(_from: string, amount: number): void {
+    this.#money += amount;
+  }
+
+  writable(_to: string, turn: Turn<number, Purse>): void {
+    if (!this.#idle) return;
+    this.#idle = false;
+    turn.setTimer("give", 0);
+  }
+
+  request(id: number, request: Request, turn: Turn<number, Purse>): void {
+    if (request === "rest") this.#rests = true;
+    else if (request !== "state") {
+      this.#deposits.push(request.deposit);
+      this.#money += 1;
+    }
+    turn.reply(id, this.capture());
+  }
+
+  capture(): Purse {
+    return {
+      money: this.#money,
+      transfers: this.#transfers,
+      rests: this.#rests,
+      idle: this.#idle,
+      deposits: [...this.#deposits],
+    };
+  }
+
+  restore({ money, transfers, rests, idle, deposits }: Purse): void {
+    this.#money = money;
+    this.#transfers = transfers;
+    this.#rests = rests;
+    this.#idle = idle;
+    this.#deposits = [...deposits];
+  }
+}
+
+const task = JSON.parse(process.argv[2] ?? "") as Task;
+const { id, processes, port, peers, directory, policy, captureBytes } = task;
+const tell = (answer: Answer): void => void (process.connected && process.send?.(answer));
+process.on("disconnect", () => process.exit(0));
+
+const running = await startProcess<number, Purse, Request, Purse>({
+  id,
+  processes,
+  application: new Keeper(),
+  transport: tcpTransport({ port, peers }),
+  store: directoryStore(`${directory}/store`, { sync: false }),
+  log: { directory: `${directory}/log-${id}`, policy, captureBytes },
+  windowBytes: 65_536,
+  lostAfterMs: 20_000,
+  onProblem: ({ code, message }) => tell({ problem: `${code}: ${message}` }),
+});
+void running.stopped.then((error) => {
+  if (!error) return;
+  tell({ problem: `stopped: ${error.code}: ${error.message}` });
+  process.exitCode = 1;
+});
+
+async function perform(asked: Asked): Promise<unknown> {
+  switch (asked.what) {
+    case "connect":
+      for (const [peer, address] of Object.entries(asked.peers)) running.connect(peer, address);
+      return undefined;
+    case "deposit":
+      return await running.request({ deposit: asked.deposit });
+    case "rest":
+    case "state":
+      return await running.request(asked.what);
+    case "snapshot": {
+      const snapshot = await running.snapshot();
+      const verdict = await snapshot.verify();
+      const states: Record<string, Purse> = {};
+      let inFlight = 0;
+      for (const one of processes) states[one] = await snapshot.state(one);
+      for (const from of processes)
+        for (const to of processes)
+          if (from !== to)
+            for (const amount of (await snapshot.inFlight(from, to)) as number[])
+              inFlight += amount;
+      return { id: snapshot.id, consistent: verdict.consistent, states, inFlight };
+    }
+    case "restore":
+      return await running.restore(asked.snapshot as `${string}/${number}`);
+    case "stop":
+      await running.stop();
+      setImmediate(() => process.disconnect());
+      return undefined;
+  }
+}
+
+process.on("message", (asked: Asked) => {
+  perform(asked).then(
+    (result) => tell({ ask: asked.ask, result }),
+    (error: unknown) => tell({ ask: asked.ask, error: String(error) }),
+  );
+});
+tell({ address: running.address });

@@ -1,0 +1,92 @@
+// Real processes that log their inputs, killed at random under full load: nothing is lost, and nothing happens twice.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Random } from "../../src/core/random.ts";
+import type { LogPolicy } from "../../src/index.ts";
+import { cases } from "../support/soak.ts";
+import { LoggedBank, type Sum } from "./logged-processes.ts";
+
+const IDS = ["p1", "p2", "p3"];
+const MONEY = 1000;
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "tidemark-logged-"));
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+/** The money of a snapshot, less what was deposited. */
+function own({ states, inFlight }: Sum): number {
+  return Object.values(states).reduce(
+    (sum, { money, deposits }) => sum + money - deposits.length,
+    inFlight,
+  );
+}
+
+const depositsIn = ({ states }: Sum): number[] =>
+  Object.values(states).flatMap(({ deposits }) => [...deposits]);
+
+describe("processes that log their inputs", () => {
+  test.each(
+    cases<readonly (readonly [LogPolicy, number])[]>(
+      "logged-processes",
+      [
+        ["everysec", 6],
+        ["always", 3],
+      ],
+      [
+        ["everysec", 200],
+        ["always", 100],
+        ["none", 100],
+      ],
+    ),
+  )("with %s, killed %i times", { timeout: 3_600_000 }, async (policy, kills) => {
+    const random = new Random(`${policy} ${kills}`);
+    const task = { directory, policy, captureBytes: 300_000 };
+    await using bank = await LoggedBank.start(IDS, task);
+    const acknowledged: number[] = [];
+    let asked = 0;
+    let complete = 0;
+    for (let kill = 0; kill < kills; kill += 1) {
+      const deposits = Array.from({ length: 20 }, () => {
+        asked += 1;
+        const deposit = asked;
+        return bank.ask(random.pick(IDS) as string, { what: "deposit", deposit }).then(
+          () => void acknowledged.push(deposit),
+          () => {},
+        );
+      });
+      const taking = bank.sum(random.pick(IDS) as string).then(
+        (sum) => {
+          complete += 1;
+          expect(sum.consistent).toBe(true);
+          expect(own(sum)).toBe(MONEY * IDS.length);
+        },
+        () => {},
+      );
+      await pause(random.below(150));
+      const id = random.pick(IDS) as string;
+      await bank.kill(id);
+      await pause(random.below(100));
+      await bank.begin(id);
+      await Promise.all([taking, ...deposits]);
+    }
+    for (const id of IDS) await bank.ask(id, { what: "rest" });
+    const last = await bank.sum("p1");
+    expect(last.consistent).toBe(true);
+    expect(own(last)).toBe(MONEY * IDS.length);
+    const deposits = depositsIn(last);
+    expect(new Set(deposits).size).toBe(deposits.length);
+    expect(acknowledged.filter((deposit) => !deposits.includes(deposit))).toEqual([]);
+    expect(acknowledged.length).toBeGreaterThan(0);
+    expect(complete).toBeGreaterThan(0);
+    const sent = Object.values(last.states).reduce((sum, { transfers }) => sum + transfers, 0);
+    process.stderr.write(
+      `${policy}: ${kills} kills, ${sent} transfers, ${acknowledged.length} deposits, ${complete} snapshots\n`,
+    );
+    expect(bank.problems).toEqual([]);
+  });
+});

@@ -1,0 +1,139 @@
+/** A bank of processes that log their inputs, each in an operating-system process of its own, for tests. */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { Answer, Asked, Purse, Task } from "./logged-process-child.ts";
+
+const CHILD = fileURLToPath(new URL("./logged-process-child.ts", import.meta.url));
+/** Longer than anything takes on a slow machine. */
+const PATIENCE_MS = 60_000;
+
+/** What a snapshot shows of the bank. */
+export interface Sum {
+  readonly id: string;
+  readonly consistent: boolean;
+  readonly states: Readonly<Record<string, Purse>>;
+  readonly inFlight: number;
+}
+
+type What = Asked extends infer One ? (One extends Asked ? Omit<One, "ask"> : never) : never;
+
+/** One life of one process. */
+class Life {
+  address = "";
+  readonly problems: string[];
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<
+    number,
+    { resolve(value: unknown): void; reject(error: Error): void }
+  >();
+  #asked = 0;
+
+  constructor(task: Task, problems: string[]) {
+    this.problems = problems;
+    this.#child = fork(CHILD, [JSON.stringify(task)], {
+      execArgv: ["--conditions=tidemark-source"],
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    this.#child.stderr?.on("data", (text) => problems.push(`stderr: ${text}`));
+    this.#child.on("message", (answer: Answer) => {
+      if ("address" in answer) this.address = answer.address;
+      else if ("problem" in answer) problems.push(answer.problem);
+      else {
+        const waiting = this.#waiting.get(answer.ask);
+        this.#waiting.delete(answer.ask);
+        if (answer.error === undefined) waiting?.resolve(answer.result);
+        else waiting?.reject(new Error(answer.error));
+      }
+    });
+    this.#child.once("exit", () => {
+      for (const { reject } of this.#waiting.values()) reject(new Error(`${task.id} has ended`));
+      this.#waiting.clear();
+    });
+  }
+
+  get ended(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  ask(what: What): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.ended) throw new Error("it has ended");
+      this.#asked += 1;
+      this.#waiting.set(this.#asked, { resolve, reject });
+      this.#child.send({ ask: this.#asked, ...what }, () => {});
+    });
+  }
+
+  async kill(): Promise<void> {
+    if (this.ended) return;
+    const exit = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await exit;
+  }
+}
+
+/** See the head of the file. */
+export class LoggedBank implements AsyncDisposable {
+  readonly ids: readonly string[];
+  readonly problems: string[] = [];
+  readonly #task: Omit<Task, "id" | "processes" | "port" | "peers">;
+  readonly #lives = new Map<string, Life>();
+  readonly #addresses: Record<string, string> = {};
+
+  private constructor(ids: readonly string[], task: LoggedBank["#task"]) {
+    this.ids = ids;
+    this.#task = task;
+  }
+
+  static async start(
+    ids: readonly string[],
+    task: Omit<Task, "id" | "processes" | "port" | "peers">,
+  ): Promise<LoggedBank> {
+    const bank = new LoggedBank(ids, task);
+    for (const id of ids) await bank.begin(id);
+    for (const id of ids)
+      await bank.ask(id, { what: "connect", peers: { ...bank.#addresses, [id]: "127.0.0.1:1" } });
+    return bank;
+  }
+
+  /** A process that is not there begins, or comes back. */
+  async begin(id: string): Promise<void> {
+    const known = this.#addresses[id];
+    const port = known === undefined ? 0 : Number(known.split(":")[1]);
+    const { [id]: _, ...peers } = this.#addresses;
+    const life = new Life({ ...this.#task, id, processes: this.ids, port, peers }, this.problems);
+    this.#lives.set(id, life);
+    await until(`${id} is there`, () => {
+      if (life.ended) throw new Error(`${id} has ended: ${this.problems.slice(-3).join("; ")}`);
+      return life.address !== "";
+    });
+    this.#addresses[id] = life.address;
+  }
+
+  ask(id: string, what: What): Promise<unknown> {
+    return (this.#lives.get(id) as Life).ask(what);
+  }
+
+  async kill(id: string): Promise<void> {
+    await this.#lives.get(id)?.kill();
+  }
+
+  async sum(by: string): Promise<Sum> {
+    return (await this.ask(by, { what: "snapshot" })) as Sum;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const life of this.#lives.values()) await life.kill();
+  }
+}
+
+/** @throws Error when it takes too long */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + PATIENCE_MS;
+  while (!(await holds())) {
+    if (performance.now() > endMs) throw new Error(`it is not so after ${PATIENCE_MS} ms: ${what}`);
+    await pause(10);
+  }
+}
