@@ -45,6 +45,7 @@ export type ErrorCode =
   | "LOG_CUT"
   | "LOG_DAMAGED"
   | "LOG_LOCKED"
+  | "LOG_BEHIND"
   | "NOT_FOUND"
   | "NOT_RUNNING"
   | "ALREADY_RUNNING";
@@ -111,6 +112,7 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
     "remote",
     "A file of an input log is not what was written; the message names the place.",
   ],
+  LOG_BEHIND: ["local", "Others know of messages that a process lost with the end of its log."],
   LOG_LOCKED: ["remote", "Another process writes this input log."],
   NOT_FOUND: ["remote", "The snapshot or system named does not exist."],
   NOT_RUNNING: ["remote", "No running system answers in the directory."],

@@ -124,9 +124,9 @@ export class BatchWriter {
     return batch;
   }
 
-  /** True if full slabs are kept to be written anew. */
+  /** True if there may be full slabs that are kept to be written anew. Not whether there are: they are not in an image. */
   get keepsSlabs(): boolean {
-    return this.#full.length > 0;
+    return this.#slab.length >= LAST_SLAB_BYTES;
   }
 
   /** Everything has arrived: a channel that falls quiet keeps the slab at hand and no more. */

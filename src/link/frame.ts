@@ -12,7 +12,7 @@
  * | 12 | u32 | incarnation of the receiver, as the sender knows it |
  * | 16 | f64 | acknowledged: the number of the next record that the sender expects of the receiver |
  * | 24 | f64 | credit: a batch may be sent back that begins before so many bytes of bodies |
- * | 32 | f64 | first: the number of the first record (batch only) |
+ * | 32 | f64 | batch: the number of its first record; acknowledgement: the number of the oldest record that the sender could send again |
  * | 40 | u32 | count: how many records (batch only) |
  * | 44 | | records (batch only) |
  *
@@ -21,7 +21,7 @@
 
 /** Bytes before the records of a batch. */
 export const BATCH_HEADER_BYTES = 44;
-const ACK_BYTES = 32;
+const ACK_BYTES = 40;
 const FORM_BATCH = 1;
 const FORM_ACK = 2;
 const ASKS = 1;
@@ -51,6 +51,8 @@ export interface ParsedFrame extends FrameHeader {
   readonly asks: boolean;
   /** The receiver wanted to know. */
   readonly answers: boolean;
+  /** Of an acknowledgement: what comes before has been acknowledged, by whom it is for. In a batch nothing is said: 0. */
+  readonly oldest: number;
   /** Absent in an acknowledgement. */
   readonly batch?: Batch & { readonly first: number };
 }
@@ -85,10 +87,16 @@ export function writeBatchHeader(
 }
 
 /** A frame that only acknowledges; it may ask for the peer's acknowledgement in return, or be what was asked for. */
-export function acknowledgement(header: FrameHeader, word?: "asks" | "answers"): Uint8Array {
+export function acknowledgement(
+  header: FrameHeader,
+  oldest: number,
+  word?: "asks" | "answers",
+): Uint8Array {
   const frame = new Uint8Array(ACK_BYTES);
   const kind = word === undefined ? 0 : word === "asks" ? ASKS : ANSWERS;
-  writeHeader(viewOf(frame), FORM_ACK, kind, header);
+  const view = viewOf(frame);
+  writeHeader(view, FORM_ACK, kind, header);
+  view.setFloat64(32, oldest, true);
   return frame;
 }
 
@@ -113,7 +121,9 @@ export function parseFrame(frame: Uint8Array): ParsedFrame | string {
     if (frame.length !== ACK_BYTES)
       return `an acknowledgement of ${frame.length} bytes is too long`;
     const kind = view.getUint8(2);
-    return { ...header, asks: kind === ASKS, answers: kind === ANSWERS };
+    const oldest = view.getFloat64(32, true);
+    if (!isCount(oldest)) return "an acknowledgement names as the oldest what is not a count";
+    return { ...header, asks: kind === ASKS, answers: kind === ANSWERS, oldest };
   }
   if (form !== FORM_BATCH) return `a frame has the unknown form ${form}`;
   if (frame.length < BATCH_HEADER_BYTES) return `a batch of ${frame.length} bytes is too short`;
@@ -126,6 +136,7 @@ export function parseFrame(frame: Uint8Array): ParsedFrame | string {
     ...header,
     asks: false,
     answers: false,
+    oldest: 0,
     batch: { kind: view.getUint8(2), count, body, first },
   };
 }

@@ -12,7 +12,8 @@
  * so repetition, loss and reordering leave no trace above (Stenning 1976; Cachin, Guerraoui and
  * Rodrigues 2011, §2.4). Acknowledgements ride on batches; alone they go after `ackDelayMs`, or at
  * once when a quarter of the window is owed. After a reconnect each end asks what the other expects and
- * resumes there. On a transport that may lose or reorder frames, a batch that is not acknowledged in time (Jacobson
+ * resumes there; an end that then finds that it knows less than the other was told has lost what it must not lose, and
+ * says so. On a transport that may lose or reorder frames, a batch that is not acknowledged in time (Jacobson
  * 1988: smoothed round trip plus four deviations, doubled twice at the most) is sent again.
  *
  * Flow control. The receiver gives *credit*: the bytes that its application has taken and `windowBytes` more.
@@ -75,6 +76,11 @@ export type LinkEffect =
   | { readonly type: "batch"; readonly batch: Batch }
   /** The peer came back without its state: `unsent` records were lost, both directions begin at 0. */
   | { readonly type: "reset"; readonly unsent: number }
+  /**
+   * The peer has been sent, or has been told of, so many records more than this end knows of: this end has lost them. No state that it
+   * can have leads on from there, and the frame is dropped.
+   */
+  | { readonly type: "behind"; readonly records: number }
   /** The frame broke the protocol and was dropped. */
   | { readonly type: "malformed"; readonly reason: string };
 
@@ -319,8 +325,10 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       frame.epoch !== this.#options.epoch
     )
       return;
-    if (frame.acknowledged > state.next) {
-      effects.push({ type: "malformed", reason: "it acknowledges what was never sent" });
+    // No network makes these of what an end that has kept its state ever said.
+    const ahead = Math.max(frame.acknowledged - state.next, frame.oldest - state.expected);
+    if (ahead > 0) {
+      effects.push({ type: "behind", records: ahead });
       return;
     }
     this.#acknowledged(frame.acknowledged, frame.credit, nowMs);
@@ -450,7 +458,8 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
   }
 
   #acknowledge(effects: LinkEffect[], word?: "asks" | "answers"): void {
-    effects.push({ type: "transmit", frame: acknowledgement(this.#header(), word) });
+    const oldest = this.state.queue[0]?.first ?? this.state.next;
+    effects.push({ type: "transmit", frame: acknowledgement(this.#header(), oldest, word) });
     this.#settle();
   }
 

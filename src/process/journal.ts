@@ -9,7 +9,7 @@
  * Johnson 2002, §3.2, pessimistic logging). Every input is taken, and appended as a record, with the time that it came. Its effects are held
  * until that record is settled; then they are performed, in order. So nobody has seen anything of a process that a crash can take
  * back: after one, the newest image and the records behind it lead another process to the very same state, as the same
- * life, and to its peers it was no more than away. An input on which the application throws is not appended: it
+ * life, and to its peers it was no more than away. An input on which the process fails is not appended: it
  * has led to nothing.
  *
  * A record, little-endian:
@@ -85,7 +85,8 @@ export class Journal<M, State, Request, Reply> {
     // First: a request that cannot be logged must not be taken.
     const body = this.#bodyOf(input);
     const effects = this.#process.step(input);
-    if (effects.length === 1 && effects[0]?.type === "failed") return effects;
+    const failed = effects.filter(({ type }) => type === "failed");
+    if (failed.length > 0) return failed;
     const position = this.#log.append(this.#headOf(input, fingerprintOf(effects)), body);
     const wakes = effects.filter(({ type }) => type === "wake");
     if (wakes.length < effects.length || this.waits) this.#held.push({ position, effects });

@@ -868,10 +868,28 @@ export class Process<M, State, Request = never, Reply = never>
       case "reset":
         if (link === peer.channel) this.#restarted(peer, effect.unsent);
         break;
+      case "behind":
+        this.#behind(peer, effect.records);
+        break;
       case "malformed":
         this.#problem("MALFORMED_FRAME", `dropped a frame of ${peer.id}: ${effect.reason}`);
         break;
     }
+  }
+
+  /** To go on would be to do what others know has been done otherwise. */
+  #behind({ id }: Peer, records: number): void {
+    const { self, from } = this.#options;
+    if (!from || !("peers" in from)) {
+      const what = `it speaks of ${records} records that were never sent`;
+      this.#problem("MALFORMED_FRAME", `dropped a frame of ${id}: ${what}`);
+      return;
+    }
+    const message =
+      `${id} knows of ${records} messages of or to ${self} that ${self} knows nothing of: the end of its input log is lost. ` +
+      "Restore the system to a snapshot";
+    this.#failed = true;
+    this.#effects.push({ type: "failed", error: new TidemarkError("LOG_BEHIND", message) });
   }
 
   /** A batch has come off a channel's link. */

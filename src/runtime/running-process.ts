@@ -420,11 +420,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#process = this.#newLife(topology, image, image.settings);
     await log.replay(this.#process);
     const now = this.#process.image;
-    this.#process = this.#newLife(topology, now);
     this.#lastRequest = now.lastRequest;
-    this.#beginJournal();
-    const same = JSON.stringify(this.#process.image.settings) === JSON.stringify(image.settings);
+    const asSet = this.#newLife(topology, now);
+    const same = JSON.stringify(asSet.image.settings) === JSON.stringify(image.settings);
+    if (!same) this.#process = asSet;
     this.#unkept = !same;
+    this.#beginJournal();
     this.#step({ type: "recover", nowMs: Math.max(nowMs(), now.nowMs) });
     for (const snapshot of this.#process.committing) {
       const written = await this.#store.get(snapshot).then(Boolean, () => false);

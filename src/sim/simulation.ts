@@ -268,6 +268,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   #restored: { readonly epoch: number; readonly manifest: Manifest } | undefined;
   readonly #replies: (Reply | undefined)[] = [];
   readonly #asked = new Map<number, number>();
+  /** Tokens of snapshots that were begun before the world healed. */
+  readonly #early = new Set<number>();
   readonly #hash = emptyChannelHash();
   readonly #scratch = new DataView(new ArrayBuffer(32));
   readonly #sent = new Slab();
@@ -395,6 +397,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   snapshot(by: ProcessId): void {
     const life = this.#life(by);
     this.#numbers += 1;
+    if (this.#faulty) this.#early.add(this.#numbers);
     const { timeoutMs } = this.#options;
     this.#step(life, { type: "snapshot", token: this.#numbers, timeoutMs, nowMs: 0 });
   }
@@ -894,7 +897,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
         break;
       }
       case "snapshot-started":
-        this.#started(life, effect.snapshot);
+        this.#started(life, effect.snapshot, effect.token);
         break;
       case "snapshot-refused":
         if (!this.#faulty && !effect.error.message.includes("no path of channels"))
@@ -1098,13 +1101,13 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
 
   // Snapshots and the store.
 
-  #started(life: Life<M, State, Request, Reply>, id: SnapshotId): void {
+  #started(life: Life<M, State, Request, Reply>, id: SnapshotId, token: number): void {
     this.#begun.push({
       id,
       initiator: life.id,
       life: life.incarnation,
       atMs: this.#nowMs,
-      mustComplete: !this.#faulty,
+      mustComplete: !this.#early.has(token),
       settled: 0,
       reason: undefined,
       manifest: undefined,
@@ -1377,12 +1380,19 @@ function mustBeSame(id: ProcessId, before: ProcessImage, after: ProcessImage): v
   if (one !== other) throw new Violation("replay", `${id} is not as it was: ${one}\n${other}`);
 }
 
+/** Of bytes, in their order. */
+function sumOf(bytes: Uint8Array): number {
+  let sum = 0;
+  for (const byte of bytes) sum = (Math.imul(sum, 31) + byte) | 0;
+  return sum;
+}
+
 /** With what JSON does not have; and without what it does not matter for: the order in a map, and the states of snapshots. */
 function asJson(key: string, value: unknown): unknown {
   if (key === "shares") return (value as ProcessImage["shares"]).map(({ snapshot }) => snapshot);
   if (value instanceof Map) return [...value];
   if (value instanceof Set) return [...value];
-  if (value instanceof Uint8Array) return String(value);
+  if (value instanceof Uint8Array) return `${value.length} bytes, ${sumOf(value)}`;
   return value === Number.POSITIVE_INFINITY ? "never" : value;
 }
 

@@ -23,10 +23,15 @@ const anyHeader: fc.Arbitrary<FrameHeader> = fc.record({
 
 test("an acknowledgement is read as it was written", () => {
   fc.assert(
-    fc.property(anyHeader, fc.constantFrom("asks", "answers", undefined), (header, word) => {
-      const words = { asks: word === "asks", answers: word === "answers" };
-      expect(parseFrame(acknowledgement(header, word))).toEqual({ ...header, ...words });
-    }),
+    fc.property(
+      anyHeader,
+      count,
+      fc.constantFrom("asks", "answers", undefined),
+      (header, oldest, word) => {
+        const said = { asks: word === "asks", answers: word === "answers", oldest };
+        expect(parseFrame(acknowledgement(header, oldest, word))).toEqual({ ...header, ...said });
+      },
+    ),
   );
 });
 
@@ -42,7 +47,8 @@ test("a batch is read as it was written", () => {
         writeBatchHeader(frame, header, kind, first, records);
         const body = frame.subarray(BATCH_HEADER_BYTES);
         const batch = { kind, first, count: 1, body };
-        expect(parseFrame(frame)).toEqual({ ...header, asks: false, answers: false, batch });
+        const said = { asks: false, answers: false, oldest: 0 };
+        expect(parseFrame(frame)).toEqual({ ...header, ...said, batch });
       },
     ),
   );
@@ -51,8 +57,9 @@ test("a batch is read as it was written", () => {
 test("a frame that lies in the middle of more is read from its own beginning", () => {
   const header = { stream: 1, epoch: 2, from: 3, to: 4, acknowledged: 5, credit: 6 };
   const inside = new Uint8Array(100).fill(0xff);
-  inside.set(acknowledgement(header), 13);
-  expect(parseFrame(inside.subarray(13, 45))).toEqual({ ...header, asks: false, answers: false });
+  inside.set(acknowledgement(header, 7), 13);
+  const said = { asks: false, answers: false, oldest: 7 };
+  expect(parseFrame(inside.subarray(13, 53))).toEqual({ ...header, ...said });
 });
 
 describe("what is not well formed", () => {
@@ -72,7 +79,8 @@ describe("what is not well formed", () => {
     ["too few for a header", new Uint8Array(31)],
     ["an unknown form", new Uint8Array(32)],
     ["a batch that ends in its header", batch().subarray(0, 43)],
-    ["an acknowledgement with more behind it", new Uint8Array([...acknowledgement(header), 0])],
+    ["an acknowledgement with more behind it", new Uint8Array([...acknowledgement(header, 0), 0])],
+    ["oldest: negative", numbered(acknowledgement(header, 0), 32, -1)],
     ["acknowledged: a fraction", numbered(batch(), 16, 0.5)],
     ["acknowledged: negative", numbered(batch(), 16, -1)],
     ["acknowledged: not a number", numbered(batch(), 16, Number.NaN)],

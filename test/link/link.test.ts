@@ -281,7 +281,7 @@ describe("flow control", () => {
 
   test("who sends beyond the credit is not listened to", () => {
     const { a, b } = connected();
-    const generous = { acknowledged: 0, credit: 1_000_000, asks: false, answers: false };
+    const generous = { acknowledged: 0, credit: 1_000_000, asks: false, answers: false, oldest: 0 };
     carry([{ stream: 0, epoch: 7, from: B, to: A, ...generous }], a, 0);
     const frames = Array.from({ length: 20 }, () => send(a, "x".repeat(96), 1)).flat();
     expect(frames).toHaveLength(20);
@@ -340,15 +340,18 @@ describe("acknowledgements", () => {
     expect(a.deadlineMs).toBe(never);
   });
 
-  test("of what was never sent are reported, and change nothing", () => {
+  test("of what was never sent, or that nothing older will come, are reported, and change nothing", () => {
     const { a } = connected();
     send(a, "one", 1);
     const before = structuredClone(a.state);
-    const header = { stream: 0, epoch: 7, from: B, to: A, acknowledged: 2, credit: 9 };
-    const frame = { ...header, asks: true, answers: false };
-    expect(a.step({ type: "frame", frame, nowMs: 2 })).toEqual([
-      { type: "malformed", reason: "it acknowledges what was never sent" },
-    ]);
+    const header = { stream: 0, epoch: 7, from: B, to: A, credit: 9, asks: true, answers: false };
+    for (const said of [
+      { acknowledged: 2, oldest: 0 },
+      { acknowledged: 1, oldest: 1 },
+    ])
+      expect(a.step({ type: "frame", frame: { ...header, ...said }, nowMs: 2 })).toEqual([
+        { type: "behind", records: 1 },
+      ]);
     expect(a.state).toEqual(before);
   });
 });

@@ -17,6 +17,8 @@ export interface Sum {
   readonly inFlight: number;
 }
 
+type SharedTask = Omit<Task, "id" | "processes" | "port" | "peers">;
+
 type What = Asked extends infer One ? (One extends Asked ? Omit<One, "ask"> : never) : never;
 
 /** One life of one process. */
@@ -78,19 +80,16 @@ class Life {
 export class LoggedBank implements AsyncDisposable {
   readonly ids: readonly string[];
   readonly problems: string[] = [];
-  readonly #task: Omit<Task, "id" | "processes" | "port" | "peers">;
+  readonly #task: SharedTask;
   readonly #lives = new Map<string, Life>();
   readonly #addresses: Record<string, string> = {};
 
-  private constructor(ids: readonly string[], task: LoggedBank["#task"]) {
+  private constructor(ids: readonly string[], task: SharedTask) {
     this.ids = ids;
     this.#task = task;
   }
 
-  static async start(
-    ids: readonly string[],
-    task: Omit<Task, "id" | "processes" | "port" | "peers">,
-  ): Promise<LoggedBank> {
+  static async start(ids: readonly string[], task: SharedTask): Promise<LoggedBank> {
     const bank = new LoggedBank(ids, task);
     for (const id of ids) await bank.begin(id);
     for (const id of ids)
