@@ -304,6 +304,13 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         },
         frame: (from, frame) => this.#step({ type: "frame", from, frame, nowMs: nowMs() }),
         problem: (error) => this.#problem(error),
+        laterEpoch: (peer, later) =>
+          this.#problem(
+            new TidemarkError(
+              "EPOCH_MISMATCH",
+              `${peer} lives in epoch ${later}, and ${this.id} is behind, in epoch ${epoch}`,
+            ),
+          ),
       },
     );
     this.#step({ type: "start", nowMs: nowMs() });
