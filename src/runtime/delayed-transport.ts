@@ -93,11 +93,22 @@ export class DelayedTransport implements Transport {
       },
       frame: (peer, frame) => events.frame(peer, frame),
       problem: (error) => events.problem(error),
+      laterEpoch: (peer, epoch) => events.laterEpoch(peer, epoch),
     });
   }
 
   connect(peer: ProcessId, address: string): void {
     this.#inner.connect(peer, address);
+  }
+
+  advance(identity: Pick<TransportIdentity, "incarnation" | "epoch">): void {
+    this.#inner.advance(identity);
+    for (const target of this.#targets.values()) {
+      clearTimeout(target.timer);
+      target.waiting.length = 0;
+      target.waitingBytes = 0;
+      target.up = false;
+    }
   }
 
   send(to: ProcessId, frame: Frame): boolean {

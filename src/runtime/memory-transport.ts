@@ -7,6 +7,9 @@
  * member is to be told of a peer (up, frames, down, a problem) waits in one queue per peer, so it is told
  * in order. Queues are emptied from `setImmediate`, never from inside `send`, some from each in turn: a
  * busy pair of processes does not keep the others, or the sockets of this Node process, waiting.
+ * Who goes to a later epoch leaves the network and joins it again: it forgets what waited for it and for which it had been
+ * introduced, so a frame of its old life finds no way to it. What it had sent lies with the others already, before the
+ * news that it has gone, and is theirs for as long as they stay in that epoch.
  * A frame is copied when it is sent, and the copy written over once it was handed over: whoever keeps what is only lent
  * finds out here, and not under load.
  */
@@ -15,10 +18,13 @@ import { type ErrorCode, TidemarkError } from "../core/error.ts";
 import { checkProcessId, type ProcessId } from "../core/id.ts";
 import { copyOf } from "../core/record.ts";
 import {
+  advancedIdentity,
+  behind,
   checkFrameSize,
   checkIdentity,
   checkWhole,
   type Frame,
+  LaterEpochs,
   type Transport,
   type TransportEvents,
   type TransportGuarantees,
@@ -57,7 +63,7 @@ const TOLD_AT_ONCE = 256;
  * const network = new MemoryNetwork();
  * const [a, b] = [network.transport(), network.transport()];
  * const { promise: text, resolve } = Promise.withResolvers<string>();
- * const quiet = { peerUp() {}, peerDown() {}, frame() {}, problem() {} };
+ * const quiet = { peerUp() {}, peerDown() {}, frame() {}, problem() {}, laterEpoch() {} };
  * await a.open(
  *   { system: "demo", self: "a", incarnation: 1, epoch: 0 },
  *   { ...quiet, peerUp: (peer) => a.send(peer, new TextEncoder().encode("hello")) },
@@ -87,9 +93,10 @@ export class MemoryNetwork {
 /** What a transport is to be told about a peer: a frame, or anything else. */
 type News =
   | Frame
-  | { readonly up: MemoryTransport }
+  | { readonly up: MemoryTransport; readonly incarnation: number }
   | { readonly down: string }
-  | { readonly problem: TidemarkError };
+  | { readonly problem: TidemarkError }
+  | { readonly laterEpoch: number };
 
 /** Where the transports of a network meet. */
 class Hub {
@@ -98,6 +105,8 @@ class Hub {
   readonly #members = new Set<MemoryTransport>();
   /** Queues that have something in them. */
   readonly #busy = new Set<Queue>();
+  /** Members that have something to hear before all else. */
+  readonly #advanced = new Set<MemoryTransport>();
   #scheduled: boolean = false;
 
   constructor(options: MemoryOptions) {
@@ -116,13 +125,21 @@ class Hub {
     this.#members.add(member);
   }
 
-  leave(member: MemoryTransport): void {
+  advance(member: MemoryTransport, leave: () => void): void {
+    this.leave(member, "went to a later epoch");
+    leave();
+    this.#advanced.add(member);
+    this.#schedule();
+    this.join(member);
+  }
+
+  leave(member: MemoryTransport, how: string): void {
     this.#members.delete(member);
     const { self } = member.identity;
     for (const peer of member.introduced.values()) {
       peer.introduced.delete(self);
       // Behind the frames that it sent.
-      this.tell(peer.queue(self), { down: `${self} closed its transport` });
+      this.tell(peer.queue(self), { down: `${self} ${how}` });
       // A second process with that id may have been waiting for this.
       for (const other of this.#members)
         if (other.identity.self === self) this.#introduce(other, peer);
@@ -138,15 +155,18 @@ class Hub {
       const reason = `${self} is of the system "${system}", and ${there.self} of "${there.system}"`;
       this.#refuse(older, newer, "STRANGER", reason);
     } else if (epoch !== there.epoch) {
-      const reason = `${self} lives in epoch ${epoch}, and ${there.self} in epoch ${there.epoch}`;
-      this.#refuse(older, newer, "EPOCH_MISMATCH", reason);
+      const [ahead, late] = epoch > there.epoch ? [newer, older] : [older, newer];
+      const { self: name, epoch: lateEpoch } = late.identity;
+      const problem = new TidemarkError("EPOCH_MISMATCH", behind(name, lateEpoch, ahead.identity));
+      this.tell(ahead.queue(name), { problem });
+      this.tell(late.queue(ahead.identity.self), { laterEpoch: ahead.identity.epoch });
     } else if (older.introduced.has(self)) this.#refuseSecond(older, newer);
     else if (newer.introduced.has(there.self)) this.#refuseSecond(newer, older);
     else {
       newer.introduced.set(there.self, older);
       older.introduced.set(self, newer);
-      this.tell(newer.queue(there.self), { up: older });
-      this.tell(older.queue(self), { up: newer });
+      this.tell(newer.queue(there.self), { up: older, incarnation: there.incarnation });
+      this.tell(older.queue(self), { up: newer, incarnation: newer.identity.incarnation });
     }
   }
 
@@ -179,6 +199,10 @@ class Hub {
 
   readonly #turn = (): void => {
     this.#scheduled = false;
+    for (const member of this.#advanced) {
+      this.#advanced.delete(member);
+      member.tellLeft();
+    }
     for (const queue of [...this.#busy]) if (queue.tell(TOLD_AT_ONCE)) this.#busy.delete(queue);
     if (this.#busy.size > 0) this.#schedule();
   };
@@ -202,6 +226,13 @@ class Queue {
   put(news: News): void {
     this.#coming.push(news);
     if (news instanceof Uint8Array) this.bytes += news.length + FRAME_OVERHEAD_BYTES;
+  }
+
+  clear(): void {
+    this.#telling = [];
+    this.#told = 0;
+    this.#coming = [];
+    this.bytes = 0;
   }
 
   /** Tells so many, or all that there are; true if nothing is left. */
@@ -231,6 +262,9 @@ class MemoryTransport implements Transport {
   /** The peers that the owner has been told are up. */
   readonly #up = new Map<ProcessId, MemoryTransport>();
   readonly #queues = new Map<ProcessId, Queue>();
+  readonly #laterEpochs = new LaterEpochs();
+  /** The peers of the epoch before, whose `peerDown` has not been told. */
+  #left: ProcessId[] = [];
   #identity: TransportIdentity | undefined;
   #events: TransportEvents | undefined;
 
@@ -264,6 +298,19 @@ class MemoryTransport implements Transport {
     checkProcessId(peer);
   }
 
+  advance(later: Pick<TransportIdentity, "incarnation" | "epoch">): void {
+    const identity = advancedIdentity(this.#identity, later);
+    if (this.closed) return;
+    this.#hub.advance(this, () => {
+      this.#identity = identity;
+      this.#left.push(...this.#up.keys());
+      this.#up.clear();
+      this.introduced.clear();
+      this.#laterEpochs.clear();
+      for (const queue of this.#queues.values()) queue.clear();
+    });
+  }
+
   send(to: ProcessId, frame: Frame): boolean {
     checkFrameSize(to, frame, this.maxFrameBytes);
     const queue = this.#queueAt(to);
@@ -281,7 +328,7 @@ class MemoryTransport implements Transport {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    if (this.#identity) this.#hub.leave(this);
+    if (this.#identity) this.#hub.leave(this, "closed its transport");
   }
 
   /** What waits to be told to this transport about a peer. */
@@ -294,22 +341,41 @@ class MemoryTransport implements Transport {
     return queue;
   }
 
+  /** Tells that the peers of the epoch before are down. */
+  tellLeft(): void {
+    const left = this.#left;
+    this.#left = [];
+    const reason = `${this.identity.self} went to epoch ${this.identity.epoch}`;
+    for (const peer of left) if (!this.closed) this.#events?.peerDown(peer, reason);
+  }
+
   tell(peer: ProcessId, news: News): void {
+    if (this.#left.length > 0) {
+      const { epoch } = this.identity;
+      this.tellLeft();
+      // The owner may have gone on, or away: then this is no news any more.
+      if (this.closed || this.identity.epoch !== epoch) return;
+    }
     if (news instanceof Uint8Array) {
       this.#events?.frame(peer, news);
       news.fill(WRITTEN_OVER);
     } else if ("up" in news) {
       this.#up.set(peer, news.up);
-      this.#events?.peerUp(peer, news.up.identity.incarnation);
+      this.#events?.peerUp(peer, news.incarnation);
     } else if ("down" in news) {
       this.#up.delete(peer);
       this.#events?.peerDown(peer, news.down);
-    } else this.#events?.problem(news.problem);
+    } else if ("problem" in news) this.#events?.problem(news.problem);
+    else if (this.#laterEpochs.first(peer, news.laterEpoch))
+      this.#events?.laterEpoch(peer, news.laterEpoch);
   }
 
   /** Where what this process sends to a peer waits, if the peer is up. */
   #queueAt(to: ProcessId): Queue | undefined {
     const peer = this.#up.get(to);
-    return peer && !peer.closed && !this.closed ? peer.queue(this.identity.self) : undefined;
+    if (!peer || peer.closed || this.closed) return undefined;
+    const { self } = this.identity;
+    // It may have gone to another epoch, and this one has not heard of it.
+    return peer.introduced.get(self) === this ? peer.queue(self) : undefined;
   }
 }

@@ -237,6 +237,7 @@ const nowMs = (): number => performance.timeOrigin + performance.now();
 
 const SNAPSHOT_TIMEOUT_MS = 30_000;
 const ABSENT_POLL_MS = 10;
+const EPOCH_POLL_MS = 1_000;
 /** A process that is stopped waits so long for its log. */
 const DRAIN_MS = 2_000;
 /** While the log cannot be written no timer is due. */
@@ -263,6 +264,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   #unkept: boolean = false;
   /** It goes to another epoch; and whether it must look again. */
   #advancing: Promise<void> | undefined;
+  /** The latest epoch that somebody spoke of. */
+  #heard: { readonly peer: ProcessId; readonly epoch: number } = { peer: "", epoch: 0 };
   readonly #timers = new Map<string, NodeJS.Timeout | NodeJS.Immediate>();
   readonly #requests = new Map<number, Waiter<Reply>>();
   /** Requests that are held back while a channel is congested. */
@@ -500,7 +503,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
           this.#step({ type: "peer-down", peer, reason, nowMs: nowMs() });
         },
         frame: (from, frame) => this.#step({ type: "frame", from, frame, nowMs: nowMs() }),
-        laterEpoch: () => void this.#advance(),
+        laterEpoch: (peer, epoch) => {
+          this.#heard = { peer, epoch };
+          void this.#advance();
+        },
         problem: this.#problems,
       },
     );
@@ -517,11 +523,27 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   }
 
   async #goToNewest(): Promise<void> {
-    if (this.#end || this.#stopping) return;
+    for (let told = false; !this.#end && !this.#stopping; told = true) {
+      const record = await this.#store.epoch().catch((error: TidemarkError) => {
+        if (!told) this.#problem(error);
+        return undefined;
+      });
+      if (record && record.epoch > this.#epoch) {
+        await this.#goTo(record);
+        return;
+      }
+      const { peer, epoch } = this.#heard;
+      if (epoch <= this.#epoch) return;
+      if (!told) {
+        const message = `${peer} lives in epoch ${epoch}, of which the store of ${this.id} knows nothing: they must have the same store`;
+        this.#problem(new TidemarkError("EPOCH_MISMATCH", message));
+      }
+      await pause(EPOCH_POLL_MS, undefined, { ref: false });
+    }
+  }
+
+  async #goTo(record: EpochRecord): Promise<void> {
     try {
-      const record = await this.#store.epoch();
-      if (this.#end || this.#stopping) return;
-      if (!record || record.epoch <= this.#epoch) return;
       // Everything is read before anything ends.
       const { topology, piece, state } = await this.#piece(record.snapshot);
       if (this.#end || this.#stopping) return;

@@ -134,11 +134,20 @@ class SpoiledTransport implements Transport {
       },
       frame: (peer, frame) => events.frame(peer, frame),
       problem: (error) => events.problem(error),
+      laterEpoch: (peer, epoch) => events.laterEpoch(peer, epoch),
     });
   }
 
   connect(peer: ProcessId, address: string): void {
     this.#inner.connect(peer, address);
+  }
+
+  advance(identity: Pick<TransportIdentity, "incarnation" | "epoch">): void {
+    this.#inner.advance(identity);
+    for (const target of this.#targets.values()) {
+      target.up = false;
+      for (const timer of target.held.keys()) this.#drop(target, timer);
+    }
   }
 
   send(to: ProcessId, frame: Frame): boolean {

@@ -13,10 +13,10 @@
  *
  *     8 bytes "TIDEMARK" · 16-bit version · 16-bit length n ≤ 4096 · n bytes of JSON
  *     dialler:   {"system", "process", "to", "incarnation", "epoch"}
- *     listener:  {"welcome": {"process", "incarnation"}} or {"refuse": {"code", "reason"}}
+ *     listener:  {"welcome": {"process", "incarnation"}} or {"refuse": {"code", "reason", "epoch"}}
  *
  * (numbers little-endian; these twelve bytes and `refuse` stay as they are in every later version, so
- * that a refusal can be read). After the welcome each side sends frames: a 32-bit length and that many
+ * that a refusal can be read; it has an epoch, the listener's, only if it is for that). After the welcome each side sends frames: a 32-bit length and that many
  * bytes. Two lengths that no frame has are a question, "are you there?", and its answer.
  *
  * A hello that cannot be answered yet waits for half the handshake timeout. One case is a process that
@@ -26,6 +26,11 @@
  * refused; if it does not, its host died without a word, and the newcomer takes its place. A hello
  * with the *same* incarnation is the same process, which dials only when it has no connection: the
  * older one is dead and is replaced at once.
+ *
+ * A connection belongs to one epoch, for both greet with theirs before the first frame, and `advance` cuts all. So a frame needs
+ * no epoch of its own here: what was under way on a connection that is cut is never read. Connections that have not said
+ * their hello stay: it is judged when it comes. Of two processes of different epochs the older one learns of it whichever of
+ * them dials, by the hello or by the refusal.
  *
  * A process that dies ends its connections; a host that dies without a word does not. If nothing was
  * on the way to it, that is noticed after some 20 seconds; else when the system gives up sending it
@@ -52,11 +57,14 @@ import {
 import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, isProcessId, type ProcessId } from "../core/id.ts";
 import {
+  advancedIdentity,
+  behind,
   checkFrameSize,
   checkIdentity,
   checkWhole,
   type Frame,
   isWhole,
+  LaterEpochs,
   type Transport,
   type TransportEvents,
   type TransportGuarantees,
@@ -145,8 +153,8 @@ const NO_BYTES = Buffer.alloc(0);
  * Makes a transport that listens on a TCP port and keeps one connection to each peer. It keeps order,
  * loses nothing and repeats nothing while a peer is up; frames on the way are lost when a connection is.
  *
- * Problems that it tells: `STRANGER`, `DUPLICATE_ID`, `VERSION_MISMATCH`, `EPOCH_MISMATCH` (this side
- * refused), `HANDSHAKE_REFUSED` (the other side did, and says why), `FRAME_TOO_LARGE`,
+ * Problems that it tells: `STRANGER`, `DUPLICATE_ID`, `VERSION_MISMATCH` (this side
+ * refused), `EPOCH_MISMATCH` (the other side is behind), `HANDSHAKE_REFUSED` (the other side did, and says why), `FRAME_TOO_LARGE`,
  * `PEER_UNREACHABLE`; each about one source at most once in ten seconds.
  *
  * @throws TidemarkError `BAD_OPTION`, `BAD_ID`
@@ -154,7 +162,7 @@ const NO_BYTES = Buffer.alloc(0);
  * ```ts
  * import { tcpTransport } from "tidemark";
  * const { promise: text, resolve } = Promise.withResolvers<string>();
- * const quiet = { peerUp() {}, peerDown() {}, frame() {}, problem() {} };
+ * const quiet = { peerUp() {}, peerDown() {}, frame() {}, problem() {}, laterEpoch() {} };
  * const [a, b] = [tcpTransport(), tcpTransport()];
  * await a.open(
  *   { system: "demo", self: "a", incarnation: 1, epoch: 0 },
@@ -222,6 +230,7 @@ class TcpTransport implements Transport {
   readonly #unfinished = new Set<Connection>();
   /** When a problem was last told, by code and source, oldest first. */
   readonly #told = new Map<string, number>();
+  readonly #laterEpochs = new LaterEpochs();
   #identity: TransportIdentity | undefined;
   #events: TransportEvents | undefined;
   #server: Server | undefined;
@@ -344,6 +353,32 @@ class TcpTransport implements Transport {
     known.failingSinceMs = undefined;
     if (known.dialling) known.dialling.end("the address has changed");
     else this.#dial(known);
+  }
+
+  advance(later: Pick<TransportIdentity, "incarnation" | "epoch">): void {
+    this.#identity = advancedIdentity(this.#identity, later);
+    if (this.#closed) return;
+    this.#laterEpochs.clear();
+    const reason = `${this.#identity.self} went to epoch ${later.epoch}`;
+    const peers = [...this.#peers.values()];
+    const left = peers.filter(({ connection }) => connection);
+    for (const connection of this.#connections) {
+      const { dialled, phase } = connection;
+      if (phase === "ended" || (phase === "greeting" && !dialled)) continue;
+      this.#unfinished.delete(connection);
+      connection.abort();
+    }
+    for (const peer of peers) {
+      peer.connection = undefined;
+      peer.dialling = undefined;
+      peer.pauseMs = this.#reconnectMinMs;
+      peer.failingSinceMs = undefined;
+      this.#dial(peer);
+    }
+    // Nothing comes before this: whatever tells of the new epoch waits for a socket.
+    process.nextTick(() => {
+      for (const { id } of left) if (!this.#closed) this.#events?.peerDown(id, reason);
+    });
   }
 
   send(to: ProcessId, frame: Frame): boolean {
@@ -494,7 +529,14 @@ class TcpTransport implements Transport {
   #answer(connection: Connection, peer: Peer, version: number, body: unknown): void {
     const { refuse, welcome } = body as { refuse?: unknown; welcome?: unknown };
     const where = `${peer.id} at ${peer.address.text}`;
-    if (isObject(refuse)) {
+    const identity = this.#identity as TransportIdentity;
+    if (isObject(refuse) && isOtherEpoch(refuse, identity)) {
+      const { epoch } = refuse;
+      peer.failingSinceMs = Number.POSITIVE_INFINITY;
+      if (epoch > identity.epoch) this.#laterEpoch(peer, epoch);
+      else this.#problem("EPOCH_MISMATCH", peer.id, behind(peer.id, epoch, identity));
+      connection.end(`${where} lives in epoch ${epoch}`);
+    } else if (isObject(refuse)) {
       const text = `${where} refused the connection: ${tidy(refuse["reason"], 1_000)} (${tidy(refuse["code"])})`;
       peer.failingSinceMs = Number.POSITIVE_INFINITY;
       this.#problem("HANDSHAKE_REFUSED", peer.id, text);
@@ -554,16 +596,34 @@ class TcpTransport implements Transport {
       this.#refuse(connection, "DUPLICATE_ID", `${self} is the id of the process that it dialled`);
     else if (from > self)
       this.#refuse(connection, "STRANGER", `${from} must wait until ${self} dials it`);
-    else if (body.epoch !== epoch)
-      this.#refuse(
-        connection,
-        "EPOCH_MISMATCH",
-        `${from} lives in epoch ${body.epoch}, and ${self} in epoch ${epoch}`,
-      );
+    else if (body.epoch !== epoch) this.#refuseEpoch(connection, body);
     else {
       connection.phase = "waiting";
       this.#consider(connection);
     }
+  }
+
+  /** A hello of another epoch. Only a peer is believed that there is a later one. */
+  #refuseEpoch(connection: Connection, { process: from, epoch }: Hello): void {
+    const identity = this.#identity as TransportIdentity;
+    const peer = this.#peers.get(from);
+    const { self } = identity;
+    if (peer && epoch > identity.epoch) {
+      const reason = `${from} lives in epoch ${epoch}, and ${self} is behind, in epoch ${identity.epoch}`;
+      this.#answerRefusal(connection, "EPOCH_MISMATCH", reason);
+      this.#laterEpoch(peer, epoch);
+    } else if (epoch > identity.epoch)
+      this.#refuse(
+        connection,
+        "EPOCH_MISMATCH",
+        `${from} is not a peer of ${self} (yet), and lives in epoch ${epoch}, ${self} in epoch ${identity.epoch}`,
+      );
+    else this.#refuse(connection, "EPOCH_MISMATCH", behind(from, epoch, identity));
+  }
+
+  #laterEpoch(peer: Peer, epoch: number): void {
+    if (this.#closed || !this.#laterEpochs.first(peer.id, epoch)) return;
+    this.#events?.laterEpoch(peer.id, epoch);
   }
 
   /** Welcomes a hello, or has it wait. */
@@ -629,8 +689,13 @@ class TcpTransport implements Transport {
   #refuse(connection: Connection, code: ErrorCode, reason: string): void {
     const from = nameOf(connection);
     const source = this.#peers.get(connection.hello?.process ?? "")?.id ?? from;
-    connection.refuse(greeting({ refuse: { code, reason } }));
+    this.#answerRefusal(connection, code, reason);
     this.#problem(code, source, `refused a connection from ${from}: ${reason}`);
+  }
+
+  #answerRefusal(connection: Connection, code: ErrorCode, reason: string): void {
+    const epoch = code === "EPOCH_MISMATCH" ? { epoch: this.#identity?.epoch } : {};
+    connection.refuse(greeting({ refuse: { code, reason, ...epoch } }));
   }
 
   /** Tells a problem, unless the same one with the same source was told a moment ago. */
@@ -733,6 +798,13 @@ class Connection {
     clearTimeout(this.#timer);
     this.socket.destroy();
     this.#transport.ended(this, reason);
+  }
+
+  /** Cuts the connection, and tells nobody. What has not left is dropped. */
+  abort(): void {
+    this.phase = "ended";
+    clearTimeout(this.#timer);
+    this.socket.destroy();
   }
 
   /** Says why not, and leaves the other side a moment to read it. */
@@ -975,6 +1047,19 @@ function isHello(body: unknown): body is Hello {
     isProcessId(to) &&
     isWhole(incarnation, 1, 2 ** 32 - 1) &&
     isWhole(epoch, 0, Number.MAX_SAFE_INTEGER)
+  );
+}
+
+/** True for a refusal that says which other epoch the listener lives in. */
+function isOtherEpoch(
+  refuse: Record<string, unknown>,
+  identity: TransportIdentity,
+): refuse is { readonly epoch: number } {
+  const { code, epoch } = refuse;
+  return (
+    code === "EPOCH_MISMATCH" &&
+    isWhole(epoch, 0, Number.MAX_SAFE_INTEGER) &&
+    epoch !== identity.epoch
   );
 }
 

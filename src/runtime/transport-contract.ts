@@ -284,8 +284,202 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
     await scene.apart({ system: "another" }, "STRANGER");
   },
 
-  async "a process of another epoch is refused, with the reason on both sides"(scene) {
-    await scene.apart({ epoch: 1 }, "EPOCH_MISMATCH");
+  async "of two processes of different epochs the older one learns the later one, whichever dials"(
+    scene,
+  ) {
+    for (const [olderId, newerId] of [
+      ["a", "b"],
+      ["b", "a"],
+    ] as const) {
+      const older = scene.add(olderId, { epoch: 3 });
+      const newer = scene.add(newerId, { epoch: 5 });
+      await Promise.all([older.open(), newer.open()]);
+      scene.connect([older, newer]);
+      await scene.until(() => older.isTold(newer), `${olderId} is told of epoch 5`);
+      await scene.until(() => newer.complainsOf(older), `${newerId} is told who is behind`);
+      assert.deepEqual([older.up.size, newer.up.size, newer.laterEpochs], [0, 0, []]);
+      await Promise.all([older.close(), newer.close()]);
+    }
+  },
+
+  async "whoever advances is down for its peers, and up again in that epoch as a new incarnation"(
+    scene,
+  ) {
+    const group = await scene.start(["a", "b", "c"]);
+    for (const one of group) {
+      const others = group.filter((other) => other !== one);
+      one.advance();
+      for (const { id } of others) {
+        assert.equal(one.send(id, text("too early")), false, "send after advance");
+        assert.equal(one.transport.buffered(id), 0);
+      }
+      for (const other of others) {
+        if (other.identity.epoch === 1) continue;
+        await scene.until(() => other.isTold(one), `${other.id} is told by ${one.id}`);
+        assert.equal(other.up.has(one.id), false);
+        await scene.until(() => one.complainsOf(other), `${one.id} is told of ${other.id}`);
+      }
+    }
+    await scene.met(group);
+    for (const from of group)
+      for (const to of group) if (from !== to) await scene.reach(from, to, text("again"));
+  },
+
+  async "who advances and is still behind is told again"(scene) {
+    const [a, b] = [scene.add("a"), scene.add("b", { epoch: 3 })];
+    await Promise.all([a.open(), b.open()]);
+    scene.connect([a, b]);
+    for (let epoch = 0; epoch < 3; epoch += 1) {
+      await scene.until(() => a.laterEpochs.length > epoch, `a is told in epoch ${epoch}`);
+      a.advance();
+    }
+    await scene.met([a, b]);
+    assert.deepEqual(a.laterEpochs, Array(3).fill(["b", 3]));
+  },
+
+  async "two that advance again and again, at the same moment, meet in the last epoch"(scene) {
+    const [a, b] = await scene.pair();
+    for (let round = 0; round < 20; round += 1) {
+      const [first, second] = round % 2 === 0 ? [a, b] : [b, a];
+      for (let more = round % 3; more >= 0; more -= 1) first.advance();
+      second.advance({ epoch: first.identity.epoch });
+      await scene.met([a, b]);
+      await scene.reach(a, b, text(`${round} →`));
+      await scene.reach(b, a, text(`${round} ←`));
+    }
+  },
+
+  async "no frame of an old life arrives in a later epoch"(scene) {
+    const [a, b] = await scene.pair();
+    const random = new Random("lives");
+    const most = Math.min(50_000, a.transport.maxFrameBytes);
+    const stamped = (from: Witness): Frame => {
+      const frame = new Uint8Array(random.between(4, random.pick([100, most]) ?? 4));
+      new DataView(frame.buffer).setUint32(0, from.identity.epoch);
+      return frame;
+    };
+    const epochOf = ({ buffer, byteOffset }: Frame) =>
+      new DataView(buffer, byteOffset).getUint32(0);
+    let came = 0;
+    for (const one of [a, b])
+      one.onFrame = (_, frame) => {
+        came += 1;
+        const { epoch } = one.identity;
+        if (epochOf(frame) !== epoch)
+          one.violations.push(`${one.id} got a frame of epoch ${epochOf(frame)} in epoch ${epoch}`);
+      };
+    const flood = (count: number): void => {
+      for (let i = 0; i < count; i += 1) {
+        a.send(b.id, stamped(a));
+        b.send(a.id, stamped(b));
+      }
+    };
+    for (let round = 0; round < 30; round += 1) {
+      const both = random.chance(0.5) ? [a, b] : [b, a];
+      flood(30);
+      for (const one of both) {
+        if (random.chance(0.7)) await pause(random.pick([0, 1, 10]) ?? 0);
+        one.advance();
+        flood(10);
+      }
+      await scene.met([a, b]);
+      await scene.reach(a, b, stamped(a));
+      await scene.reach(b, a, stamped(b));
+    }
+    assert.ok(came > 100, "hardly any frame came at all");
+  },
+
+  async "a process can advance from inside an event, and what comes after is of the later epoch"(
+    scene,
+  ) {
+    const group = await scene.start(["a", "b", "c"]);
+    const [a, b, c] = group as readonly [Witness, Witness, Witness];
+    for (const one of group)
+      one.onLaterEpoch = (_, epoch) => {
+        if (epoch > one.identity.epoch) one.advance({ epoch });
+      };
+    b.onFrame = () => {
+      if (b.identity.epoch === 0) b.advance();
+    };
+    for (let i = 0; i < 100; i += 1) a.send("b", text("go on"));
+    await scene.until(() => group.every(({ identity }) => identity.epoch === 1), "all follow b");
+    await scene.met(group);
+    assert.equal(b.received(a).length, 1, "a frame came after that in which b advanced");
+    c.onDown = () => {
+      if (c.identity.epoch === 1) c.advance();
+    };
+    a.advance();
+    await scene.until(() => group.every(({ identity }) => identity.epoch === 2), "all follow c");
+    await scene.met(group);
+    await scene.reach(b, c, text("x"));
+  },
+
+  async "a process that was away while others advanced is told when it comes back"(scene) {
+    const [a, b, c] = (await scene.start(["a", "b", "c"])) as [Witness, Witness, Witness];
+    await b.close();
+    await scene.until(() => [a, c].every(({ downs }) => downs.includes("b")), "b is down");
+    for (const one of [a, c]) one.advance();
+    await scene.met([a, c]);
+    const again = scene.add("b", { incarnation: 2 });
+    await again.open();
+    scene.connect([a, again, c]);
+    for (const one of [a, c]) {
+      await scene.until(() => again.isTold(one), `b is told by ${one.id}`);
+      await scene.until(() => one.complainsOf(again), `${one.id} is told of b`);
+    }
+    assert.equal(again.up.size, 0);
+    again.advance();
+    await scene.met([a, again, c]);
+    await scene.reach(a, again, text("x"));
+    await scene.reach(again, c, text("x"));
+  },
+
+  async "an epoch that is not later, or an incarnation that is not new, changes nothing"(scene) {
+    const group = [scene.add("a", { epoch: 3 }), scene.add("b", { epoch: 3 })] as const;
+    const [a, b] = group;
+    await Promise.all(group.map((one) => one.open()));
+    scene.connect(group);
+    await scene.met(group);
+    for (const part of [
+      ...[3, 2, 0, -1, 3.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53].map((epoch) => ({
+        epoch,
+      })),
+      ...[1, 0, -1, 1.5, 2 ** 32].map((incarnation) => ({ incarnation })),
+    ])
+      assert.throws(() => a.advance(part), withCode("BAD_OPTION"), JSON.stringify(part));
+    await scene.reach(a, b, text("it goes on"));
+    await scene.reach(b, a, text("it goes on"));
+    assert.deepEqual([a.downs, b.downs], [[], []]);
+  },
+
+  async "advance is refused before open, taken during it, and no change after close"(scene) {
+    const a = scene.add("a");
+    assert.throws(() => a.advance(), withCode("STOPPED"));
+    const opened = a.open();
+    a.advance();
+    await opened;
+    const b = scene.add("b", { epoch: 1 });
+    await b.open();
+    scene.connect([a, b]);
+    await scene.met([a, b]);
+    const closed = b.close();
+    b.advance();
+    await closed;
+    b.advance();
+    await scene.until(() => a.downs.includes("b"), "a was told that b is down");
+    assert.equal(b.send("a", text("x")), false);
+    // What is told late is told by then.
+    const c = scene.add("c", { epoch: 1 });
+    await c.open();
+    scene.connect([a, c]);
+    await scene.met([a, c]);
+  },
+
+  async "closing right after advance tells nothing any more"(scene) {
+    const [a, b] = await scene.pair();
+    a.advance();
+    await a.close();
+    await scene.until(() => b.downs.includes("a"), "b was told that a is down");
   },
 
   async "an identity that is not well formed cannot be opened"(scene) {
@@ -345,19 +539,26 @@ function indexOf(frame: Frame): number {
 /** The owner of one transport: it notes everything, above all what must not happen. */
 class Witness implements TransportEvents {
   readonly id: ProcessId;
-  readonly identity: TransportIdentity;
+  identity: TransportIdentity;
   readonly transport: Transport;
   /** The peers that are up, with their incarnations. */
   readonly up = new Map<ProcessId, number>();
   readonly downs: ProcessId[] = [];
   readonly problems: TidemarkError[] = [];
+  readonly laterEpochs: (readonly [peer: ProcessId, epoch: number])[] = [];
   readonly violations: string[] = [];
+  onDown: ((peer: ProcessId) => void) | undefined;
+  onLaterEpoch: ((peer: ProcessId, epoch: number) => void) | undefined;
   onUp: ((peer: ProcessId) => void) | undefined;
   onFrame: ((peer: ProcessId, frame: Frame) => void) | undefined;
   readonly #frames = new Map<ProcessId, Frame[]>();
   /** The method or event that is under way. */
   #inside: string | undefined;
   #closed: boolean = false;
+  /** Peers that were up in the epoch before and have not been told to be down. */
+  readonly #left = new Set<ProcessId>();
+  /** Which later epochs it has been told of in this one. */
+  readonly #later = new Set<string>();
 
   constructor(identity: TransportIdentity, transport: Transport) {
     this.id = identity.self;
@@ -375,6 +576,30 @@ class Witness implements TransportEvents {
 
   send(to: ProcessId, frame: Frame): boolean {
     return this.#within("send", () => this.transport.send(to, frame));
+  }
+
+  /** Goes to the next epoch, or the one given. */
+  advance(part: Partial<TransportIdentity> = {}): void {
+    const { incarnation, epoch } = this.identity;
+    const later = { incarnation: incarnation + 1, epoch: epoch + 1, ...part };
+    this.#within("advance", () => this.transport.advance(later));
+    this.identity = { ...this.identity, ...later };
+    for (const peer of this.up.keys()) this.#left.add(peer);
+    this.#later.clear();
+  }
+
+  /** It has heard from the other that there is a later epoch, namely the other's. */
+  isTold(newer: Witness): boolean {
+    const { epoch } = newer.identity;
+    return this.laterEpochs.some(([peer, later]) => peer === newer.id && later === epoch);
+  }
+
+  /** It has heard that the other is behind. */
+  complainsOf(older: Witness): boolean {
+    const name = new RegExp(`\\b${older.id}\\b`);
+    return this.problems.some(
+      ({ code, message }) => code === "EPOCH_MISMATCH" && name.test(message),
+    );
   }
 
   close(): Promise<void> {
@@ -400,6 +625,8 @@ class Witness implements TransportEvents {
       if (!this.up.delete(peer)) this.#violation(`was told that ${peer} is down, which was not up`);
       if (reason === "") this.#violation(`was not told why ${peer} is down`);
       this.downs.push(peer);
+      this.#left.delete(peer);
+      this.onDown?.(peer);
     });
   }
 
@@ -417,7 +644,20 @@ class Witness implements TransportEvents {
     this.#event("problem", () => this.problems.push(error));
   }
 
+  laterEpoch(peer: ProcessId, epoch: number): void {
+    this.#event("laterEpoch", () => {
+      const what = `that ${peer} lives in epoch ${epoch}`;
+      if (epoch <= this.identity.epoch) this.#violation(`was told ${what}, which is not later`);
+      if (this.#later.has(what)) this.#violation(`was told twice ${what}`);
+      this.#later.add(what);
+      this.laterEpochs.push([peer, epoch]);
+      this.onLaterEpoch?.(peer, epoch);
+    });
+  }
+
   #event(name: string, body: () => void): void {
+    if (this.#left.size > 0 && name !== "peerDown")
+      this.#violation(`was told ${name} before ${[...this.#left]} of the epoch before was down`);
     if (this.#inside) this.#violation(`was told ${name} from inside ${this.#inside}`);
     if (this.#closed) this.#violation(`was told ${name} after close`);
     this.#within(name, body);
@@ -522,6 +762,18 @@ class Scene {
     if (a.problems.some((error) => error.code === code)) await this.refused(a, b, code);
     else await this.refused(b, a, code);
     assert.deepEqual([a.up.size, b.up.size], [0, 0]);
+  }
+
+  /** Waits until each is up to each other, as what it is now. */
+  met(group: readonly Witness[]): Promise<void> {
+    const others = (one: Witness) => group.filter((other) => other !== one);
+    return this.until(
+      () =>
+        group.every((from) =>
+          others(from).every(({ id, identity }) => from.up.get(id) === identity.incarnation),
+        ),
+      `${group.map(({ id, identity }) => `${id} of epoch ${identity.epoch}`).join(", ")} have met`,
+    );
   }
 
   async until(holds: () => boolean, what: string): Promise<void> {

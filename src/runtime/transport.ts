@@ -39,6 +39,13 @@ export interface TransportEvents {
   frame(peer: ProcessId, frame: Frame): void;
   /** Something went wrong that the owner should know: a stranger, a version mismatch, a broken frame … */
   problem(error: TidemarkError): void;
+  /**
+   * The peer says that it lives in a later epoch than this process: somebody restored the system. Told to the older of the
+   * two whichever of them dials, once for each peer and epoch, and again if this process `advance`s and is still behind; the
+   * newer one is told a problem, `EPOCH_MISMATCH`. It may come before the `peerDown` that goes with it. What a peer says proves
+   * nothing: which epoch has begun stands in the snapshot store. An owner that cannot follow at once must itself try again.
+   */
+  laterEpoch(peer: ProcessId, epoch: number): void;
 }
 
 /** Who this process is, for the handshake. */
@@ -48,7 +55,7 @@ export interface TransportIdentity {
   readonly self: ProcessId;
   /** A number from 1 to 2^32 - 1 that differs each time the process starts. */
   readonly incarnation: number;
-  /** Raised by every restore; processes of different epochs do not talk to each other. */
+  /** Raised by every restore, with `advance`; processes of different epochs do not talk to each other. */
   readonly epoch: number;
 }
 
@@ -64,6 +71,61 @@ export function checkIdentity(identity: TransportIdentity): TransportIdentity {
   checkWhole("incarnation", incarnation, 1, 2 ** 32 - 1);
   checkWhole("epoch", epoch, 0, Number.MAX_SAFE_INTEGER);
   return identity;
+}
+
+/**
+ * The identity of the same process in a later epoch; for transports, in `advance`.
+ * @throws TidemarkError `STOPPED` if there is no identity yet, `BAD_OPTION`
+ */
+export function advancedIdentity(
+  identity: TransportIdentity | undefined,
+  { incarnation, epoch }: Pick<TransportIdentity, "incarnation" | "epoch">,
+): TransportIdentity {
+  if (identity === undefined)
+    throw new TidemarkError(
+      "STOPPED",
+      "a transport that was not opened is in no epoch: open it in the one you mean",
+    );
+  const advanced = checkIdentity({ ...identity, incarnation, epoch });
+  if (epoch <= identity.epoch)
+    throw new TidemarkError(
+      "BAD_OPTION",
+      `epoch must be later than ${identity.epoch}, in which ${identity.self} is, and not ${epoch}`,
+    );
+  if (incarnation === identity.incarnation)
+    throw new TidemarkError(
+      "BAD_OPTION",
+      `incarnation must be another than ${incarnation}, which ${identity.self} was until now`,
+    );
+  return advanced;
+}
+
+/** The later epochs that an owner has been told of; for transports, so that each is told once. */
+export class LaterEpochs {
+  readonly #told = new Map<ProcessId, Set<number>>();
+
+  /** True if the owner is to be told: the first time, as far back as is remembered. */
+  first(peer: ProcessId, epoch: number): boolean {
+    const told = this.#told.get(peer) ?? new Set();
+    this.#told.set(peer, told);
+    if (told.has(epoch)) return false;
+    told.add(epoch);
+    const [oldest] = told;
+    // Whoever claims ever other epochs fills no memory by it.
+    if (told.size > REMEMBERED_EPOCHS && oldest !== undefined) told.delete(oldest);
+    return true;
+  }
+
+  clear(): void {
+    this.#told.clear();
+  }
+}
+
+const REMEMBERED_EPOCHS = 16;
+
+/** Says of a peer of an older epoch what that means. */
+export function behind(older: ProcessId, epoch: number, newer: TransportIdentity): string {
+  return `${older} is behind, in epoch ${epoch}, and ${newer.self} is in epoch ${newer.epoch}: it is told so, and should catch up by itself`;
 }
 
 /**
@@ -112,6 +174,18 @@ export interface Transport {
    * @throws TidemarkError `BAD_ID`, `BAD_OPTION`
    */
   connect(peer: ProcessId, address: string): void;
+  /**
+   * This process goes to a later epoch, as a new incarnation, for the system was restored. Every connection ends: frames that
+   * `send` took and that have not left are dropped, and none that comes in on an old connection is handed over any more. Peers
+   * are then reached anew, at once, with the new identity; those of an older epoch are refused, and learn by that which
+   * epoch there is.
+   *
+   * Told is `peerDown` of each peer that was up, from outside this method and before anything else. From when it
+   * returns until the next `peerUp`, `send` gives false. While the transport is being opened it is opened in that epoch; after
+   * `close` nothing happens.
+   * @throws TidemarkError `BAD_OPTION` if the epoch is not later, or the incarnation is the same; `STOPPED` before `open`
+   */
+  advance(identity: Pick<TransportIdentity, "incarnation" | "epoch">): void;
   /** Where others reach this process; `undefined` before `open` has resolved. */
   readonly address: string | undefined;
   /**

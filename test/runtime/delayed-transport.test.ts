@@ -34,6 +34,9 @@ class Seen implements Transport {
     this.events = events;
   }
   connect(): void {}
+  advance(): void {
+    this.sent.push("advanced");
+  }
   send(to: string, frame: Uint8Array): boolean {
     if (this.full) return false;
     this.sent.push(`${to}${frame[0]}`);
@@ -55,7 +58,13 @@ async function start() {
   const inner = new Seen();
   const transport = new DelayedTransport(inner);
   const nothing = (): void => {};
-  const events = { peerUp: nothing, peerDown: nothing, frame: nothing, problem: nothing };
+  const events = {
+    peerUp: nothing,
+    peerDown: nothing,
+    frame: nothing,
+    problem: nothing,
+    laterEpoch: nothing,
+  };
   const identity = { system: "s", self: "a", incarnation: 1, epoch: 1 };
   await transport.open(identity, events);
   for (const peer of ["b", "c"]) inner.events?.peerUp(peer, 1);
@@ -115,6 +124,19 @@ describe("a delay", () => {
     expect(inner.sent).toEqual(["b1", "b2"]);
   });
 
+  test("keeps nothing for a later epoch", async () => {
+    const { inner, transport, send } = await start();
+    transport.delay("b", 60_000);
+    send("b", 1);
+    transport.advance({ incarnation: 2, epoch: 2 });
+    expect([send("b", 2), send("c", 3), transport.buffered("b")]).toEqual([false, false, 0]);
+    inner.events?.peerDown("b", "it went to epoch 2");
+    inner.events?.peerUp("b", 1);
+    send("b", 4);
+    vi.advanceTimersByTime(60_000);
+    expect(inner.sent).toEqual(["advanced", "b4"]);
+  });
+
   test("is not on what is sent as soon as the peer is there", async () => {
     const inner = new Seen();
     const transport = new DelayedTransport(inner);
@@ -123,7 +145,7 @@ describe("a delay", () => {
     await transport.open(
       { system: "s", self: "a", incarnation: 1, epoch: 1 },
       {
-        ...{ peerDown: nothing, frame: nothing, problem: nothing },
+        ...{ peerDown: nothing, frame: nothing, problem: nothing, laterEpoch: nothing },
         peerUp: (peer) => void transport.send(peer, Uint8Array.of(7)),
       },
     );

@@ -100,6 +100,33 @@ describe("a memory network", () => {
     expect(c.codes).toEqual(["DUPLICATE_ID"]);
   });
 
+  test("who goes to a later epoch before it is heard of was there as what it was then", async () => {
+    const network = new MemoryNetwork();
+    const a = await TransportOwner.open("a", network.transport());
+    const b = await TransportOwner.open("b", network.transport());
+    b.transport.advance({ incarnation: 2, epoch: 1 });
+    await a.until(({ laterEpochs }) => laterEpochs.length > 0);
+    expect(a.log).toEqual(["up b 1", "down b"]);
+    expect(b.log).toEqual([]);
+  });
+
+  test("who advances again while it hears that peers are down hears no more of the epoch between", async () => {
+    const network = new MemoryNetwork();
+    const a = await TransportOwner.open("a", network.transport());
+    const b = await TransportOwner.open("b", network.transport());
+    await a.untilUp("b");
+    b.transport.send("a", Uint8Array.of(1));
+    const d = await TransportOwner.open("d", network.transport(), { epoch: 1 });
+    a.onFrame = () => a.transport.advance({ incarnation: 2, epoch: 1 });
+    a.onDown = () => a.transport.advance({ incarnation: 3, epoch: 2 });
+    await Promise.all([b, d].map((one) => one.until(({ laterEpochs }) => laterEpochs.length > 0)));
+    expect(a.log).toEqual(["up b 1", "down b"]);
+    expect(d.log).toEqual(["up a 2", "down a"]);
+    expect(d.laterEpochs).toEqual([["a", 2]]);
+    await a.until(({ problems }) => problems.length >= 2);
+    for (const { message } of a.problems) expect(message).toContain("a is in epoch 2");
+  });
+
   test("a limit without room for one frame is refused", () => {
     expect(() => new MemoryNetwork({ maxFrameBytes: 100, maxBufferedBytes: 100 })).toThrow(
       /maxBufferedBytes must be a whole number from 164/,

@@ -293,7 +293,6 @@ describe("who is let in", () => {
     ["an unknown process", greeting(hello({ process: "aa" })), "STRANGER", /aa is not a peer of b/],
     ["a process that should wait", greeting(hello({ process: "c" })), "STRANGER", /c must wait/],
     ["its own id", greeting(hello({ process: "b" })), "DUPLICATE_ID", /b is the id of the process/],
-    ["another epoch", greeting(hello({ epoch: 3 })), "EPOCH_MISMATCH", /epoch 3, and b in epoch 0/],
     ["another version", greeting(hello(), 2), "VERSION_MISMATCH", /version 2, and b version 1/],
     ["a hello that lacks something", greeting({ system: "test" }), "STRANGER", /incomplete/],
     ["a bad incarnation", greeting(hello({ incarnation: "1" })), "STRANGER", /incomplete/],
@@ -677,6 +676,251 @@ describe("connections that die", () => {
     }
     await b.until(({ frames }) => frames.length === 100);
     expect(textsOf(b).slice(50)).toEqual(Array.from({ length: 50 }, (_, i) => `slow ${i}`));
+  });
+});
+
+describe("epochs", () => {
+  test("a hello of a later epoch is refused with the own one, and the owner is told once", async () => {
+    const b = await start("b", { peers: { a: "127.0.0.1:1" } }, { epoch: 3 });
+    for (const epoch of [4, 4, 7, 4]) {
+      const client = new Raw(b.address);
+      client.socket.write(greeting(hello({ epoch })));
+      const reason = `a lives in epoch ${epoch}, and b is behind, in epoch 3`;
+      expect(await client.answer()).toEqual({
+        refuse: { code: "EPOCH_MISMATCH", reason, epoch: 3 },
+      });
+      await client.untilEnded();
+    }
+    expect(b.laterEpochs).toEqual([
+      ["a", 4],
+      ["a", 7],
+    ]);
+    expect([b.problems, b.log]).toEqual([[], []]);
+  });
+
+  test("a hello of an older epoch is refused with the own one, and the owner hears who is behind", async () => {
+    const b = await start("b", { peers: { a: "127.0.0.1:1" } }, { epoch: 3 });
+    for (const epoch of [2, 0]) {
+      const client = new Raw(b.address);
+      client.socket.write(greeting(hello({ epoch })));
+      expect(await client.answer()).toEqual({
+        refuse: {
+          code: "EPOCH_MISMATCH",
+          reason: `a is behind, in epoch ${epoch}, and b is in epoch 3: it is told so, and should catch up by itself`,
+          epoch: 3,
+        },
+      });
+    }
+    // The same problem with the same source is told once in ten seconds.
+    expect([b.codes, b.laterEpochs]).toEqual([["EPOCH_MISMATCH"], []]);
+    expect(b.problems[0]?.message).toContain("a is behind, in epoch 2");
+  });
+
+  test("only a peer is believed that there is a later epoch, and only about itself", async () => {
+    const b = await start("b", { peers: { a: "127.0.0.1:1" } });
+    for (const part of [
+      { process: "aa" },
+      { to: "c" },
+      { system: "another" },
+      { process: "c" },
+      { process: "b" },
+    ]) {
+      const client = new Raw(b.address);
+      client.socket.write(greeting(hello({ epoch: 9, ...part })));
+      expect(await client.answer()).toHaveProperty("refuse");
+    }
+    expect(b.laterEpochs).toEqual([]);
+    expect(b.codes).toContain("EPOCH_MISMATCH");
+    expect(b.problems.find(({ code }) => code === "EPOCH_MISMATCH")?.message).toContain(
+      "aa is not a peer of b (yet)",
+    );
+  });
+
+  test("who claims ever other epochs fills no memory, and what was told long ago is told again", async () => {
+    const b = await start("b", { peers: { a: "127.0.0.1:1" } });
+    const claims = [...Array.from({ length: 17 }, (_, i) => 1 + i), 17, 1];
+    for (const epoch of claims) {
+      const client = new Raw(b.address);
+      client.socket.write(greeting(hello({ epoch })));
+      await client.answer();
+    }
+    expect(b.laterEpochs.map(([, epoch]) => epoch)).toEqual([...claims.slice(0, 17), 1]);
+  });
+
+  const claimed: readonly unknown[] = [
+    ...[2 ** 53, 1e300, -1, -0.5, 0.5, -(2 ** 60), null, true, "3", "", "1e3", [], [3], {}],
+    { toString: 1, valueOf: 1 },
+  ];
+
+  test.each(claimed)("a hello that claims the epoch %j is incomplete", async (epoch) => {
+    const b = await start("b", { peers: { a: "127.0.0.1:1" } });
+    const client = new Raw(b.address);
+    client.socket.write(greeting(hello({ epoch })));
+    expect(await client.answer()).toMatchObject({ refuse: { code: "STRANGER" } });
+    expect([b.laterEpochs, b.codes]).toEqual([[], ["STRANGER"]]);
+  });
+
+  test.each([...claimed, undefined, 0])(
+    "a refusal with the epoch %j is told as one without",
+    async (epoch) => {
+      const refuse = { code: "EPOCH_MISMATCH", reason: "no", epoch };
+      const { address } = await listen((socket) => socket.end(greeting({ refuse })));
+      const a = await start("a", { peers: { b: address } });
+      await a.until(({ codes }) => codes.length > 0);
+      expect(a.codes).toEqual(["HANDSHAKE_REFUSED"]);
+      expect(a.problems[0]?.message).toContain("refused the connection: no (EPOCH_MISMATCH)");
+      expect(a.laterEpochs).toEqual([]);
+    },
+  );
+
+  test("an epoch in a refusal for something else is not looked at", async () => {
+    const refuse = { code: "STRANGER", reason: "no", epoch: 7 };
+    const { address } = await listen((socket) => socket.end(greeting({ refuse })));
+    const a = await start("a", { peers: { b: address } });
+    await a.until(({ codes }) => codes.length > 0);
+    expect([a.codes, a.laterEpochs]).toEqual([["HANDSHAKE_REFUSED"], []]);
+  });
+
+  test("whichever dials, the older one is told once, however often it is refused", async () => {
+    for (const [older, newer] of [
+      ["a", "b"],
+      ["b", "a"],
+    ] as const) {
+      const quick = { reconnectMinMs: 1, reconnectMaxMs: 2 };
+      const late = await start(older, quick, { epoch: 1 });
+      const ahead = await start(newer, quick, { epoch: 2 });
+      const [dialler, listener] = older === "a" ? [late, ahead] : [ahead, late];
+      const proxy = await proxyTo(listener);
+      introduce(dialler, listener, proxy.address);
+      await vi.waitUntil(() => proxy.accepted >= 30, { timeout: 10_000 });
+      expect([late.laterEpochs, late.codes, late.log]).toEqual([[[newer, 2]], [], []]);
+      expect([ahead.codes, ahead.laterEpochs, ahead.log]).toEqual([["EPOCH_MISMATCH"], [], []]);
+      expect(ahead.problems[0]?.message).toContain(
+        `${older} is behind, in epoch 1, and ${newer} is in epoch 2`,
+      );
+      await Promise.all([late, ahead].map(({ transport }) => transport.close()));
+    }
+  });
+
+  /** Two that are up, with a proxy between them. */
+  async function pair() {
+    const [a, b] = [await start("a"), await start("b")];
+    const proxy = await proxyTo(b);
+    introduce(a, b, proxy.address);
+    await Promise.all([a.untilUp("b"), b.untilUp("a")]);
+    return { a, b, proxy };
+  }
+  const later = { incarnation: 2, epoch: 1 };
+
+  test("what is on a slow way when its receiver advances never arrives, nor does half a frame", async () => {
+    const { a, b, proxy } = await pair();
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const rise = { incarnation: from.log.length + 5, epoch: from.log.length };
+      proxy.delay(0);
+      // One and a half frames are there, the rest is on its way.
+      from.transport.send(to.id, text("whole"));
+      await to.until((one) => textsOf(one).includes("whole"));
+      proxy.delay(40);
+      from.transport.send(to.id, Buffer.alloc(3_000_000, "old"));
+      from.transport.send(to.id, text("old"));
+      const before = proxy.forwardedBytes;
+      await vi.waitUntil(() => proxy.forwardedBytes > before, { interval: 0, timeout: 10_000 });
+      const came = to.frames.length;
+      to.transport.advance(rise);
+      await to.until(({ log }) => log.at(-1) === `down ${from.id}`);
+      proxy.delay(0);
+      await from.until(({ log }) => log.at(-1) === `down ${to.id}`);
+      expect(from.transport.send(to.id, text("old"))).toBe(false);
+      await from.until(({ laterEpochs }) => laterEpochs.length > 0);
+      from.transport.advance(rise);
+      await Promise.all([a.untilUp("b", rise.incarnation), b.untilUp("a", rise.incarnation)]);
+      await reach(from, to);
+      await reach(to, from);
+      expect(to.frames.slice(came).map(({ frame }) => frame.length < 100)).toEqual([true]);
+      expect(textsOf(to)).not.toContain("old");
+    }
+  });
+
+  test("what its sender had sent before it advanced never arrives in the later epoch", async () => {
+    const { a, b, proxy } = await pair();
+    proxy.stall();
+    for (let i = 0; i < 200; i += 1) a.transport.send("b", Buffer.alloc(100_000, "old"));
+    for (let i = 0; i < 200; i += 1) b.transport.send("a", Buffer.alloc(100_000, "old"));
+    expect(a.transport.buffered("b")).toBeGreaterThan(0);
+    a.transport.advance(later);
+    expect([a.transport.buffered("b"), a.transport.send("b", text("x"))]).toEqual([0, false]);
+    b.transport.advance(later);
+    proxy.resume();
+    await Promise.all([a.untilUp("b", 2), b.untilUp("a", 2)]);
+    await reach(a, b);
+    await reach(b, a);
+    expect([a.frames.length, b.frames.length]).toEqual([1, 1]);
+    expect(a.log).toEqual(["up b 1", "down b", "up b 2"]);
+    expect(b.log).toEqual(["up a 1", "down a", "up a 2"]);
+    expect(a.reasons).toEqual(["a went to epoch 1"]);
+  });
+
+  test("a hello that is on its way when the listener advances is judged by the later epoch", async () => {
+    const b = await start("b", { peers: { a: "127.0.0.1:1" } });
+    const [early, late] = [new Raw(b.address), new Raw(b.address)];
+    const bytes = [greeting(hello()), greeting(hello(later))] as const;
+    early.socket.write(bytes[0].subarray(0, 20));
+    late.socket.write(bytes[1].subarray(0, 20));
+    await pause(20);
+    b.transport.advance({ incarnation: 9, epoch: 1 });
+    early.socket.write(bytes[0].subarray(20));
+    expect(await early.answer()).toMatchObject({ refuse: { code: "EPOCH_MISMATCH", epoch: 1 } });
+    late.socket.write(bytes[1].subarray(20));
+    expect(await late.answer()).toEqual({ welcome: { process: "b", incarnation: 9 } });
+    expect(b.log).toEqual(["up a 2"]);
+  });
+
+  test("a hello that waits at the door when the listener advances is let in no more", async () => {
+    const b = await start("b", { handshakeTimeoutMs: 60_000 });
+    const client = new Raw(b.address);
+    client.socket.write(greeting(hello()));
+    await pause(20);
+    b.transport.advance(later);
+    b.transport.connect("a", "127.0.0.1:1");
+    await client.untilEnded();
+    expect([b.log, client.told.length]).toEqual([[], 0]);
+  });
+
+  test("a welcome that comes after the dialler advanced is none", async () => {
+    const sockets: Socket[] = [];
+    const hellos: Buffer[] = [];
+    const { address } = await listen((socket) => {
+      sockets.push(socket);
+      socket.on("data", (chunk) => hellos.push(chunk));
+    });
+    const a = await start("a", { peers: { b: address } });
+    await vi.waitUntil(() => hellos.length === 1);
+    sockets[0]?.write(greeting({ welcome: { process: "b", incarnation: 1 } }));
+    a.transport.advance(later);
+    await vi.waitUntil(() => hellos.length === 2);
+    expect(JSON.parse(hellos[1]?.toString("utf8", 12) ?? "")).toEqual(hello(later));
+    expect(a.log).toEqual([]);
+    sockets[1]?.write(greeting({ welcome: { process: "b", incarnation: 4 } }));
+    await a.untilUp("b", 4);
+  });
+
+  test("peers that could not be reached for long are dialled at once", async () => {
+    let dialled = 0;
+    const { address } = await listen((socket) => {
+      dialled += 1;
+      socket.destroy();
+    });
+    const a = await start("a", {
+      peers: { b: address },
+      reconnectMinMs: 600_000,
+      reconnectMaxMs: 600_000,
+    });
+    await vi.waitUntil(() => dialled === 1);
+    a.transport.advance(later);
+    await vi.waitUntil(() => dialled === 2);
   });
 });
 

@@ -35,6 +35,9 @@ class Sound implements Transport {
   connect(peer: string, address: string): void {
     this.inner.connect(peer, address);
   }
+  advance(later: { readonly incarnation: number; readonly epoch: number }): void {
+    this.inner.advance(later);
+  }
   send(to: string, frame: Frame): boolean {
     this.sent += 1;
     return this.inner.send(to, frame);
@@ -53,6 +56,7 @@ const changed = (events: TransportEvents, part: Partial<TransportEvents>): Trans
   peerDown: (peer, reason) => events.peerDown(peer, reason),
   frame: (peer, frame) => events.frame(peer, frame),
   problem: (error) => events.problem(error),
+  laterEpoch: (peer, epoch) => events.laterEpoch(peer, epoch),
   ...part,
 });
 
@@ -198,6 +202,98 @@ class OpensAgain extends Sound {
   }
 }
 
+class StaysBehind extends Sound {
+  override advance(): void {}
+}
+
+class TakesAnyEpoch extends Sound {
+  override advance(later: { readonly incarnation: number; readonly epoch: number }): void {
+    try {
+      super.advance(later);
+    } catch {
+      // As if it had done it.
+    }
+  }
+}
+
+class TellsInsideAdvance extends Sound {
+  override advance(later: { readonly incarnation: number; readonly epoch: number }): void {
+    this.events?.peerDown("b", "advanced");
+    super.advance(later);
+  }
+}
+
+/** Thinks that the connections of the epoch before need no word. */
+class LeavesWithoutAWord extends Sound {
+  #advanced: boolean = false;
+  override open(identity: TransportIdentity, events: TransportEvents): Promise<void> {
+    const peerDown = (peer: string, reason: string) => {
+      if (!this.#advanced) events.peerDown(peer, reason);
+    };
+    return super.open(identity, changed(events, { peerDown }));
+  }
+  override advance(later: { readonly incarnation: number; readonly epoch: number }): void {
+    super.advance(later);
+    this.#advanced = true;
+  }
+}
+
+/** Hands over the last frame of the epoch before when the peer is up again. */
+class KeepsFrames extends Sound {
+  #last: Frame | undefined;
+  #kept: Frame | undefined;
+  override open(identity: TransportIdentity, events: TransportEvents): Promise<void> {
+    const frame = (peer: string, bytes: Frame) => {
+      this.#last = bytes.slice();
+      events.frame(peer, bytes);
+    };
+    const peerUp = (peer: string, incarnation: number) => {
+      events.peerUp(peer, incarnation);
+      if (this.#kept) events.frame(peer, this.#kept);
+      this.#kept = undefined;
+    };
+    return super.open(identity, changed(events, { frame, peerUp }));
+  }
+  override advance(later: { readonly incarnation: number; readonly epoch: number }): void {
+    this.#kept = this.#last;
+    super.advance(later);
+  }
+}
+
+class SendsNoMatterWhat extends Sound {
+  override send(to: string, frame: Frame): boolean {
+    return super.send(to, frame) || this.sent > 0;
+  }
+}
+
+class KeepsLaterEpochs extends Sound {
+  override open(identity: TransportIdentity, events: TransportEvents): Promise<void> {
+    return super.open(identity, changed(events, { laterEpoch: () => undefined }));
+  }
+}
+
+class RepeatsLaterEpochs extends Sound {
+  override open(identity: TransportIdentity, events: TransportEvents): Promise<void> {
+    const laterEpoch = (peer: string, epoch: number) => {
+      events.laterEpoch(peer, epoch);
+      events.laterEpoch(peer, epoch);
+    };
+    return super.open(identity, changed(events, { laterEpoch }));
+  }
+}
+
+class TellsAfterAdvanceAndClose extends Sound {
+  override advance(later: { readonly incarnation: number; readonly epoch: number }): void {
+    super.advance(later);
+    setImmediate(() => this.events?.peerDown("b", "advanced"));
+  }
+}
+
+const OF_DIFFERENT =
+  "of two processes of different epochs the older one learns the later one, whichever dials";
+const DOWN_AND_UP =
+  "whoever advances is down for its peers, and up again in that epoch as a new incarnation";
+
 /** What is broken, the case that notices, and what it says. */
 const BROKEN: readonly [new (inner: Transport) => Sound, string, RegExp][] = [
   [Loses, "order, completeness and uniqueness are as guaranteed", /in vain until .* 400 frames/],
@@ -229,10 +325,43 @@ const BROKEN: readonly [new (inner: Transport) => Sound, string, RegExp][] = [
     "a process of another system is refused, with the reason on both sides",
     /in vain until STRANGER/,
   ],
+  [SilentRefusal, OF_DIFFERENT, /in vain until b is told who is behind/],
+  [KeepsLaterEpochs, OF_DIFFERENT, /in vain until a is told of epoch 5/],
+  [KeepsLaterEpochs, DOWN_AND_UP, /in vain until b is told by a/],
+  [RepeatsLaterEpochs, OF_DIFFERENT, /told twice that b lives in epoch 5/],
+  [StaysBehind, DOWN_AND_UP, /send after advance/],
+  [SendsNoMatterWhat, DOWN_AND_UP, /send after advance/],
   [
-    SilentRefusal,
-    "a process of another epoch is refused, with the reason on both sides",
-    /in vain until EPOCH_MISMATCH/,
+    StaysBehind,
+    "a process that was away while others advanced is told when it comes back",
+    /in vain until a of epoch 1, c of epoch 1 have met/,
+  ],
+  [
+    TakesAnyEpoch,
+    "an epoch that is not later, or an incarnation that is not new, changes nothing",
+    /Missing expected exception/,
+  ],
+  [
+    TakesAnyEpoch,
+    "advance is refused before open, taken during it, and no change after close",
+    /Missing expected exception/,
+  ],
+  [TellsInsideAdvance, DOWN_AND_UP, /peerDown from inside advance/],
+  [LeavesWithoutAWord, DOWN_AND_UP, /before b,c of the epoch before was down/],
+  [
+    LeavesWithoutAWord,
+    "two that advance again and again, at the same moment, meet in the last epoch",
+    /told twice that [ab] is up/,
+  ],
+  [
+    KeepsFrames,
+    "no frame of an old life arrives in a later epoch",
+    /got a frame of epoch 0 in epoch 1/,
+  ],
+  [
+    TellsAfterAdvanceAndClose,
+    "closing right after advance tells nothing any more",
+    /a was told peerDown after close/,
   ],
   [
     TellsAfterClose,

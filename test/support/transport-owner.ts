@@ -20,6 +20,8 @@ export class TransportOwner implements TransportEvents {
   readonly reasons: string[] = [];
   readonly frames: { readonly peer: ProcessId; readonly frame: Frame }[] = [];
   readonly problems: TidemarkError[] = [];
+  readonly laterEpochs: (readonly [peer: ProcessId, epoch: number])[] = [];
+  onDown: ((peer: ProcessId) => void) | undefined;
   onFrame: ((peer: ProcessId, frame: Frame) => void) | undefined;
 
   constructor(id: ProcessId, transport: Transport) {
@@ -65,11 +67,16 @@ export class TransportOwner implements TransportEvents {
   peerDown(peer: ProcessId, reason: string): void {
     this.log.push(`down ${peer}`);
     this.reasons.push(reason);
+    this.onDown?.(peer);
   }
 
   frame(peer: ProcessId, frame: Frame): void {
     this.frames.push({ peer, frame: copyOf(frame) });
     this.onFrame?.(peer, frame);
+  }
+
+  laterEpoch(peer: ProcessId, epoch: number): void {
+    this.laterEpochs.push([peer, epoch]);
   }
 
   problem(error: TidemarkError): void {
