@@ -37,6 +37,8 @@ export type ErrorCode =
   | "EPOCH_MISMATCH"
   | "ADDRESS_IN_USE"
   | "STORE_FAILED"
+  | "EPOCH_TAKEN"
+  | "IN_USE"
   | "DAMAGED"
   | "NOT_FOUND"
   | "NOT_RUNNING"
@@ -82,6 +84,11 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   EPOCH_MISMATCH: ["remote", "The other side lives in another epoch."],
   ADDRESS_IN_USE: ["remote", "The address to listen on is taken."],
   STORE_FAILED: ["remote", "The snapshot store could not read or write."],
+  EPOCH_TAKEN: ["remote", "That epoch, or a later one, has begun already: somebody else restored."],
+  IN_USE: [
+    "local",
+    "The present epoch began from that snapshot: it can be deleted after the next restore.",
+  ],
   DAMAGED: ["remote", "A stored file is not what was written; the message names it."],
   NOT_FOUND: ["remote", "The snapshot or system named does not exist."],
   NOT_RUNNING: ["remote", "No running system answers in the directory."],
