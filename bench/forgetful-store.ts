@@ -32,6 +32,10 @@ export function forgetfulStore(): SnapshotStore {
     async delete() {
       return false;
     },
+    async epoch() {
+      return undefined;
+    },
+    async beginEpoch() {},
     async close() {},
   };
 }

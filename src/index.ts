@@ -79,6 +79,7 @@ export {
   startProcess,
 } from "./runtime/running-process.ts";
 export type {
+  EpochRecord,
   PieceBodies,
   SnapshotStore,
   StoredPiece,

@@ -39,6 +39,8 @@ export type ErrorCode =
   | "EPOCH_MISMATCH"
   | "ADDRESS_IN_USE"
   | "STORE_FAILED"
+  | "EPOCH_TAKEN"
+  | "IN_USE"
   | "DAMAGED"
   | "LOG_FAILED"
   | "LOG_RESUMED"
@@ -98,6 +100,11 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   EPOCH_MISMATCH: ["remote", "The other side lives in another epoch."],
   ADDRESS_IN_USE: ["remote", "The address to listen on is taken."],
   STORE_FAILED: ["remote", "The snapshot store could not read or write."],
+  EPOCH_TAKEN: ["remote", "That epoch, or a later one, has begun already: somebody else restored."],
+  IN_USE: [
+    "local",
+    "The present epoch began from that snapshot: it can be deleted after the next restore.",
+  ],
   DAMAGED: ["remote", "A stored file is not what was written; the message names it."],
   LOG_FAILED: [
     "remote",

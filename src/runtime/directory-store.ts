@@ -3,6 +3,7 @@
  *
  *     snapshots/p2-7.json    the manifest of p2/7; the snapshot is listed while this file is here
  *     snapshots/p2-9.used    says only that p2/9 is used up; goes when a higher count of p2 has a file
+ *     epochs/2.json          the record that epoch 2 began, and from which snapshot; the highest one counts
  *     parts/ab/ab12…         a part, named by the SHA-256 of its bytes; or a pack of parts, named by
  *                            the SHA-256 of their names, one after the other
  *     open/OPENER            empty; since its mtime, parts may be waiting here for their manifest
@@ -11,7 +12,7 @@
  *
  * A file name splits at its last "-": a process id may hold one, a count cannot. An OPENER is one store
  * object: the number of its OS process, when that started, and a random number. The first line of a
- * manifest holds the SHA-256 of all the others, so `tail -n +2 p2-7.json | sha256sum` checks it. Files that
+ * manifest, and of a record, holds the SHA-256 of all the others, so `tail -n +2 p2-7.json | sha256sum` checks it. Files that
  * have other names than these are somebody else's and are left alone.
  *
  * Assumptions. A local file system: `rename` is atomic and `fsync` does what it says. All processes run
@@ -34,6 +35,13 @@
  * it, and deleting that snapshot ends it.
  *
  * The lock, in lock/, is that of directory-lock.ts.
+ *
+ * Epochs. A record is renamed into place in the lock, after a look at the records that are there and at every file of
+ * its snapshot; so of two who restore at once one comes second and is refused, and a snapshot is not deleted under an epoch that
+ * begins from it. Readers take no lock: they read the file with the highest number in its name. If that is damaged nobody may
+ * go on from the one before, for others have read it when it was whole; a later epoch may begin, and then it counts no more. A
+ * record that was seen is never taken back, whatever fails after the rename: somebody may live by it already. For the same
+ * reason a reader flushes the directory before it tells of a record that it has not told of before.
  *
  * Durability. Every file is written in tmp/, flushed, and renamed; the directories that a piece changed are
  * flushed at its end, and the manifest is last. Deleting goes the other way round: the manifest is removed
@@ -63,7 +71,14 @@ import {
   newOpener,
   OPENER,
 } from "./directory-lock.ts";
-import type { PieceBodies, SnapshotStore, StoredPiece, StoredSnapshot } from "./snapshot-store.ts";
+import {
+  checkEpochRecord,
+  type EpochRecord,
+  type PieceBodies,
+  type SnapshotStore,
+  type StoredPiece,
+  type StoredSnapshot,
+} from "./snapshot-store.ts";
 
 /** How `directoryStore` writes and waits. */
 export interface DirectoryStoreOptions {
@@ -117,6 +132,7 @@ const PACK_BYTES = 1_048_576;
 /** As much is hashed without giving way to other work. */
 const HASHED_AT_ONCE_BYTES = 1_048_576;
 const MANIFEST_BYTES_MAX = 64 * 1_048_576;
+const EPOCH_BYTES_MAX = 4_096;
 /** Snapshots whose fate this process does not know; of older ones it does not clear up what is abandoned. */
 const PENDING_MAX = 64;
 /** Files that are looked at or read at once. */
@@ -126,6 +142,7 @@ const REMOVED_AT_ONCE = 1_000;
 
 const SHA256 = /^[0-9a-f]{64}$/;
 const SNAPSHOT_FILE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})-([1-9][0-9]{0,14})\.(json|used)$/;
+const EPOCH_FILE = /^([1-9][0-9]{0,9})\.json$/;
 /** 64 hexadecimal digits between these; the rest of the manifest is on the lines below. */
 const FIRST_LINE = ['{ "sha256": "', '",\n'] as const;
 const FIRST_LINE_BYTES = FIRST_LINE[0].length + 64 + FIRST_LINE[1].length;
@@ -157,6 +174,7 @@ interface Clearing {
 class DirectoryStore implements SnapshotStore {
   readonly #directory: string;
   readonly #snapshots: string;
+  readonly #epochs: string;
   readonly #parts: string;
   readonly #openers: string;
   readonly #lock: DirectoryLock;
@@ -180,6 +198,8 @@ class DirectoryStore implements SnapshotStore {
   readonly #expendable = new Map<string, number | undefined>();
   /** The highest count of each initiator that went through this store. */
   readonly #counts = new Map<ProcessId, number>();
+  /** The newest epoch whose record is known to survive a crash. */
+  #flushedEpoch = 0;
 
   constructor(directory: string, options: DirectoryStoreOptions) {
     const { sync = true, lockTimeoutMs = 10_000, graceMs = 60_000 } = options;
@@ -190,6 +210,7 @@ class DirectoryStore implements SnapshotStore {
         throw new TidemarkError("BAD_OPTION", `${name} is ${value}; use 0 or more milliseconds`);
     this.#directory = resolve(directory);
     this.#snapshots = join(this.#directory, "snapshots");
+    this.#epochs = join(this.#directory, "epochs");
     this.#parts = join(this.#directory, "parts");
     this.#openers = join(this.#directory, "open");
     this.#lock = new DirectoryLock(join(this.#directory, "lock"), this.#opener, failed);
@@ -437,6 +458,12 @@ class DirectoryStore implements SnapshotStore {
       const same = files.filter((file) => file.initiator === initiator);
       const own = same.find((file) => !file.used && file.count === count);
       if (!own) return undefined;
+      const newest = await this.#newestEpoch();
+      if (newest?.snapshot === id)
+        throw new TidemarkError(
+          "IN_USE",
+          `epoch ${newest.epoch} began from ${id}: it can be deleted after the next restore`,
+        );
       const used = this.#usedPath(id);
       const keepsCount = !same.some((file) => file !== own && file.count >= count);
       deleting = true;
@@ -455,6 +482,77 @@ class DirectoryStore implements SnapshotStore {
       throw deleting ? indefinite(error as TidemarkError) : error;
     }
     return deleting;
+  }
+
+  async epoch(): Promise<EpochRecord | undefined> {
+    const newest = await this.#newestEpoch();
+    if (newest && newest.epoch > this.#flushedEpoch) {
+      await this.#flushFolder(this.#epochs);
+      this.#flushedEpoch = newest.epoch;
+    }
+    return newest;
+  }
+
+  async beginEpoch(record: EpochRecord): Promise<void> {
+    const checked = checkEpochRecord(record);
+    const { epoch, snapshot } = checked;
+    const path = this.#epochPath(epoch);
+    await this.#use(async () => {
+      const { temporary } = await this.#writeTemporary([seal(checked)]);
+      try {
+        await this.#exclusive(async () => {
+          const last = await this.#lastEpoch();
+          if (last >= epoch)
+            throw new TidemarkError(
+              "EPOCH_TAKEN",
+              `epoch ${last} has begun already: ${this.#epochPath(last)}`,
+            );
+          const manifest = await this.#readManifest(snapshot);
+          if (!manifest)
+            throw new TidemarkError(
+              "NOT_FOUND",
+              `${snapshot} is not in ${this.#directory}: no epoch begins`,
+            );
+          await this.#checkParts(manifest);
+          try {
+            await this.#rename(temporary, path);
+            await this.#flushFolder(this.#epochs);
+            this.#flushedEpoch = epoch;
+          } catch (error) {
+            throw indefinite(error as TidemarkError);
+          }
+        });
+      } catch (error) {
+        await fs.rm(temporary, { force: true }).catch(() => {});
+        throw error;
+      }
+    });
+  }
+
+  async #newestEpoch(): Promise<EpochRecord | undefined> {
+    const last = await this.#lastEpoch();
+    if (last === 0) return undefined;
+    const path = this.#epochPath(last);
+    const bytes = await read(path, (size) => {
+      if (size > EPOCH_BYTES_MAX) throw damaged(path, `${size} bytes are too many`);
+      return { start: 0, length: size };
+    });
+    // Nobody removes a record.
+    if (!bytes) throw damaged(path, "it is gone");
+    const decoded = decodeEpoch(bytes);
+    if ("problem" in decoded)
+      throw damaged(path, `${decoded.problem}; put the file back, or restore again`);
+    if (decoded.record.epoch !== last)
+      throw damaged(path, `it is the record of epoch ${decoded.record.epoch}`);
+    return decoded.record;
+  }
+
+  /** The number of the newest epoch, damaged or not; 0 if none has begun. */
+  async #lastEpoch(): Promise<number> {
+    let last = 0;
+    for (const name of await readFolder(this.#epochs))
+      last = Math.max(last, Number(EPOCH_FILE.exec(name)?.[1] ?? 0));
+    return last;
   }
 
   async close(): Promise<void> {
@@ -499,6 +597,7 @@ class DirectoryStore implements SnapshotStore {
     const first = await make(this.#directory);
     for (const folder of [
       this.#snapshots,
+      this.#epochs,
       this.#parts,
       this.#openers,
       this.#lock.folder,
@@ -689,6 +788,10 @@ class DirectoryStore implements SnapshotStore {
     return join(this.#snapshots, `${initiator}-${count}.json`);
   }
 
+  #epochPath(epoch: number): string {
+    return join(this.#epochs, `${epoch}.json`);
+  }
+
   #usedPath(id: SnapshotId): string {
     const { initiator, count } = parseSnapshotId(id);
     return join(this.#snapshots, `${initiator}-${count}.used`);
@@ -839,8 +942,7 @@ function encodeManifest(manifest: Manifest): Uint8Array {
   const checked = checkManifest(manifest);
   if ("problem" in checked)
     throw new TidemarkError("DAMAGED", `the manifest of ${manifest.id}: ${checked.problem}`);
-  const lines = `${JSON.stringify(checked.manifest, null, 2).slice("{\n".length)}\n`;
-  const bytes = Buffer.from(FIRST_LINE.join(hash("sha256", lines)) + lines);
+  const bytes = seal(checked.manifest);
   if (bytes.length > MANIFEST_BYTES_MAX)
     throw new TidemarkError(
       "STORE_FAILED",
@@ -850,13 +952,34 @@ function encodeManifest(manifest: Manifest): Uint8Array {
 }
 
 function decodeManifest(bytes: Uint8Array): { manifest: Manifest } | { problem: string } {
+  const opened = unseal(bytes);
+  return "problem" in opened ? opened : checkManifest(opened.content);
+}
+
+function decodeEpoch(bytes: Uint8Array): { record: EpochRecord } | { problem: string } {
+  const opened = unseal(bytes);
+  if ("problem" in opened) return opened;
+  try {
+    return { record: checkEpochRecord(opened.content as unknown as EpochRecord) };
+  } catch (error) {
+    return { problem: textOf(error) };
+  }
+}
+
+/** As JSON, with the SHA-256 of all other lines in the first. */
+function seal(content: object): Buffer {
+  const lines = `${JSON.stringify(content, null, 2).slice("{\n".length)}\n`;
+  return Buffer.from(FIRST_LINE.join(hash("sha256", lines)) + lines);
+}
+
+function unseal(bytes: Uint8Array): { content: object } | { problem: string } {
   const firstLine = Buffer.from(bytes.subarray(0, FIRST_LINE_BYTES)).toString("latin1");
   const lines = bytes.subarray(FIRST_LINE_BYTES);
   if (firstLine !== FIRST_LINE.join(hash("sha256", lines)))
     return { problem: "it does not have the SHA-256 that its first line says" };
   try {
-    const { sha256: _, ...manifest } = JSON.parse(Buffer.from(bytes).toString("utf8"));
-    return checkManifest(manifest);
+    const { sha256: _, ...content } = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    return { content };
   } catch (error) {
     return { problem: textOf(error) };
   }

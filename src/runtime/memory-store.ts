@@ -12,7 +12,14 @@ import {
   summarise,
 } from "../snapshot/manifest.ts";
 import { checkManifest } from "../snapshot/manifest-check.ts";
-import type { PieceBodies, SnapshotStore, StoredPiece, StoredSnapshot } from "./snapshot-store.ts";
+import {
+  checkEpochRecord,
+  type EpochRecord,
+  type PieceBodies,
+  type SnapshotStore,
+  type StoredPiece,
+  type StoredSnapshot,
+} from "./snapshot-store.ts";
 
 /**
  * Keeps snapshots in the memory of this OS process: nothing survives its end. Several running processes
@@ -49,6 +56,8 @@ class MemoryStore implements SnapshotStore {
     { readonly manifest: string; readonly summary: SnapshotSummary; readonly holdings: Holdings }
   >();
   readonly #lastCounts = new Map<ProcessId, number>();
+  /** The newest. */
+  #epoch: EpochRecord | undefined;
 
   async writePiece({ snapshot, process, state, channels }: PieceBodies): Promise<StoredPiece> {
     this.#noteCount(snapshot);
@@ -125,9 +134,29 @@ class MemoryStore implements SnapshotStore {
     parseSnapshotId(id);
     const committed = this.#committed.get(id);
     if (!committed) return false;
+    if (this.#epoch?.snapshot === id)
+      throw new TidemarkError(
+        "IN_USE",
+        `epoch ${this.#epoch.epoch} began from ${id}: it can be deleted after the next restore`,
+      );
     this.#committed.delete(id);
     this.#drop(committed.holdings);
     return true;
+  }
+
+  async epoch(): Promise<EpochRecord | undefined> {
+    return this.#epoch && { ...this.#epoch };
+  }
+
+  async beginEpoch(record: EpochRecord): Promise<void> {
+    const checked = checkEpochRecord(record);
+    const { epoch, snapshot } = checked;
+    if (this.#epoch && this.#epoch.epoch >= epoch)
+      throw new TidemarkError("EPOCH_TAKEN", `epoch ${this.#epoch.epoch} has begun already`);
+    const committed = this.#committed.get(snapshot);
+    if (!committed)
+      throw new TidemarkError("NOT_FOUND", `${snapshot} is not in the store: no epoch begins`);
+    this.#epoch = checked;
   }
 
   async close(): Promise<void> {}

@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { emptyChannelHash, foldChannelHash, formatChannelHash } from "../core/channel-hash.ts";
-import { isTidemarkError } from "../core/error.ts";
+import { type ErrorCode, isTidemarkError } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
 import { copyOf, writeRecords } from "../core/record.ts";
@@ -20,7 +20,7 @@ import {
   summarise,
 } from "../snapshot/manifest.ts";
 import type { ContractCase } from "./contract-case.ts";
-import type { PieceBodies, SnapshotStore } from "./snapshot-store.ts";
+import type { EpochRecord, PieceBodies, SnapshotStore } from "./snapshot-store.ts";
 
 /** What a case works on: an empty store of its own. */
 export interface SnapshotStoreFixture {
@@ -387,7 +387,155 @@ const CASES: Readonly<Record<string, (fixture: SnapshotStoreFixture) => Promise<
     assert.deepEqual(await list(again), ["p2/7", "p2/5"]);
     await expectWhole(again, next);
   },
+
+  "in an empty store no epoch has begun": async ({ store }) => {
+    assert.equal(await store.epoch(), undefined);
+    await assert.rejects(store.beginEpoch(epochRecord(2, "p1/1")), withCode("NOT_FOUND"));
+    assert.equal(await store.epoch(), undefined);
+  },
+
+  "the newest epoch is the one that began last, as its record was": async ({ store, reopen }) => {
+    await commit(store, { id: "p1/1" });
+    await commit(store, { id: "p2/5" });
+    const by = 'operator: "Märkte" \u{1f30a} \n';
+    for (const record of [
+      epochRecord(2, "p2/5"),
+      { ...epochRecord(3, "p1/1"), by },
+      { ...epochRecord(10, "p2/5"), atMs: 1_234.5 },
+      epochRecord(2 ** 32 - 1, "p2/5"),
+    ]) {
+      const given = { ...record };
+      await store.beginEpoch(given);
+      Object.assign(given, { epoch: 1, by: "written over" });
+      assert.deepEqual(await store.epoch(), record);
+      Object.assign((await store.epoch()) ?? {}, { by: "written over" });
+      assert.deepEqual(await store.epoch(), record);
+    }
+    const again = await reopened(store, reopen);
+    assert.deepEqual(await again.epoch(), epochRecord(2 ** 32 - 1, "p2/5"));
+    assert.deepEqual((await list(again)).toSorted(), ["p1/1", "p2/5"]);
+  },
+
+  "an epoch begins once, and none after a later one": async ({ store, reopen }) => {
+    for (const id of ["p1/1", "p1/2"] as const) await commit(store, { id });
+    await store.beginEpoch(epochRecord(9, "p1/1"));
+    const refused = async (on: SnapshotStore): Promise<void> => {
+      for (const epoch of [9, 8, 2, 1])
+        for (const id of ["p1/1", "p1/2", "p1/3"] as const)
+          await assert.rejects(on.beginEpoch(epochRecord(epoch, id)), withCode("EPOCH_TAKEN"));
+      assert.deepEqual(await on.epoch(), epochRecord(9, "p1/1"));
+    };
+    await refused(store);
+    const again = await reopened(store, reopen);
+    await refused(again);
+    await again.beginEpoch(epochRecord(10, "p1/2"));
+    assert.deepEqual(await again.epoch(), epochRecord(10, "p1/2"));
+  },
+
+  "of many that begin an epoch at once exactly one does": async ({ store }) => {
+    const ids = ["p1/1", "p2/1", "p3/1"] as const;
+    for (const id of ids) await commit(store, { id });
+    for (const epoch of [2, 3, 4]) {
+      const records = Array.from({ length: 9 }, (_, i) => ({
+        ...epochRecord(epoch, ids[i % 3] ?? "p1/1"),
+        by: `number ${i}`,
+      }));
+      const outcomes = await Promise.allSettled(records.map((record) => store.beginEpoch(record)));
+      const begun = records.filter((_, i) => outcomes[i]?.status === "fulfilled");
+      assert.equal(begun.length, 1, `${begun.length} have begun epoch ${epoch}`);
+      for (const outcome of outcomes)
+        if (outcome.status === "rejected")
+          assert.ok(isTidemarkError(outcome.reason, "EPOCH_TAKEN"), String(outcome.reason));
+      assert.deepEqual(await store.epoch(), begun[0]);
+    }
+  },
+
+  "no epoch begins from a snapshot that is not there": async ({ store }) => {
+    await writePieces(store, { id: "p1/1" });
+    await writePieces(store, { id: "p1/2" });
+    await store.abandon("p1/2");
+    await commit(store, { id: "p1/3" });
+    await store.delete("p1/3");
+    for (const id of ["p1/1", "p1/2", "p1/3", "p1/4", "p2/1"] as const)
+      await assert.rejects(store.beginEpoch(epochRecord(2, id)), withCode("NOT_FOUND"));
+    assert.equal(await store.epoch(), undefined);
+    await commit(store, { id: "p1/5" });
+    await store.beginEpoch(epochRecord(2, "p1/5"));
+  },
+
+  "a record of an epoch that is not well formed is refused": async ({ store }) => {
+    await commit(store, { id: "p1/1" });
+    const good = epochRecord(2, "p1/1");
+    const bad: readonly Record<string, unknown>[] = [
+      ...[0, -1, 1.5, Number.NaN, 2 ** 32, "2", undefined].map((epoch) => ({ epoch })),
+      ...[-1, Number.NaN, Number.POSITIVE_INFINITY, "1", undefined].map((atMs) => ({ atMs })),
+      ...["", "x".repeat(257), 7, undefined].map((by) => ({ by })),
+    ];
+    for (const part of bad)
+      await assert.rejects(
+        async () => await store.beginEpoch({ ...good, ...part } as EpochRecord),
+        withCode("BAD_OPTION"),
+        JSON.stringify(part),
+      );
+    for (const snapshot of ["p1", "p1/0", "../p1/1", 7, undefined])
+      await assert.rejects(
+        async () => await store.beginEpoch({ ...good, snapshot } as unknown as EpochRecord),
+        withCode("BAD_ID"),
+      );
+    assert.equal(await store.epoch(), undefined);
+    await store.beginEpoch({ ...good, by: "x".repeat(256), atMs: 0 });
+  },
+
+  "what the newest epoch began from is not deleted, what an older one did is": async ({
+    store,
+    reopen,
+  }) => {
+    const first = await commit(store, { id: "p1/1" });
+    const second = await commit(store, { id: "p1/2" });
+    await commit(store, { id: "p1/3" });
+    await store.beginEpoch(epochRecord(2, "p1/1"));
+    await assert.rejects(store.delete("p1/1"), withCode("IN_USE"));
+    await expectWhole(store, first);
+    assert.equal(await store.delete("p1/3"), true);
+    await store.beginEpoch(epochRecord(3, "p1/2"));
+    const again = await reopened(store, reopen);
+    await assert.rejects(again.delete("p1/2"), withCode("IN_USE"));
+    assert.equal(await again.delete("p1/1"), true);
+    assert.deepEqual(await list(again), ["p1/2"]);
+    await expectWhole(again, second);
+    assert.deepEqual(await again.epoch(), epochRecord(3, "p1/2"));
+  },
+
+  "of an epoch that begins and the removal of its snapshot at once only one happens": async ({
+    store,
+  }) => {
+    for (let round = 1; round <= 6; round += 1) {
+      const id: SnapshotId = `p1/${round}`;
+      const snapshot = await commit(store, { id });
+      const record = epochRecord(1 + round, id);
+      const begin = () => store.beginEpoch(record);
+      const remove = () => store.delete(id);
+      const [one, other] = round % 2 === 0 ? [begin, remove] : [remove, begin];
+      const outcomes = await Promise.allSettled([one(), other()]);
+      const [begun, deleted] = round % 2 === 0 ? outcomes : outcomes.toReversed();
+      assert.notEqual(begun?.status, deleted?.status);
+      if (begun?.status === "fulfilled") {
+        assert.deepEqual(await store.epoch(), record);
+        await expectWhole(store, snapshot);
+      } else assert.equal(await store.get(id), undefined);
+    }
+  },
 };
+
+const withCode =
+  (code: ErrorCode) =>
+  (error: unknown): boolean =>
+    isTidemarkError(error, code);
+
+/** That an epoch begins from a snapshot. */
+export function epochRecord(epoch: number, snapshot: SnapshotId): EpochRecord {
+  return { epoch, snapshot, atMs: 1_700_000_000_000 + epoch, by: "the contract" };
+}
 
 /** The ids in the order of the listing. */
 async function list(store: SnapshotStore): Promise<SnapshotId[]> {

@@ -1,9 +1,11 @@
 /**
  * The port to where snapshots are kept. Every process writes its own piece; the initiator writes the
- * manifest last, and only then does the snapshot exist.
+ * manifest last, and only then does the snapshot exist. Whoever restores writes one record, that an epoch begins
+ * from a snapshot; that record is the restore, and all else follows from it.
  */
 
-import type { ProcessId, SnapshotId } from "../core/id.ts";
+import { TidemarkError } from "../core/error.ts";
+import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import type { Manifest, PartReference, SnapshotSummary } from "../snapshot/manifest.ts";
 
 /** The bodies of one process' piece, as they are lent to a store: once `writePiece` has ended they are written over. */
@@ -32,6 +34,33 @@ export interface StoredSnapshot {
   part(reference: PartReference): Promise<Uint8Array>;
 }
 
+/** That the system was restored: which epoch began, and from what. */
+export interface EpochRecord {
+  /** From 1 to 2^32 - 1. */
+  readonly epoch: number;
+  readonly snapshot: SnapshotId;
+  /** When it began, in milliseconds since 1970, by the clock of whoever restored. */
+  readonly atMs: number;
+  /** Who restored, for people to read: 1 to 256 characters. */
+  readonly by: string;
+}
+
+/**
+ * Gives the record back, as a copy with nothing else in it, if it is well formed; for stores, in `beginEpoch` and when they read one.
+ * @throws TidemarkError `BAD_OPTION`, `BAD_ID`
+ */
+export function checkEpochRecord(record: EpochRecord): EpochRecord {
+  const { epoch, snapshot, atMs, by } = record;
+  const bad = (what: string): TidemarkError =>
+    new TidemarkError("BAD_OPTION", `the record of an epoch needs ${what}`);
+  if (!Number.isInteger(epoch) || epoch < 1 || epoch > 2 ** 32 - 1)
+    throw bad("an epoch from 1 to 2^32 - 1");
+  if (!Number.isFinite(atMs) || atMs < 0) throw bad("atMs, milliseconds since 1970");
+  if (typeof by !== "string" || by.length < 1 || by.length > 256)
+    throw bad("by, a text of 1 to 256 characters");
+  return { epoch, snapshot: parseSnapshotId(snapshot).id, atMs, by };
+}
+
 /** Keeps snapshots. All methods throw `STORE_FAILED` when the medium does, with the cause. */
 export interface SnapshotStore {
   /**
@@ -54,8 +83,25 @@ export interface SnapshotStore {
   list(damaged?: (error: Error) => void): AsyncIterable<SnapshotSummary>;
   /** The highest count that `initiator` has used in this store, 0 if none: new ids go on from there. */
   lastCount(initiator: ProcessId): Promise<number>;
-  /** Removes a snapshot and the parts that no other snapshot needs. False if there was none. */
+  /**
+   * Removes a snapshot and the parts that no other snapshot needs. False if there was none.
+   * @throws TidemarkError `IN_USE` if the newest epoch began from it, for processes that come back later need it; `DAMAGED`
+   * naming the record when it cannot be known from which one that was
+   */
   delete(id: SnapshotId): Promise<boolean>;
+  /**
+   * The newest epoch that began in this store; `undefined` if the system was never restored. What it tells survives a crash.
+   * @throws TidemarkError `DAMAGED` naming the file when the newest record is not what was written; never an older one instead
+   */
+  epoch(): Promise<EpochRecord | undefined>;
+  /**
+   * Begins an epoch from a snapshot that is in this store: all or nothing, and once resolved it survives a crash. Epochs may be
+   * left out. An error that is not `definite` leaves open whether it began: `epoch` tells.
+   * @throws TidemarkError `EPOCH_TAKEN` if that epoch or a later one has begun: of two who restore at once exactly one succeeds;
+   * `NOT_FOUND` if the snapshot is not there, `DAMAGED` if its manifest is not what was written or a part of it is missing;
+   * `BAD_OPTION`, `BAD_ID`
+   */
+  beginEpoch(record: EpochRecord): Promise<void>;
   /** Ends use by this process. */
   close(): Promise<void>;
 }

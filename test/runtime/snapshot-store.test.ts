@@ -2,9 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { isTidemarkError, TidemarkError } from "../../src/core/error.ts";
 import { directoryStore } from "../../src/runtime/directory-store.ts";
 import { memoryStore } from "../../src/runtime/memory-store.ts";
-import type { SnapshotStore } from "../../src/runtime/snapshot-store.ts";
+import {
+  checkEpochRecord,
+  type EpochRecord,
+  type SnapshotStore,
+} from "../../src/runtime/snapshot-store.ts";
 import {
   type SnapshotStoreFixture,
   snapshotStoreContract,
@@ -196,6 +201,98 @@ describe("the contract fails a store that", () => {
         },
       }),
     },
+    "begins an epoch twice": {
+      fails: /begins once, and none after a later one/,
+      mistake: (store) => {
+        let newest: EpochRecord | undefined;
+        return {
+          beginEpoch: async (record) => {
+            await store.beginEpoch(record).catch((error: unknown) => {
+              if (!isTidemarkError(error, "EPOCH_TAKEN")) throw error;
+            });
+            newest = { ...record };
+          },
+          epoch: async () => newest && { ...newest },
+        };
+      },
+    },
+    "looks first and writes later": {
+      fails: /exactly one does/,
+      mistake: (store) => {
+        let newest: EpochRecord | undefined;
+        return {
+          beginEpoch: async (record) => {
+            if ((newest?.epoch ?? 0) >= record.epoch) throw new TidemarkError("EPOCH_TAKEN", "no");
+            if (!(await store.get(record.snapshot))) throw new TidemarkError("NOT_FOUND", "no");
+            newest = checkEpochRecord(record);
+          },
+          epoch: async () => newest && { ...newest },
+        };
+      },
+    },
+    "does not look for the snapshot of an epoch": {
+      fails: /from a snapshot that is not there/,
+      mistake: () => {
+        let newest: EpochRecord | undefined;
+        return {
+          beginEpoch: async (record) => {
+            if ((newest?.epoch ?? 0) >= record.epoch) throw new TidemarkError("EPOCH_TAKEN", "no");
+            newest = checkEpochRecord(record);
+          },
+          epoch: async () => newest && { ...newest },
+        };
+      },
+    },
+    "takes any record of an epoch": {
+      fails: /not well formed is refused/,
+      mistake: (store) => ({
+        beginEpoch: async ({ epoch, snapshot }) =>
+          await store.beginEpoch({ epoch, snapshot, atMs: 1, by: "somebody" }),
+      }),
+    },
+    "keeps the record that it was given": {
+      fails: /as its record was/,
+      mistake: (store) => {
+        let newest: EpochRecord | undefined;
+        return {
+          beginEpoch: async (record) => {
+            await store.beginEpoch(record);
+            newest = record;
+          },
+          epoch: async () => newest,
+        };
+      },
+    },
+    "deletes what the newest epoch began from": {
+      fails: /is not deleted, what an older one did is/,
+      mistake: (store) => {
+        let newest: EpochRecord | undefined;
+        return {
+          beginEpoch: async (record) => {
+            if ((newest?.epoch ?? 0) >= record.epoch) throw new TidemarkError("EPOCH_TAKEN", "no");
+            if (!(await store.get(record.snapshot))) throw new TidemarkError("NOT_FOUND", "no");
+            newest = checkEpochRecord(record);
+          },
+          epoch: async () => newest,
+        };
+      },
+    },
+    "never deletes what any epoch began from": {
+      fails: /is not deleted, what an older one did is/,
+      mistake: (store) => {
+        const used = new Set<string>();
+        return {
+          beginEpoch: async (record) => {
+            await store.beginEpoch(record);
+            used.add(record.snapshot);
+          },
+          delete: async (id) => {
+            if (used.has(id)) throw new TidemarkError("IN_USE", "no");
+            return await store.delete(id);
+          },
+        };
+      },
+    },
   };
 
   for (const [name, { fails, mistake }] of Object.entries(mistakes)) {
@@ -272,6 +369,8 @@ function forward(store: SnapshotStore): SnapshotStore {
     list: (damaged) => store.list(damaged),
     lastCount: (initiator) => store.lastCount(initiator),
     delete: (id) => store.delete(id),
+    epoch: () => store.epoch(),
+    beginEpoch: (record) => store.beginEpoch(record),
     close: () => store.close(),
   };
 }
