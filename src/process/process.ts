@@ -682,9 +682,9 @@ export class Process<M, State, Request = never, Reply = never>
       .map(([id]) => id);
   }
 
-  /** The highest number of a request that it has taken. */
-  get lastRequest(): number {
-    return this.#lastRequest;
+  /** How many snapshots have been begun here, in all lives. */
+  get lastCount(): number {
+    return this.#count;
   }
 
   // The application.

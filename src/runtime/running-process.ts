@@ -254,7 +254,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #store: SnapshotStore;
   readonly #stateCodec: Codec<unknown>;
   readonly #messageCodec: Codec<M>;
-  readonly #lastCount: number;
+  #lastCount: number;
   readonly #problems = (error: TidemarkError): void => this.#problem(error);
   #process: Process<M, State, Request, Reply>;
   #epoch: number;
@@ -548,6 +548,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       const { topology, piece, state } = await this.#piece(record.snapshot);
       if (this.#end || this.#stopping) return;
       this.#endLife(record);
+      this.#lastCount = this.#process.lastCount;
       this.#epoch = record.epoch;
       restoreApplication(this.#configuration.application, state, record.snapshot);
       this.#process = this.#newLife(topology, piece);

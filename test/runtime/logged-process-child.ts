@@ -20,7 +20,8 @@ export interface Task {
   readonly port: number;
   readonly peers: Readonly<Record<string, string>>;
   readonly directory: string;
-  readonly policy: LogPolicy;
+  /** Without one it logs nothing. */
+  readonly policy: LogPolicy | undefined;
   readonly captureBytes: number;
 }
 
@@ -126,7 +127,7 @@ const running = await startProcess<number, Purse, Request, Purse>({
   application: new Keeper(),
   transport: tcpTransport({ port, peers }),
   store: directoryStore(`${directory}/store`, { sync: false }),
-  log: { directory: `${directory}/log-${id}`, policy, captureBytes },
+  ...(policy && { log: { directory: `${directory}/log-${id}`, policy, captureBytes } }),
   windowBytes: 65_536,
   lostAfterMs: 20_000,
   onProblem: ({ code, message }) => tell({ problem: `${code}: ${message}` }),

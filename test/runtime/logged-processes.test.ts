@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Random } from "../../src/core/random.ts";
 import type { LogPolicy } from "../../src/index.ts";
 import { cases } from "../support/soak.ts";
-import { LoggedBank, type Sum } from "./logged-processes.ts";
+import { LoggedBank, type Sum, until } from "./logged-processes.ts";
 
 const IDS = ["p1", "p2", "p3"];
 const MONEY = 1000;
@@ -28,6 +28,71 @@ function own({ states, inFlight }: Sum): number {
 
 const depositsIn = ({ states }: Sum): number[] =>
   Object.values(states).flatMap(({ deposits }) => [...deposits]);
+
+describe("a restore", () => {
+  test.each(
+    cases(
+      "restores",
+      [
+        [3, false],
+        [2, true],
+      ] as const,
+      [
+        [100, false],
+        [40, true],
+      ] as const,
+    ),
+  )(
+    "%i times under full load, who is cut off follows; logs: %s",
+    { timeout: 3_600_000 },
+    async (times, logs) => {
+      const random = new Random(`restores ${times}`);
+      const task = {
+        directory,
+        policy: logs ? ("everysec" as const) : undefined,
+        captureBytes: 300_000,
+      };
+      await using bank = await LoggedBank.start(IDS, task);
+      let absent = 0;
+      for (let time = 0; time < times; time += 1) {
+        await pause(random.below(100));
+        const chosen = await bank.sum(random.pick(IDS) as string);
+        expect(own(chosen)).toBe(MONEY * IDS.length);
+        await pause(random.below(100));
+        // One is not there while the others go back: killed, or stopped in the middle of everything.
+        const gone = random.pick(IDS) as string;
+        const killed = random.chance(0.5);
+        if (killed) await bank.kill(gone);
+        else bank.signal(gone, "SIGSTOP");
+        const by = random.pick(IDS.filter((id) => id !== gone)) as string;
+        const restoring = bank.ask(by, { what: "restore", snapshot: chosen.id });
+        await pause(random.below(300));
+        if (killed) await bank.begin(gone);
+        else bank.signal(gone, "SIGCONT");
+        const restored = (await restoring) as {
+          epoch: number;
+          absent: string[];
+          proof?: string;
+          reason?: string;
+        };
+        expect(restored.epoch).toBe(time + 2);
+        absent += restored.absent.length;
+        let now: Sum | undefined;
+        await until("all go on", async () => {
+          now = await bank.sum(by).catch(() => undefined);
+          return now !== undefined;
+        });
+        expect(now?.consistent).toBe(true);
+        expect(own(now as Sum)).toBe(MONEY * IDS.length);
+      }
+      const unexpected = bank.problems.filter(
+        (problem) => !/^(EPOCH_MISMATCH|PEER_RESTARTED)/.test(problem),
+      );
+      expect(unexpected).toEqual([]);
+      process.stderr.write(`${times} restores, ${absent} times one came after it was done\n`);
+    },
+  );
+});
 
 describe("processes that log their inputs", () => {
   test.each(

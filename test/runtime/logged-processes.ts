@@ -68,6 +68,10 @@ class Life {
     });
   }
 
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#child.kill(signal);
+  }
+
   async kill(): Promise<void> {
     if (this.ended) return;
     const exit = once(this.#child, "exit");
@@ -113,6 +117,10 @@ export class LoggedBank implements AsyncDisposable {
 
   ask(id: string, what: What): Promise<unknown> {
     return (this.#lives.get(id) as Life).ask(what);
+  }
+
+  signal(id: string, signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#lives.get(id)?.signal(signal);
   }
 
   async kill(id: string): Promise<void> {

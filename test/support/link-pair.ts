@@ -237,7 +237,7 @@ export class LinkPair {
       if (effect.type === "transmit") this.#transmit(end, effect.frame);
       else if (effect.type === "batch") this.#got(end, effect.batch.body);
       else if (effect.type === "reset") this.#resets += 1;
-      else throw new Error(`end ${end.name}: ${effect.reason}`);
+      else throw new Error(`end ${end.name}: ${JSON.stringify(effect)}`);
     }
     const { state, deadlineMs } = end.link;
     const window = this.#window(end.name);
