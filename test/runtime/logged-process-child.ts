@@ -58,8 +58,8 @@ const BURST = 64;
 class Keeper implements Application<number, Purse, Request, Purse> {
   #money = MONEY;
   #transfers = 0;
-  #rests = false;
-  #idle = false;
+  #rests: boolean = false;
+  #idle: boolean = false;
   #deposits: number[] = [];
 
   start(turn: Turn<number, Purse>): void {

@@ -31,16 +31,16 @@ const depositsIn = ({ states }: Sum): number[] =>
 
 describe("a restore", () => {
   test.each(
-    cases(
+    cases<readonly (readonly [number, boolean])[]>(
       "restores",
       [
         [3, false],
         [2, true],
-      ] as const,
+      ],
       [
         [100, false],
         [40, true],
-      ] as const,
+      ],
     ),
   )(
     "%i times under full load, who is cut off follows; logs: %s",
