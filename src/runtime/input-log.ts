@@ -691,7 +691,7 @@ class DiskLog implements InputLog {
     const left = this.#left;
     const segments = [...left, this.#segment];
     const folder = this.#folderChanged;
-    this.#folderChanged: boolean = false;
+    this.#folderChanged = false;
     try {
       for (const { path, handle } of segments) await attempt("flush", path, handle.datasync());
       if (folder) await flushFolder(this.#directory);
