@@ -1,5 +1,6 @@
 /** `tidemark log`: what an input log has on disk, from the files alone; and what can be kept of one that is damaged. */
 
+import { basename } from "node:path";
 import { Command } from "commander";
 import { isTidemarkError, TidemarkError } from "../core/error.ts";
 import { byteSize } from "../core/quantity.ts";
@@ -112,11 +113,18 @@ function describe(report: Report): string[] {
   const rows = [
     ...captures.map(({ file, bytes, position: at, problem }) => ({
       at,
-      cells: [file, "capture", String(at), "", byteSize(bytes), problem ?? ""],
+      cells: [basename(file), "capture", String(at), "", byteSize(bytes), problem ?? ""],
     })),
     ...segments.map(({ file, bytes, position: at, records: many }) => ({
       at,
-      cells: [file, "segment", String(at), grouped(many), byteSize(bytes), at < from ? "old" : ""],
+      cells: [
+        basename(file),
+        "segment",
+        String(at),
+        grouped(many),
+        byteSize(bytes),
+        at < from ? "old" : "",
+      ],
     })),
   ].sort((a, b) => a.at - b.at);
   const names = ["file", "kind", "position", "records", "size", ""];
@@ -124,10 +132,10 @@ function describe(report: Report): string[] {
   const begin = captures.some((capture) => capture.position === from && !capture.problem)
     ? `after a capture at position ${from}`
     : "after no capture";
-  const whole = `${grouped(records)} records ${begin}, up to position ${position}`;
+  const whole = `${counted(records)} ${begin}, up to position ${position}`;
   if (!broken) return [...lines, `${paint("green", "✓")} ${whole}`];
   const { file, offset, problem, bytes } = broken;
-  const rest = `${byteSize(bytes)} from there on, with ${grouped(broken.records)} whole records`;
+  const rest = `${byteSize(bytes)} from there on, with ${counted(broken.records, "whole ")}`;
   if (broken.kind === "torn")
     return [
       ...lines,
@@ -142,3 +150,6 @@ function describe(report: Report): string[] {
       : `kept ${whole}; moved to ${printable(aside)} what was ${rest}`,
   ];
 }
+
+const counted = (records: number, kind = ""): string =>
+  `${grouped(records)} ${kind}${records === 1 ? "record" : "records"}`;

@@ -291,6 +291,8 @@ class DiskLog implements InputLog {
   readonly #queue: Batch[] = [];
   readonly #free: Batch[] = [];
   #segment: Segment;
+  /** Is kept open: to open it may fail, and that would say nothing about what is on the disk. */
+  readonly #folder: fs.FileHandle | undefined;
   /** Segments that were left behind and are not flushed. */
   #left: Segment[] = [];
   #folderChanged: boolean = false;
@@ -313,7 +315,9 @@ class DiskLog implements InputLog {
     found: Survey,
     capture: LogCapture | undefined,
     segment: Segment,
+    folder: fs.FileHandle | undefined,
   ) {
+    this.#folder = folder;
     this.#directory = directory;
     this.#lock = lock;
     this.#policy = policy;
@@ -353,26 +357,33 @@ class DiskLog implements InputLog {
     for (const name of await attempt("read", directory, fs.readdir(directory)))
       if (TEMPORARY.test(name)) await remove(join(directory, name));
     const old = [...captures, ...segments].filter((file) => file.position < from);
+    // Its writer may have died before the name of the capture was on the disk.
+    if (old.length > 0) await flushFolder(directory);
     for (const { file } of old) await remove(file);
 
     const last = chain.at(-1);
     const path = last?.file ?? join(directory, segmentName(position));
     const handle = await attempt("write", path, fs.open(path, last ? "r+" : "wx", 0o600));
+    // Windows has no such thing.
+    const opening = process.platform === "win32" ? undefined : fs.open(directory, "r");
+    let folder: fs.FileHandle | undefined;
     try {
+      folder = await attempt("read", directory, Promise.resolve(opening));
       const segment = { path, handle, position: last?.position ?? position, size: last?.end ?? 0 };
       const capture = base && (await readCapture(base.file, base.position));
-      const log = new DiskLog(directory, lock, settings, found, capture, segment);
-      if (!last) await flushFolder(directory);
-      // A process that was killed may have left what nobody has flushed; from now on it is acted on.
-      if (settings.policy !== "none" && position > found.synced) {
-        for (const { file } of chain.slice(0, -1)) await flushFile(file);
+      const log = new DiskLog(directory, lock, settings, found, capture, segment, folder);
+      // A process that was killed may have left what nobody has flushed, names of files among it; from now on it is acted on.
+      if (settings.policy !== "none" || !last) {
+        if (position > found.synced)
+          for (const { file } of chain.slice(0, -1)) await flushFile(file);
         await attempt("flush", path, handle.datasync());
-        if (last) await flushFolder(directory);
+        await log.#flushFolder();
         log.#synced = position;
       }
       return log;
     } catch (error) {
       await handle.close().catch(() => {});
+      await folder?.close().catch(() => {});
       throw error;
     }
   }
@@ -454,6 +465,7 @@ class DiskLog implements InputLog {
     this.#filling.rolls = true;
     this.#drive();
     this.#capturing = new DiskCapture(this.#directory, this.#position, this.#identity, {
+      flushFolder: () => this.#flushFolder(),
       commit: (position) => this.#committed(position),
       fail: (error) => this.#fail(error),
       refusal: () => this.#refusal,
@@ -487,6 +499,7 @@ class DiskLog implements InputLog {
     }
     await this.#flush?.catch(() => {});
     for (const { handle } of [...this.#left, this.#segment]) await handle.close().catch(() => {});
+    await this.#folder?.close().catch(() => {});
     await this.#lock.release();
     if (this.#refusal) throw this.#refusal;
     const bytes = this.#position - this.#written;
@@ -550,6 +563,8 @@ class DiskLog implements InputLog {
   }
 
   async #run(): Promise<void> {
+    // Who closes the log waits for one more attempt, and not for room on the disk.
+    let last = false;
     while (!this.#refusal && this.#hasWork()) {
       if (this.#filling.count > 0 || this.#filling.rolls) this.#sealFilling();
       try {
@@ -557,8 +572,11 @@ class DiskLog implements InputLog {
       } catch (error) {
         if (this.#refusal) return;
         this.#stall(error as TidemarkError);
-        // Closing was one more attempt.
-        if (this.#closing !== undefined) return;
+        if (this.#closing !== undefined) {
+          if (last) return;
+          last = true;
+          continue;
+        }
         await pause(AGAIN_MS, undefined, { ref: false, signal: this.#wake.signal }).catch(() => {});
         if (this.#closing === undefined) this.#wake = new AbortController();
         continue;
@@ -688,19 +706,24 @@ class DiskLog implements InputLog {
 
   async #flushNow(): Promise<void> {
     const position = this.#written;
-    const left = this.#left;
+    // A copy: while this flushes, the segment that is being written may be left behind with more in it.
+    const left = [...this.#left];
     const segments = [...left, this.#segment];
     const folder = this.#folderChanged;
     this.#folderChanged = false;
     try {
       for (const { path, handle } of segments) await attempt("flush", path, handle.datasync());
-      if (folder) await flushFolder(this.#directory);
+      if (folder) await this.#flushFolder();
     } catch (error) {
       throw this.#fail(error as TidemarkError);
     }
     this.#left = this.#left.filter((segment) => !left.includes(segment));
     for (const { handle } of left) await handle.close().catch(() => {});
     this.#synced = Math.max(this.#synced, position);
+  }
+
+  async #flushFolder(): Promise<void> {
+    await attempt("flush", this.#directory, Promise.resolve(this.#folder?.sync()));
   }
 
   /** Nobody knows what is on the disk, and no later flush will tell. */
@@ -781,6 +804,7 @@ class DiskLog implements InputLog {
 
 /** What a capture tells its log. */
 interface CaptureEvents {
+  flushFolder(): Promise<void>;
   /** It is there for good. */
   commit(position: number): Promise<void>;
   /** The folder could not be flushed. Gives what is thrown. */
@@ -849,7 +873,7 @@ class DiskCapture implements CaptureWriter {
       if (refusal) throw refusal;
       await fs.rename(this.#temporary, path);
       try {
-        await flushFolder(this.#directory);
+        await this.#events.flushFolder();
       } catch (error) {
         throw this.#events.fail(error as TidemarkError);
       }

@@ -354,10 +354,6 @@ export async function surveyLog(directory: string, deep = false): Promise<Survey
 
   let { broken } = chain;
   if (lost && chain.position < lost.position) broken = chain.breakAt(lost.file, 0, problemOf(lost));
-  else if (!founded) {
-    const [first] = segments;
-    if (first) broken = chain.breakAt(first.file, 0, "the capture that it goes on from is missing");
-  }
   return {
     directory,
     captures,
@@ -386,12 +382,14 @@ class Chain {
   #restRecords = 0;
   #restBytes = 0;
   #evidence = 0;
+  /** There is something to begin with: a capture, or the first records of all. */
+  readonly #founded: boolean;
 
   constructor(from: number, identity: Uint8Array | undefined, founded: boolean) {
     this.position = from;
     this.synced = 0;
     this.identity = identity && new Uint8Array(identity);
-    if (!founded) this.#at = { file: "", offset: 0, problem: "" };
+    this.#founded = founded;
   }
 
   get broken(): Break | undefined {
@@ -434,6 +432,12 @@ class Chain {
     file: BlockFile,
     next: number | undefined,
   ): Promise<void> {
+    if (!this.#at && !this.#founded)
+      this.#at = {
+        file: file.path,
+        offset: 0,
+        problem: "the capture that it goes on from is missing",
+      };
     if (!this.#at && segment.position !== this.position) {
       const problem =
         segment.position > this.position
