@@ -175,7 +175,8 @@ export class BlockFile {
         continue;
       }
       await this.#see(offset, HEADER_BYTES);
-      if (this.#isPlausible(offset, plausible)) {
+      // One that claims to be longer than the file is none, and costs nothing.
+      if (this.#isPlausible(offset, plausible) && offset + this.#bytesAt(offset) <= this.size) {
         checked += this.#bytesAt(offset);
         if (checked > SEARCH_FACTOR * this.size)
           throw damage(this.path, offset, "too much in it looks like batches and is none");
