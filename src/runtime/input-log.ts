@@ -1,25 +1,27 @@
 /**
- * The input log: what a process was given, on disk, so that after a crash it can come back to where it was. A device that knows nothing
- * of processes: it takes records, says when each is safe, keeps one state (a *capture*) with the records after it, and gives them back.
+ * The input log: what a process was given, on disk, so that after a crash it can come back to where it was. A device that knows
+ * nothing of processes: it takes records, says when each is safe, keeps one state (a *capture*) with the records after it, and
+ * gives them back.
  *
- * Assumptions. A local file system: what has been written survives the death of the OS process, what has been flushed survives
- * a loss of power, `rename` is atomic, and a flushed folder keeps its names. Writes that were not flushed may survive or not, in any order
- * and in parts. One OS process has the log at a time, which a lock sees to; see directory-lock.ts for whom it takes for dead.
+ * Assumptions. A local file system: what has been written survives the death of the OS process, what has been flushed survives a
+ * loss of power, `rename` is atomic, and a flushed folder keeps its names. Writes that were not flushed may survive or not, in any
+ * order and in parts. One OS process has the log at a time, which a lock sees to; see directory-lock.ts for whom it takes for dead.
  *
- * Theory of operation. `append` copies the record into the batch that is being filled, and gives its position. One *driver* writes: it takes
- * everything that has been appended, as a list of batches, with one call; what comes meanwhile goes with the next. With `always` it
- * flushes before it goes on, with `everysec` a timer does, beside the writes; with `none` nobody does. So each batch can say up
- * to which position all was on the disk when it was made (`syncedUpTo`), which is how a reader tells damage from a torn tail (see
- * log-files.ts). What is settled by the last batch is told by no batch after it; so when nothing more comes, an empty one says so.
+ * Theory of operation. `append` copies the record into the batch that is being filled, and gives its position. One *driver* writes:
+ * it takes everything that has been appended, as a list of batches, with one call; what comes meanwhile goes with the next. With
+ * `always` it flushes before it goes on, with `everysec` a timer does, beside the writes; with `none` nobody does. So each batch
+ * can say up to which position all was on the disk when it was made (`syncedUpTo`), which is how a reader tells damage from a torn
+ * tail (see log-files.ts). What is settled by the last batch is told by no batch after it; so when nothing more comes, an empty one
+ * says so.
  *
- * A capture begins a segment, so everything before it lies in files of its own, which are removed when it is committed. Its file is written
- * under another name, flushed, renamed, and the folder is flushed; only then does anything go. A new segment is flushed together with
- * the one before it and with the folder, before anybody hears that its records are safe.
+ * A capture begins a segment, so everything before it lies in files of its own, which are removed when it is committed. Its file is
+ * written under another name, flushed, renamed, and the folder is flushed; only then does anything go. A new segment is flushed
+ * together with the one before it and with the folder, before anybody hears that its records are safe.
  *
- * When a write fails, the file is cut back to where the write began, the batches stay as they are, and it is tried again every second: nothing
- * is lost but time, and memory for what is appended meanwhile. When a flush fails that is the end: the system may have dropped what
- * it could not write and marked it as clean, so a second flush that succeeds says nothing. From then on everything is refused.
- * The bytes on the disk are whatever they are; whoever opens the log next reads what is there.
+ * When a write fails, the file is cut back to where the write began, the batches stay as they are, and it is tried again every
+ * second: nothing is lost but time, and memory for what is appended meanwhile. When a flush fails that is the end: the system may
+ * have dropped what it could not write and marked it as clean, so a second flush that succeeds says nothing. From then on
+ * everything is refused. The bytes on the disk are whatever they are; whoever opens the log next reads what is there.
  */
 
 import { randomBytes } from "node:crypto";

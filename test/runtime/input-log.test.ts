@@ -435,3 +435,15 @@ test("options that cannot be used are refused by name", async () => {
   mkdirSync(join(directory, "0000000000000000.log"));
   expect(await codeOf(openInputLog(directory))).toBe("LOG_FAILED");
 });
+
+test("the example in docs/internals/log-format.md is what is written, and can be read", async () => {
+  const page = readFileSync(new URL("../../docs/internals/log-format.md", import.meta.url), "utf8");
+  const [, block = ""] = /## An example[\s\S]*?```\n([\s\S]*?)```/.exec(page) ?? [];
+  const example = Buffer.from(block.replaceAll(/\s/g, ""), "hex");
+  const directory = newDirectory();
+  const path = join(directory, "0000000000000000.log");
+  // The identity is the example's; the rest comes from what is appended.
+  writeFileSync(path, example.subarray(0, 40 + 24));
+  expect((await readAll(directory, { policy: "always" })).records).toEqual(["hi", "deposit 5"]);
+  expect(readFileSync(path).toString("hex")).toBe(example.toString("hex"));
+});
