@@ -240,7 +240,7 @@ async function lockLog(directory: string): Promise<DirectoryLock> {
 const BATCH_BYTES = 1_048_576;
 const FIRST_BATCH_BYTES = 65_536;
 /** So many batches are kept to be filled anew. */
-const FREE_MAX = 4;
+const FREE_MAX = 8;
 /** Between two flushes with `everysec`, between two marks, and between two attempts to write. */
 const AGAIN_MS = 1_000;
 /** What is written at once of a capture. */
@@ -529,8 +529,10 @@ class DiskLog implements InputLog {
   }
 
   #sealFilling(): void {
+    const { length } = this.#filling.bytes;
     this.#queue.push(this.#filling);
-    const batch = this.#free.pop() ?? newBatch(FIRST_BATCH_BYTES, 0);
+    // The next one will have about as much in it.
+    const batch = this.#free.pop() ?? newBatch(Math.min(BATCH_BYTES, length), 0);
     batch.position = this.#position;
     this.#filling = batch;
   }

@@ -460,3 +460,120 @@ describe("a log that was closed and then spoiled", () => {
       expect(happened.get(what), what).toBeGreaterThan(0);
   }, 60_000);
 });
+
+describe("a disk that fails", () => {
+  /** A log in the medium, and what it told. */
+  async function opened(policy: LogPolicy) {
+    const medium = new Medium(new Random(1));
+    medium.begin();
+    current.functions = medium.functions as never;
+    const told: string[] = [];
+    const log = await openInputLog(FOLDER, {
+      policy,
+      onProblem: ({ code }) => told.push(code),
+      onSettled: (position) => told.push(String(position)),
+    });
+    return { medium, log, told };
+  }
+
+  const content = new Uint8Array(20);
+  const turns = async (many: number) => {
+    for (let i = 0; i < many; i += 1) await turn();
+  };
+
+  test.each(["ENOSPC", "EDQUOT", "EIO"])(
+    "with %s while writing settles nothing, and loses nothing",
+    async (code) => {
+      for (const policy of ["always", "everysec", "none"] as const) {
+        const { medium, log, told } = await opened(policy);
+        log.append(content);
+        await turns(3);
+        const { length } = medium.files.get(segmentOf(0)) as Uint8Array;
+        expect(told.splice(0)).toEqual(["24"]);
+        medium.fault = (name) => (name === "write" ? { code, done: 13 } : undefined);
+        log.append(content);
+        await turns(20);
+        log.append(content);
+        await turns(20);
+        expect(told.splice(0)).toEqual(["LOG_FAILED"]);
+        expect(log.stalled).toMatchObject({
+          code: "LOG_FAILED",
+          message: expect.stringContaining(code),
+        });
+        expect(log.settled).toBe(24);
+        // What was half written is cut off again.
+        expect(medium.files.get(segmentOf(0))?.length).toBe(length);
+        medium.fault = () => undefined;
+        await turns(5);
+        expect(told.splice(0)).toEqual(["LOG_RESUMED", "72"]);
+        expect(log.stalled).toBeUndefined();
+        await log.close();
+        vi.clearAllTimers();
+      }
+    },
+  );
+
+  test("that fails to flush ends the log for good, and nothing more is settled", async () => {
+    for (const policy of ["always", "everysec"] as const) {
+      const { medium, log, told } = await opened(policy);
+      medium.fault = (name) => (name === "sync" ? { code: "EIO" } : undefined);
+      log.append(content);
+      await turns(3);
+      vi.advanceTimersByTime(1_000);
+      await turns(3);
+      // The disk seems to be well again, but what it has not written it will not write.
+      medium.fault = () => undefined;
+      const capture = () => log.beginCapture(content);
+      for (const refused of [() => log.append(content), capture])
+        expect(refused).toThrow("nobody knows now what is on the disk");
+      await turns(3);
+      vi.advanceTimersByTime(5_000);
+      await turns(3);
+      expect(told).toEqual(policy === "always" ? ["LOG_FAILED"] : ["24", "LOG_FAILED"]);
+      expect(log.stalled).toMatchObject({ code: "LOG_FAILED", definite: false });
+      await expect(log.close()).rejects.toMatchObject({ code: "LOG_FAILED" });
+      await expect(log.close()).rejects.toMatchObject({ code: "LOG_FAILED" });
+      vi.clearAllTimers();
+    }
+  });
+
+  test("keeps a log from being opened that cannot be flushed, and lets the next one in", async () => {
+    const files = await written(5);
+    const medium = new Medium(new Random(1));
+    medium.load(files);
+    medium.begin();
+    current.functions = medium.functions as never;
+    medium.fault = (name) => (name === "sync" ? { code: "EIO" } : undefined);
+    await expect(openInputLog(FOLDER)).rejects.toMatchObject({ code: "LOG_FAILED" });
+    medium.fault = () => undefined;
+    await (await openInputLog(FOLDER)).close();
+  });
+
+  test("a log that is closed on a full disk says how much was never written", async () => {
+    const { medium, log } = await opened("none");
+    medium.fault = (name) => (name === "write" ? { code: "ENOSPC" } : undefined);
+    log.append(content);
+    await expect(log.close()).rejects.toMatchObject({
+      code: "LOG_FAILED",
+      message: expect.stringContaining("24 bytes of the input log were never written"),
+    });
+    medium.fault = () => undefined;
+    await (await openInputLog(FOLDER)).close();
+  });
+
+  test("a capture makes up for what could not be written before it", async () => {
+    const { medium, log, told } = await opened("always");
+    medium.fault = (name, path) =>
+      name === "write" && path.endsWith("0000.log") ? { code: "ENOSPC", done: 5 } : undefined;
+    log.append(content);
+    await turns(3);
+    await log.beginCapture(content).commit();
+    await turns(3);
+    log.append(content);
+    await turns(3);
+    expect(told).toEqual(["LOG_FAILED", "24", "LOG_RESUMED", "48"]);
+    await log.close();
+    const names = [...medium.files.keys()].map((path) => path.slice(FOLDER.length + 1));
+    expect(names.sort()).toEqual(["0000000000000024.capture", "0000000000000024.log"]);
+  });
+});
