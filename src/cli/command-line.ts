@@ -6,6 +6,7 @@ import { isTidemarkError, textOf } from "../core/error.ts";
 import { bankCommand } from "./bank.ts";
 import { chatCommand } from "./chat.ts";
 import { exploreCommand } from "./explore.ts";
+import { logCommand } from "./log.ts";
 import { showCommand } from "./show.ts";
 import { simCommand } from "./sim.ts";
 import { snapshotCommand } from "./snapshot.ts";
@@ -67,6 +68,7 @@ function program(): Command {
     snapshotsCommand(),
     showCommand(),
     verifyCommand(),
+    logCommand(),
     bankCommand(),
     chatCommand(),
     simCommand(),

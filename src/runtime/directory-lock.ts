@@ -1,14 +1,14 @@
 /**
  * Who of several OS processes may change a directory: a lock that needs no server, and that the dead do not keep.
  *
- * Whoever wants it puts a file with its own name, that of an *opener*, into a folder, and then looks: it has the lock if nobody else is there.
- * Of two who come at once at least one sees the other, so never both have it; who sees another takes its own file out, waits
- * a little and comes again. The file of a dead owner is removed by its name, so two who do that at once cannot
- * remove anything of a third.
+ * Whoever wants it puts a file with its own name, that of an *opener*, into a folder, and then looks: it has the lock if nobody
+ * else is there. Of two who come at once at least one sees the other, so never both have it; who sees another takes its own file
+ * out, waits a little and comes again. The file of a dead owner is removed by its name, so two who do that at once cannot remove
+ * anything of a third.
  *
- * Assumptions: all processes run on one machine and see each other's process numbers. The system may give the number of a dead process to
- * another one, so an opener also says when its process started. The lock of a worker thread that was terminated while
- * it had it is free only when its OS process ends.
+ * Assumptions: all processes run on one machine and see each other's process numbers. The system may give the number of a dead
+ * process to another one, so an opener also says when its process started. The lock of a worker thread that was terminated while it
+ * had it is free only when its OS process ends.
  */
 
 import { randomBytes } from "node:crypto";

@@ -1,25 +1,27 @@
 /**
- * The input log: what a process was given, on disk, so that after a crash it can come back to where it was. A device that knows nothing
- * of processes: it takes records, says when each is safe, keeps one state (a *capture*) with the records after it, and gives them back.
+ * The input log: what a process was given, on disk, so that after a crash it can come back to where it was. A device that knows
+ * nothing of processes: it takes records, says when each is safe, keeps one state (a *capture*) with the records after it, and
+ * gives them back.
  *
- * Assumptions. A local file system: what has been written survives the death of the OS process, what has been flushed survives
- * a loss of power, `rename` is atomic, and a flushed folder keeps its names. Writes that were not flushed may survive or not, in any order
- * and in parts. One OS process has the log at a time, which a lock sees to; see directory-lock.ts for whom it takes for dead.
+ * Assumptions. A local file system: what has been written survives the death of the OS process, what has been flushed survives a
+ * loss of power, `rename` is atomic, and a flushed folder keeps its names. Writes that were not flushed may survive or not, in any
+ * order and in parts. One OS process has the log at a time, which a lock sees to; see directory-lock.ts for whom it takes for dead.
  *
- * Theory of operation. `append` copies the record into the batch that is being filled, and gives its position. One *driver* writes: it takes
- * everything that has been appended, as a list of batches, with one call; what comes meanwhile goes with the next. With `always` it
- * flushes before it goes on, with `everysec` a timer does, beside the writes; with `none` nobody does. So each batch can say up
- * to which position all was on the disk when it was made (`syncedUpTo`), which is how a reader tells damage from a torn tail (see
- * log-files.ts). What is settled by the last batch is told by no batch after it; so when nothing more comes, an empty one says so.
+ * Theory of operation. `append` copies the record into the batch that is being filled, and gives its position. One *driver* writes:
+ * it takes everything that has been appended, as a list of batches, with one call; what comes meanwhile goes with the next. With
+ * `always` it flushes before it goes on, with `everysec` a timer does, beside the writes; with `none` nobody does. So each batch
+ * can say up to which position all was on the disk when it was made (`syncedUpTo`), which is how a reader tells damage from a torn
+ * tail (see log-files.ts). What is settled by the last batch is told by no batch after it; so when nothing more comes, an empty one
+ * says so.
  *
- * A capture begins a segment, so everything before it lies in files of its own, which are removed when it is committed. Its file is written
- * under another name, flushed, renamed, and the folder is flushed; only then does anything go. A new segment is flushed together with
- * the one before it and with the folder, before anybody hears that its records are safe.
+ * A capture begins a segment, so everything before it lies in files of its own, which are removed when it is committed. Its file is
+ * written under another name, flushed, renamed, and the folder is flushed; only then does anything go. A new segment is flushed
+ * together with the one before it and with the folder, before anybody hears that its records are safe.
  *
- * When a write fails, the file is cut back to where the write began, the batches stay as they are, and it is tried again every second: nothing
- * is lost but time, and memory for what is appended meanwhile. When a flush fails that is the end: the system may have dropped what
- * it could not write and marked it as clean, so a second flush that succeeds says nothing. From then on everything is refused.
- * The bytes on the disk are whatever they are; whoever opens the log next reads what is there.
+ * When a write fails, the file is cut back to where the write began, the batches stay as they are, and it is tried again every
+ * second: nothing is lost but time, and memory for what is appended meanwhile. When a flush fails that is the end: the system may
+ * have dropped what it could not write and marked it as clean, so a second flush that succeeds says nothing. From then on
+ * everything is refused. The bytes on the disk are whatever they are; whoever opens the log next reads what is there.
  */
 
 import { randomBytes } from "node:crypto";
@@ -238,7 +240,7 @@ async function lockLog(directory: string): Promise<DirectoryLock> {
 const BATCH_BYTES = 1_048_576;
 const FIRST_BATCH_BYTES = 65_536;
 /** So many batches are kept to be filled anew. */
-const FREE_MAX = 4;
+const FREE_MAX = 8;
 /** Between two flushes with `everysec`, between two marks, and between two attempts to write. */
 const AGAIN_MS = 1_000;
 /** What is written at once of a capture. */
@@ -291,6 +293,8 @@ class DiskLog implements InputLog {
   readonly #queue: Batch[] = [];
   readonly #free: Batch[] = [];
   #segment: Segment;
+  /** Is kept open: to open it may fail, and that would say nothing about what is on the disk. */
+  readonly #folder: fs.FileHandle | undefined;
   /** Segments that were left behind and are not flushed. */
   #left: Segment[] = [];
   #folderChanged: boolean = false;
@@ -313,7 +317,9 @@ class DiskLog implements InputLog {
     found: Survey,
     capture: LogCapture | undefined,
     segment: Segment,
+    folder: fs.FileHandle | undefined,
   ) {
+    this.#folder = folder;
     this.#directory = directory;
     this.#lock = lock;
     this.#policy = policy;
@@ -353,26 +359,33 @@ class DiskLog implements InputLog {
     for (const name of await attempt("read", directory, fs.readdir(directory)))
       if (TEMPORARY.test(name)) await remove(join(directory, name));
     const old = [...captures, ...segments].filter((file) => file.position < from);
+    // Its writer may have died before the name of the capture was on the disk.
+    if (old.length > 0) await flushFolder(directory);
     for (const { file } of old) await remove(file);
 
     const last = chain.at(-1);
     const path = last?.file ?? join(directory, segmentName(position));
     const handle = await attempt("write", path, fs.open(path, last ? "r+" : "wx", 0o600));
+    // Windows has no such thing.
+    const opening = process.platform === "win32" ? undefined : fs.open(directory, "r");
+    let folder: fs.FileHandle | undefined;
     try {
+      folder = await attempt("read", directory, Promise.resolve(opening));
       const segment = { path, handle, position: last?.position ?? position, size: last?.end ?? 0 };
       const capture = base && (await readCapture(base.file, base.position));
-      const log = new DiskLog(directory, lock, settings, found, capture, segment);
-      if (!last) await flushFolder(directory);
-      // A process that was killed may have left what nobody has flushed; from now on it is acted on.
-      if (settings.policy !== "none" && position > found.synced) {
-        for (const { file } of chain.slice(0, -1)) await flushFile(file);
+      const log = new DiskLog(directory, lock, settings, found, capture, segment, folder);
+      // A process that was killed may have left what nobody has flushed, names of files among it; from now on it is acted on.
+      if (settings.policy !== "none" || !last) {
+        if (position > found.synced)
+          for (const { file } of chain.slice(0, -1)) await flushFile(file);
         await attempt("flush", path, handle.datasync());
-        if (last) await flushFolder(directory);
+        await log.#flushFolder();
         log.#synced = position;
       }
       return log;
     } catch (error) {
       await handle.close().catch(() => {});
+      await folder?.close().catch(() => {});
       throw error;
     }
   }
@@ -454,6 +467,7 @@ class DiskLog implements InputLog {
     this.#filling.rolls = true;
     this.#drive();
     this.#capturing = new DiskCapture(this.#directory, this.#position, this.#identity, {
+      flushFolder: () => this.#flushFolder(),
       commit: (position) => this.#committed(position),
       fail: (error) => this.#fail(error),
       refusal: () => this.#refusal,
@@ -487,6 +501,7 @@ class DiskLog implements InputLog {
     }
     await this.#flush?.catch(() => {});
     for (const { handle } of [...this.#left, this.#segment]) await handle.close().catch(() => {});
+    await this.#folder?.close().catch(() => {});
     await this.#lock.release();
     if (this.#refusal) throw this.#refusal;
     const bytes = this.#position - this.#written;
@@ -514,8 +529,10 @@ class DiskLog implements InputLog {
   }
 
   #sealFilling(): void {
+    const { length } = this.#filling.bytes;
     this.#queue.push(this.#filling);
-    const batch = this.#free.pop() ?? newBatch(FIRST_BATCH_BYTES, 0);
+    // The next one will have about as much in it.
+    const batch = this.#free.pop() ?? newBatch(Math.min(BATCH_BYTES, length), 0);
     batch.position = this.#position;
     this.#filling = batch;
   }
@@ -550,6 +567,8 @@ class DiskLog implements InputLog {
   }
 
   async #run(): Promise<void> {
+    // Who closes the log waits for one more attempt, and not for room on the disk.
+    let last = false;
     while (!this.#refusal && this.#hasWork()) {
       if (this.#filling.count > 0 || this.#filling.rolls) this.#sealFilling();
       try {
@@ -557,8 +576,11 @@ class DiskLog implements InputLog {
       } catch (error) {
         if (this.#refusal) return;
         this.#stall(error as TidemarkError);
-        // Closing was one more attempt.
-        if (this.#closing !== undefined) return;
+        if (this.#closing !== undefined) {
+          if (last) return;
+          last = true;
+          continue;
+        }
         await pause(AGAIN_MS, undefined, { ref: false, signal: this.#wake.signal }).catch(() => {});
         if (this.#closing === undefined) this.#wake = new AbortController();
         continue;
@@ -688,19 +710,24 @@ class DiskLog implements InputLog {
 
   async #flushNow(): Promise<void> {
     const position = this.#written;
-    const left = this.#left;
+    // A copy: while this flushes, the segment that is being written may be left behind with more in it.
+    const left = [...this.#left];
     const segments = [...left, this.#segment];
     const folder = this.#folderChanged;
     this.#folderChanged = false;
     try {
       for (const { path, handle } of segments) await attempt("flush", path, handle.datasync());
-      if (folder) await flushFolder(this.#directory);
+      if (folder) await this.#flushFolder();
     } catch (error) {
       throw this.#fail(error as TidemarkError);
     }
     this.#left = this.#left.filter((segment) => !left.includes(segment));
     for (const { handle } of left) await handle.close().catch(() => {});
     this.#synced = Math.max(this.#synced, position);
+  }
+
+  async #flushFolder(): Promise<void> {
+    await attempt("flush", this.#directory, Promise.resolve(this.#folder?.sync()));
   }
 
   /** Nobody knows what is on the disk, and no later flush will tell. */
@@ -781,6 +808,7 @@ class DiskLog implements InputLog {
 
 /** What a capture tells its log. */
 interface CaptureEvents {
+  flushFolder(): Promise<void>;
   /** It is there for good. */
   commit(position: number): Promise<void>;
   /** The folder could not be flushed. Gives what is thrown. */
@@ -849,7 +877,7 @@ class DiskCapture implements CaptureWriter {
       if (refusal) throw refusal;
       await fs.rename(this.#temporary, path);
       try {
-        await flushFolder(this.#directory);
+        await this.#events.flushFolder();
       } catch (error) {
         throw this.#events.fail(error as TidemarkError);
       }

@@ -1,6 +1,6 @@
 /**
- * The files of an input log: how they are read, what they say together, and how what cannot be used is taken out. Who writes them is
- * input-log.ts; the format, for other programs, is docs/internals/log-format.md.
+ * The files of an input log: how they are read, what they say together, and how what cannot be used is taken out. Who writes them
+ * is input-log.ts; the format, for other programs, is docs/internals/log-format.md.
  *
  *     0000000000001024.log       a segment: batches of records, the first of which has the position in the name
  *     0000000000001024.capture   the state that all records before that position led to
@@ -8,14 +8,15 @@
  *     lock/OPENER                who writes this log
  *     aside-N/                   what `salvage` took out
  *
- * Theory of operation. A *position* counts the bytes of all records ever appended. Everything is written in *blocks*, each with a checksum, the
- * identity of its log and its position, so a block that is whole is known to be what was written there and nowhere else. The log
- * is the newest whole capture, and from its position on all blocks that follow each other without a gap: the *chain*.
+ * Theory of operation. A *position* counts the bytes of all records ever appended. Everything is written in *blocks*, each with a
+ * checksum, the identity of its log and its position, so a block that is whole is known to be what was written there and nowhere
+ * else. The log is the newest whole capture, and from its position on all blocks that follow each other without a gap: the *chain*.
  *
- * Where the chain ends there may be more bytes. They are a *torn tail* if nobody ever knew them to be on the disk: the machine lost power, or
- * the process died, while they were being written. Such a tail is cut. They are *damage* if they were on the disk: a whole
- * block that comes later says up to which position everything was (`synced`), and that is beyond. Then somebody may have been told that
- * they are safe, and to go on without them is for people to decide. So what is looked for behind the end is not data but evidence.
+ * Where the chain ends there may be more bytes. They are a *torn tail* if nobody ever knew them to be on the disk: the machine lost
+ * power, or the process died, while they were being written. Such a tail is cut. They are *damage* if they were on the disk: a
+ * whole block that comes later says up to which position everything was (`synced`), and that is beyond. Then somebody may have been
+ * told that they are safe, and to go on without them is for people to decide. So what is looked for behind the end is not data but
+ * evidence.
  *
  * What comes in messages may look like blocks. It cannot pass for evidence: the identity is eight random bytes that never leave the
  * computer, and offset and position must fit together. How many bytes are checked in a search is limited.
@@ -175,7 +176,8 @@ export class BlockFile {
         continue;
       }
       await this.#see(offset, HEADER_BYTES);
-      if (this.#isPlausible(offset, plausible)) {
+      // One that claims to be longer than the file is none, and costs nothing.
+      if (this.#isPlausible(offset, plausible) && offset + this.#bytesAt(offset) <= this.size) {
         checked += this.#bytesAt(offset);
         if (checked > SEARCH_FACTOR * this.size)
           throw damage(this.path, offset, "too much in it looks like batches and is none");
@@ -354,10 +356,6 @@ export async function surveyLog(directory: string, deep = false): Promise<Survey
 
   let { broken } = chain;
   if (lost && chain.position < lost.position) broken = chain.breakAt(lost.file, 0, problemOf(lost));
-  else if (!founded) {
-    const [first] = segments;
-    if (first) broken = chain.breakAt(first.file, 0, "the capture that it goes on from is missing");
-  }
   return {
     directory,
     captures,
@@ -386,12 +384,14 @@ class Chain {
   #restRecords = 0;
   #restBytes = 0;
   #evidence = 0;
+  /** There is something to begin with: a capture, or the first records of all. */
+  readonly #founded: boolean;
 
   constructor(from: number, identity: Uint8Array | undefined, founded: boolean) {
     this.position = from;
     this.synced = 0;
     this.identity = identity && new Uint8Array(identity);
-    if (!founded) this.#at = { file: "", offset: 0, problem: "" };
+    this.#founded = founded;
   }
 
   get broken(): Break | undefined {
@@ -434,6 +434,12 @@ class Chain {
     file: BlockFile,
     next: number | undefined,
   ): Promise<void> {
+    if (!this.#at && !this.#founded)
+      this.#at = {
+        file: file.path,
+        offset: 0,
+        problem: "the capture that it goes on from is missing",
+      };
     if (!this.#at && segment.position !== this.position) {
       const problem =
         segment.position > this.position
@@ -721,6 +727,6 @@ export function damage(path: string, offset: number, problem: string): TidemarkE
   });
 }
 
-export function codeOf(error: unknown): string {
+function codeOf(error: unknown): string {
   return String((error as { code?: unknown } | undefined)?.code);
 }

@@ -50,7 +50,7 @@ class Inode {
 /** Names that one operation sets or removes together. */
 type Naming = ReadonlyMap<string, Inode | undefined>;
 
-/** What goes wrong with an operation: an error code, and of a write how much of it has been done. */
+/** What goes wrong with an operation: an error code, or "" for none, and of a write how much of it has been done. */
 export interface MediumFault {
   readonly code: string;
   readonly done?: number;
@@ -165,9 +165,9 @@ export class Medium {
       await this.#while(life);
       return result;
     }
-    if (fault.done !== undefined) work(fault.done);
+    const half = fault.done === undefined ? undefined : work(fault.done);
     await this.#while(life);
-    if (fault.code === "") return work.length as T;
+    if (fault.code === "" && half !== undefined) return half;
     throw Object.assign(new Error(`${fault.code}: made up, ${name}`), { code: fault.code });
   }
 
@@ -255,7 +255,8 @@ export class Medium {
     const write = (bytes: Uint8Array, offset: number) => {
       // What is written is what lies there now, and not what is put there later.
       const copy = new Uint8Array(bytes);
-      return this.#operate("write", path, (done = copy.length) => {
+      return this.#operate("write", path, (most = copy.length) => {
+        const done = Math.min(most, copy.length);
         inode.change({ offset, bytes: copy.subarray(0, done) });
         return { bytesWritten: done };
       });
