@@ -61,12 +61,11 @@ function told(of: number, name: string, what: News): void {
 
 function perform(call: Call): unknown {
   const { of } = call;
-  if (call.call === "make") {
-    transports.set(of, workerTransport(call.port));
-    return transports.get(of)?.maxFrameBytes;
-  }
   const transport = transports.get(of) as Transport;
   switch (call.call) {
+    case "make":
+      transports.set(of, workerTransport(call.port));
+      return transports.get(of)?.maxFrameBytes;
     case "open":
       transport
         .open(call.identity, {
