@@ -1,30 +1,31 @@
 /**
- * Frames between processes that live in threads of one operating-system process: in workers of `node:worker_threads`,
- * and in the thread that started them.
+ * Frames between processes that live in threads of one operating-system process: in workers of `node:worker_threads`, and in the
+ * thread that started them.
  *
- * Assumptions. Threads share their memory and their fate: whoever runs in one could take all of it, or end the others. So there are no secrets
- * here, and no limit on what a hostile thread costs; but what comes in is checked for its form before it is used, as everywhere.
- * A port loses nothing, keeps order, and says when the thread at its other end has gone, however it went.
+ * Assumptions. Threads share their memory and their fate: whoever runs in one could take all of it, or end the others. So there are
+ * no secrets here, and no limit on what a hostile thread costs; but what comes in is checked for its form before it is used, as
+ * everywhere. A port loses nothing, keeps order, and says when the thread at its other end has gone, however it went.
  *
- * Theory of operation. A `WorkerNetwork` lives in one thread, mostly the main one. It makes a port for each process, and the process makes its
- * transport from that. The first word in each port says what the limits are, so that both ends agree without asking. The network knows
- * who is open, in the order they were opened; it introduces every two of them to each other, with the checks of a TCP handshake, and gives each
- * one end of a channel. From then on it has no part in what they say: frames go straight from thread to thread, also
- * while the thread of the network is busy. Who both are was checked before there was a channel, so there is no greeting on it,
- * and the first message can be a frame.
+ * Theory of operation. A `WorkerNetwork` lives in one thread, mostly the main one. It makes a port for each process, and the process
+ * makes its transport from that. The first word in each port says what the limits are, so that both ends agree without asking. The
+ * network knows who is open, in the order they were opened; it introduces every two of them to each other, with the checks of a TCP
+ * handshake, and gives each one end of a channel. From then on it has no part in what they say: frames go straight from thread to
+ * thread, also while the thread of the network is busy. Who both are was checked before there was a channel, so there is no greeting
+ * on it, and the first message can be a frame.
  *
- *     network → process   limits · meet (a peer, its incarnation, a port) · refused (an error) · later (a peer's epoch)
+ *     network → process   limits · meet (a peer, its incarnation, a port) · refused (an error) · later (a peer lives in a later epoch)
  *     process → network   open (its identity) · advance (incarnation, epoch) · lost (a channel that had to be ended)
- *     process → process   a buffer with frames · a list of such buffers that go back · the word END
+ *     process → process   a buffer with frames · a list of such buffers that go back · a last word
  *
  * A channel ends when either end is closed; what was sent before is handed over first. News of the network and of a channel come on
- * different ports, and so in any order: a new life of a peer waits until the channel to the one before it has ended.
- * A thread that ends, by itself, by an error or by `terminate`, ends its ports: its peers hear of it at once.
+ * different ports, and so in any order: a new life of a peer waits until the channel to the one before it has ended. A thread that
+ * ends, by itself, by an error or by `terminate`, ends its ports: its peers hear of it at once.
  *
- * Speed. A message between threads costs some microseconds, whatever is in it, and a new buffer for each would keep the
- * garbage collectors of both threads busy. So what is sent to a peer during one turn is copied, once, into one buffer, which is *transferred*:
- * it changes its owner and not its place. The receiver hands out frames where they lie, and transfers the buffer back, to be filled
- * again. What has not come back is what is under way: that is bounded, and is how a slow receiver holds up a fast sender.
+ * Speed. A message between threads costs some microseconds, whatever is in it, and a new buffer for each would keep the garbage
+ * collectors of both threads busy. So what is sent to a peer during one turn is copied, once, into one buffer, which is
+ * *transferred*: it changes its owner and not its place. The receiver hands out frames where they lie, and transfers the buffer
+ * back, to be filled again. What has not come back is what is under way: that is bounded, and is how a slow receiver holds up a fast
+ * sender.
  */
 
 import { setTimeout as later } from "node:timers";
@@ -63,8 +64,11 @@ export interface WorkerNetworkOptions {
 const PROTOCOL_VERSION = 1;
 /** How `limits` says that it is one. */
 const SETTINGS = "tidemark worker network";
-/** The last word of a transport that is closed. */
-const END = "end";
+/** The last word on a channel, and what it means. A thread that ends has none. */
+const LAST_WORDS: ReadonlyMap<unknown, string> = new Map([
+  ["closed", "closed its transport"],
+  ["advanced", "went to a later epoch"],
+]);
 /** A buffer begins with how many of its bytes are used; records follow. */
 const HEAD_BYTES = 4;
 /** What one frame can need beside its bytes. */
@@ -219,14 +223,8 @@ export class WorkerNetwork {
       const reason = `${self} is of the system "${system}", and ${there.self} of "${there.system}"`;
       refuse(older, newer, "STRANGER", reason);
     } else if (epoch !== there.epoch) {
-      const reason = `${self} lives in epoch ${epoch}, and ${there.self} in epoch ${there.epoch}`;
-      refuse(older, newer, "EPOCH_MISMATCH", reason);
-      const [behind, ahead] = epoch < there.epoch ? [newer, older] : [older, newer];
-      behind.port.postMessage({
-        type: "later",
-        peer: ahead.identity.self,
-        epoch: ahead.identity.epoch,
-      });
+      const [ahead, behind] = epoch > there.epoch ? [newer, older] : [older, newer];
+      tellLater(behind, ahead);
     } else if (older.introduced.has(self)) refuseSecond(older, newer);
     else if (newer.introduced.has(there.self)) refuseSecond(newer, older);
     else {
@@ -260,6 +258,15 @@ function refuse(by: Member, refused: Member, code: ErrorCode, reason: string): v
   tellRefused(refused.port, here, "HANDSHAKE_REFUSED", answer);
 }
 
+/** One lives in a later epoch than the other. */
+function tellLater(behind: Member, ahead: Member): void {
+  const { self, epoch } = ahead.identity;
+  const late = behind.identity;
+  const text = `${late.self} is behind, in epoch ${late.epoch}, and ${self} is in epoch ${epoch}`;
+  tellRefused(ahead.port, late.self, "EPOCH_MISMATCH", `refused a connection: ${text}`);
+  behind.port.postMessage({ type: "later", peer: self, epoch, text });
+}
+
 function notUnderstood(port: MessagePort): void {
   const text =
     "the network does not understand what came from this process: a port is for one transport, and nothing else";
@@ -274,8 +281,9 @@ function tellRefused(port: MessagePort, source: string, code: ErrorCode, text: s
 interface AdvancingTransport extends Transport {
   /**
    * This process goes to a later epoch, as a new incarnation. Every connection ends, what was sent and has not left is dropped, and peers
-   * are met as that from now on. Its owner is told, in a moment, that each peer that was up is down.
-   * @throws TidemarkError `BAD_OPTION` for an epoch that is not later, `STOPPED` before `open` and after `close`
+   * are met as that from now on. Told is `peerDown` of each peer that was up, from outside this method and before anything else. After
+   * `close` nothing happens.
+   * @throws TidemarkError `BAD_OPTION` if the epoch is not later or the incarnation is the same, `STOPPED` before `open`
    */
   advance(identity: { readonly incarnation: number; readonly epoch: number }): void;
 }
@@ -284,9 +292,9 @@ interface AdvancingTransport extends Transport {
  * Makes a transport for one process in this thread, from a port of a `WorkerNetwork` that may be in another thread. It keeps order,
  * loses nothing and repeats nothing while a peer is up; a peer whose thread ends, in whatever way, is down at once.
  *
- * Problems that it tells: `STRANGER`, `DUPLICATE_ID`, `EPOCH_MISMATCH` (this side was there first), `HANDSHAKE_REFUSED` (the other one was),
- * `MALFORMED_FRAME`, `FRAME_TOO_LARGE`, `PEER_UNREACHABLE` (the thread of the network has ended: peers that are up stay up, others
- * will not come); each about one source at most once in ten seconds.
+ * Problems that it tells: `STRANGER`, `DUPLICATE_ID` (this side was there first), `HANDSHAKE_REFUSED` (the other one was),
+ * `EPOCH_MISMATCH` (the other one is behind), `MALFORMED_FRAME`, `FRAME_TOO_LARGE`, `PEER_UNREACHABLE` (the thread of the network has
+ * ended: peers that are up stay up, others will not come); each about one source at most once in ten seconds.
  *
  * @throws TidemarkError `BAD_OPTION` if it is not a port of a network, or one that was used before; `VERSION_MISMATCH`
  * @example
@@ -364,12 +372,17 @@ class WorkerTransport implements AdvancingTransport {
 
   advance({ incarnation, epoch }: { readonly incarnation: number; readonly epoch: number }): void {
     const identity = this.#identity;
-    if (identity === undefined || this.#closed)
+    if (identity === undefined)
       throw new TidemarkError("STOPPED", "only a transport that is open goes to a later epoch");
+    const next = checkIdentity({ ...identity, incarnation, epoch });
     checkWhole("epoch", epoch, identity.epoch + 1, Number.MAX_SAFE_INTEGER);
-    this.#identity = checkIdentity({ ...identity, incarnation, epoch });
+    if (incarnation === identity.incarnation)
+      throw new TidemarkError("BAD_OPTION", `incarnation must be another than ${incarnation}`);
+    if (this.#closed) return;
+    this.#identity = next;
     const peers = [...this.#connections.keys()];
-    this.#drop();
+    this.#drop("advanced");
+    this.#epochs.clear();
     // No event from inside this method; and before any other event.
     process.nextTick(() => {
       for (const peer of peers)
@@ -396,15 +409,14 @@ class WorkerTransport implements AdvancingTransport {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const connection of this.#connections.values()) connection.finish();
-    this.#drop();
+    for (const connection of this.#connections.values()) connection.flush();
+    this.#drop("closed");
     this.#port.close();
   }
 
-  /** Ends all connections, without a word. */
-  #drop(): void {
-    for (const connection of this.#connections.values()) connection.drop();
-    for (const connection of this.#next.values()) connection.drop();
+  #drop(lastWord: string): void {
+    for (const connection of this.#connections.values()) connection.drop(lastWord);
+    for (const connection of this.#next.values()) connection.drop(lastWord);
     this.#connections.clear();
     this.#next.clear();
   }
@@ -420,11 +432,18 @@ class WorkerTransport implements AdvancingTransport {
       if (to !== this.#identity?.incarnation) port.close();
       else this.#meet(new Connection(this, peer, incarnation as number, channel as number, port));
     } else if (type === "later" && isProcessId(peer) && typeof epoch === "number") {
-      if (epoch <= (this.#epochs.get(peer) ?? (this.#identity?.epoch as number))) return;
-      this.#epochs.set(peer, epoch);
-      this.#events?.laterEpoch?.(peer, epoch);
+      this.#later(peer, epoch, String(text));
     } else if (type === "refused" && isCode(code)) this.problem(code, String(source), String(text));
     else this.#strange();
+  }
+
+  #later(peer: ProcessId, epoch: number, text: string): void {
+    // It may have been said to a life before this one; and once is enough.
+    const { epoch: own } = this.#identity as TransportIdentity;
+    if (epoch <= (this.#epochs.get(peer) ?? own)) return;
+    this.#epochs.set(peer, epoch);
+    if (this.#events?.laterEpoch) this.#events.laterEpoch(peer, epoch);
+    else this.problem("HANDSHAKE_REFUSED", peer, `${peer} refused the connection: ${text}`);
   }
 
   #strange(): void {
@@ -489,7 +508,8 @@ class Connection {
   #view: DataView | undefined;
   #bytes: Uint8Array = NO_BYTES;
   #at = HEAD_BYTES;
-  readonly #flush = (): void => this.#post();
+  /** Has what was sent leave. */
+  readonly flush = (): void => this.#post();
   /** Bytes of buffers that the other side has. */
   #awayBytes = 0;
 
@@ -515,18 +535,13 @@ class Connection {
   begin(): void {
     this.#port.on("message", (message: unknown) => this.#message(message));
     this.#port.on("messageerror", () => this.#malformed("something that cannot be read"));
-    this.#port.on("close", () => this.#end(`the thread of ${this.peer}, or its life, has ended`));
+    this.#port.on("close", () => this.#end(`${this.peer} has ended without a word`));
   }
 
-  /** Lets what was sent leave, and says that it ends. */
-  finish(): void {
-    this.#post();
-    this.#port.postMessage(END);
-  }
-
-  /** Ends without a word. */
-  drop(): void {
+  /** Ends, for a reason that the other side may hear; what has not left is dropped. */
+  drop(lastWord?: string): void {
     this.#ended = true;
+    if (lastWord) this.#port.postMessage(lastWord);
     this.#port.close();
   }
 
@@ -561,7 +576,7 @@ class Connection {
       this.#transport.free.keep(this.#bytes.buffer as ArrayBuffer);
     } else {
       // After everything that the current callback does, and before any other.
-      if (this.#view === undefined) process.nextTick(this.#flush);
+      if (this.#view === undefined) process.nextTick(this.flush);
       this.#post();
     }
     this.#bytes = bytes;
@@ -585,7 +600,7 @@ class Connection {
     if (this.#ended) return;
     if (message instanceof ArrayBuffer) this.#frames(message);
     else if (Array.isArray(message)) this.#back(message);
-    else if (message === END) this.#end(`${this.peer} closed its transport`);
+    else if (LAST_WORDS.has(message)) this.#end(`${this.peer} ${LAST_WORDS.get(message)}`);
     else this.#malformed("something that is neither frames nor their buffers");
   }
 
