@@ -9,16 +9,16 @@
  * Theory of operation. A `WorkerNetwork` lives in one thread, mostly the main one. It makes a port for each process, and the process
  * makes its transport from that. The first word in each port says what the limits are, so that both ends agree without asking. The
  * network knows who is open, in the order they were opened; it introduces every two of them to each other, with the checks of a TCP
- * handshake, and gives each one end of a channel. From then on it has no part in what they say: frames go straight from thread to
- * thread, also while the thread of the network is busy. Who both are was checked before there was a channel, so there is no greeting
+ * handshake, and gives each one end of a connection. From then on it has no part in what they say: frames go straight from thread to
+ * thread, also while the thread of the network is busy. Who both are was checked before there was a connection, so there is no greeting
  * on it, and the first message can be a frame.
  *
  *     network → process   limits · meet (a peer, its incarnation, a port) · refused (an error) · later (a peer lives in a later epoch)
- *     process → network   open (its identity) · advance (incarnation, epoch) · lost (a channel that had to be ended)
+ *     process → network   open (its identity) · advance (incarnation, epoch) · lost (a connection that had to be ended)
  *     process → process   a buffer with frames · a list of such buffers that go back · a last word
  *
- * A channel ends when either end is closed; what was sent before is handed over first. News of the network and of a channel come on
- * different ports, and so in any order: a new life of a peer waits until the channel to the one before it has ended. A thread that
+ * A connection ends when either end is closed; what was sent before is handed over first. News of the network and of a connection come on
+ * different ports, and so in any order: a new life of a peer waits until the connection to the one before it has ended. A thread that
  * ends, by itself, by an error or by `terminate`, ends its ports: its peers hear of it at once.
  *
  * Speed. A message between threads costs some microseconds, whatever is in it, and a new buffer for each would keep the garbage
@@ -64,7 +64,7 @@ export interface WorkerNetworkOptions {
 const PROTOCOL_VERSION = 1;
 /** How `limits` says that it is one. */
 const SETTINGS = "tidemark worker network";
-/** The last word on a channel, and what it means. A thread that ends has none. */
+/** The last word on a connection, and what it means. A thread that ends has none. */
 const LAST_WORDS: ReadonlyMap<unknown, string> = new Map([
   ["closed", "closed its transport"],
   ["advanced", "went to a later epoch"],
@@ -78,7 +78,7 @@ const FIRST_BUFFER_BYTES = 1_024;
 const LAST_BUFFER_BYTES = 262_144;
 /** So much in buffers is kept to be filled again. */
 const FREE_BYTES = 8_388_608;
-/** So long after a channel had to be ended the two are introduced again. */
+/** So long after a connection had to be ended the two are introduced again. */
 const AGAIN_AFTER_MS = 100;
 /** The same problem with the same source is told once in this time. */
 const PROBLEM_INTERVAL_MS = 10_000;
@@ -93,8 +93,8 @@ interface Limits {
 /** Two processes are introduced: how one of them knows that. */
 interface Introduced {
   readonly member: Member;
-  readonly channel: number;
-  /** The channel had to be ended: there will be another one. */
+  readonly number: number;
+  /** The connection had to be ended: there will be another one. */
   lost: boolean;
 }
 
@@ -129,7 +129,7 @@ export class WorkerNetwork {
   readonly #limits: Limits;
   /** Those that are open, in the order they were opened. */
   readonly #members = new Set<Member>();
-  #channels = 0;
+  #introductions = 0;
 
   /** @throws TidemarkError `BAD_OPTION` */
   constructor(options: WorkerNetworkOptions = {}) {
@@ -175,9 +175,9 @@ export class WorkerNetwork {
   }
 
   #hear(member: Member, message: unknown): void {
-    const { type, peer, channel, incarnation, epoch } = fieldsOf(message);
+    const { type, peer, number, incarnation, epoch } = fieldsOf(message);
     const identity = { ...member.identity, incarnation, epoch };
-    if (type === "lost") this.#lost(member, peer as ProcessId, channel);
+    if (type === "lost") this.#lost(member, peer as ProcessId, number);
     else if (type === "advance" && isIdentity(identity)) {
       this.#forget(member);
       member.identity = identity;
@@ -194,21 +194,21 @@ export class WorkerNetwork {
         for (const other of this.#members) this.#introduce(second, other);
   }
 
-  /** Nobody is introduced to it any more. Its channels end by themselves. */
+  /** Nobody is introduced to it any more. Its connections end by themselves. */
   #forget({ identity, introduced }: Member): void {
     for (const { member } of introduced.values()) member.introduced.delete(identity.self);
     introduced.clear();
   }
 
-  /** One of the two had to end a channel. Not at once: it may be so again. */
-  #lost(member: Member, peer: ProcessId, channel: unknown): void {
+  /** One of the two had to end a connection. Not at once: it may be so again. */
+  #lost(member: Member, peer: ProcessId, number: unknown): void {
     const there = member.introduced.get(peer);
-    if (there?.channel !== channel || there?.lost !== false) return;
+    if (there?.number !== number || there?.lost !== false) return;
     const here = there.member.introduced.get(member.identity.self);
     there.lost = true;
     later(() => {
       if (member.introduced.get(peer) !== there) return;
-      if (here?.channel === channel) there.member.introduced.delete(member.identity.self);
+      if (here?.number === number) there.member.introduced.delete(member.identity.self);
       member.introduced.delete(peer);
       this.#introduce(member, there.member);
     }, AGAIN_AFTER_MS).unref();
@@ -228,20 +228,20 @@ export class WorkerNetwork {
     } else if (older.introduced.has(self)) refuseSecond(older, newer);
     else if (newer.introduced.has(there.self)) refuseSecond(newer, older);
     else {
-      this.#channels += 1;
+      this.#introductions += 1;
       const { port1, port2 } = new MessageChannel();
-      meet(newer, older, this.#channels, port1);
-      meet(older, newer, this.#channels, port2);
+      meet(newer, older, this.#introductions, port1);
+      meet(older, newer, this.#introductions, port2);
     }
   }
 }
 
 /** Tells one about the other. `to` is which life of it is meant. */
-function meet(member: Member, peer: Member, channel: number, port: MessagePort): void {
+function meet(member: Member, peer: Member, number: number, port: MessagePort): void {
   const { self, incarnation } = peer.identity;
   const to = member.identity.incarnation;
-  member.introduced.set(self, { member: peer, channel, lost: false });
-  member.port.postMessage({ type: "meet", peer: self, incarnation, to, channel, port }, [port]);
+  member.introduced.set(self, { member: peer, number, lost: false });
+  member.port.postMessage({ type: "meet", peer: self, incarnation, to, number, port }, [port]);
 }
 
 function refuseSecond(by: Member, refused: Member): void {
@@ -423,14 +423,16 @@ class WorkerTransport implements AdvancingTransport {
 
   /** The network has said something. */
   #hear(message: unknown): void {
-    const { type, peer, incarnation, to, channel, port, epoch, source, code, text } =
+    const { type, peer, incarnation, to, number, port, epoch, source, code, text } =
       fieldsOf(message);
     if (this.#closed) {
       if (port instanceof MessagePort) port.close();
     } else if (type === "meet" && isProcessId(peer) && port instanceof MessagePort) {
       // It was said to a life before this one.
       if (to !== this.#identity?.incarnation) port.close();
-      else this.#meet(new Connection(this, peer, incarnation as number, channel as number, port));
+      else if (isWhole(incarnation, 1, 2 ** 32 - 1))
+        this.#meet(new Connection(this, peer, incarnation, number as number, port));
+      else this.#strange();
     } else if (type === "later" && isProcessId(peer) && typeof epoch === "number") {
       this.#later(peer, epoch, String(text));
     } else if (type === "refused" && isCode(code)) this.problem(code, String(source), String(text));
@@ -470,10 +472,10 @@ class WorkerTransport implements AdvancingTransport {
   }
 
   /** A connection is over, and nobody had asked for it here. */
-  ended({ peer, channel }: Connection, reason: string): void {
+  ended({ peer, number }: Connection, reason: string): void {
     this.#connections.delete(peer);
     // If the peer has gone, the network knows that, too.
-    this.#port.postMessage({ type: "lost", peer, channel });
+    this.#port.postMessage({ type: "lost", peer, number });
     this.#events?.peerDown(peer, reason);
     const next = this.#next.get(peer);
     if (next === undefined || this.#closed) return;
@@ -495,11 +497,11 @@ class WorkerTransport implements AdvancingTransport {
   }
 }
 
-/** One end of the channel to one life of one peer. */
+/** One end of the connection to one life of one peer. */
 class Connection {
   readonly peer: ProcessId;
   readonly incarnation: number;
-  readonly channel: number;
+  readonly number: number;
   readonly #transport: WorkerTransport;
   readonly #port: MessagePort;
   #ended: boolean = false;
@@ -521,13 +523,13 @@ class Connection {
     transport: WorkerTransport,
     peer: ProcessId,
     incarnation: number,
-    channel: number,
+    number: number,
     port: MessagePort,
   ) {
     this.#transport = transport;
     this.peer = peer;
     this.incarnation = incarnation;
-    this.channel = channel;
+    this.number = number;
     this.#port = port;
   }
 

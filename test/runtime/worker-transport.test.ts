@@ -105,8 +105,8 @@ class Raw {
     open.push(() => this.control.close());
   }
 
-  /** Its end of the channel to a peer. */
-  async channel(peer: string): Promise<MessagePort> {
+  /** Its end of the connection to a peer. */
+  async connection(peer: string): Promise<MessagePort> {
     await vi.waitUntil(() => this.ports.has(peer), { timeout: 10_000, interval: 1 });
     return this.ports.get(peer) as MessagePort;
   }
@@ -192,7 +192,7 @@ describe("a worker transport", () => {
     const raw = new Raw(network, "raw");
     const a = await start(network, "a");
     await a.untilUp("raw");
-    const port = await raw.channel("a");
+    const port = await raw.connection("a");
     for (let i = 1; i <= 5; i += 1) {
       for (let byte = 1; byte <= 100; byte += 1)
         a.transport.send("raw", new Uint8Array(50).fill(byte));
@@ -263,20 +263,20 @@ describe("whatever comes in on a port", () => {
     }
   });
 
-  test("from a peer ends the channel at most; it is told, there is a new one, and others go on", async () => {
+  test("from a peer ends the connection at most; it is told, there is a new one, and others go on", async () => {
     const network = new WorkerNetwork({ maxFrameBytes: 1_000, maxBufferedBytes: 10_000 });
     const raw = new Raw(network, "raw");
     const [a, b] = [await start(network, "a"), await start(network, "b")];
     await Promise.all([a.untilUp("b"), a.untilUp("raw")]);
     let ended = 0;
     const property = fc.asyncProperty(cloneable, async (message) => {
-      const port = await raw.channel("a");
+      const port = await raw.connection("a");
       const before = a.log.filter((line) => line === "down raw").length;
       const frames = a.frames.length;
       port.postMessage(message);
       port.postMessage(buffered([Uint8Array.of(42)]));
       const downs = () => a.log.filter((line) => line === "down raw").length;
-      // Either it was well formed, and what follows arrives, or the channel is over.
+      // Either it was well formed, and what follows arrives, or the connection is over.
       await a.until(() => downs() > before || a.frames.length > frames);
       await reach(b, a);
       if (downs() === before) return;
@@ -294,7 +294,7 @@ describe("whatever comes in on a port", () => {
     const network = new WorkerNetwork({ maxFrameBytes: 1_000, maxBufferedBytes: 10_000 });
     const raw = new Raw(network, "raw");
     const a = await start(network, "a");
-    const port = await raw.channel("a");
+    const port = await raw.connection("a");
     const [one, tooLarge] = [Uint8Array.of(1), new Uint8Array(1_001)];
     port.postMessage(buffered([one, tooLarge, one]));
     await a.until(({ log }) => log.includes("down raw"));
@@ -308,13 +308,13 @@ describe("whatever comes in on a port", () => {
   test("from a process at the network is told to that process, and others go on", async () => {
     const { network, a, b } = await pair();
     const raw = new Raw(network, "raw");
-    await raw.channel("a");
+    await raw.connection("a");
     const property = fc.asyncProperty(cloneable, async (message) => {
       raw.control.postMessage(message);
     });
     await fc.assert(property, { numRuns: cases("worker-ports", 100, 2_000), seed: 20261125 });
     raw.control.postMessage({ type: "advance", incarnation: 0, epoch: "x" });
-    raw.control.postMessage({ type: "lost", peer: "a", channel: 999 });
+    raw.control.postMessage({ type: "lost", peer: "a", number: 999 });
     await vi.waitUntil(() => raw.heard.some(({ code }) => code === "STRANGER"));
     await reach(a, b);
     await reach(b, a);
@@ -339,11 +339,11 @@ describe("whatever comes in on a port", () => {
       port1.postMessage(message);
     });
     await fc.assert(property, { numRuns: cases("worker-ports", 100, 2_000), seed: 20261125 });
-    port1.postMessage({ type: "meet", peer: "not an id", incarnation: 1, to: 1, channel: 1 });
+    port1.postMessage({ type: "meet", peer: "not an id", incarnation: 1, to: 1, number: 1 });
     port1.postMessage({ type: "refused", code: "toString", text: "x" });
     const channel = new MessageChannel();
     const { port2: port } = channel;
-    port1.postMessage({ type: "meet", peer: "b", incarnation: 5, to: 1, channel: 1, port }, [port]);
+    port1.postMessage({ type: "meet", peer: "b", incarnation: 5, to: 1, number: 1, port }, [port]);
     await owner.untilUp("b", 5);
     expect(owner.codes).toEqual(["STRANGER"]);
     expect(owner.log).toEqual(["up b 5"]);
@@ -380,11 +380,11 @@ describe("on a worker network", () => {
     const first = new Raw(network, "raw");
     const a = await start(network, "a");
     await a.untilUp("raw");
-    const port = await first.channel("a");
-    // The network has forgotten it, and introduces the next one, while the channel is still there.
+    const port = await first.connection("a");
+    // The network has forgotten it, and introduces the next one, while the connection is still there.
     first.control.close();
     const second = new Raw(network, "raw", { incarnation: 2 });
-    const later = await second.channel("a");
+    const later = await second.connection("a");
     later.postMessage(buffered([Uint8Array.of(2)]));
     await new Promise((resolve) => setTimeout(resolve, 20));
     port.postMessage(buffered([Uint8Array.of(1)]));
@@ -457,6 +457,14 @@ describe("a process that goes to a later epoch", () => {
       [],
     ]);
     expect(b.reasons).toContain("a went to a later epoch");
+    // Nor is it told again when it comes back in the same epoch.
+    const late = await start(network, "late");
+    await late.until(({ log }) => log.filter((line) => line.startsWith("later")).length === 3);
+    await a.transport.close();
+    const again = await start(network, "a", { incarnation: 14, epoch: 1 });
+    await again.until(({ codes }) => codes.includes("EPOCH_MISMATCH"));
+    await reach(c, b);
+    expect(late.log.toSorted()).toEqual(["later a 1", "later b 1", "later c 1"]);
   });
 
   test("gets no frame that was sent to it before, and sends none that has not left", async () => {
