@@ -599,6 +599,7 @@ class Connection {
   }
 
   #message(message: unknown): void {
+    // A port that was closed is silent at once, as it seems; nobody promises it.
     if (this.#ended) return;
     if (message instanceof ArrayBuffer) this.#frames(message);
     else if (Array.isArray(message)) this.#back(message);
