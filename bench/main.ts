@@ -7,11 +7,12 @@ import { multicast } from "./multicast.ts";
 import { printResult, type Result } from "./result.ts";
 import { sim } from "./sim.ts";
 import { snapshot } from "./snapshot.ts";
-import { tcp } from "./tcp.ts";
+import { tcp, workers } from "./tcp.ts";
 
 const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   machine,
   tcp,
+  workers,
   latency,
   snapshot,
   sim,
@@ -22,6 +23,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
 
   machine   messages through the composite machine, memory transport, one operating-system process
   tcp       3 processes, full mesh, everyone sends to all; beside it plain sockets
+  workers   the same in 3 threads of one operating-system process; beside it Tidemark over TCP
   latency   one-way times at 2,000 messages a second and process; beside it plain sockets
   snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost
   sim       the simulator: events a second, and of a search through all schedules states a second

@@ -1,9 +1,11 @@
-/** One member of a measured mesh, in an operating-system process of its own, and its parent's side. */
+/** One member of a measured mesh, in an operating-system process or a thread of its own, and its parent's side. */
 
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parentPort, Worker } from "node:worker_threads";
+import type { WorkerNetwork } from "tidemark";
 
 /** What a member needs to find the others. */
 export interface MemberOrder {
@@ -66,7 +68,7 @@ interface Answer {
   readonly error?: string;
 }
 
-/** Lets the parent of this operating-system process drive a member. */
+/** Lets the parent of this operating-system process, or thread, drive a member. */
 export function serveMember(member: Member): void {
   const perform = async (call: Call): Promise<unknown> => {
     switch (call.call) {
@@ -86,9 +88,10 @@ export function serveMember(member: Member): void {
   };
   process.on("disconnect", () => process.exit(0));
   const answer = (answered: Answer): void => {
-    if (process.connected) process.send?.(answered);
+    if (parentPort) parentPort.postMessage(answered);
+    else if (process.connected) process.send?.(answered);
   };
-  process.on("message", ({ id, call }: Question) => {
+  (parentPort ?? process).on("message", ({ id, call }: Question) => {
     perform(call).then(
       (result) => answer({ id, result: result ?? null }),
       (error: unknown) => answer({ id, error: String(error) }),
@@ -129,13 +132,17 @@ async function measureLatency(
 /** A member seen from its parent. */
 export class RemoteMember {
   readonly id: string;
-  readonly #child: ChildProcess;
+  readonly #child: ChildProcess | Worker;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   #asked = 0;
 
-  constructor(id: string, module: URL, words: readonly string[]) {
+  /** @param network makes it a thread, with a port of that */
+  constructor(id: string, module: URL, words: readonly string[], network?: WorkerNetwork) {
     this.id = id;
-    this.#child = fork(module, words, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    if (network) {
+      const port = network.port();
+      this.#child = new Worker(module, { workerData: port, transferList: [port] });
+    } else this.#child = fork(module, words, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
     this.#child.on("message", (answer: Answer) => {
       this.#waiting.get(answer.id)?.(answer);
       this.#waiting.delete(answer.id);
@@ -155,13 +162,15 @@ export class RemoteMember {
         else reject(new Error(error));
       });
       const question: Question = { id, call };
-      this.#child.send(question);
+      if (this.#child instanceof Worker) this.#child.postMessage(question);
+      else this.#child.send(question);
     });
   }
 
   async end(): Promise<void> {
     const ended = new Promise((resolve) => this.#child.once("exit", resolve));
-    this.#child.kill("SIGKILL");
+    if (this.#child instanceof Worker) void this.#child.terminate();
+    else this.#child.kill("SIGKILL");
     await ended;
   }
 }
@@ -173,12 +182,13 @@ export async function withMesh<T>(
   use: (members: readonly RemoteMember[]) => Promise<T>,
   keep = true,
   words: readonly string[] = [],
+  network?: WorkerNetwork,
 ): Promise<T> {
   const made = await mkdtemp(join(tmpdir(), "tidemark-bench-"));
   const directory = keep ? made : "";
   const members = Array.from(
     { length: count },
-    (_, i) => new RemoteMember(`p${i + 1}`, module, words),
+    (_, i) => new RemoteMember(`p${i + 1}`, module, words, network),
   );
   try {
     const addresses: Record<string, string> = {};

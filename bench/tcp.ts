@@ -1,5 +1,6 @@
-/** Throughput: three processes, full mesh, everyone sends to all, beside plain sockets doing the same. */
+/** Throughput: three processes, full mesh, everyone sends to all, beside plain sockets doing the same; and in threads. */
 
+import { WorkerNetwork } from "tidemark";
 import { throughput, withMesh } from "./member.ts";
 import { median, type Result } from "./result.ts";
 
@@ -20,11 +21,18 @@ export async function flood(
   await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS * members.length));
 }
 
-const rate = (module: URL, bytes: number): Promise<number> =>
-  withMesh(module, 3, async (members) => {
-    await flood(members, bytes);
-    return throughput(members, SECONDS);
-  });
+const rate = (module: URL, bytes: number, network?: WorkerNetwork): Promise<number> =>
+  withMesh(
+    module,
+    3,
+    async (members) => {
+      await flood(members, bytes);
+      return throughput(members, SECONDS);
+    },
+    true,
+    [],
+    network,
+  );
 
 export async function* tcp(): AsyncGenerator<Result> {
   for (const bytes of [100, 1024]) {
@@ -42,6 +50,26 @@ export async function* tcp(): AsyncGenerator<Result> {
       unit: "deliveries/s/member",
       limit: median(raw),
       ratio: median(own.map((value, i) => value / (raw[i] as number))),
+    };
+  }
+}
+
+/** The same in three threads of one operating-system process, beside TCP between three processes. */
+export async function* workers(): AsyncGenerator<Result> {
+  for (const bytes of [100, 1024]) {
+    const overTcp: number[] = [];
+    const own: number[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      overTcp.push(await rate(TIDEMARK_MEMBER, bytes));
+      own.push(await rate(TIDEMARK_MEMBER, bytes, new WorkerNetwork()));
+    }
+    yield {
+      bench: "workers",
+      case: `3 threads, mesh, ${bytes} B; limit: over TCP`,
+      value: median(own),
+      unit: "deliveries/s/member",
+      limit: median(overTcp),
+      ratio: median(own.map((value, i) => value / (overTcp[i] as number))),
     };
   }
 }

@@ -1,5 +1,6 @@
 /** A Tidemark process as a member of a measured mesh: the public API, default options, bytes as messages. */
 
+import { isMainThread, workerData } from "node:worker_threads";
 import {
   type Application,
   directoryStore,
@@ -8,6 +9,7 @@ import {
   startProcess,
   type Turn,
   tcpTransport,
+  workerTransport,
 } from "tidemark";
 import { forgetfulStore } from "./forgetful-store.ts";
 import { type MemberOrder, serveMember } from "./member.ts";
@@ -66,7 +68,7 @@ serveMember({
       processes: Array.from({ length: count }, (_, i) => `p${i + 1}`),
       application: load,
       messageCodec: lentBytesCodec,
-      transport: tcpTransport(),
+      transport: isMainThread ? tcpTransport() : workerTransport(workerData),
       store: directory === "" ? forgetfulStore() : directoryStore(directory),
     });
     return running.address;

@@ -94,5 +94,10 @@ export type {
   TransportGuarantees,
   TransportIdentity,
 } from "./runtime/transport.ts";
+export {
+  WorkerNetwork,
+  type WorkerNetworkOptions,
+  workerTransport,
+} from "./runtime/worker-transport.ts";
 export type { Manifest, PieceRecord, SnapshotSummary } from "./snapshot/manifest.ts";
 export { type Verdict, verifySnapshot } from "./snapshot/verify.ts";

@@ -7,25 +7,39 @@
  * anything of a third.
  *
  * Assumptions: all processes run on one machine and see each other's process numbers. The system may give the number of a dead
- * process to another one, so an opener also says when its process started. The lock of a worker thread that was terminated while it
- * had it is free only when its OS process ends.
+ * process to another one, so an opener also says when its process started. Where a thread has no number of its own, as
+ * on systems without /proc, the lock of a worker thread that was terminated while it had it is free only when its OS process ends.
  */
 
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { TidemarkError } from "../core/error.ts";
 
-/** The number of its OS process, when that started, and a random number; then what it belongs to, after a dot. */
+/** The number of its OS process, or on Linux of its thread, when that started, and a random number; then what it belongs to, after a dot. */
 export const OPENER: RegExp = /^(([1-9][0-9]*)\.([0-9]+)\.[0-9a-f]{8})(\.[0-9]+)?$/;
 /** No attempt at the lock is later than that after the one before, give or take a half. */
 export const LOCK_PAUSE_MAX_MS = 20;
 
 /** A name for one user of a directory. */
 export function newOpener(): string {
-  return `${process.pid}.${startOf(process.pid)}.${randomBytes(4).toString("hex")}`;
+  const number = numberOfThread();
+  return `${number}.${startOf(number)}.${randomBytes(4).toString("hex")}`;
+}
+
+/**
+ * Of the thread that calls, if the system has such numbers; they are not those of OS processes, but of the same kind, and that of
+ * the first thread is that of its OS process. A thread ends only after all that it has asked of the file system.
+ */
+function numberOfThread(): number {
+  try {
+    const [, number] = /\/task\/([0-9]+)$/.exec(readlinkSync("/proc/thread-self")) ?? [];
+    return Number(number ?? process.pid);
+  } catch {
+    return process.pid;
+  }
 }
 
 /** True for what was left by an opener, not `own`, that does not live any more. */

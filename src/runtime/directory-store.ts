@@ -11,14 +11,14 @@
  *     tmp/OPENER.N           what is being written or removed
  *
  * A file name splits at its last "-": a process id may hold one, a count cannot. An OPENER is one store
- * object: the number of its OS process, when that started, and a random number. The first line of a
+ * object: the number of its OS process (on Linux, of its thread), when that started, and a random number. The first line of a
  * manifest, and of a record, holds the SHA-256 of all the others, so `tail -n +2 p2-7.json | sha256sum` checks it. Files that
  * have other names than these are somebody else's and are left alone.
  *
  * Assumptions. A local file system: `rename` is atomic and `fsync` does what it says. All processes run
  * on one machine and see each other's process numbers; two containers that share the directory must share
- * those as well. The lock of a worker thread that was terminated inside a commit is free only when its OS
- * process ends.
+ * those as well. Where a thread has no number of its own, as on systems without /proc, the lock of a worker
+ * thread that was terminated inside a commit is free only when its OS process ends.
  *
  * Theory of operation. Parts are written by anyone at any time; they are named by their content, so nobody
  * can spoil another's. A part that is there already is not written again, it is *touched*: its mtime says

@@ -142,7 +142,7 @@ export class ProcessLog<M, State, Request, Reply> {
     process: Process<M, State, Request, Reply>,
     application: Application<M, State, Request, Reply>,
   ): Promise<void> {
-    while (this.#keeping) await this.#keeping.catch(() => {});
+    while (this.#keeping !== undefined) await this.#keeping.catch(() => {});
     const keeping = this.#keep(process, application);
     this.#keeping = keeping;
     try {

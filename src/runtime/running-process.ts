@@ -523,9 +523,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   }
 
   async #goToNewest(): Promise<void> {
-    for (let told = false; !this.#end && !this.#stopping; told = true) {
+    for (let tries = 0; !this.#isEnding; tries += 1) {
       const record = await this.#store.epoch().catch((error: TidemarkError) => {
-        if (!told) this.#problem(error);
+        if (tries === 0) this.#problem(error);
         return undefined;
       });
       if (record && record.epoch > this.#epoch) {
@@ -534,7 +534,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       }
       const { peer, epoch } = this.#heard;
       if (epoch <= this.#epoch) return;
-      if (!told) {
+      if (tries === 0) {
         const message = `${peer} lives in epoch ${epoch}, of which the store of ${this.id} knows nothing: they must have the same store`;
         this.#problem(new TidemarkError("EPOCH_MISMATCH", message));
       }
@@ -546,7 +546,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     try {
       // Everything is read before anything ends.
       const { topology, piece, state } = await this.#piece(record.snapshot);
-      if (this.#end || this.#stopping) return;
+      if (this.#isEnding) return;
       this.#endLife(record);
       this.#lastCount = this.#process.lastCount;
       this.#epoch = record.epoch;
@@ -845,6 +845,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     } catch (thrown) {
       this.#problem(thrown as TidemarkError);
     }
+  }
+
+  get #isEnding(): boolean {
+    return this.#end !== undefined || this.#stopping !== undefined;
   }
 
   #checkRunning(): void {

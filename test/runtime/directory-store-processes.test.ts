@@ -1,8 +1,10 @@
 /** The directory store under several OS processes, some of which are killed. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 import { expect, onTestFinished, test } from "vitest";
 import { isTidemarkError } from "../../src/core/error.ts";
 import type { SnapshotId } from "../../src/core/id.ts";
@@ -142,3 +144,32 @@ test("a process that is killed leaves whole snapshots, and no litter after a res
   }
   expect(kept.size).toBeGreaterThan(6);
 }, 600_000);
+
+// Elsewhere a thread has no number by which others could know that it has ended.
+test.runIf(process.platform === "linux")(
+  "a thread that ended inside a commit is in nobody's way",
+  async () => {
+    const directory = newDirectory(onTestFinished);
+    const first = directoryStore(directory);
+    await commit(first, { id: "p1/1" });
+    const mine = filesIn(join(directory, "open"));
+    const worker = new Worker(new URL("./directory-store-thread.ts", import.meta.url), {
+      workerData: directory,
+      execArgv: ["--conditions=tidemark-source"],
+    });
+    onTestFinished(async () => {
+      await worker.terminate();
+    });
+    await once(worker, "message");
+    const theirs = filesIn(join(directory, "open")).filter((name) => !mine.includes(name));
+    expect(theirs).toHaveLength(1);
+    const lock = join(directory, "lock", String(theirs[0]));
+    const impatient = directoryStore(directory, { lockTimeoutMs: 50 });
+    writeFileSync(lock, "");
+    await expect(commit(impatient, { id: "p1/2" })).rejects.toThrow("was in the way");
+    await worker.terminate();
+    await commit(impatient, { id: "p1/3" });
+    expect(filesIn(join(directory, "lock"))).toEqual([]);
+    await Promise.all([first.close(), impatient.close()]);
+  },
+);
