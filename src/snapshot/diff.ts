@@ -200,10 +200,12 @@ function* pairsOfFields(
   before: Readonly<Record<string, unknown>>,
   after: Readonly<Record<string, unknown>>,
 ): Generator<Pair> {
-  for (const key of Object.keys(before))
-    if (Object.hasOwn(after, key))
-      yield { beforeStep: key, afterStep: key, before: before[key], after: after[key] };
-    else yield { beforeStep: key, before: before[key] };
+  for (const key of Object.keys(before)) {
+    const value = before[key];
+    if (!Object.hasOwn(after, key)) yield { beforeStep: key, before: value };
+    else if (!Object.is(value, after[key]))
+      yield { beforeStep: key, afterStep: key, before: value, after: after[key] };
+  }
   for (const key of Object.keys(after))
     if (!Object.hasOwn(before, key)) yield { afterStep: key, after: after[key] };
 }
