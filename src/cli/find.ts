@@ -10,7 +10,7 @@ import { createContext, Script } from "node:vm";
 import { TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
-import { outermost, selectInState } from "../runtime/compare-snapshots.ts";
+import { firstInFlight, outermost, selectInState } from "../runtime/compare-snapshots.ts";
 import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import {
   everyValue,
@@ -23,7 +23,7 @@ import {
 /** What is found; as it is printed in JSON. */
 export type Finding = (
   | { readonly process: ProcessId }
-  /** The number of the message among those in flight on its channel, from 1. */
+  /** See `firstInFlight`. */
   | { readonly from: ProcessId; readonly to: ProcessId; readonly message: number }
 ) & { readonly path: string; readonly value: unknown };
 
@@ -114,11 +114,13 @@ export async function* find(
   }
   for (const { from, to } of channels) {
     const messages = await snapshot.inFlight(from, to);
+    const first = firstInFlight(snapshot, { from, to });
     for (const [i, message] of messages.entries()) {
       const roots = (path ?? WHOLE).select(message);
-      const place = `message ${i + 1} of ${from} → ${to}`;
+      const number = first + i;
+      const place = `message ${number} of ${from} → ${to}`;
       for await (const { path: at, value, matchAt } of matching(roots, search, place))
-        yield { found: { from, to, message: i + 1, path: formatPath(at), value }, ...matchAt };
+        yield { found: { from, to, message: number, path: formatPath(at), value }, ...matchAt };
     }
   }
 }

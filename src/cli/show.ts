@@ -156,7 +156,7 @@ function describeHit({ found, matchAt }: Hit, all: boolean): string {
   const place =
     "process" in found
       ? paint("bold", found.process)
-      : `${paint("bold", `${found.from} → ${found.to}`)}  message ${found.message}`;
+      : `${paint("bold", `${found.from} → ${found.to}`)}  message ${grouped(found.message)}`;
   const heading = `${place}  ${printable(path)}  `;
   if (matchAt === undefined || all) {
     const text = readable(value, all);

@@ -345,6 +345,15 @@ function endsOf({ manifest }: GlobalSnapshot, { from, to }: Channel): Ends | und
   return { sent: outgoing.sent, received, inFlight, isOrdered: !hash.endsWith("s") };
 }
 
+/**
+ * The number of the first message in flight: among all that were sent on the channel, as in `NumberedMessage`; on a channel without
+ * an order, which has no such numbers, 1.
+ */
+export function firstInFlight(snapshot: GlobalSnapshot, channel: Channel): number {
+  const ends = endsOf(snapshot, channel);
+  return ends?.isOrdered ? ends.received + 1 : 1;
+}
+
 /** Which messages are which by their numbers; `undefined` if one has the number of another. */
 function overlap(
   before: readonly unknown[],
