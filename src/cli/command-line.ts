@@ -29,8 +29,7 @@ Examples:
   tidemark up            # four processes, and a snapshot every second
   tidemark snapshots     # what has been recorded
   tidemark show p2/7     # every state and every message in flight
-  tidemark diff p2/7 p1/9
-                         # what changed from one to the other
+  tidemark diff p2/7 p1/9  # what changed in between
   tidemark verify        # prove it all from the files alone`;
 
 /** Runs one command; sets the exit status of this OS process. Never throws. */

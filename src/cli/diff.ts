@@ -180,7 +180,8 @@ function describeTotals(totals: Totals, differ: boolean): string {
   if (!differ) return `no difference${still > 0 ? `; ${messages(still)} still in flight` : ""}`;
   const states = `${of(processesThatDiffer, processes, "processes")}: ${changed} changed, ${added} added, ${removed} removed`;
   if (channels === 0) return states;
-  return `${states}\n${of(channelsThatDiffer, channels, "channels")}: ${messages(gone)} gone, ${grouped(come)} new, ${grouped(still)} still in flight`;
+  const flight = `${messages(gone)} gone, ${grouped(come)} new, ${grouped(still)} still in flight`;
+  return `${states}\n${of(channelsThatDiffer, channels, "channels")}: ${flight}`;
 }
 
 const messages = (many: number): string => (many === 1 ? "1 message" : `${grouped(many)} messages`);
@@ -233,11 +234,12 @@ function describeChannel(one: ChannelComparison, name: string): string[] {
   const since = (was: number, is: number): string =>
     `${is < was ? "-" : "+"}${grouped(Math.abs(is - was))}`;
   const lines = [`${name}  `];
+  const fromTo = (was: number, is: number): string => `${grouped(was)} → ${grouped(is)}`;
   if (before && after)
     lines[0] += comparable
       ? `${since(before.sent, after.sent)} sent, ${since(before.received, after.received)} received`
-      : `sent ${grouped(before.sent)} → ${grouped(after.sent)}, received ${grouped(before.received)} → ${grouped(after.received)}, counted anew`;
-  const flow = `in flight ${grouped(before?.inFlight ?? 0)} → ${grouped(after?.inFlight ?? 0)}`;
+      : `sent ${fromTo(before.sent, after.sent)}, received ${fromTo(before.received, after.received)}, counted anew`;
+  const flow = `in flight ${fromTo(before?.inFlight ?? 0, after?.inFlight ?? 0)}`;
   lines[0] += `; ${flow}: ${grouped(gone)} gone, ${grouped(come)} new, ${grouped(still)} still there`;
   for (const message of goneMessages) lines.push(paint("red", `  - ${describeMessage(message)}`));
   if (gone > goneMessages.length) lines.push(moreOf(gone - goneMessages.length));

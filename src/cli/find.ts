@@ -2,8 +2,8 @@
  * Finds values in a snapshot: by where they stand, by what they say, or both.
  *
  * A regular expression of the user's may take for ever on an unlucky text. So expressions are matched under a time limit, which ends
- * them in the middle of a match, for many texts at once; when it strikes, the text that it struck at gets all the time once more, and if that
- * is not enough it is an error that says where.
+ * them in the middle of a match. It is for many texts at once; the text that it struck at gets all the time for itself, and if that is
+ * not enough it is an error that says where.
  */
 
 import { createContext, Script } from "node:vm";

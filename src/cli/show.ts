@@ -52,7 +52,7 @@ With --path or --search a line is printed for each value found, in states and
 in messages; --process and --channel say where to look. A path begins with $,
 for the whole state or message, and goes on with .name, ['name'], [3], [-1],
 [*], .* or, at any depth, ..name. A text is searched for in texts, names,
-numbers and dates; between slashes, as in /ann|bob/i, it is a regular expression.
+numbers and dates; between slashes, as in /ann|bob/i, it is an expression.
 
 Exit status: 0; 1 if there is no such snapshot, it is damaged, or nothing is
 found.

@@ -5,9 +5,9 @@
  * are equal and are not even read, and of the others there is one of each side in memory at a time.
  *
  * On a channel with an order, messages have numbers: in flight are those after what had been received, up to what had been sent. So
- * it is known which message is which, however alike they are. That holds within one epoch of one system; and not if the channel began again,
- * with a process that had lost its state, which shows when a message is not what it was. Then, and on channels without an order, messages
- * that are equal are taken for the same.
+ * it is known which message is which, however alike they are. That holds within one epoch of one system; and not if the channel began
+ * again, with a process that had lost its state, which shows when a message is not what it was. Then, and on channels without an order,
+ * messages that are equal are taken for the same.
  */
 
 import type { ProcessId } from "../core/id.ts";

@@ -5,8 +5,9 @@
  * difference. A field belongs to the field of the same name, a key of a Map to the equal key, a member of a Set to the equal
  * member; the order of these says nothing. In lists it does: there a longest common subsequence of equal items is found (Myers
  * 1986), so that an item that was put in somewhere is one difference and not one for each that comes after it. What lies between two
- * such items before belongs to what lies there after, one by one from the first; the rest was removed or added. Two lists that have more than
- * `EDITS_MAX` moves between them, or more than `ITEMS_MAX` items from the first difference to the last, are compared index by index.
+ * such items before belongs to what lies there after, one by one from the first; the rest was removed or added. Two lists that have
+ * more than `EDITS_MAX` moves between them, or more than `ITEMS_MAX` items from the first difference to the last, are compared index by
+ * index.
  *
  * So the differences say all: whoever applies them to the first value has the second one (test/snapshot/diff.test.ts does).
  *
@@ -65,7 +66,8 @@ const PATH_MAX = 1_000;
 const PLAIN_MAX = 1_000;
 
 /**
- * Compares two decoded values: plain data, lists, Map, Set, Date, bigint, bytes and typed arrays, Error. NaN is equal to NaN, and 0 is not to -0.
+ * Compares two decoded values: plain data, lists, Map, Set, Date, bigint, bytes and typed arrays, Error. NaN is equal to NaN, and 0 is
+ * not to -0.
  *
  * @param options.limit so many differences are kept; all are counted. @default all
  * @throws TidemarkError `BAD_MESSAGE` if a value is cyclic

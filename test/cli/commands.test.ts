@@ -19,7 +19,7 @@ import {
   tidemark,
 } from "./support/command.ts";
 
-const COMMANDS = ["up", "status", "snapshot", "snapshots", "show", "verify", "chat"];
+const COMMANDS = ["up", "status", "snapshot", "snapshots", "show", "diff", "verify", "chat"];
 
 /** Recorded once, by the first test that needs it. */
 let recorded: string | undefined;
