@@ -238,9 +238,9 @@ export class PathExpression {
 
   /** The children that the segments could fit; of a large value only those that are named. */
   #wanted(value: object, shape: Shape, bits: number, length: number): Iterator<[Step, unknown]> {
-    const alone = 31 - Math.clz32(bits);
-    if ((bits & this.#broad) !== 0 || bits !== 1 << alone) return childrenOf(value, shape);
-    const { name, index } = this.#segments[alone] as Segment;
+    if ((bits & this.#broad) !== 0) return childrenOf(value, shape);
+    // There are several only from a broad one on that stays.
+    const { name, index } = this.#segments[31 - Math.clz32(bits)] as Segment;
     const found: [Step, unknown][] = [];
     if (shape === "map") {
       const key = name ?? (index as number);

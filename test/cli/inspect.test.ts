@@ -126,6 +126,14 @@ describe("tidemark diff", () => {
     expect(status).toBe(1);
   });
 
+  test("shows an error without its stack, and without what it would do to a terminal", async () => {
+    const directory = temporaryDirectory();
+    await put(directory, { id: "p/1", p: {} });
+    await put(directory, { id: "p/2", p: { failure: new Error(EVIL) } });
+    const { stdout } = await tidemark(["diff", "p/1", "p/2", "--dir", directory]);
+    expect(stdout).toContain("  + $.failure  [Error: ?[2Jgone?? next]\n");
+  });
+
   test("lists no more than it is told to, and counts all", async () => {
     const directory = await orders();
     const { stdout } = await tidemark(["diff", "p/1", "q/1", "--limit", "1", "--dir", directory]);

@@ -187,6 +187,13 @@ describe("two snapshots", () => {
     });
   });
 
+  test("take of messages that are equal the first ones for the same", async () => {
+    const before = { received: 0, messages: ["b", "a", "b"] };
+    const compared = await channel(before, { received: 0, messages: ["b"] }, 2);
+    expect(compared).toMatchObject({ gone: 2, still: 1, come: 0 });
+    expect(compared.goneMessages.map(({ number }) => number)).toEqual([2, 3]);
+  });
+
   test("of channels without an order have their messages compared by what they are", async () => {
     const before = { received: 0, messages: ["a", "b", "b"], isOrdered: false };
     const after = { received: 2, messages: ["b", "a"], isOrdered: false };
@@ -249,6 +256,12 @@ describe("sliced states", () => {
     expect(told(p)).toEqual(["changed $[7].values[0]", "removed $[20]", "added $[30]"]);
     expect(reads).toBe(4);
     expect(progress.at(-1)).toBe("50/50");
+  });
+
+  test("of which one begins as the other are not the same", async () => {
+    const shorter = made({ states: { p: slices.slice(0, 3) }, isSliced: true });
+    expect((await compare(shorter, before))["p"]).toMatchObject({ added: 47, changed: 0 });
+    expect((await compare(before, shorter))["p"]).toMatchObject({ removed: 47, changed: 0 });
   });
 
   test("of which only some are selected are read in these", async () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { compareValues, formatPath } from "../../src/index.ts";
 import { gapsBetween, Numbers } from "../../src/snapshot/diff.ts";
 import { cases } from "../support/soak.ts";
-import { anyValue, applied, isSame, twoValues } from "./support/values.ts";
+import { anyValue, applied, isSame, turned, twoValues } from "./support/values.ts";
 
 const numRuns = cases("diff", 2_000, 200_000);
 
@@ -23,11 +23,10 @@ describe("the differences of two values", () => {
   test("are none if they are equal, however they are put together", () => {
     fc.assert(
       fc.property(anyValue, (value) => {
-        const { added, removed, changed, differences } = compareValues(
-          value,
-          structuredClone(value),
-        );
-        expect([added, removed, changed, differences]).toEqual([0, 0, 0, []]);
+        for (const other of [structuredClone(value), turned(value)])
+          expect(compareValues(value, other)).toMatchObject({
+            ...{ added: 0, removed: 0, changed: 0, differences: [] },
+          });
       }),
       { numRuns, seed: 1 },
     );
@@ -171,6 +170,7 @@ describe("numbers of values", () => {
         if (same) equal += 1;
         expect(numbers.areEqual(one, other)).toBe(same);
         expect(numbers.of(one) === numbers.of(other)).toBe(same);
+        expect(numbers.of(turned(one))).toBe(numbers.of(one));
       }),
       { numRuns, seed: 4 },
     );

@@ -145,6 +145,18 @@ function edited(value: unknown, where: number, how: string, other: unknown): unk
   );
 }
 
+/** The same value, with everything that has no order the other way round. */
+export function turned(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(turned);
+  if (value instanceof Set) return new Set([...value].reverse().map(turned));
+  if (value instanceof Map)
+    return new Map([...value].reverse().map(([key, one]) => [turned(key), turned(one)]));
+  const isPlain = Object.prototype.toString.call(value) === "[object Object]";
+  if (!isPlain) return value;
+  const entries = Object.entries(value as object).reverse();
+  return objectOf(entries.map(([key, one]) => [key, turned(one)]));
+}
+
 /** The value with its differences in it. Paths lead from here. */
 export function applied(value: unknown, differences: readonly Difference[]): unknown {
   const [whole] = differences;
