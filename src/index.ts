@@ -58,6 +58,16 @@ export {
   groupedCodecs,
 } from "./process/grouped.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
+export {
+  type ChannelComparison,
+  type ChannelCounts,
+  type CompareOptions,
+  compareSnapshots,
+  isDifferent,
+  type NumberedMessage,
+  type Presence,
+  type ProcessComparison,
+} from "./runtime/compare-snapshots.ts";
 export { type DirectoryStoreOptions, directoryStore } from "./runtime/directory-store.ts";
 export { GlobalSnapshot } from "./runtime/global-snapshot.ts";
 export {
@@ -99,5 +109,19 @@ export {
   type WorkerNetworkOptions,
   workerTransport,
 } from "./runtime/worker-transport.ts";
+export {
+  compareValues,
+  type Difference,
+  type DifferenceCounts,
+  type Differences,
+} from "./snapshot/diff.ts";
 export type { Manifest, PieceRecord, SnapshotSummary } from "./snapshot/manifest.ts";
+export {
+  type Found,
+  formatPath,
+  type Path,
+  type PathExpression,
+  parsePath,
+  type Step,
+} from "./snapshot/value-path.ts";
 export { type Verdict, verifySnapshot } from "./snapshot/verify.ts";

@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { isTidemarkError, textOf } from "../core/error.ts";
 import { bankCommand } from "./bank.ts";
 import { chatCommand } from "./chat.ts";
+import { diffCommand } from "./diff.ts";
 import { exploreCommand } from "./explore.ts";
 import { logCommand } from "./log.ts";
 import { showCommand } from "./show.ts";
@@ -29,6 +30,7 @@ Examples:
   tidemark up            # four processes, and a snapshot every second
   tidemark snapshots     # what has been recorded
   tidemark show p2/7     # every state and every message in flight
+  tidemark diff p2/7 p1/9  # what changed in between
   tidemark verify        # prove it all from the files alone`;
 
 /** Runs one command; sets the exit status of this OS process. Never throws. */
@@ -40,7 +42,8 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
   try {
     await program().parseAsync(args, { from: "user" });
   } catch (error) {
-    process.exitCode = tellError(error);
+    // A command that has used 1 for what it finds out has said so already.
+    process.exitCode = Math.max(tellError(error), Number(process.exitCode ?? 0));
   }
 }
 
@@ -67,6 +70,7 @@ function program(): Command {
     snapshotCommand(),
     snapshotsCommand(),
     showCommand(),
+    diffCommand(),
     verifyCommand(),
     logCommand(),
     bankCommand(),

@@ -78,9 +78,14 @@ export function probability(certain: boolean): (text: string) => number {
   };
 }
 
-/** Two processes, as in `p1,p2`. */
+/** Two processes, as in `p1,p2`; or with an arrow or a space between, as channels are printed. */
 export function parseChannel(text: string): readonly [from: string, to: string] {
-  const [from, to, ...more] = text.split(",");
+  const [from, to, ...more] = text.trim().split(/\s*(?:,|→|->)\s*|\s+/);
   if (from && to && more.length === 0) return [from, to];
   throw new InvalidArgumentError("Use the sender and the receiver: p1,p2.");
+}
+
+/** An option that may be given several times: all its values. */
+export function collect(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
 }

@@ -1,36 +1,46 @@
 /** `tidemark show`: every state and every message in flight of a snapshot, readable. */
 
-import { Buffer } from "node:buffer";
-import { inspect } from "node:util";
 import { Command, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
-import { parseSnapshotId } from "../core/id.ts";
+import type { ProcessId } from "../core/id.ts";
 import { duration } from "../core/quantity.ts";
 import type { Channel } from "../core/topology.ts";
-import { directoryStore } from "../runtime/directory-store.ts";
-import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
+import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
-import { directoryOption, jsonOption, parseChannel } from "./options.ts";
+import { type PathExpression, parsePath } from "../snapshot/value-path.ts";
+import { find, type Hit, type Matcher, parseSearch } from "./find.ts";
+import { openSnapshot } from "./open-snapshot.ts";
+import { collect, directoryOption, jsonOption, parseChannel, wholeNumber } from "./options.ts";
 import { grouped, painter, printable } from "./terminal.ts";
+import { indented, literal, readable, shortened, toJson } from "./values.ts";
 
 interface ShowOptions {
   readonly dir: string;
+  readonly process?: readonly ProcessId[];
   readonly channel?: readonly [string, string];
+  readonly path?: PathExpression;
+  readonly search?: Matcher;
+  readonly limit?: number;
   readonly all?: true;
   readonly json?: true;
 }
 
-/** A snapshot, decoded; of one channel only if that is what was asked for. */
+/** What of a snapshot is looked at. */
+interface Scope {
+  readonly processes: readonly ProcessId[];
+  readonly channels: readonly Channel[];
+}
+
+/** A snapshot, decoded; without what was not asked for. */
 interface Decoded {
   readonly manifest: Manifest;
   readonly states: Readonly<Record<string, unknown>>;
   readonly channels: readonly (Channel & { readonly messages: readonly unknown[] })[];
 }
 
-/** So much is shown of long values and lists, unless all is wanted. */
+/** So much is shown of long lists, unless all is wanted; and of what is found, unless a limit is given or it is for a program. */
 const MESSAGES_SHOWN = 5;
-const ITEMS_SHOWN = 20;
-const CHARACTERS_SHOWN = 500;
+const HITS_SHOWN = 100;
 
 const paint = painter(process.stdout);
 
@@ -38,11 +48,20 @@ const HELP = `
 Long lists and values are shortened; --all and --json give everything, and
 --channel gives all the messages of one channel.
 
-Exit status: 0; 1 if there is no such snapshot, or it is damaged.
+With --path or --search a line is printed for each value found, in states and
+in messages; --process and --channel say where to look. A path begins with $,
+for the whole state or message, and goes on with .name, ['name'], [3], [-1],
+[*], .* or, at any depth, ..name. A text is searched for in texts, names,
+numbers and dates; between slashes, as in /ann|bob/i, it is an expression.
+
+Exit status: 0; 1 if there is no such snapshot, it is damaged, or nothing is
+found.
 
 Examples:
   tidemark show p2/7
   tidemark show p2/7 --channel p1,p2
+  tidemark show p2/7 --path '$.balance'
+  tidemark show p2/7 --search alice --process p1
   tidemark show p2/7 --json | jq .states`;
 
 export function showCommand(): Command {
@@ -50,48 +69,100 @@ export function showCommand(): Command {
     .description("show the states and the messages in flight of a snapshot")
     .argument("<snapshot>", "as in p2/7")
     .addOption(directoryOption())
+    .option("--process <id>", "only the state of that process; once for each", collect)
     .addOption(
       new Option(
         "--channel <from,to>",
         "only the messages in flight on that channel, all of them",
       ).argParser(parseChannel),
     )
+    .option("--path <path>", "only what it leads to in each state and message", parsePath)
+    .option("--search <text>", "only values with that text, or that /expression/", parseSearch)
+    .option(
+      "--limit <number>",
+      "stop when so much is found (default: 100, or with --json all)",
+      wholeNumber(1, Number.MAX_SAFE_INTEGER),
+    )
     .option("--all", "do not shorten anything")
-    .addOption(jsonOption("print everything, decoded, as one line of JSON"))
+    .addOption(jsonOption("print everything, decoded, as one line of JSON; or one for each find"))
     .addHelpText("after", HELP)
-    .action(async (text: string, { dir, channel, all, json }: ShowOptions) => {
-      const decoded = await decode(text, dir, channel);
+    .action(async (text: string, options: ShowOptions) => {
+      const { dir, channel, path, search, limit, all, json } = options;
+      if (limit !== undefined && !path && !search)
+        throw new TidemarkError("BAD_OPTION", "--limit goes with --path or --search");
+      const snapshot = await openSnapshot(text, dir);
+      const scope = scopeOf(snapshot, options);
+      if (path || search) {
+        await tellHits(snapshot, scope, options);
+        return;
+      }
+      const decoded = await decode(snapshot, scope);
       if (json) console.log(JSON.stringify(decoded, toJson));
-      else if (channel) console.log(describeChannels(decoded, true).join("\n"));
+      else if (channel && !options.process) console.log(describeChannels(decoded, true).join("\n"));
       else console.log(describe(decoded, all === true).join("\n"));
     });
 }
 
-/** @throws TidemarkError `BAD_ID`, `NOT_FOUND`, `NO_CHANNEL`, `DAMAGED`, `STORE_FAILED`, `BAD_MESSAGE` */
-async function decode(
-  text: string,
-  directory: string,
-  channel: readonly [string, string] | undefined,
-): Promise<Decoded> {
-  const { id } = parseSnapshotId(text);
-  const stored = await directoryStore(directory).get(id);
-  if (!stored)
-    throw new TidemarkError(
-      "NOT_FOUND",
-      `there is no snapshot ${id} in ${directory}: tidemark snapshots lists those that there are`,
-    );
-  const snapshot = new GlobalSnapshot(stored);
+/** @throws TidemarkError `UNKNOWN_PROCESS`, `NO_CHANNEL` */
+function scopeOf(snapshot: GlobalSnapshot, { process: ids, channel }: ShowOptions): Scope {
   const { manifest } = snapshot;
+  for (const id of [...(ids ?? []), ...(channel ?? [])]) snapshot.piece(id);
   const [from, to] = channel ?? [];
-  const wanted: readonly Channel[] =
-    from === undefined || to === undefined ? manifest.channels : [{ from, to }];
+  if (from === undefined || to === undefined)
+    return ids
+      ? { processes: ids, channels: [] }
+      : { processes: manifest.processes, channels: manifest.channels };
+  if (!manifest.channels.some((one) => one.from === from && one.to === to))
+    throw new TidemarkError("NO_CHANNEL", `${snapshot.id} has no channel ${from} → ${to}`);
+  return { processes: ids ?? [], channels: [{ from, to }] };
+}
+
+/** @throws TidemarkError `DAMAGED`, `STORE_FAILED`, `BAD_MESSAGE` */
+async function decode(snapshot: GlobalSnapshot, scope: Scope): Promise<Decoded> {
   const channels: Decoded["channels"][number][] = [];
-  for (const one of wanted)
-    channels.push({ ...one, messages: await snapshot.inFlight(one.from, one.to) });
+  for (const { from, to } of scope.channels)
+    channels.push({ from, to, messages: await snapshot.inFlight(from, to) });
   const states: Record<string, unknown> = {};
-  if (!channel)
-    for (const process of manifest.processes) states[process] = await snapshot.state(process);
-  return { manifest, states, channels };
+  for (const process of scope.processes) states[process] = await snapshot.state(process);
+  return { manifest: snapshot.manifest, states, channels };
+}
+
+/** Prints each as it is found. */
+async function tellHits(
+  snapshot: GlobalSnapshot,
+  { processes, channels }: Scope,
+  { path, search, limit, all, json }: ShowOptions,
+): Promise<void> {
+  const most = limit ?? (json ? Number.POSITIVE_INFINITY : HITS_SHOWN);
+  let found = 0;
+  for await (const hit of find(snapshot, processes, channels, path, search)) {
+    if (found === most) {
+      const more = `--limit ${2 * most} shows more`;
+      console.error(`tidemark: there is more than ${grouped(most)}: ${more}`);
+      return;
+    }
+    found += 1;
+    console.log(json ? JSON.stringify(hit.found, toJson) : describeHit(hit, all === true));
+    // Whoever read it has seen enough.
+    if (process.stdout.destroyed) return;
+  }
+  if (found > 0) return;
+  console.error(`tidemark: nothing is found in ${snapshot.id}`);
+  process.exitCode = 1;
+}
+
+function describeHit({ found, matchAt }: Hit, all: boolean): string {
+  const { path, value } = found;
+  const place =
+    "process" in found
+      ? paint("bold", found.process)
+      : `${paint("bold", `${found.from} → ${found.to}`)}  message ${grouped(found.message)}`;
+  const heading = `${place}  ${printable(path)}  `;
+  if (matchAt === undefined || all) {
+    const text = readable(value, all);
+    return text.includes("\n") ? `${heading}\n${indented(text, "  ")}` : heading + text;
+  }
+  return heading + (typeof value === "string" ? shortened(value, matchAt) : literal(value));
 }
 
 function describe(decoded: Decoded, all: boolean): string[] {
@@ -103,6 +174,7 @@ function describe(decoded: Decoded, all: boolean): string[] {
     `  began at ${initiator} at ${new Date(manifest.startedAtMs).toISOString()}, made in ${duration(manifest.cutMs)}`,
   ];
   for (const { process, timing } of manifest.pieces) {
+    if (!Object.hasOwn(states, process)) continue;
     const { recordedAtMs, recordingMs, captureMs } = timing;
     const after = duration(Math.max(0, recordedAtMs - manifest.startedAtMs));
     lines.push(
@@ -111,7 +183,8 @@ function describe(decoded: Decoded, all: boolean): string[] {
       indented(readable(states[process], all), "  "),
     );
   }
-  return [...lines, "", ...describeChannels(decoded, all)];
+  const channels = describeChannels(decoded, all);
+  return channels.length > 0 ? [...lines, "", ...channels] : lines;
 }
 
 function describeChannels({ channels }: Decoded, all: boolean): string[] {
@@ -131,31 +204,4 @@ function describeChannels({ channels }: Decoded, all: boolean): string[] {
   }
   if (empty.length > 0) lines.push(`nothing in flight on ${empty.join(", ")}`);
   return lines;
-}
-
-/** As a literal, so no text in it can drive a terminal. */
-function readable(value: unknown, all: boolean): string {
-  return inspect(value, {
-    depth: all ? Number.POSITIVE_INFINITY : 5,
-    maxArrayLength: all ? Number.POSITIVE_INFINITY : ITEMS_SHOWN,
-    maxStringLength: all ? Number.POSITIVE_INFINITY : CHARACTERS_SHOWN,
-    breakLength: 100,
-  });
-}
-
-const indented = (text: string, by: string): string => by + text.replaceAll("\n", `\n${by}`);
-
-/** Keeps what JSON has no form for. `this` holds the value as it was before `toJSON`. */
-function toJson(this: unknown, key: string, given: unknown): unknown {
-  const value = (this as Readonly<Record<string, unknown>>)[key];
-  if (typeof value === "bigint") return { $bigint: String(value) };
-  if (typeof value === "number" && !Number.isFinite(value)) return { $number: String(value) };
-  if (value === undefined) return { $undefined: true };
-  if (value instanceof Date) return { $date: String(given) };
-  if (value instanceof Set) return { $set: [...value] };
-  if (ArrayBuffer.isView(value))
-    return {
-      $bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64"),
-    };
-  return given;
 }

@@ -827,21 +827,43 @@ const ENCODINGS = { state: "groups of ", message: "packets of " } as const;
 /**
  * For people and tools, who have only the name of an encoding: of states, or of messages on channels, of an application with groups.
  * `undefined` if the name is of no such one, or `find` knows no codec of the application's own encoding.
+ *
+ * @param messages of a state: the encoding of messages on channels, by which the packets in it are shown
  */
 export function shownCodec(
   use: "state" | "message",
   name: string,
   find: (inner: string) => Codec<unknown> | undefined,
+  messages: string,
 ): Codec<unknown> | undefined {
-  const prefix = ENCODINGS[use];
-  const inner = name.startsWith(prefix) ? find(name.slice(prefix.length)) : undefined;
+  const inside = (prefix: string, encoding: string): Codec<unknown> | undefined =>
+    encoding.startsWith(prefix) ? find(encoding.slice(prefix.length)) : undefined;
+  const inner = inside(ENCODINGS[use], name);
   if (!inner) return undefined;
+  const held = inside(ENCODINGS.message, messages);
   const decode = (bytes: Uint8Array): unknown => {
     if (use === "message") return shownMessage(bytes, inner);
     const state = decodeState(bytes, inner) as { readonly groups?: Uint8Array };
-    return state.groups ? { ...state, groups: decodeGroups(state.groups).groups } : state;
+    if (!state.groups) return state;
+    return { ...state, groups: decodeGroups(state.groups, held && shownPackets(held)).groups };
   };
   return { name, encode: (value) => inner.encode(value), decode };
+}
+
+/** What is held back or kept in a state, as it is shown of a channel; or as bytes, if it is something else. */
+function shownPackets(inner: Codec<unknown>): (bytes: Uint8Array) => unknown {
+  const shown = new Map<Uint8Array, unknown>();
+  return (bytes) => {
+    if (shown.has(bytes)) return shown.get(bytes);
+    let value: unknown = bytes;
+    try {
+      value = shownMessage(bytes, inner);
+    } catch {
+      // Then somebody else has to know what it is.
+    }
+    shown.set(bytes, value);
+    return value;
+  };
 }
 
 /** A message from one process to another, or what members of a group send each other. */
@@ -901,15 +923,24 @@ function encodeGroups(saved: Saved): Uint8Array {
   return writeRecords([encodeUtf8(json), ...numbers.keys()]);
 }
 
-/** The bytes in it are those given, and must not change. */
-function decodeGroups(bytes: Uint8Array): Saved {
+/**
+ * The bytes in it are those given, and must not change.
+ * @param shown what stands for bytes; not for a machine, which wants these
+ */
+function decodeGroups(
+  bytes: Uint8Array,
+  shown: (run: Uint8Array) => unknown = (run) => run,
+): Saved {
   try {
     const [json, ...runs] = readRecords(bytes);
     const text = decodeUtf8(json ?? new Uint8Array(0)) ?? "";
     const saved = JSON.parse(text, (_key, value: unknown) => {
       if (typeof value !== "object" || !value || Array.isArray(value)) return value;
       if ("map" in value) return new Map(value.map as [unknown, unknown][]);
-      if ("bytes" in value && typeof value.bytes === "number") return runs[value.bytes];
+      if ("bytes" in value && typeof value.bytes === "number") {
+        const run = runs[value.bytes];
+        return run && shown(run);
+      }
       return "never" in value ? Number.POSITIVE_INFINITY : value;
     }) as Saved;
     const isState = ({ state: { members, origins, have } }: SavedGroup): boolean =>

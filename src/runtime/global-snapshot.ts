@@ -45,16 +45,40 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
   }
 
   /**
+   * What the manifest says of one process.
+   * @throws TidemarkError `UNKNOWN_PROCESS`
+   */
+  piece(process: ProcessId): PieceRecord {
+    const piece = this.manifest.pieces.find((one) => one.process === process);
+    if (piece) return piece;
+    const names = this.manifest.processes.join(", ");
+    throw new TidemarkError("UNKNOWN_PROCESS", `${this.id} has no ${process}, only ${names}`);
+  }
+
+  /**
    * The state that a process recorded: the value it captured, or the list of slices of a frozen state.
    * @throws TidemarkError `UNKNOWN_PROCESS`, `DAMAGED`, `STORE_FAILED`, `BAD_MESSAGE` when no codec reads it
    */
   async state(process: ProcessId): Promise<State> {
-    const { state } = this.#piece(process);
-    const codec = this.#codec(state.encoding, "state");
+    const { state } = this.piece(process);
     const values: unknown[] = [];
-    for (const part of state.parts)
-      values.push(decode(codec, await this.#part(part), `the state of ${process} in ${this.id}`));
+    for (const i of state.parts.keys()) values.push(await this.slice(process, i));
     return (state.sliced ? values : values[0]) as State;
+  }
+
+  /**
+   * One slice of a state, without the others; of a state that is not sliced, the whole, as slice 0.
+   *
+   * @param index from 0; `manifest` says how many parts the state of a piece has
+   * @throws TidemarkError as `state`; `BAD_OPTION` if there is no such slice
+   */
+  async slice(process: ProcessId, index: number): Promise<unknown> {
+    const { state, messageEncoding } = this.piece(process);
+    const part = state.parts[index];
+    const what = `the state of ${process} in ${this.id}`;
+    if (!part) throw new TidemarkError("BAD_OPTION", `${what} has no slice ${index}`);
+    const codec = this.#codec(state.encoding, "state", messageEncoding);
+    return decode(codec, await this.#part(part), what);
   }
 
   /**
@@ -62,7 +86,7 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
    * @throws TidemarkError as `state`
    */
   async inFlight(from: ProcessId, to: ProcessId): Promise<M[]> {
-    const piece = this.#piece(to);
+    const piece = this.piece(to);
     const channel = piece.incoming.find((incoming) => incoming.from === from);
     if (!channel)
       throw new TidemarkError("NO_CHANNEL", `${this.id} has no channel ${from} → ${to}`);
@@ -89,16 +113,10 @@ export class GlobalSnapshot<State = unknown, M = unknown> {
     return verifySnapshot(this.manifest, ({ sha256 }) => parts.get(sha256));
   }
 
-  #piece(process: ProcessId): PieceRecord {
-    const piece = this.manifest.pieces.find((one) => one.process === process);
-    if (piece) return piece;
-    const names = this.manifest.processes.join(", ");
-    throw new TidemarkError("UNKNOWN_PROCESS", `${this.id} has no ${process}, only ${names}`);
-  }
-
-  #codec(name: string, use: "state" | "message"): Codec<unknown> {
+  /** @param messages the encoding of the messages that a state of groups holds */
+  #codec(name: string, use: "state" | "message", messages: string = name): Codec<unknown> {
     const find = (known: string) => this.#codecs.find((one) => one.name === known);
-    const codec = find(name) ?? shownCodec(use, name, find);
+    const codec = find(name) ?? shownCodec(use, name, find, messages);
     if (codec) return codec;
     throw new TidemarkError(
       "BAD_MESSAGE",

@@ -19,7 +19,9 @@ import {
   tidemark,
 } from "./support/command.ts";
 
-const COMMANDS = ["up", "status", "snapshot", "snapshots", "show", "verify", "log", "chat"];
+const COMMANDS = [
+  ...["up", "status", "snapshot", "snapshots", "show", "diff", "verify", "log", "chat"],
+];
 
 /** Recorded once, by the first test that needs it. */
 let recorded: string | undefined;

@@ -98,8 +98,9 @@ describe("other values", () => {
   });
 
   test("a channel is two processes", () => {
-    expect(parseChannel("p1,p2")).toEqual(["p1", "p2"]);
-    for (const text of ["", ",", "p1", "p1,", ",p2", "p1,p2,p3"])
+    for (const text of ["p1,p2", "p1→p2", "p1 → p2", "p1->p2", " p1 p2 "])
+      expect(parseChannel(text)).toEqual(["p1", "p2"]);
+    for (const text of ["", ",", "p1", "p1,", ",p2", "p1,p2,p3", "p1→", "p1 -> p2 p3"])
       expect(() => parseChannel(text)).toThrow(InvalidArgumentError);
   });
 });

@@ -1,0 +1,196 @@
+/**
+ * Finds values in a snapshot: by where they stand, by what they say, or both.
+ *
+ * A regular expression of the user's may take for ever on an unlucky text. So expressions are matched under a time limit, which ends
+ * them in the middle of a match. It is for many texts at once; the text that it struck at gets all the time for itself, and if that is
+ * not enough it is an error that says where.
+ */
+
+import { createContext, Script } from "node:vm";
+import { TidemarkError, textOf } from "../core/error.ts";
+import type { ProcessId } from "../core/id.ts";
+import type { Channel } from "../core/topology.ts";
+import { firstInFlight, outermost, selectInState } from "../runtime/compare-snapshots.ts";
+import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
+import {
+  everyValue,
+  type Found,
+  formatPath,
+  type PathExpression,
+  parsePath,
+} from "../snapshot/value-path.ts";
+
+/** What is found; as it is printed in JSON. */
+export type Finding = (
+  | { readonly process: ProcessId }
+  /** See `firstInFlight`. */
+  | { readonly from: ProcessId; readonly to: ProcessId; readonly message: number }
+) & { readonly path: string; readonly value: unknown };
+
+export interface Hit {
+  readonly found: Finding;
+  /** Where in the text of the value the match begins; absent if nothing was searched for. */
+  readonly matchAt?: number;
+}
+
+/** Gives for each text where it matches first, or -1. */
+export interface Matcher {
+  readonly name: string;
+  /** Ends too early, at the text that takes too long. */
+  match(texts: readonly string[]): readonly number[];
+}
+
+const LIMIT_MS = 1_000;
+const AT_ONCE = 10_000;
+const AT_ONCE_CHARACTERS = 1_000_000;
+const WHOLE = parsePath("$");
+
+/**
+ * `TEXT`, as it is, or `/EXPRESSION/` with flags of i, m, s, u, v.
+ * @throws TidemarkError `BAD_OPTION`
+ */
+export function parseSearch(text: string): Matcher {
+  if (text === "") throw new TidemarkError("BAD_OPTION", "there is no text to search for");
+  const [, source, flags = ""] = /^\/(.+)\/([a-z]*)$/s.exec(text) ?? [];
+  if (source === undefined)
+    return { name: text, match: (texts) => texts.map((one) => one.indexOf(text)) };
+  const wrong = /[^imsuv]/.exec(flags)?.[0];
+  if (wrong !== undefined)
+    throw new TidemarkError("BAD_OPTION", `${text} has the flag ${wrong}: use i, m, s, u or v`);
+  try {
+    return expressionMatcher(text, new RegExp(source, flags));
+  } catch (cause) {
+    throw new TidemarkError("BAD_OPTION", textOf(cause), { cause });
+  }
+}
+
+function expressionMatcher(name: string, expression: RegExp): Matcher {
+  let texts: readonly string[] = [];
+  let matches: number[] = [];
+  const matchAll = (): void => {
+    for (const text of texts.slice(matches.length))
+      matches.push(expression.exec(text)?.index ?? -1);
+  };
+  // The limit is for everything that the script calls.
+  const context = createContext({ matchAll });
+  const script = new Script("matchAll()");
+  return {
+    name,
+    match(all) {
+      texts = all;
+      matches = [];
+      for (let stuckAt = -1; matches.length < texts.length && stuckAt < matches.length; ) {
+        stuckAt = matches.length;
+        try {
+          script.runInContext(context, { timeout: LIMIT_MS });
+        } catch (thrown) {
+          if ((thrown as { code?: unknown }).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw thrown;
+        }
+      }
+      return matches;
+    },
+  };
+}
+
+/**
+ * Finds what `path` selects, or what `search` matches in that, or anywhere: in the states of those processes, then in the messages on those
+ * channels. What matches are texts, names of fields and keys, numbers, bigints, booleans, and dates as in 2026-01-31T12:00:00.000Z.
+ *
+ * @throws TidemarkError `BAD_OPTION` if an expression takes too long; else as `GlobalSnapshot.state`
+ */
+export async function* find(
+  snapshot: GlobalSnapshot,
+  processes: readonly ProcessId[],
+  channels: readonly Channel[],
+  path: PathExpression | undefined,
+  search: Matcher | undefined,
+): AsyncGenerator<Hit> {
+  for (const process of processes) {
+    const roots = path
+      ? selectInState(snapshot, process, path)
+      : selectInState(snapshot, process, isSliced(snapshot, process) ? ITEMS : WHOLE);
+    for await (const { path: at, value, matchAt } of matching(roots, search, process))
+      yield { found: { process, path: formatPath(at), value }, ...matchAt };
+  }
+  for (const { from, to } of channels) {
+    const messages = await snapshot.inFlight(from, to);
+    const first = firstInFlight(snapshot, { from, to });
+    for (const [i, message] of messages.entries()) {
+      const roots = (path ?? WHOLE).select(message);
+      const number = first + i;
+      const place = `message ${number} of ${from} → ${to}`;
+      for await (const { path: at, value, matchAt } of matching(roots, search, place))
+        yield { found: { from, to, message: number, path: formatPath(at), value }, ...matchAt };
+    }
+  }
+}
+
+/** Slice by slice, so that no more than one is in memory. */
+const ITEMS = parsePath("$[*]");
+
+const isSliced = (snapshot: GlobalSnapshot, process: ProcessId): boolean =>
+  snapshot.piece(process).state.sliced;
+
+/** A value that was found, and where its text matches, if it is to match. */
+type Matching = Found & { readonly matchAt: { readonly matchAt?: number } };
+
+/** All of them; or with a search all values in them that match. */
+async function* matching(
+  roots: AsyncIterable<Found> | Iterable<Found>,
+  search: Matcher | undefined,
+  place: string,
+): AsyncGenerator<Matching> {
+  if (!search) {
+    for await (const one of roots) yield { ...one, matchAt: {} };
+    return;
+  }
+  let batch: Found[] = [];
+  let characters = 0;
+  for await (const root of outermost(roots))
+    for (const { path, value } of everyValue(root.value)) {
+      batch.push({ path: [...root.path, ...path], value });
+      characters += textIn(value).length;
+      if (batch.length < AT_ONCE && characters < AT_ONCE_CHARACTERS) continue;
+      yield* matchesOf(batch, search, place);
+      batch = [];
+      characters = 0;
+    }
+  yield* matchesOf(batch, search, place);
+}
+
+function* matchesOf(batch: readonly Found[], search: Matcher, place: string): Generator<Matching> {
+  const texts: string[] = [];
+  const of: Found[] = [];
+  for (const one of batch) {
+    const name = one.path.at(-1);
+    texts.push(textIn(one.value), typeof name === "string" ? name : "");
+    of.push(one, one);
+  }
+  const matches = search.match(texts);
+  for (const [i, at] of matches.entries()) {
+    const isName = i % 2 === 1;
+    // Once for each value; and what is no text matches nothing, not even an expression that matches an empty one.
+    if (at < 0 || (isName ? typeof of[i]?.path.at(-1) !== "string" : !hasText(of[i]?.value)))
+      continue;
+    if (isName && isHit(matches[i - 1], of[i]?.value)) continue;
+    yield { ...(of[i] as Found), matchAt: { matchAt: isName ? 0 : at } };
+  }
+  const stuck = of[matches.length];
+  if (stuck)
+    throw new TidemarkError(
+      "BAD_OPTION",
+      `${search.name} takes longer than ${LIMIT_MS} ms at ${formatPath(stuck.path)} of ${place}: try a simpler expression`,
+    );
+}
+
+const isHit = (at: number | undefined, value: unknown): boolean =>
+  at !== undefined && at >= 0 && hasText(value);
+
+const hasText = (value: unknown): boolean =>
+  value instanceof Date || ["string", "number", "bigint", "boolean"].includes(typeof value);
+
+function textIn(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "" : value.toISOString();
+  return hasText(value) ? String(value) : "";
+}
