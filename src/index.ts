@@ -41,6 +41,7 @@ export {
   type Application,
   FrozenState,
   type PeerChange,
+  type Renamed,
   type Turn,
 } from "./process/application.ts";
 export { bytesCodec, type Codec, jsonCodec, lentBytesCodec } from "./process/codec.ts";
@@ -58,6 +59,7 @@ export {
   groupedCodecs,
 } from "./process/grouped.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
+export { type CloneOptions, cloneSnapshot } from "./runtime/clone-snapshot.ts";
 export {
   type ChannelComparison,
   type ChannelCounts,

@@ -39,8 +39,14 @@ export interface Application<M, State = unknown, Request = never, Reply = never>
    */
   capture(): State | FrozenState;
   /** Back to a captured state, before any input. What was captured must be all that later turns depend on. */
-  restore(state: State): void;
+  restore(state: State, renamed?: Renamed): void;
 }
+
+/**
+ * Of a system that was cloned from another one: new names of processes, by those that they had when the state was captured. Those that
+ * are not in it have kept theirs.
+ */
+export type Renamed = ReadonlyMap<ProcessId, ProcessId>;
 
 /**
  * `lost`: away for so long that nobody waits for it any more (`lostAfterMs`). `back`: there again, with its state. `restarted`: there

@@ -35,7 +35,13 @@ import {
   MEMBERS_MAX,
   messagesOf,
 } from "../multicast/packet.ts";
-import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
+import {
+  type Application,
+  FrozenState,
+  type PeerChange,
+  type Renamed,
+  type Turn,
+} from "./application.ts";
 import type { Codec } from "./codec.ts";
 
 /** One group; the same at all its members. */
@@ -114,7 +120,7 @@ export interface GroupApplication<M, State = unknown, Request = never, Reply = n
   groupWritable?(group: string, turn: GroupTurn<M, Reply>): void;
   peer?(id: ProcessId, change: PeerChange, turn: GroupTurn<M, Reply>): void;
   capture(): State | FrozenState;
-  restore(state: State): void;
+  restore(state: State, renamed?: Renamed): void;
 }
 
 /** What `Grouped` needs to know. */
@@ -446,16 +452,17 @@ export class Grouped<M, State, Request, Reply>
     );
   }
 
-  restore(state: GroupedState<State>): void {
+  restore(state: GroupedState<State>, renamed?: Renamed): void {
     const { application } = this.#options;
     if (isWhole(state)) {
-      this.#adopt(decodeGroups(state.groups));
-      application.restore(state.state);
+      this.#adopt(rename(decodeGroups(state.groups), renamed));
+      application.restore(state.state, renamed);
       return;
     }
     const [first, ...rest] = state;
-    if (first && "groups" in first) this.#adopt(decodeGroups(first.groups));
-    application.restore(rest.flatMap((one) => ("slice" in one ? [one.slice] : [])) as State);
+    if (first && "groups" in first) this.#adopt(rename(decodeGroups(first.groups), renamed));
+    const slices = rest.flatMap((one) => ("slice" in one ? [one.slice] : []));
+    application.restore(slices as State, renamed);
   }
 
   /** @throws TidemarkError `BAD_OPTION` if the groups are not those of the state */
@@ -680,6 +687,28 @@ export class Grouped<M, State, Request, Reply>
     group.congested = true;
     return false;
   }
+}
+
+/**
+ * Members are known by their place among the names, in ascending order, which must stay.
+ * @throws TidemarkError `BAD_OPTION`
+ */
+function rename(saved: Saved, renamed: Renamed | undefined): Saved {
+  if (!renamed) return saved;
+  const nameOf = (was: ProcessId): ProcessId => renamed.get(was) ?? was;
+  return {
+    ...saved,
+    full: saved.full.map(nameOf),
+    groups: saved.groups.map(({ state, ...group }) => {
+      const members = state.members.map(nameOf);
+      if (String(members) !== String([...members].sort()))
+        throw new TidemarkError(
+          "BAD_OPTION",
+          `group ${JSON.stringify(group.name)}: with their new names, ${members.join(", ")}, members must have the same order as before`,
+        );
+      return { ...group, state: { ...state, members } };
+    }),
+  };
 }
 
 const isWhole = <State>(

@@ -8,7 +8,7 @@ import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, type SnapshotId } from "../core/id.ts";
 import { copyOf, readRecords } from "../core/record.ts";
 import { type Channel, Topology } from "../core/topology.ts";
-import { type Application, FrozenState } from "../process/application.ts";
+import { type Application, FrozenState, type Renamed } from "../process/application.ts";
 import { type Codec, encodeApart } from "../process/codec.ts";
 import { Journal } from "../process/journal.ts";
 import {
@@ -445,9 +445,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   /** From its piece of the snapshot that an epoch began from. */
   async #goOnFrom({ epoch, snapshot }: EpochRecord): Promise<void> {
-    const { topology, piece, state } = await this.#piece(snapshot);
+    const { topology, piece, state, renamed } = await this.#piece(snapshot);
     this.#epoch = epoch;
-    restoreApplication(this.#configuration.application, state, snapshot);
+    restoreApplication(this.#configuration.application, state, snapshot, renamed);
     this.#process = this.#newLife(topology, piece);
     await this.#begin();
   }
@@ -457,6 +457,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     readonly topology: Topology;
     readonly piece: RestoredPiece;
     readonly state: State;
+    readonly renamed: Renamed | undefined;
   }> {
     const stored = await this.#store.get(snapshot);
     if (!stored) throw new TidemarkError("NOT_FOUND", `there is no snapshot ${snapshot}`);
@@ -487,6 +488,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         timers,
       },
       state,
+      renamed: manifest.renamed && new Map(manifest.renamed.map(({ was, is }) => [was, is])),
     };
   }
 
@@ -545,12 +547,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   async #goTo(record: EpochRecord): Promise<void> {
     try {
       // Everything is read before anything ends.
-      const { topology, piece, state } = await this.#piece(record.snapshot);
+      const { topology, piece, state, renamed } = await this.#piece(record.snapshot);
       if (this.#isEnding) return;
       this.#endLife(record);
       this.#lastCount = this.#process.lastCount;
       this.#epoch = record.epoch;
-      restoreApplication(this.#configuration.application, state, record.snapshot);
+      restoreApplication(this.#configuration.application, state, record.snapshot, renamed);
       this.#process = this.#newLife(topology, piece);
       this.#transport.advance({ incarnation: this.#incarnation, epoch: this.#epoch });
       await this.#begin();
@@ -1176,9 +1178,10 @@ function restoreApplication<State>(
   application: Pick<Application<never, State, never, never>, "restore">,
   state: State,
   from: string,
+  renamed?: Renamed,
 ): void {
   try {
-    application.restore(state);
+    application.restore(state, renamed);
   } catch (cause) {
     throw new TidemarkError(
       "BAD_MESSAGE",

@@ -18,6 +18,7 @@ import {
   type PartReference,
   type PieceRecord,
   type PieceTiming,
+  type Renaming,
   type TimerRecord,
 } from "./manifest.ts";
 
@@ -219,4 +220,11 @@ const manifestForm = record<Manifest>({
     ({ from, to }) => `${from} ${to}`,
   ),
   pieces: list(PROCESSES_MAX, pieceForm, ({ process }) => process),
+  renamed: {
+    optional: list(
+      PROCESSES_MAX,
+      record<Renaming>({ was: processId, is: processId }),
+      ({ is }) => is,
+    ),
+  },
 });

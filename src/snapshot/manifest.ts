@@ -104,6 +104,14 @@ export interface Manifest {
   readonly channels: readonly Channel[];
   /** One for each process, ascending. */
   readonly pieces: readonly PieceRecord[];
+  /** Of a clone: the processes that had other names when they were recorded. Ascending by the new ones. */
+  readonly renamed?: readonly Renaming[];
+}
+
+/** A process of a clone. */
+export interface Renaming {
+  readonly was: ProcessId;
+  readonly is: ProcessId;
 }
 
 /** One line of a listing. */
