@@ -12,7 +12,7 @@ interface Mutant {
   readonly from: string;
   readonly to: string;
   /** Where it is looked for. @default "purses" */
-  readonly among?: "purses" | "unordered purses" | "groups";
+  readonly among?: "purses" | "unordered purses" | "groups" | "keepers";
 }
 
 const SEEDS_MAX = 3_000;
@@ -20,6 +20,48 @@ const LIMIT_MS = 600_000;
 
 /** What stands in a file once, and what stands there instead. */
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
+  "what a process does is seen before it is logged": {
+    file: "process/journal.ts",
+    from: "    return wakes;\n",
+    to: "    this.#held.length = 0;\n    return effects;\n",
+    among: "keepers",
+  },
+  "an image has no timers": {
+    file: "process/process.ts",
+    from: "      timers: [...this.#timers],",
+    to: "      timers: [],",
+    among: "keepers",
+  },
+  "an image forgets what is not acknowledged": {
+    file: "process/process-image.ts",
+    from: "queue: state.queue.map((batch) => ({ ...batch, frame: copyOf(batch.frame) })),",
+    to: "queue: [],",
+    among: "keepers",
+  },
+  "chance begins anew after a crash": {
+    file: "process/process.ts",
+    from: "new Random(image?.random ?? options.seed)",
+    to: "new Random(options.seed)",
+    among: "keepers",
+  },
+  "what was in flight is not received again": {
+    file: "process/process.ts",
+    from: "      if (!peer || count < 1) continue;",
+    to: "      continue;",
+    among: "keepers",
+  },
+  "what was in flight is received twice": {
+    file: "process/process.ts",
+    from: "      else this.#received(peer, batch, false);\n    }\n    // Who was told",
+    to: "      else for (let i = 0; i < 2; i += 1) this.#received(peer, batch, false);\n    }\n    // Who was told",
+    among: "keepers",
+  },
+  "a restored channel is counted from nothing": {
+    file: "process/process.ts",
+    from: "      if (begun && state.outgoing.has(to)) state.outgoing.set(to, { count: sent, hash: begun });\n",
+    to: "",
+    among: "keepers",
+  },
   "a resend is dropped": {
     file: "link/link.ts",
     from: "if (this.#resendAtMs(batch) <= nowMs) this.#transmit(batch, nowMs, effects);",
@@ -298,6 +340,22 @@ const run = (seed) => {
   if (reason) throw new Error(reason);
 };
 `;
+const KEEPERS = `
+import { runWorld } from "./src/sim.ts";
+import { deadly, deposited, keepers } from "./test/sim/keepers.ts";
+const run = (seed) => {
+  const world = keepers(seed);
+  const restored = seed % 2 === 0 ? 0.7 : 0;
+  const eventually = { ...world.eventually, ...(restored === 0 && { "what was acknowledged is there, once": deposited }) };
+  runWorld({ ...world, eventually }, { seed, faults: deadly(seed, restored) });
+};
+`;
+const SCRIPTS = {
+  purses: [PURSES, "sim/purses.ts"],
+  "unordered purses": [PURSES, "sim/purses.ts"],
+  groups: [GROUPS, "multicast/support"],
+  keepers: [KEEPERS, "sim/keepers.ts"],
+} as const;
 const UNTIL_FOUND = `
 let found = "none";
 for (let seed = 1; seed <= Number(process.argv[2]) && found === "none"; seed += 1)
@@ -387,10 +445,9 @@ export async function seedsUntilFound(
   most: number,
 ): Promise<{ readonly seeds: number | undefined; readonly reason: string }> {
   const { among = "purses" } = mutant;
-  const script = (among === "groups" ? GROUPS : PURSES) + UNTIL_FOUND;
-  const worlds = among === "groups" ? "multicast/support" : "sim/purses.ts";
+  const [script, worlds] = SCRIPTS[among];
   const words = [String(most), among === "purses" ? "fifo" : "none"];
-  const line = await onMachinesWith([mutant], script, worlds, ...words);
+  const line = await onMachinesWith([mutant], script + UNTIL_FOUND, worlds, ...words);
   if (line === "none") return { seeds: undefined, reason: "" };
   const [, seeds, reason = ""] = /^found (\d+) (.*)$/.exec(line) ?? [];
   if (seeds === undefined) throw new Error(`the mutant could not be run: ${line}`);

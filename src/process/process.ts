@@ -1562,7 +1562,7 @@ class ProcessTurn<M, Reply> implements Turn<M, Reply> {
 }
 
 /** Those options on which it depends what a process does. */
-export function settingsOf(options: ProcessSettings): ProcessSettings {
+function settingsOf(options: ProcessSettings): ProcessSettings {
   const { reliable, maxFrameBytes, receive, windowBytes, limitBytes, lostAfterMs } = options;
   const { order = "fifo", algorithm = order === "none" ? "lai-yang" : "chandy-lamport" } = options;
   const numbers = { maxFrameBytes, windowBytes, limitBytes, lostAfterMs };
