@@ -52,10 +52,9 @@ async function start(
   return owner;
 }
 
-/** Hears of later epochs, too. */
+/** Keeps what it hears of later epochs in order with the rest. */
 class Owner extends TransportOwner {
-  declare readonly transport: ReturnType<typeof workerTransport>;
-  laterEpoch(peer: string, epoch: number): void {
+  override laterEpoch(peer: string, epoch: number): void {
     this.log.push(`later ${peer} ${epoch}`);
   }
 }
@@ -341,6 +340,10 @@ describe("whatever comes in on a port", () => {
     await fc.assert(property, { numRuns: cases("worker-ports", 100, 2_000), seed: 20261125 });
     port1.postMessage({ type: "meet", peer: "not an id", incarnation: 1, to: 1, number: 1 });
     port1.postMessage({ type: "refused", code: "toString", text: "x" });
+    // Of what is said of epochs only the one that is later is news, and only once.
+    for (const epoch of ["2", 1.5, -1, Number.NaN, 2 ** 53, 0, 3, 3])
+      port1.postMessage({ type: "later", peer: "b", epoch });
+    port1.postMessage({ type: "later", peer: "not an id", epoch: 4 });
     const channel = new MessageChannel();
     const former = new MessageChannel();
     for (const [to, port] of [
@@ -355,6 +358,7 @@ describe("whatever comes in on a port", () => {
     await owner.untilUp("b", 5);
     expect(owner.codes).toEqual(["STRANGER"]);
     expect(owner.log).toEqual(["up b 5"]);
+    expect(owner.laterEpochs).toEqual([["b", 3]]);
     channel.port1.close();
   });
 });
