@@ -266,7 +266,7 @@ describe("whatever comes in on a port", () => {
     const network = new WorkerNetwork({ maxFrameBytes: 1_000, maxBufferedBytes: 10_000 });
     const raw = new Raw(network, "raw");
     const [a, b] = [await start(network, "a"), await start(network, "b")];
-    await Promise.all([a.untilUp("b"), a.untilUp("raw")]);
+    await Promise.all([a.untilUp("b"), b.untilUp("a"), a.untilUp("raw")]);
     let ended = 0;
     const property = fc.asyncProperty(cloneable, async (message) => {
       const port = await raw.connection("a");
@@ -546,10 +546,9 @@ describe("a process that goes to a later epoch", () => {
     await b.until(({ log }) => log.includes("down a"));
     expect(b.reasons).toEqual(["a closed its transport"]);
     transport.advance({ incarnation: 2, epoch: 4 });
-    await reach(
-      b,
-      await start(network, "c", { epoch: 3 }).then((c) => c.untilUp("b").then(() => c)),
-    );
+    const c = await start(network, "c", { epoch: 3 });
+    await Promise.all([b.untilUp("c"), c.untilUp("b")]);
+    await reach(b, c);
     expect(b.log).toEqual(["up a 1", "down a", "up c 1"]);
     expect(owner.log).toEqual(["up b 1"]);
   });
