@@ -34,11 +34,14 @@ import { ERROR_CODES, type ErrorCode, TidemarkError } from "../core/error.ts";
 import { checkProcessId, isProcessId, type ProcessId } from "../core/id.ts";
 import { countRecords, recordBytes } from "../core/record.ts";
 import {
+  advancedIdentity,
+  behind,
   checkFrameSize,
   checkIdentity,
   checkWhole,
   type Frame,
   isWhole,
+  LaterEpochs,
   type Transport,
   type TransportEvents,
   type TransportGuarantees,
@@ -223,8 +226,8 @@ export class WorkerNetwork {
       const reason = `${self} is of the system "${system}", and ${there.self} of "${there.system}"`;
       refuse(older, newer, "STRANGER", reason);
     } else if (epoch !== there.epoch) {
-      const [ahead, behind] = epoch > there.epoch ? [newer, older] : [older, newer];
-      tellLater(behind, ahead);
+      const [ahead, late] = epoch > there.epoch ? [newer, older] : [older, newer];
+      tellLater(late, ahead);
     } else if (older.introduced.has(self)) refuseSecond(older, newer);
     else if (newer.introduced.has(there.self)) refuseSecond(newer, older);
     else {
@@ -259,12 +262,10 @@ function refuse(by: Member, refused: Member, code: ErrorCode, reason: string): v
 }
 
 /** One lives in a later epoch than the other. */
-function tellLater(behind: Member, ahead: Member): void {
-  const { self, epoch } = ahead.identity;
-  const late = behind.identity;
-  const text = `${late.self} is behind, in epoch ${late.epoch}, and ${self} is in epoch ${epoch}`;
-  tellRefused(ahead.port, late.self, "EPOCH_MISMATCH", `refused a connection: ${text}`);
-  behind.port.postMessage({ type: "later", peer: self, epoch, text });
+function tellLater(late: Member, ahead: Member): void {
+  const { self, epoch } = late.identity;
+  tellRefused(ahead.port, self, "EPOCH_MISMATCH", behind(self, epoch, ahead.identity));
+  late.port.postMessage({ type: "later", peer: ahead.identity.self, epoch: ahead.identity.epoch });
 }
 
 function notUnderstood(port: MessagePort): void {
@@ -275,17 +276,6 @@ function notUnderstood(port: MessagePort): void {
 
 function tellRefused(port: MessagePort, source: string, code: ErrorCode, text: string): void {
   port.postMessage({ type: "refused", source, code, text });
-}
-
-/** A transport that goes to a later epoch. */
-interface AdvancingTransport extends Transport {
-  /**
-   * This process goes to a later epoch, as a new incarnation. Every connection ends, what was sent and has not left is dropped, and peers
-   * are met as that from now on. Told is `peerDown` of each peer that was up, from outside this method and before anything else. After
-   * `close` nothing happens.
-   * @throws TidemarkError `BAD_OPTION` if the epoch is not later or the incarnation is the same, `STOPPED` before `open`
-   */
-  advance(identity: { readonly incarnation: number; readonly epoch: number }): void;
 }
 
 /**
@@ -304,7 +294,7 @@ interface AdvancingTransport extends Transport {
  * // Here both are in this thread; a worker makes its own from the port that it was given.
  * const [a, b] = [workerTransport(network.port()), workerTransport(network.port())];
  * const { promise: text, resolve } = Promise.withResolvers<string>();
- * const quiet = { peerUp() {}, peerDown() {}, frame() {}, problem() {} };
+ * const quiet = { peerUp() {}, peerDown() {}, frame() {}, problem() {}, laterEpoch() {} };
  * await a.open(
  *   { system: "demo", self: "a", incarnation: 1, epoch: 0 },
  *   { ...quiet, peerUp: (peer) => a.send(peer, new TextEncoder().encode("hello")) },
@@ -317,14 +307,11 @@ interface AdvancingTransport extends Transport {
  * await Promise.all([a.close(), b.close()]);
  * ```
  */
-export function workerTransport(port: MessagePort): AdvancingTransport {
+export function workerTransport(port: MessagePort): Transport {
   return new WorkerTransport(port);
 }
 
-/** The owner may be one that does not hear of later epochs. */
-type Owner = TransportEvents & { laterEpoch?(peer: ProcessId, epoch: number): void };
-
-class WorkerTransport implements AdvancingTransport {
+class WorkerTransport implements Transport {
   readonly guarantees: TransportGuarantees = { fifo: true, lossless: true, duplicateFree: true };
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
@@ -333,13 +320,12 @@ class WorkerTransport implements AdvancingTransport {
   readonly #connections = new Map<ProcessId, Connection>();
   /** Connections to a later life of a peer, which wait until the one before it has ended. */
   readonly #next = new Map<ProcessId, Connection>();
-  /** The epoch that a peer was last said to live in. */
-  readonly #epochs = new Map<ProcessId, number>();
+  readonly #laterEpochs = new LaterEpochs();
   /** When a problem was last told, by code and source, oldest first. */
   readonly #told = new Map<string, number>();
   /** Who this is now: the only place. */
   #identity: TransportIdentity | undefined;
-  #events: Owner | undefined;
+  #events: TransportEvents | undefined;
   #opened: boolean = false;
   #closed: boolean = false;
 
@@ -370,23 +356,18 @@ class WorkerTransport implements AdvancingTransport {
     this.#port.postMessage({ type: "open", identity: this.#identity });
   }
 
-  advance({ incarnation, epoch }: { readonly incarnation: number; readonly epoch: number }): void {
-    const identity = this.#identity;
-    if (identity === undefined)
-      throw new TidemarkError("STOPPED", "only a transport that is open goes to a later epoch");
-    const next = checkIdentity({ ...identity, incarnation, epoch });
-    checkWhole("epoch", epoch, identity.epoch + 1, Number.MAX_SAFE_INTEGER);
-    if (incarnation === identity.incarnation)
-      throw new TidemarkError("BAD_OPTION", `incarnation must be another than ${incarnation}`);
+  advance(later: Pick<TransportIdentity, "incarnation" | "epoch">): void {
+    const identity = advancedIdentity(this.#identity, later);
     if (this.#closed) return;
-    this.#identity = next;
+    const { self, incarnation, epoch } = identity;
+    this.#identity = identity;
     const peers = [...this.#connections.keys()];
     this.#drop("advanced");
-    this.#epochs.clear();
+    this.#laterEpochs.clear();
     // No event from inside this method; and before any other event.
     process.nextTick(() => {
       for (const peer of peers)
-        if (!this.#closed) this.#events?.peerDown(peer, `${identity.self} went to epoch ${epoch}`);
+        if (!this.#closed) this.#events?.peerDown(peer, `${self} went to epoch ${epoch}`);
     });
     this.#port.postMessage({ type: "advance", incarnation, epoch });
   }
@@ -433,19 +414,15 @@ class WorkerTransport implements AdvancingTransport {
       else if (isWhole(incarnation, 1, 2 ** 32 - 1))
         this.#meet(new Connection(this, peer, incarnation, number as number, port));
       else this.#strange();
-    } else if (type === "later" && isProcessId(peer) && typeof epoch === "number") {
-      this.#later(peer, epoch, String(text));
-    } else if (type === "refused" && isCode(code)) this.problem(code, String(source), String(text));
+    } else if (type === "later" && isProcessId(peer) && isEpoch(epoch)) this.#later(peer, epoch);
+    else if (type === "refused" && isCode(code)) this.problem(code, String(source), String(text));
     else this.#strange();
   }
 
-  #later(peer: ProcessId, epoch: number, text: string): void {
-    // It may have been said to a life before this one; and once is enough.
+  #later(peer: ProcessId, epoch: number): void {
+    // It may have been said to a life before this one, which was further behind.
     const { epoch: own } = this.#identity as TransportIdentity;
-    if (epoch <= (this.#epochs.get(peer) ?? own)) return;
-    this.#epochs.set(peer, epoch);
-    if (this.#events?.laterEpoch) this.#events.laterEpoch(peer, epoch);
-    else this.problem("HANDSHAKE_REFUSED", peer, `${peer} refused the connection: ${text}`);
+    if (epoch > own && this.#laterEpochs.first(peer, epoch)) this.#events?.laterEpoch(peer, epoch);
   }
 
   #strange(): void {
@@ -722,8 +699,12 @@ function isIdentity(value: unknown): value is TransportIdentity {
     typeof system === "string" &&
     isProcessId(self) &&
     isWhole(incarnation, 1, 2 ** 32 - 1) &&
-    isWhole(epoch, 0, Number.MAX_SAFE_INTEGER)
+    isEpoch(epoch)
   );
+}
+
+function isEpoch(value: unknown): value is number {
+  return isWhole(value, 0, Number.MAX_SAFE_INTEGER);
 }
 
 function isCode(value: unknown): value is ErrorCode {

@@ -1,9 +1,11 @@
 /**
- * One process of a bank in an operating-system process of its own, which logs its inputs, until its parent is gone or kills it. It sends
- * money about as fast as the channels let it, and takes deposits that its parent asks for.
+ * One process of a bank in an operating-system process or a worker of its own, which logs its inputs, until its parent is gone or kills it.
+ * It sends money about as fast as the channels let it, and takes deposits that its parent asks for.
  *
- * usage: node logged-process-child.ts TASK, as JSON
+ * usage: node logged-process-child.ts TASK, as JSON; or a worker with `ThreadTask` as its data
  */
+
+import { isMainThread, type MessagePort, parentPort, workerData } from "node:worker_threads";
 import {
   type Application,
   directoryStore,
@@ -11,6 +13,7 @@ import {
   startProcess,
   type Turn,
   tcpTransport,
+  workerTransport,
 } from "../../src/index.ts";
 
 /** What a process is to do. */
@@ -23,6 +26,12 @@ export interface Task {
   /** Without one it logs nothing. */
   readonly policy: LogPolicy | undefined;
   readonly captureBytes: number;
+}
+
+/** What a worker is started with. */
+export interface ThreadTask {
+  readonly task: Task;
+  readonly network: MessagePort;
 }
 
 /** What the parent asks. */
@@ -116,16 +125,20 @@ class Keeper implements Application<number, Purse, Request, Purse> {
   }
 }
 
-const task = JSON.parse(process.argv[2] ?? "") as Task;
+const thread = isMainThread ? undefined : (workerData as ThreadTask);
+const task = thread?.task ?? (JSON.parse(process.argv[2] ?? "") as Task);
 const { id, processes, port, peers, directory, policy, captureBytes } = task;
-const tell = (answer: Answer): void => void (process.connected && process.send?.(answer));
+const tell = (answer: Answer): void => {
+  if (parentPort) parentPort.postMessage(answer);
+  else if (process.connected) process.send?.(answer);
+};
 process.on("disconnect", () => process.exit(0));
 
 const running = await startProcess<number, Purse, Request, Purse>({
   id,
   processes,
   application: new Keeper(),
-  transport: tcpTransport({ port, peers }),
+  transport: thread ? workerTransport(thread.network) : tcpTransport({ port, peers }),
   store: directoryStore(`${directory}/store`, { sync: false }),
   ...(policy && { log: { directory: `${directory}/log-${id}`, policy, captureBytes } }),
   windowBytes: 65_536,
@@ -165,12 +178,12 @@ async function perform(asked: Asked): Promise<unknown> {
       return await running.restore(asked.snapshot as `${string}/${number}`);
     case "stop":
       await running.stop();
-      setImmediate(() => process.disconnect());
+      setImmediate(() => (parentPort ? parentPort.close() : process.disconnect()));
       return undefined;
   }
 }
 
-process.on("message", (asked: Asked) => {
+(parentPort ?? process).on("message", (asked: Asked) => {
   perform(asked).then(
     (result) => tell({ ask: asked.ask, result }),
     (error: unknown) => tell({ ask: asked.ask, error: String(error) }),

@@ -1,11 +1,14 @@
-/** A bank of processes that log their inputs, each in an operating-system process of its own, for tests. */
+/** A bank of processes that log their inputs, each in an operating-system process or a worker of its own, for tests. */
 import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
+import { type EventEmitter, once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { Answer, Asked, Purse, Task } from "./logged-process-child.ts";
+import { Worker } from "node:worker_threads";
+import { WorkerNetwork } from "../../src/index.ts";
+import type { Answer, Asked, Purse, Task, ThreadTask } from "./logged-process-child.ts";
 
-const CHILD = fileURLToPath(new URL("./logged-process-child.ts", import.meta.url));
+const CHILD = new URL("./logged-process-child.ts", import.meta.url);
+const execArgv = ["--conditions=tidemark-source"];
 /** Longer than anything takes on a slow machine. */
 const PATIENCE_MS = 60_000;
 
@@ -25,21 +28,22 @@ type What = Asked extends infer One ? (One extends Asked ? Omit<One, "ask"> : ne
 class Life {
   address = "";
   readonly problems: string[];
-  readonly #child: ChildProcess;
+  readonly #child: ChildProcess | Worker;
   readonly #waiting = new Map<
     number,
     { resolve(value: unknown): void; reject(error: Error): void }
   >();
   #asked = 0;
 
-  constructor(task: Task, problems: string[]) {
+  #ended: boolean = false;
+
+  constructor(task: Task, network: WorkerNetwork | undefined, problems: string[]) {
     this.problems = problems;
-    this.#child = fork(CHILD, [JSON.stringify(task)], {
-      execArgv: ["--conditions=tidemark-source"],
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-    });
+    this.#child = network ? inThread(task, network) : inProcess(task);
+    const child: EventEmitter = this.#child;
     this.#child.stderr?.on("data", (text) => problems.push(`stderr: ${text}`));
-    this.#child.on("message", (answer: Answer) => {
+    child.on("error", (error) => problems.push(String(error)));
+    child.on("message", (answer: Answer) => {
       if ("address" in answer) this.address = answer.address;
       else if ("problem" in answer) problems.push(answer.problem);
       else {
@@ -49,14 +53,15 @@ class Life {
         else waiting?.reject(new Error(answer.error));
       }
     });
-    this.#child.once("exit", () => {
+    child.once("exit", () => {
+      this.#ended = true;
       for (const { reject } of this.#waiting.values()) reject(new Error(`${task.id} has ended`));
       this.#waiting.clear();
     });
   }
 
   get ended(): boolean {
-    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+    return this.#ended;
   }
 
   ask(what: What): Promise<unknown> {
@@ -64,20 +69,36 @@ class Life {
       if (this.ended) throw new Error("it has ended");
       this.#asked += 1;
       this.#waiting.set(this.#asked, { resolve, reject });
-      this.#child.send({ ask: this.#asked, ...what }, () => {});
+      const asked = { ask: this.#asked, ...what };
+      if (this.#child instanceof Worker) this.#child.postMessage(asked);
+      else this.#child.send(asked, () => {});
     });
   }
 
+  /** A thread cannot be stopped from outside. */
   signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    if (this.#child instanceof Worker) throw new Error(`no ${signal} for a thread`);
     this.#child.kill(signal);
   }
 
   async kill(): Promise<void> {
     if (this.ended) return;
-    const exit = once(this.#child, "exit");
-    this.#child.kill("SIGKILL");
+    const exit = once(this.#child as EventEmitter, "exit");
+    if (this.#child instanceof Worker) void this.#child.terminate();
+    else this.#child.kill("SIGKILL");
     await exit;
   }
+}
+
+function inProcess(task: Task): ChildProcess {
+  const stdio = ["ignore", "ignore", "pipe", "ipc"] as const;
+  return fork(fileURLToPath(CHILD), [JSON.stringify(task)], { execArgv, stdio: [...stdio] });
+}
+
+function inThread(task: Task, meeting: WorkerNetwork): Worker {
+  const network = meeting.port();
+  const workerData: ThreadTask = { task, network };
+  return new Worker(CHILD, { workerData, transferList: [network], execArgv, stderr: true });
 }
 
 /** See the head of the file. */
@@ -87,14 +108,20 @@ export class LoggedBank implements AsyncDisposable {
   readonly #task: SharedTask;
   readonly #lives = new Map<string, Life>();
   readonly #addresses: Record<string, string> = {};
+  readonly #network: WorkerNetwork | undefined;
 
-  private constructor(ids: readonly string[], task: SharedTask) {
+  private constructor(ids: readonly string[], task: SharedTask, threads: boolean) {
     this.ids = ids;
     this.#task = task;
+    this.#network = threads ? new WorkerNetwork() : undefined;
   }
 
-  static async start(ids: readonly string[], task: SharedTask): Promise<LoggedBank> {
-    const bank = new LoggedBank(ids, task);
+  static async start(
+    ids: readonly string[],
+    task: SharedTask,
+    { threads = false }: { readonly threads?: boolean } = {},
+  ): Promise<LoggedBank> {
+    const bank = new LoggedBank(ids, task, threads);
     for (const id of ids) await bank.begin(id);
     for (const id of ids)
       await bank.ask(id, { what: "connect", peers: { ...bank.#addresses, [id]: "127.0.0.1:1" } });
@@ -104,9 +131,10 @@ export class LoggedBank implements AsyncDisposable {
   /** A process that is not there begins, or comes back. */
   async begin(id: string): Promise<void> {
     const known = this.#addresses[id];
-    const port = known === undefined ? 0 : Number(known.split(":")[1]);
+    const port = Number(known?.split(":")[1] ?? 0);
     const { [id]: _, ...peers } = this.#addresses;
-    const life = new Life({ ...this.#task, id, processes: this.ids, port, peers }, this.problems);
+    const task = { ...this.#task, id, processes: this.ids, port, peers };
+    const life = new Life(task, this.#network, this.problems);
     this.#lives.set(id, life);
     await until(`${id} is there`, () => {
       if (life.ended) throw new Error(`${id} has ended: ${this.problems.slice(-3).join("; ")}`);

@@ -1,4 +1,10 @@
-/** Worker transports that live in other threads, seen as if they were here: for the contract suite. */
+/**
+ * Worker transports that live in other threads, seen as if they were here: for the contract suite.
+ *
+ * A method is called there and waited for here, and what a transport tells comes here a little later. So something told before a
+ * call can arrive after it. To the owner here it has not happened: what belongs to a connection of an epoch that the
+ * owner has left is left out, but for the one `peerDown` of each peer that the owner had been told is up.
+ */
 
 import {
   MessageChannel,
@@ -81,6 +87,10 @@ class RemoteTransport implements Transport {
   readonly #closings: PromiseWithResolvers<void>[] = [];
   #events: TransportEvents | undefined;
   #closed: boolean = false;
+  /** How many times it has advanced. */
+  #life = 0;
+  /** Peers that came up in a life that was over here: the owner has not been told, and is not told that they went down. */
+  readonly #unseen = new Set<string>();
 
   constructor(
     ask: (question: Question, transfer?: readonly MessagePort[]) => unknown,
@@ -104,6 +114,11 @@ class RemoteTransport implements Transport {
 
   connect(peer: string, address: string): void {
     this.#ask({ call: "connect", peer, address });
+  }
+
+  advance({ incarnation, epoch }: Pick<TransportIdentity, "incarnation" | "epoch">): void {
+    this.#ask({ call: "advance", incarnation, epoch });
+    this.#life += 1;
   }
 
   send(to: string, frame: Frame): boolean {
@@ -131,9 +146,13 @@ class RemoteTransport implements Transport {
     } else if (news.event === "closed") this.#closings.shift()?.resolve();
     // It was on its way when the transport was closed; what is told later is a violation.
     else if (this.#closed) return;
-    else if (news.event === "peerUp") this.#events?.peerUp(news.peer, news.incarnation);
-    else if (news.event === "peerDown") this.#events?.peerDown(news.peer, news.reason);
+    else if (news.event === "peerDown") {
+      if (!this.#unseen.delete(news.peer)) this.#events?.peerDown(news.peer, news.reason);
+    } else if (news.life < this.#life) {
+      if (news.event === "peerUp") this.#unseen.add(news.peer);
+    } else if (news.event === "peerUp") this.#events?.peerUp(news.peer, news.incarnation);
     else if (news.event === "frame") this.#events?.frame(news.peer, news.frame);
+    else if (news.event === "laterEpoch") this.#events?.laterEpoch(news.peer, news.epoch);
     else this.#events?.problem(errorOf(news.problem) as TidemarkError);
   }
 }

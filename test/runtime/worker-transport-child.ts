@@ -18,6 +18,7 @@ export interface Theatre {
 export type Call = { readonly of: number } & (
   | { readonly call: "make"; readonly port: MessagePort }
   | { readonly call: "open"; readonly identity: TransportIdentity }
+  | { readonly call: "advance"; readonly incarnation: number; readonly epoch: number }
   | { readonly call: "connect"; readonly peer: string; readonly address: string }
   | { readonly call: "send"; readonly to: string; readonly frame: Uint8Array }
   | { readonly call: "buffered"; readonly to: string }
@@ -31,32 +32,37 @@ export interface Thrown {
 
 export type Answer = { readonly result: unknown } | { readonly thrown: Thrown };
 
-/** An event, or how a promise was settled. `inside` is the method that was under way, if any, or "close" once that was called. */
-export type News = { readonly of: number } & (
+/** An event, or how a promise was settled. `life` is how many times the transport had advanced by then. */
+export type News = { readonly of: number; readonly life: number } & What;
+
+type What =
   | { readonly event: "peerUp"; readonly peer: string; readonly incarnation: number }
   | { readonly event: "peerDown"; readonly peer: string; readonly reason: string }
   | { readonly event: "frame"; readonly peer: string; readonly frame: Uint8Array }
   | { readonly event: "problem"; readonly problem: Thrown }
   | { readonly event: "opened"; readonly thrown: Thrown | undefined }
   | { readonly event: "closed" }
-  | { readonly event: "violation"; readonly what: string }
-);
+  | { readonly event: "laterEpoch"; readonly peer: string; readonly epoch: number }
+  | { readonly event: "violation"; readonly what: string };
 
 const { calls, turn, news } = workerData as Theatre;
 const transports = new Map<number, Transport>();
+const lives = new Map<number, number>();
 const closed = new Set<number>();
 let inside: string | undefined;
 
-const tell = (one: News): void => news.postMessage(one);
+const lifeOf = (of: number): number => lives.get(of) ?? 0;
+const tell = (of: number, what: What): void =>
+  news.postMessage({ of, life: lifeOf(of), ...what } satisfies News);
 const thrown = (error: unknown): Thrown => ({
   code: isTidemarkError(error) ? error.code : undefined,
   message: textOf(error),
 });
 
-function told(of: number, name: string, what: News): void {
-  if (inside) tell({ of, event: "violation", what: `${name} from inside ${inside}` });
-  if (closed.has(of)) tell({ of, event: "violation", what: `${name} after close` });
-  else tell(what);
+function told(of: number, what: What): void {
+  if (inside) tell(of, { event: "violation", what: `${what.event} from inside ${inside}` });
+  if (closed.has(of)) tell(of, { event: "violation", what: `${what.event} after close` });
+  else tell(of, what);
 }
 
 function perform(call: Call): unknown {
@@ -69,17 +75,20 @@ function perform(call: Call): unknown {
     case "open":
       transport
         .open(call.identity, {
-          peerUp: (peer, incarnation) =>
-            told(of, "peerUp", { of, event: "peerUp", peer, incarnation }),
-          peerDown: (peer, reason) => told(of, "peerDown", { of, event: "peerDown", peer, reason }),
-          frame: (peer, frame) =>
-            told(of, "frame", { of, event: "frame", peer, frame: copyOf(frame) }),
-          problem: (error) => told(of, "problem", { of, event: "problem", problem: thrown(error) }),
+          peerUp: (peer, incarnation) => told(of, { event: "peerUp", peer, incarnation }),
+          peerDown: (peer, reason) => told(of, { event: "peerDown", peer, reason }),
+          frame: (peer, frame) => told(of, { event: "frame", peer, frame: copyOf(frame) }),
+          problem: (error) => told(of, { event: "problem", problem: thrown(error) }),
+          laterEpoch: (peer, epoch) => told(of, { event: "laterEpoch", peer, epoch }),
         })
         .then(
-          () => tell({ of, event: "opened", thrown: undefined }),
-          (error: unknown) => tell({ of, event: "opened", thrown: thrown(error) }),
+          () => tell(of, { event: "opened", thrown: undefined }),
+          (error: unknown) => tell(of, { event: "opened", thrown: thrown(error) }),
         );
+      return null;
+    case "advance":
+      transport.advance({ incarnation: call.incarnation, epoch: call.epoch });
+      lives.set(of, lifeOf(of) + 1);
       return null;
     case "connect":
       return transport.connect(call.peer, call.address);
@@ -91,7 +100,7 @@ function perform(call: Call): unknown {
       return transport.address;
     case "close":
       closed.add(of);
-      void transport.close().then(() => tell({ of, event: "closed" }));
+      void transport.close().then(() => tell(of, { event: "closed" }));
       return null;
   }
 }

@@ -52,10 +52,9 @@ async function start(
   return owner;
 }
 
-/** Hears of later epochs, too. */
+/** Keeps what it hears of later epochs in order with the rest. */
 class Owner extends TransportOwner {
-  declare readonly transport: ReturnType<typeof workerTransport>;
-  laterEpoch(peer: string, epoch: number): void {
+  override laterEpoch(peer: string, epoch: number): void {
     this.log.push(`later ${peer} ${epoch}`);
   }
 }
@@ -267,7 +266,7 @@ describe("whatever comes in on a port", () => {
     const network = new WorkerNetwork({ maxFrameBytes: 1_000, maxBufferedBytes: 10_000 });
     const raw = new Raw(network, "raw");
     const [a, b] = [await start(network, "a"), await start(network, "b")];
-    await Promise.all([a.untilUp("b"), a.untilUp("raw")]);
+    await Promise.all([a.untilUp("b"), b.untilUp("a"), a.untilUp("raw")]);
     let ended = 0;
     const property = fc.asyncProperty(cloneable, async (message) => {
       const port = await raw.connection("a");
@@ -341,6 +340,10 @@ describe("whatever comes in on a port", () => {
     await fc.assert(property, { numRuns: cases("worker-ports", 100, 2_000), seed: 20261125 });
     port1.postMessage({ type: "meet", peer: "not an id", incarnation: 1, to: 1, number: 1 });
     port1.postMessage({ type: "refused", code: "toString", text: "x" });
+    // Of what is said of epochs only the one that is later is news, and only once.
+    for (const epoch of ["2", 1.5, -1, Number.NaN, 2 ** 53, 0, 3, 3])
+      port1.postMessage({ type: "later", peer: "b", epoch });
+    port1.postMessage({ type: "later", peer: "not an id", epoch: 4 });
     const channel = new MessageChannel();
     const former = new MessageChannel();
     for (const [to, port] of [
@@ -355,6 +358,7 @@ describe("whatever comes in on a port", () => {
     await owner.untilUp("b", 5);
     expect(owner.codes).toEqual(["STRANGER"]);
     expect(owner.log).toEqual(["up b 5"]);
+    expect(owner.laterEpochs).toEqual([["b", 3]]);
     channel.port1.close();
   });
 });
@@ -542,10 +546,9 @@ describe("a process that goes to a later epoch", () => {
     await b.until(({ log }) => log.includes("down a"));
     expect(b.reasons).toEqual(["a closed its transport"]);
     transport.advance({ incarnation: 2, epoch: 4 });
-    await reach(
-      b,
-      await start(network, "c", { epoch: 3 }).then((c) => c.untilUp("b").then(() => c)),
-    );
+    const c = await start(network, "c", { epoch: 3 });
+    await Promise.all([b.untilUp("c"), c.untilUp("b")]);
+    await reach(b, c);
     expect(b.log).toEqual(["up a 1", "down a", "up c 1"]);
     expect(owner.log).toEqual(["up b 1"]);
   });
