@@ -16,7 +16,7 @@ import { formatPath, type PathExpression, parsePath } from "../snapshot/value-pa
 import { openSnapshot } from "./open-snapshot.ts";
 import { collect, directoryName, directoryOption, jsonOption, wholeNumber } from "./options.ts";
 import { grouped, isLive, painter, printable } from "./terminal.ts";
-import { literal, literals, toJson } from "./values.ts";
+import { jsonLine, literal, literals, shownPath } from "./values.ts";
 
 interface DiffOptions {
   readonly dir: string;
@@ -116,7 +116,7 @@ async function tellDifferences(
   const names = [before, after].map(nameOf);
   for await (const one of comparisons) {
     add(totals, one);
-    if (json) console.log(JSON.stringify(asJson(one), toJson));
+    if (json) console.log(jsonLine(asJson(one)));
     else if (isDifferent(one)) details.push("", ...describe(one, names));
     else same.push(one.type === "process" ? one.process : `${one.from} → ${one.to}`);
   }
@@ -130,7 +130,7 @@ async function tellDifferences(
       ...(label === undefined ? {} : { label }),
     });
     const ends = { before: heading(old), after: heading(now) };
-    console.log(JSON.stringify({ type: "summary", differ, ...ends, ...totals }));
+    console.log(jsonLine({ type: "summary", differ, ...ends, ...totals }));
     return differ;
   }
   const lines = [heading(before, after), describeTotals(totals, differ), ...details];
@@ -210,11 +210,11 @@ function describeProcess(one: ProcessComparison, name: string): string[] {
 const moreOf = (more: number): string => `  … and ${grouped(more)} more: --limit shows them`;
 
 function describeDifference(one: Difference): string {
-  const path = printable(formatPath(one.path));
+  const path = shownPath(formatPath(one.path));
   if (one.kind === "added") return paint("green", `  + ${path}  ${literal(one.after)}`);
   if (one.kind === "removed") return paint("red", `  - ${path}  ${literal(one.before)}`);
   const [before, after] = literals(one.before, one.after);
-  const moved = one.beforePath ? `  (was ${printable(formatPath(one.beforePath))})` : "";
+  const moved = one.beforePath ? `  (was ${shownPath(formatPath(one.beforePath))})` : "";
   return `  ~ ${path}  ${paint("red", before)} → ${paint("green", after)}${risen(one.before, one.after)}${paint("dim", moved)}`;
 }
 
