@@ -178,7 +178,8 @@ function describeTotals(totals: Totals, differ: boolean): string {
   const of = (many: number, all: number, what: string): string =>
     `${grouped(many)} of ${grouped(all)} ${what} ${many === 1 ? "differs" : "differ"}`;
   if (!differ) return `no difference${still > 0 ? `; ${messages(still)} still in flight` : ""}`;
-  const states = `${of(processesThatDiffer, processes, "processes")}: ${changed} changed, ${added} added, ${removed} removed`;
+  const counts = `${grouped(changed)} changed, ${grouped(added)} added, ${grouped(removed)} removed`;
+  const states = `${of(processesThatDiffer, processes, "processes")}: ${counts}`;
   if (channels === 0) return states;
   const flight = `${messages(gone)} gone, ${grouped(come)} new, ${grouped(still)} still in flight`;
   return `${states}\n${of(channelsThatDiffer, channels, "channels")}: ${flight}`;
@@ -198,7 +199,11 @@ function describe(
 
 function describeProcess(one: ProcessComparison, name: string): string[] {
   const { added, removed, changed, differences, apartMs = 0 } = one;
-  const counts = [`${changed} changed`, `${added} added`, `${removed} removed`];
+  const counts = [
+    `${grouped(changed)} changed`,
+    `${grouped(added)} added`,
+    `${grouped(removed)} removed`,
+  ];
   const told = counts.filter((text) => !text.startsWith("0 ")).join(", ");
   const apart = `recorded ${duration(Math.abs(apartMs))} ${apartMs < 0 ? "earlier" : "later"}`;
   const lines = [`${name}  ${told}; ${apart}`, ...differences.map(describeDifference)];
