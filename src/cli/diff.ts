@@ -16,7 +16,7 @@ import { formatPath, type PathExpression, parsePath } from "../snapshot/value-pa
 import { openSnapshot } from "./open-snapshot.ts";
 import { collect, directoryName, directoryOption, jsonOption, wholeNumber } from "./options.ts";
 import { grouped, isLive, painter, printable } from "./terminal.ts";
-import { literal, literals, toJson } from "./values.ts";
+import { jsonLine, literal, literals, shownPath } from "./values.ts";
 
 interface DiffOptions {
   readonly dir: string;
@@ -116,7 +116,7 @@ async function tellDifferences(
   const names = [before, after].map(nameOf);
   for await (const one of comparisons) {
     add(totals, one);
-    if (json) console.log(JSON.stringify(asJson(one), toJson));
+    if (json) console.log(jsonLine(asJson(one)));
     else if (isDifferent(one)) details.push("", ...describe(one, names));
     else same.push(one.type === "process" ? one.process : `${one.from} → ${one.to}`);
   }
@@ -130,7 +130,7 @@ async function tellDifferences(
       ...(label === undefined ? {} : { label }),
     });
     const ends = { before: heading(old), after: heading(now) };
-    console.log(JSON.stringify({ type: "summary", differ, ...ends, ...totals }));
+    console.log(jsonLine({ type: "summary", differ, ...ends, ...totals }));
     return differ;
   }
   const lines = [heading(before, after), describeTotals(totals, differ), ...details];
@@ -178,7 +178,8 @@ function describeTotals(totals: Totals, differ: boolean): string {
   const of = (many: number, all: number, what: string): string =>
     `${grouped(many)} of ${grouped(all)} ${what} ${many === 1 ? "differs" : "differ"}`;
   if (!differ) return `no difference${still > 0 ? `; ${messages(still)} still in flight` : ""}`;
-  const states = `${of(processesThatDiffer, processes, "processes")}: ${changed} changed, ${added} added, ${removed} removed`;
+  const counts = `${grouped(changed)} changed, ${grouped(added)} added, ${grouped(removed)} removed`;
+  const states = `${of(processesThatDiffer, processes, "processes")}: ${counts}`;
   if (channels === 0) return states;
   const flight = `${messages(gone)} gone, ${grouped(come)} new, ${grouped(still)} still in flight`;
   return `${states}\n${of(channelsThatDiffer, channels, "channels")}: ${flight}`;
@@ -198,7 +199,11 @@ function describe(
 
 function describeProcess(one: ProcessComparison, name: string): string[] {
   const { added, removed, changed, differences, apartMs = 0 } = one;
-  const counts = [`${changed} changed`, `${added} added`, `${removed} removed`];
+  const counts = [
+    `${grouped(changed)} changed`,
+    `${grouped(added)} added`,
+    `${grouped(removed)} removed`,
+  ];
   const told = counts.filter((text) => !text.startsWith("0 ")).join(", ");
   const apart = `recorded ${duration(Math.abs(apartMs))} ${apartMs < 0 ? "earlier" : "later"}`;
   const lines = [`${name}  ${told}; ${apart}`, ...differences.map(describeDifference)];
@@ -210,11 +215,11 @@ function describeProcess(one: ProcessComparison, name: string): string[] {
 const moreOf = (more: number): string => `  … and ${grouped(more)} more: --limit shows them`;
 
 function describeDifference(one: Difference): string {
-  const path = printable(formatPath(one.path));
+  const path = shownPath(formatPath(one.path));
   if (one.kind === "added") return paint("green", `  + ${path}  ${literal(one.after)}`);
   if (one.kind === "removed") return paint("red", `  - ${path}  ${literal(one.before)}`);
   const [before, after] = literals(one.before, one.after);
-  const moved = one.beforePath ? `  (was ${printable(formatPath(one.beforePath))})` : "";
+  const moved = one.beforePath ? `  (was ${shownPath(formatPath(one.beforePath))})` : "";
   return `  ~ ${path}  ${paint("red", before)} → ${paint("green", after)}${risen(one.before, one.after)}${paint("dim", moved)}`;
 }
 

@@ -18,6 +18,8 @@ import {
   formatPath,
   type PathExpression,
   parsePath,
+  pathOf,
+  type Trail,
 } from "../snapshot/value-path.ts";
 
 /** What is found; as it is printed in JSON. */
@@ -144,11 +146,11 @@ async function* matching(
     for await (const one of roots) yield { ...one, matchAt: {} };
     return;
   }
-  let batch: Found[] = [];
+  let batch: Candidate[] = [];
   let characters = 0;
   for await (const root of outermost(roots))
-    for (const { path, value } of everyValue(root.value)) {
-      batch.push({ path: [...root.path, ...path], value });
+    for (const { trail, value } of everyValue(root.value)) {
+      batch.push({ root, trail, value });
       characters += textIn(value).length;
       if (batch.length < AT_ONCE && characters < AT_ONCE_CHARACTERS) continue;
       yield* matchesOf(batch, search, place);
@@ -158,33 +160,46 @@ async function* matching(
   yield* matchesOf(batch, search, place);
 }
 
-function* matchesOf(batch: readonly Found[], search: Matcher, place: string): Generator<Matching> {
-  const texts: string[] = [];
-  const of: Found[] = [];
-  for (const one of batch) {
-    const name = one.path.at(-1);
-    texts.push(textIn(one.value), typeof name === "string" ? name : "");
-    of.push(one, one);
-  }
+/** What may match, somewhere in what was found. */
+interface Candidate {
+  readonly root: Found;
+  readonly trail: Trail | undefined;
+  readonly value: unknown;
+}
+
+const foundAt = ({ root, trail, value }: Candidate): Found => ({
+  path: pathOf(trail, root.path),
+  value,
+});
+
+/** The name of a field, or a key that is a text. */
+function nameOf({ root, trail }: Candidate): string | undefined {
+  const step = trail ? trail.step : root.path.at(-1);
+  return typeof step === "string" ? step : undefined;
+}
+
+function* matchesOf(
+  batch: readonly Candidate[],
+  search: Matcher,
+  place: string,
+): Generator<Matching> {
+  // Two of each: its own text, and its name.
+  const texts = batch.flatMap((one) => [textIn(one.value), nameOf(one) ?? ""]);
   const matches = search.match(texts);
-  for (const [i, at] of matches.entries()) {
-    const isName = i % 2 === 1;
-    // Once for each value; and what is no text matches nothing, not even an expression that matches an empty one.
-    if (at < 0 || (isName ? typeof of[i]?.path.at(-1) !== "string" : !hasText(of[i]?.value)))
-      continue;
-    if (isName && isHit(matches[i - 1], of[i]?.value)) continue;
-    yield { ...(of[i] as Found), matchAt: { matchAt: isName ? 0 : at } };
+  for (const [i, one] of batch.entries()) {
+    const [at = -1, nameAt = -1] = matches.slice(2 * i, 2 * i + 2);
+    // What has no text matches nothing, not even an expression that matches an empty one.
+    if (at >= 0 && hasText(one.value)) yield { ...foundAt(one), matchAt: { matchAt: at } };
+    else if (nameAt >= 0 && nameOf(one) !== undefined)
+      yield { ...foundAt(one), matchAt: { matchAt: 0 } };
   }
-  const stuck = of[matches.length];
+  const stuck = batch[matches.length >> 1];
   if (stuck)
     throw new TidemarkError(
       "BAD_OPTION",
-      `${search.name} takes longer than ${LIMIT_MS} ms at ${formatPath(stuck.path)} of ${place}: try a simpler expression`,
+      `${search.name} takes longer than ${LIMIT_MS} ms at ${formatPath(foundAt(stuck).path)} of ${place}: try a simpler expression`,
     );
 }
-
-const isHit = (at: number | undefined, value: unknown): boolean =>
-  at !== undefined && at >= 0 && hasText(value);
 
 const hasText = (value: unknown): boolean =>
   value instanceof Date || ["string", "number", "bigint", "boolean"].includes(typeof value);

@@ -12,7 +12,7 @@ import { find, type Hit, type Matcher, parseSearch } from "./find.ts";
 import { openSnapshot } from "./open-snapshot.ts";
 import { collect, directoryOption, jsonOption, parseChannel, wholeNumber } from "./options.ts";
 import { grouped, painter, printable } from "./terminal.ts";
-import { indented, literal, readable, shortened, toJson } from "./values.ts";
+import { indented, jsonLine, literal, readable, shortened, shownPath } from "./values.ts";
 
 interface ShowOptions {
   readonly dir: string;
@@ -97,7 +97,7 @@ export function showCommand(): Command {
         return;
       }
       const decoded = await decode(snapshot, scope);
-      if (json) console.log(JSON.stringify(decoded, toJson));
+      if (json) console.log(jsonLine(decoded));
       else if (channel && !options.process) console.log(describeChannels(decoded, true).join("\n"));
       else console.log(describe(decoded, all === true).join("\n"));
     });
@@ -142,7 +142,7 @@ async function tellHits(
       return;
     }
     found += 1;
-    console.log(json ? JSON.stringify(hit.found, toJson) : describeHit(hit, all === true));
+    console.log(json ? jsonLine(hit.found) : describeHit(hit, all === true));
     // Whoever read it has seen enough.
     if (process.stdout.destroyed) return;
   }
@@ -157,7 +157,7 @@ function describeHit({ found, matchAt }: Hit, all: boolean): string {
     "process" in found
       ? paint("bold", found.process)
       : `${paint("bold", `${found.from} → ${found.to}`)}  message ${grouped(found.message)}`;
-  const heading = `${place}  ${printable(path)}  `;
+  const heading = `${place}  ${all ? printable(path) : shownPath(path)}  `;
   if (matchAt === undefined || all) {
     const text = readable(value, all);
     return text.includes("\n") ? `${heading}\n${indented(text, "  ")}` : heading + text;

@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
+import { TidemarkError, textOf } from "../core/error.ts";
 import { grouped, printable } from "./terminal.ts";
 
 /** So much is shown of a long value, unless all is wanted. */
@@ -38,6 +39,12 @@ export function literal(value: unknown): string {
     }),
   );
   return text.length > LINE_MAX ? `${text.slice(0, LINE_MAX - 1)}…` : text;
+}
+
+/** A path, of which the middle is left out if it is very long. */
+export function shownPath(path: string): string {
+  const text = printable(path);
+  return text.length > 2 * LINE_MAX ? `${text.slice(0, LINE_MAX)}…${text.slice(-LINE_MAX)}` : text;
 }
 
 /** A text as a literal; of a long one, what is around a place. */
@@ -78,8 +85,22 @@ function bytesFrom(bytes: Uint8Array, at: number): string {
 
 export const indented = (text: string, by: string): string => by + text.replaceAll("\n", `\n${by}`);
 
+/**
+ * A line of JSON in which everything has a form.
+ * @throws TidemarkError `BAD_MESSAGE` if a value is nested too deep for that
+ */
+export function jsonLine(value: unknown): string {
+  try {
+    return JSON.stringify(value, toJson);
+  } catch (cause) {
+    throw new TidemarkError("BAD_MESSAGE", `a value has no form in JSON: ${textOf(cause)}`, {
+      cause,
+    });
+  }
+}
+
 /** Keeps what JSON has no form for. `this` holds the value as it was before `toJSON`. */
-export function toJson(this: unknown, key: string, given: unknown): unknown {
+function toJson(this: unknown, key: string, given: unknown): unknown {
   const value = (this as Readonly<Record<string, unknown>>)[key];
   if (typeof value === "bigint") return { $bigint: String(value) };
   if (typeof value === "number" && !Number.isFinite(value)) return { $number: String(value) };

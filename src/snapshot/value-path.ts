@@ -351,13 +351,48 @@ function bracket(
   throw bad(text.length, `here comes ${quote}: a name is not closed`);
 }
 
-/** Every value in a value, the value itself among them. */
-export function* everyValue(value: unknown): Generator<Found> {
-  yield { path: [], value };
-  yield* EVERYTHING.select(value);
+/** A path, from its end: what many values share of theirs is there once. */
+export interface Trail {
+  readonly before: Trail | undefined;
+  readonly step: Step;
 }
 
-const EVERYTHING = new PathExpression("$..*", [{ deep: true }]);
+/** The path that a trail is of, behind another one. */
+export function pathOf(trail: Trail | undefined, at: Path = []): Path {
+  const steps: Step[] = [];
+  for (let rest = trail; rest; rest = rest.before) steps.push(rest.step);
+  return [...at, ...steps.reverse()];
+}
+
+/**
+ * Every value in a value, the value itself first, in the order in which they stand in it.
+ * @throws TidemarkError `BAD_MESSAGE` as `select`
+ */
+export function* everyValue(
+  root: unknown,
+): Generator<{ readonly trail: Trail | undefined; readonly value: unknown }> {
+  const open: {
+    readonly trail: Trail | undefined;
+    readonly children: Iterator<[Step, unknown]>;
+  }[] = [];
+  let [value, trail]: [unknown, Trail | undefined] = [root, undefined];
+  for (let met = 0; ; met += 1) {
+    if (met > VALUES_MAX || open.length > DEPTH_MAX) throw endless();
+    yield { trail, value };
+    const shape = shapeOf(value);
+    if (shape !== "leaf") open.push({ trail, children: childrenOf(value as object, shape) });
+    let child: IteratorResult<[Step, unknown]> | undefined;
+    while (open.length > 0) {
+      child = open.at(-1)?.children.next();
+      if (!child?.done) break;
+      open.pop();
+    }
+    const frame = open.at(-1);
+    if (!frame || !child || child.done) return;
+    trail = { before: frame.trail, step: child.value[0] };
+    value = child.value[1];
+  }
+}
 
 /** Of a value that no codec gives for so many bytes as there can be. */
 export function endless(): TidemarkError {

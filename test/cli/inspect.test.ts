@@ -20,6 +20,8 @@ interface Made {
   /** In flight from p to q, after so many that were received. */
   readonly messages?: readonly unknown[];
   readonly received?: number;
+  /** The text of the state of p, which is JSON then. */
+  readonly json?: string;
 }
 
 /** Writes a snapshot of p and q. */
@@ -28,7 +30,8 @@ async function put(directory: string, made: Made): Promise<void> {
   const store = directoryStore(directory, { sync: false });
   const records = messages.length > 0 ? [writeRecords(messages.map(encode))] : [];
   const channels = new Map(records.map((run) => ["p", [run]] as const));
-  const own = { snapshot: id, process: "p", state: [encode(made.p)], channels: new Map() };
+  const bytes = made.json === undefined ? encode(made.p) : new TextEncoder().encode(made.json);
+  const own = { snapshot: id, process: "p", state: [bytes], channels: new Map() };
   const pieceOfP = await store.writePiece(own);
   const pieceOfQ = await store.writePiece({
     snapshot: id,
@@ -40,7 +43,8 @@ async function put(directory: string, made: Made): Promise<void> {
   const piece = { snapshot: id, epoch, messageEncoding: "msgpack" };
   const timing = { recordedAtMs: epoch, recordingMs: 0, captureMs: 0 };
   const part = pieceOfQ.channels.get("p");
-  const state = { encoding: "msgpack", sliced: false, parts: pieceOfP.state };
+  const encoding = made.json === undefined ? "msgpack" : "json";
+  const state = { encoding, sliced: false, parts: pieceOfP.state };
   const sent = received + messages.length;
   await store.writeManifest({
     ...{ format: "tidemark-snapshot/1", id, ...(label === undefined ? {} : { label }), epoch },
@@ -208,6 +212,24 @@ describe("tidemark diff", () => {
     expect(damaged).toMatchObject({ status: 2, stdout: "" });
     expect(damaged.stderr).toMatch(/^tidemark: .* is damaged: /);
   });
+});
+
+test("values that are deeper than any stack are compared, searched and shown, or refused by name", async () => {
+  const directory = temporaryDirectory();
+  const depth = 20_000;
+  const nested = (inner: number): string => "[".repeat(depth) + inner + "]".repeat(depth);
+  await put(directory, { id: "p/1", p: 0, json: nested(1) });
+  await put(directory, { id: "p/2", p: 0, json: nested(2) });
+  const run = (...args: string[]) => tidemark([...args, "--dir", directory]);
+  const diff = await run("diff", "p/1", "p/2");
+  expect(diff).toMatchObject({ status: 1, stderr: "" });
+  expect(diff.stdout).toContain("1 of 2 processes differs: 1 changed, 0 added, 0 removed\n");
+  expect(await run("diff", "p/1", "p/1")).toMatchObject({ status: 0 });
+  expect(await run("show", "p/1", "--search", "1")).toMatchObject({ status: 0, stderr: "" });
+  expect(await run("show", "p/1", "--all")).toMatchObject({ status: 0, stderr: "" });
+  const json = await run("show", "p/1", "--json");
+  expect(json).toMatchObject({ status: 1, stdout: "" });
+  expect(json.stderr).toMatch(/^tidemark: a value has no form in JSON: /);
 });
 
 describe("tidemark show", () => {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatPath, isTidemarkError, type Path, parsePath } from "../../src/index.ts";
-import { everyValue, shapeOf, stepOfKey } from "../../src/snapshot/value-path.ts";
+import { everyValue, pathOf, shapeOf, stepOfKey } from "../../src/snapshot/value-path.ts";
 import { cases } from "../support/soak.ts";
 import { anyValue } from "./support/values.ts";
 
@@ -92,13 +92,17 @@ describe("an expression", () => {
   test("of each path in a value leads there alone", () => {
     fc.assert(
       fc.property(anyValue, (value) => {
-        for (const { path, value: there } of everyValue(value)) {
-          const text = formatPath(path);
+        const texts: string[] = [];
+        for (const { trail, value: there } of everyValue(value)) {
+          const text = formatPath(pathOf(trail));
+          texts.push(text);
           if (text.includes("[?]")) continue;
           const found = [...parsePath(text).select(value)];
           expect(found).toHaveLength(1);
           expect(Object.is(found[0]?.value, there)).toBe(true);
         }
+        const all = [{ path: [] }, ...parsePath("$..*").select(value)];
+        expect(texts).toEqual(all.map(({ path }) => formatPath(path)));
       }),
       { numRuns: numRuns / 4, seed: 2 },
     );
@@ -194,5 +198,7 @@ describe("an expression", () => {
     const cyclic: unknown[] = [];
     cyclic.push(cyclic);
     expect(() => select("$..here", cyclic)).toThrow(/cyclic/);
+    expect([...everyValue(deep)]).toHaveLength(50_002);
+    expect(() => [...everyValue(cyclic)]).toThrow(/cyclic/);
   });
 });
