@@ -69,6 +69,7 @@ import {
 import { checkManifest } from "../snapshot/manifest-check.ts";
 import {
   checkEpochRecord,
+  EPOCH_MAX,
   type EpochRecord,
   type PieceBodies,
   type SnapshotStore,
@@ -548,8 +549,10 @@ class DirectoryStore implements SnapshotStore {
   /** The number of the newest epoch, damaged or not; 0 if none has begun. */
   async #lastEpoch(): Promise<number> {
     let last = 0;
-    for (const name of await readFolder(this.#epochs))
-      last = Math.max(last, Number(EPOCH_FILE.exec(name)?.[1] ?? 0));
+    for (const name of await readFolder(this.#epochs)) {
+      const epoch = Number(EPOCH_FILE.exec(name)?.[1] ?? 0);
+      if (epoch <= EPOCH_MAX) last = Math.max(last, epoch);
+    }
     return last;
   }
 
