@@ -1,6 +1,9 @@
-/** Keeps the newest snapshots of a store and removes the others, but for those with a label. */
+/**
+ * Keeps the newest snapshots of a store and removes the others, but for those with a label. One that is in use, for the present
+ * epoch began from it, is kept beside them until the next restore.
+ */
 
-import { textOf } from "../core/error.ts";
+import { isTidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 
@@ -14,6 +17,8 @@ export class Retention {
   readonly #problem: (text: string) => void;
   /** Without a label, oldest first. */
   #snapshots: SnapshotId[] = [];
+  /** Those that are to go and could not, for they were in use. */
+  #inUse: SnapshotId[] = [];
   #working: Promise<void>;
 
   /**
@@ -57,11 +62,14 @@ export class Retention {
     if (this.#keep === 0) return;
     this.#working = this.#working.then(async () => {
       const tooMany = Math.max(0, this.#snapshots.length - this.#keep);
-      for (const snapshot of this.#snapshots.splice(0, tooMany)) {
+      const due = [...this.#inUse, ...this.#snapshots.splice(0, tooMany)];
+      this.#inUse = [];
+      for (const snapshot of due) {
         try {
           await this.#store.delete(snapshot);
         } catch (error) {
-          this.#problem(`${snapshot} cannot be removed: ${textOf(error)}`);
+          if (isTidemarkError(error, "IN_USE")) this.#inUse.push(snapshot);
+          else this.#problem(`${snapshot} cannot be removed: ${textOf(error)}`);
         }
       }
     });

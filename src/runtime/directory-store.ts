@@ -73,6 +73,7 @@ import {
 } from "./directory-lock.ts";
 import {
   checkEpochRecord,
+  EPOCH_MAX,
   type EpochRecord,
   type PieceBodies,
   type SnapshotStore,
@@ -550,8 +551,10 @@ class DirectoryStore implements SnapshotStore {
   /** The number of the newest epoch, damaged or not; 0 if none has begun. */
   async #lastEpoch(): Promise<number> {
     let last = 0;
-    for (const name of await readFolder(this.#epochs))
-      last = Math.max(last, Number(EPOCH_FILE.exec(name)?.[1] ?? 0));
+    for (const name of await readFolder(this.#epochs)) {
+      const epoch = Number(EPOCH_FILE.exec(name)?.[1] ?? 0);
+      if (epoch <= EPOCH_MAX) last = Math.max(last, epoch);
+    }
     return last;
   }
 

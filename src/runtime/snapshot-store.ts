@@ -34,6 +34,9 @@ export interface StoredSnapshot {
   part(reference: PartReference): Promise<Uint8Array>;
 }
 
+/** The last epoch there can be: frames have 32 bits for it. */
+export const EPOCH_MAX: number = 2 ** 32 - 1;
+
 /** That the system was restored: which epoch began, and from what. */
 export interface EpochRecord {
   /** From 1 to 2^32 - 1. */
@@ -53,7 +56,7 @@ export function checkEpochRecord(record: EpochRecord): EpochRecord {
   const { epoch, snapshot, atMs, by } = record;
   const bad = (what: string): TidemarkError =>
     new TidemarkError("BAD_OPTION", `the record of an epoch needs ${what}`);
-  if (!Number.isInteger(epoch) || epoch < 1 || epoch > 2 ** 32 - 1)
+  if (!Number.isInteger(epoch) || epoch < 1 || epoch > EPOCH_MAX)
     throw bad("an epoch from 1 to 2^32 - 1");
   if (!Number.isFinite(atMs) || atMs < 0) throw bad("atMs, milliseconds since 1970");
   if (typeof by !== "string" || by.length < 1 || by.length > 256)

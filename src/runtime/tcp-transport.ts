@@ -16,8 +16,8 @@
  *     listener:  {"welcome": {"process", "incarnation"}} or {"refuse": {"code", "reason", "epoch"}}
  *
  * (numbers little-endian; these twelve bytes and `refuse` stay as they are in every later version, so
- * that a refusal can be read; it has an epoch, the listener's, only if it is for that). After the welcome each side sends frames: a 32-bit length and that many
- * bytes. Two lengths that no frame has are a question, "are you there?", and its answer.
+ * that a refusal can be read; it has an epoch, the listener's, only if it is for that). After the welcome each
+ * side sends frames: a 32-bit length and that many bytes. Two lengths that no frame has are a question, "are you there?", and its answer.
  *
  * A hello that cannot be answered yet waits for half the handshake timeout. One case is a process that
  * this one has not been told of yet: processes may start, and learn of each other, in any order. The

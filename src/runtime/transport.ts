@@ -125,7 +125,8 @@ const REMEMBERED_EPOCHS = 16;
 
 /** Says of a peer of an older epoch what that means. */
 export function behind(older: ProcessId, epoch: number, newer: TransportIdentity): string {
-  return `${older} is behind, in epoch ${epoch}, and ${newer.self} is in epoch ${newer.epoch}: it is told so, and should catch up by itself`;
+  const { self, epoch: later } = newer;
+  return `${older} is behind, in epoch ${epoch}, and ${self} is in epoch ${later}: it is told so, and should catch up by itself`;
 }
 
 /**

@@ -76,6 +76,22 @@ test("with 0 all are kept, and nothing is asked of the store", async () => {
   expect(await counts(store)).toEqual([1, 2, 3]);
 });
 
+test("what the present epoch began from is kept beside the newest, without a word, until it is free", async () => {
+  const store = memoryStore();
+  await using process = await start(store);
+  const retention = new Retention(store, 2, fail);
+  const add = async () => retention.add((await process.snapshot()).id);
+  await add();
+  await store.beginEpoch({ epoch: 2, snapshot: "p1/1", atMs: 0, by: "test" });
+  for (let i = 0; i < 4; i += 1) await add();
+  await retention.close();
+  expect(await counts(store)).toEqual([1, 4, 5]);
+  await store.beginEpoch({ epoch: 3, snapshot: "p1/5", atMs: 0, by: "test" });
+  await add();
+  await retention.close();
+  expect(await counts(store)).toEqual([5, 6]);
+});
+
 test("what cannot be listed or removed is told, and the rest goes on", async () => {
   const store = memoryStore();
   await using process = await start(store);

@@ -2,7 +2,7 @@
  * A process that uses a directory store until its parent sends it anything, or kills it. It tells what it does,
  * before it deletes and after everything else.
  *
- * usage: node directory-store-child.ts DIRECTORY write|delete|sweep NAME GRACE_MS
+ * usage: node directory-store-child.ts DIRECTORY write|delete|sweep|begin NAME GRACE_MS
  */
 import { isTidemarkError } from "../../src/core/error.ts";
 import { parseSnapshotId, type SnapshotId, snapshotId } from "../../src/core/id.ts";
@@ -12,16 +12,18 @@ import { bytes, writePieces } from "../../src/runtime/snapshot-store-contract.ts
 
 /** What a child tells. */
 export interface Told {
-  readonly what: "committed" | "deleting" | "deleted" | "refused" | "swept";
+  readonly what: "committed" | "deleting" | "deleted" | "kept" | "refused" | "swept" | "begun";
   readonly id: SnapshotId;
+  /** The one that has begun. */
+  readonly epoch?: number | undefined;
 }
 
 const [directory = "", task = "", name = "", graceMs = ""] = process.argv.slice(2);
 const options = { sync: false, graceMs: Number(graceMs) };
 const random = new Random(`${name} ${process.pid}`);
 const store = directoryStore(directory, options);
-const tell = (what: Told["what"], id: SnapshotId): boolean | undefined =>
-  process.send?.({ what, id });
+const tell = (what: Told["what"], id: SnapshotId, epoch?: number): boolean | undefined =>
+  process.send?.({ what, id, epoch });
 let ending = false;
 process.on("message", () => {
   ending = true;
@@ -57,7 +59,12 @@ async function deleteSome(keep: number): Promise<void> {
   for (const id of ids.slice(keep)) {
     if (random.chance(0.5)) continue;
     tell("deleting", id);
-    if (await store.delete(id)) tell("deleted", id);
+    try {
+      if (await store.delete(id)) tell("deleted", id);
+    } catch (error) {
+      if (!isTidemarkError(error, "IN_USE")) throw error;
+      tell("kept", id);
+    }
   }
 }
 
@@ -69,6 +76,24 @@ async function sweep(count: number): Promise<void> {
   tell("swept", id);
 }
 
+/** Begins the next epoch from any snapshot, if nobody else does, and reads what it began from. */
+async function begin(): Promise<void> {
+  const ids: SnapshotId[] = [];
+  for await (const { id } of store.list()) ids.push(id);
+  const snapshot = random.pick(ids);
+  const epoch = 1 + ((await store.epoch())?.epoch ?? 0);
+  // Gives way: there may be nothing to begin from for a while.
+  await new Promise((resolve) => setTimeout(resolve, random.below(10)));
+  if (!snapshot) return;
+  try {
+    await store.beginEpoch({ epoch, snapshot, atMs: Date.now(), by: name });
+  } catch (error) {
+    if (!isTidemarkError(error, "EPOCH_TAKEN") && !isTidemarkError(error, "NOT_FOUND")) throw error;
+    return;
+  }
+  tell("begun", snapshot, epoch);
+}
+
 const tasks: Record<string, (count: number) => Promise<void>> = {
   write: async (count) => {
     await write(count);
@@ -76,6 +101,7 @@ const tasks: Record<string, (count: number) => Promise<void>> = {
   },
   delete: () => deleteSome(4),
   sweep,
+  begin,
 };
 for (
   let count = 1 + (await store.lastCount(parseSnapshotId(`${name}/1`).initiator));

@@ -8,10 +8,13 @@ import { join, relative, sep } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { isTidemarkError } from "../../src/core/error.ts";
 import type { SnapshotId } from "../../src/core/id.ts";
+import { Random } from "../../src/core/random.ts";
 import { directoryStore } from "../../src/runtime/directory-store.ts";
-import type { SnapshotStore } from "../../src/runtime/snapshot-store.ts";
+import type { EpochRecord, SnapshotStore } from "../../src/runtime/snapshot-store.ts";
 import {
   bytes,
+  commit,
+  epochRecord,
   expectWhole,
   type Snapshot,
   writePieces,
@@ -510,5 +513,184 @@ describe("an operation that fails", () => {
     await story.expectKept(story.store);
     await story.store.close();
     await expectRecovery(directory, story);
+  });
+});
+
+/** The same with epochs: which have begun, must not have, and may have. */
+class EpochStory extends Story {
+  readonly records = new Map<number, EpochRecord>();
+  readonly doubtfulEpochs = new Set<number>();
+  begun = 0;
+
+  async begin(epoch: number, count: number): Promise<void> {
+    const record = epochRecord(epoch, `p1/${count}`);
+    if (!this.present.has(record.snapshot)) return;
+    this.records.set(epoch, record);
+    this.doubtfulEpochs.add(epoch);
+    try {
+      await this.store.beginEpoch(record);
+      this.begun = epoch;
+      this.doubtfulEpochs.delete(epoch);
+    } catch (error) {
+      this.failures.push(error);
+      if (isTidemarkError(error) && error.definite) this.doubtfulEpochs.delete(epoch);
+    }
+  }
+
+  override async tell(): Promise<void> {
+    await this.commit(1, []);
+    await this.commit(2, [bytes(80_000)]);
+    await this.begin(2, 1);
+    await this.begin(3, 2);
+    if (this.begun === 3) await this.delete(1);
+    await this.commit(3, []);
+    await this.begin(7, 3);
+    if (this.begun === 7) await this.delete(2);
+    try {
+      await this.store.close();
+    } catch (error) {
+      this.failures.push(error);
+    }
+  }
+
+  /** Nothing that it was told, but for what succeeded, is of account. */
+  die(): void {
+    for (const id of this.snapshots.keys()) if (!this.present.has(id)) this.doubtful.add(id);
+    for (const epoch of this.records.keys()) if (epoch > this.begun) this.doubtfulEpochs.add(epoch);
+  }
+
+  override async expectKept(store: SnapshotStore): Promise<void> {
+    await super.expectKept(store);
+    const newest = await store.epoch();
+    expect([this.begun, ...this.doubtfulEpochs]).toContain(newest?.epoch ?? 0);
+    expect(newest?.epoch ?? 0).toBeGreaterThanOrEqual(this.begun);
+    expect(newest).toEqual(newest && this.records.get(newest.epoch));
+    if (newest) await expectWhole(store, this.snapshots.get(newest.snapshot) as Snapshot);
+  }
+}
+
+describe("an epoch that begins", () => {
+  async function expectRecoveredEpochs(directory: string, story: EpochStory): Promise<void> {
+    bury(directory);
+    age(directory);
+    const store = directoryStore(directory, options);
+    await story.expectKept(store);
+    const next = await commit(store, { id: "p1/50" });
+    await store.beginEpoch(epochRecord(50, "p1/50"));
+    expect(await store.epoch()).toEqual(epochRecord(50, "p1/50"));
+    await expectNoLitter(directory, store);
+    for (const id of story.snapshots.keys()) await store.delete(id);
+    await expect(store.delete("p1/50")).rejects.toMatchObject({ code: "IN_USE" });
+    await expectWhole(store, next);
+    await expectNoLitter(directory, store);
+    await store.close();
+    expect(filesIn(join(directory, "snapshots"))).toEqual(["p1-50.json"]);
+  }
+
+  async function operationsOfEpochs(): Promise<string[]> {
+    const directory = newDirectory(onTestFinished);
+    const story = new EpochStory(directoryStore(directory, options));
+    await story.tell();
+    expect([story.failures, story.begun, [...story.present]]).toEqual([[], 7, ["p1/3"]]);
+    const operations = medium.operations.splice(0);
+    await expectRecoveredEpochs(directory, story);
+    return operations;
+  }
+
+  test("has begun or has not when its process dies at any operation", async () => {
+    const operations = await operationsOfEpochs();
+    const step = cases("directory-store-epoch-deaths", 3, 1);
+    for (let n = 1; n <= operations.length; n += step) {
+      const directory = newDirectory(onTestFinished);
+      const story = new EpochStory(directoryStore(directory, options));
+      medium.operations.length = 0;
+      medium.fault = (_, number) => (number >= n ? "fails" : "none");
+      await story.tell();
+      medium.fault = () => "none";
+      story.die();
+      await expectRecoveredEpochs(directory, story).catch((cause: unknown) => {
+        throw new Error(`died at operation ${n}, ${operations[n - 1]}`, { cause });
+      });
+    }
+  });
+
+  const random = new Random("power");
+  const outcomes = { nothing: () => false, something: () => random.chance(0.5) };
+  for (const [what, survives] of Object.entries(outcomes))
+    test(`is kept if that was reported when the power goes, when ${what} else survives`, async () => {
+      const operations = await operationsOfEpochs();
+      const step = cases("directory-store-epoch-power", 5, 1);
+      for (let n = 1; n <= operations.length + 1; n += step) {
+        const directory = newDirectory(onTestFinished);
+        const disk = new Disk(directory);
+        const story = new EpochStory(directoryStore(directory, { ...options, sync: true }));
+        medium.operations.length = 0;
+        medium.fault = (_, number) => (number >= n ? "fails" : "none");
+        await story.tell();
+        medium.fault = () => "none";
+        medium.done = () => {};
+        story.die();
+        const left = newDirectory(onTestFinished);
+        disk.write(left, survives);
+        await expectRecoveredEpochs(left, story).catch((cause: unknown) => {
+          throw new Error(`power lost at operation ${n}, ${operations[n - 1]}`, { cause });
+        });
+      }
+    });
+
+  for (const fault of ["fails", "fails when done"] as const)
+    test(`at an operation that ${fault} says truly whether it began`, async () => {
+      const operations = await operationsOfEpochs();
+      const step = cases("directory-store-epoch-faults", 5, 1);
+      let failures = 0;
+      for (let n = 1; n <= operations.length; n += step) {
+        const directory = newDirectory(onTestFinished);
+        const story = new EpochStory(directoryStore(directory, options));
+        medium.operations.length = 0;
+        medium.fault = (_, number) => (number === n ? fault : "none");
+        await story.tell();
+        medium.fault = () => "none";
+        try {
+          for (const error of story.failures)
+            expect(error).toMatchObject({ code: "STORE_FAILED", cause: { code: "EIO" } });
+          failures += story.failures.length;
+          await story.expectKept(story.store);
+          await story.store.close();
+          expect(filesIn(join(directory, "tmp"))).toEqual([]);
+          await expectRecoveredEpochs(directory, story);
+        } catch (cause) {
+          throw new Error(`operation ${n}, ${operations[n - 1]}`, { cause });
+        }
+      }
+      expect(failures).toBeGreaterThan(operations.length / step / 3);
+    });
+
+  test("may have begun when flushing fails, and is told to nobody before it is flushed", async () => {
+    const directory = newDirectory(onTestFinished);
+    const disk = new Disk(directory);
+    const store = directoryStore(directory, options);
+    await commit(store, { id: "p1/1" });
+    await store.beginEpoch(epochRecord(2, "p1/1"));
+    let renamed = false;
+    const follow = medium.done;
+    medium.done = (name, path, more) => {
+      follow(name, path, more);
+      renamed ||= name === "rename" && String(more).endsWith("3.json");
+    };
+    medium.fault = (name) => (renamed && name === "sync" ? "fails" : "none");
+    const begun = store.beginEpoch(epochRecord(3, "p1/1"));
+    await expect(begun).rejects.toMatchObject({ code: "STORE_FAILED", definite: false });
+    const other = directoryStore(directory, options);
+    await expect(other.epoch()).rejects.toMatchObject({ code: "STORE_FAILED" });
+    medium.fault = () => "none";
+    expect(await other.epoch()).toEqual(epochRecord(3, "p1/1"));
+    await expect(store.beginEpoch(epochRecord(3, "p1/1"))).rejects.toMatchObject({
+      code: "EPOCH_TAKEN",
+    });
+    const left = newDirectory(onTestFinished);
+    medium.done = () => {};
+    disk.write(left, () => false);
+    expect(await directoryStore(left, options).epoch()).toEqual(epochRecord(3, "p1/1"));
+    await store.close();
   });
 });

@@ -73,12 +73,16 @@ test("processes that write, delete and sweep at once never lose a part of a snap
     start(directory, "write", "w-1-2", graceMs),
     start(directory, "delete", "d", graceMs),
     start(directory, "sweep", "s", graceMs),
+    start(directory, "begin", "b4", graceMs),
+    start(directory, "begin", "b5", graceMs),
   ];
+  const seen: number[] = [];
   const reader = directoryStore(directory);
   const untilMs = performance.now() + cases("directory-store-processes", 2_000, 120_000);
   const writers = children.slice(0, 2);
   while (performance.now() < untilMs || writers.some(({ told }) => told.length < 20)) {
     await readAll(reader);
+    seen.push((await reader.epoch())?.epoch ?? 0);
     for (const { child, errors } of children)
       expect([child.exitCode, errors()]).toEqual([null, ""]);
   }
@@ -99,6 +103,23 @@ test("processes that write, delete and sweep at once never lose a part of a snap
   for (const what of ["committed", "deleted", "swept"] as const)
     expect([what, ids(what).length]).not.toEqual([what, 0]);
   expect(new Set(ids("deleted")).size).toBe(ids("deleted").length);
+
+  // Each epoch was begun by one of them, in order; and the newest one's snapshot is there.
+  const begun = children.flatMap(({ told }, i) =>
+    told.flatMap(({ epoch, id }) => (epoch === undefined ? [] : [{ epoch, id, by: `b${i}` }])),
+  );
+  begun.sort((a, b) => a.epoch - b.epoch);
+  expect(begun.map(({ epoch }) => epoch)).toEqual(begun.map((_, i) => 1 + i));
+  expect(new Set(begun.map(({ by }) => by)).size).toBe(2);
+  const newest = begun.at(-1);
+  expect(await reader.epoch()).toMatchObject({
+    epoch: newest?.epoch,
+    snapshot: newest?.id,
+    by: newest?.by,
+  });
+  expect(listed).toContain(newest?.id);
+  expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+  expect(new Set(seen).size).toBeGreaterThan(2);
 
   age(directory);
   const last = directoryStore(directory, { sync: false });
@@ -173,3 +194,31 @@ test.runIf(process.platform === "linux")(
     await Promise.all([first.close(), impatient.close()]);
   },
 );
+
+test("a process that is killed while it begins epochs leaves each one begun, or not", async () => {
+  const directory = newDirectory(onTestFinished);
+  const store = directoryStore(directory, { sync: false });
+  for (const id of ["p1/1", "p1/2"] as const) await commit(store, { id });
+  let before = 0;
+  for (let round = 1; round <= cases("directory-store-epoch-kill", 6, 300); round++) {
+    const children = [0, 1].map((i) => start(directory, "begin", `b${i}`, 0));
+    await Promise.all(children.map((child) => toldMany(child, 2)));
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 15));
+    for (const { child, errors } of children) {
+      const ended = once(child, "close");
+      child.kill("SIGKILL");
+      await ended;
+      expect(errors()).toBe("");
+    }
+    const told = children.flatMap((child) => child.told.map(({ epoch }) => epoch ?? 0));
+    expect(new Set(told).size).toBe(told.length);
+    expect(Math.min(...told)).toBeGreaterThan(before);
+    const newest = await store.epoch();
+    before = newest?.epoch ?? 0;
+    expect(before).toBeGreaterThanOrEqual(Math.max(...told));
+    expect(await readAll(store)).toContain(newest?.snapshot);
+    await store.beginEpoch({ epoch: before + 1, snapshot: "p1/1", atMs: 0, by: "after" });
+    before += 1;
+  }
+  await store.close();
+}, 600_000);

@@ -23,6 +23,7 @@ import type { SnapshotStore } from "../../src/runtime/snapshot-store.ts";
 import {
   bytes,
   commit,
+  epochRecord,
   expectWhole,
   type Snapshot,
   writePieces,
@@ -39,7 +40,7 @@ import {
 } from "./directory-store-support.ts";
 
 const HOUR_MS = 3_600_000;
-const FOLDERS = ["lock", "open", "parts", "snapshots", "tmp"];
+const FOLDERS = ["epochs", "lock", "open", "parts", "snapshots", "tmp"];
 
 /** A store in a directory of its own; what it writes is not flushed. */
 function newStore(options: DirectoryStoreOptions = {}) {
@@ -77,6 +78,7 @@ describe("files", () => {
     expect(await store.get("p1/1")).toBeUndefined();
     expect(await store.lastCount("p1")).toBe(0);
     expect(await store.delete("p1/1")).toBe(false);
+    expect(await store.epoch()).toBeUndefined();
     await store.abandon("p1/1");
     await store.close();
     expect(existsSync(dirname(directory))).toBe(false);
@@ -223,6 +225,12 @@ describe("files", () => {
       "snapshots/p1-01.json",
       "snapshots/-1.json",
       "snapshots/p1-2.txt",
+      "epochs/2.json.bak",
+      "epochs/03.json",
+      "epochs/0.json",
+      "epochs/-4.json",
+      "epochs/4294967296.json",
+      "epochs/99999999999.json",
       "parts/README",
       "parts/ab",
       "parts/cd/short",
@@ -245,6 +253,8 @@ describe("files", () => {
     expect((await listed(again)).sort()).toEqual(["p1/1", "p1/2"]);
     expect(await again.delete("p1/1")).toBe(true);
     await expectWhole(again, snapshot);
+    expect(await again.epoch()).toBeUndefined();
+    await again.beginEpoch(epochRecord(2, "p1/2"));
     for (const file of files)
       expect([file, existsSync(join(directory, file))]).toEqual([file, true]);
   });
@@ -651,6 +661,137 @@ describe("damage", () => {
     for (const id of bad.slice(0, 4)) expect(await store.delete(id)).toBe(true);
     expect(await listed(store)).toEqual(["p1/1"]);
     expect(existsSync(file("p1-1.json"))).toBe(true);
+  });
+});
+
+describe("epochs", () => {
+  test("a record is JSON to read, and its first line has the SHA-256 of the others", async () => {
+    const { directory, store } = newStore();
+    await commit(store, { id: "p1/1" });
+    await store.beginEpoch(epochRecord(2, "p1/1"));
+    await store.beginEpoch(epochRecord(3, "p1/1"));
+    expect(filesIn(join(directory, "epochs"))).toEqual(["2.json", "3.json"]);
+    const text = readFileSync(join(directory, "epochs", "3.json"), "utf8");
+    const { sha256, ...rest } = JSON.parse(text);
+    expect(rest).toEqual(epochRecord(3, "p1/1"));
+    const lines = text.slice(text.indexOf("\n") + 1);
+    expect(sha256).toBe(createHash("sha256").update(lines).digest("hex"));
+  });
+
+  test("a damaged record is said with its file, is never passed over for an older one, and ends with the next restore", async () => {
+    const { directory, store } = newStore();
+    for (const id of ["p1/1", "p1/2", "p1/3"] as const) await commit(store, { id });
+    await store.beginEpoch(epochRecord(2, "p1/1"));
+    await store.beginEpoch(epochRecord(3, "p1/2"));
+    const path = join(directory, "epochs", "3.json");
+    const whole = readFileSync(path);
+    for (let at = 0; at < whole.length; at++) {
+      const flipped = Buffer.from(whole);
+      flipped[at] = (flipped[at] as number) ^ (1 << (at % 8));
+      writeFileSync(path, flipped);
+      await expectDamaged(store.epoch(), path);
+    }
+    for (let length = 0; length < whole.length; length += 7) {
+      writeFileSync(path, whole.subarray(0, length));
+      await expectDamaged(another(directory).epoch(), path);
+    }
+    // Nobody knows what it began from: nothing is removed, and it has begun all the same.
+    for (const id of ["p1/1", "p1/2", "p1/3"] as const) await expectDamaged(store.delete(id), path);
+    expect((await listed(store)).length).toBe(3);
+    await expect(store.beginEpoch(epochRecord(3, "p1/3"))).rejects.toMatchObject({
+      code: "EPOCH_TAKEN",
+      message: expect.stringContaining(path),
+    });
+    writeFileSync(path, whole);
+    expect(await store.epoch()).toEqual(epochRecord(3, "p1/2"));
+    writeFileSync(path, whole.subarray(1));
+    await store.beginEpoch(epochRecord(4, "p1/3"));
+    expect(await store.epoch()).toEqual(epochRecord(4, "p1/3"));
+    expect(await store.delete("p1/2")).toBe(true);
+  });
+
+  test("what is no record by its SHA-256, or would make reading endless, is damaged", async () => {
+    const { directory, store } = newStore();
+    await commit(store, { id: "p1/1" });
+    await store.beginEpoch(epochRecord(2, "p1/1"));
+    const path = join(directory, "epochs", "5.json");
+    const forge = (text: string): void => {
+      const lines = text.slice(2);
+      const sha256 = createHash("sha256").update(lines).digest("hex");
+      writeFileSync(path, `{ "sha256": "${sha256}",\n${lines}`);
+    };
+    const json = JSON.stringify(epochRecord(5, "p1/1"), null, 2);
+    forge(json);
+    expect(await store.epoch()).toEqual(epochRecord(5, "p1/1"));
+    for (const text of [
+      "{\n}",
+      "{\n",
+      `{\n"__proto__": ${json}}`,
+      `{\n"a": ${"[".repeat(1_000)}`,
+      json.replace('"epoch": 5', '"epoch": 4'),
+      json.replace('"epoch": 5', '"epoch": 5.5'),
+      json.replace('"p1/1"', '"../p1"'),
+      json.replace('"by": "', '"by": ["'),
+    ]) {
+      expect(text).not.toBe(json);
+      forge(text);
+      await expectDamaged(store.epoch(), path);
+    }
+    rmSync(path);
+    mkdirSync(path);
+    await expectDamaged(store.epoch(), path);
+    rmSync(path, { recursive: true });
+    execFileSync("mkfifo", [path]);
+    await expectDamaged(store.epoch(), path);
+    rmSync(path);
+    symlinkSync(join(directory, "epochs", "2.json"), path);
+    await expectDamaged(store.epoch(), path);
+    rmSync(path);
+    symlinkSync(join(directory, "gone"), path);
+    await expectDamaged(store.epoch(), path);
+    rmSync(path);
+    writeFileSync(path, Buffer.alloc(5_000, " "));
+    await expectDamaged(store.epoch(), path);
+  });
+
+  test("none begins from a snapshot with a damaged manifest, or that lacks a part", async () => {
+    const { directory, store } = newStore();
+    const states = { p1: [bytes(70_000), bytes(300)] };
+    await commit(store, { id: "p1/1", states });
+    const files = ["snapshots/p1-1.json"];
+    for (const file of filesIn(join(directory, "parts"))) files.push(`parts/${file}`);
+    expect(files.length).toBeGreaterThan(2);
+    for (const file of files) {
+      const path = join(directory, file);
+      const whole = readFileSync(path);
+      truncateSync(path, whole.length - 1);
+      await expectDamaged(store.beginEpoch(epochRecord(2, "p1/1")), path);
+      if (file.startsWith("parts")) {
+        rmSync(path);
+        await expectDamaged(store.beginEpoch(epochRecord(2, "p1/1")), path);
+      }
+      writeFileSync(path, whole);
+    }
+    expect(await store.epoch()).toBeUndefined();
+    expect(filesIn(join(directory, "tmp"))).toEqual([]);
+    await store.beginEpoch(epochRecord(2, "p1/1"));
+  });
+
+  test("of many stores that begin an epoch at once exactly one does, each time", async () => {
+    const { directory, store } = newStore();
+    await commit(store, { id: "p1/1" });
+    const stores = Array.from({ length: 6 }, () => another(directory));
+    for (let epoch = 2; epoch <= 8; epoch += 1) {
+      const outcomes = await Promise.allSettled(
+        stores.map((one, i) => one.beginEpoch({ ...epochRecord(epoch, "p1/1"), by: `store ${i}` })),
+      );
+      const winner = outcomes.findIndex(({ status }) => status === "fulfilled");
+      for (const [i, outcome] of outcomes.entries())
+        if (i !== winner) expect(outcome).toMatchObject({ reason: { code: "EPOCH_TAKEN" } });
+      for (const one of [store, ...stores])
+        expect(await one.epoch()).toMatchObject({ epoch, by: `store ${winner}` });
+    }
+    expect(filesIn(join(directory, "tmp"))).toEqual([]);
   });
 });
 
