@@ -5,8 +5,9 @@
  * Assumptions. The application is deterministic, and its captured state is all that its turns depend on. The log keeps records in
  * order; what it has said to be settled, it gives back after a crash.
  *
- * Theory of operation (output commit: Strom and Yemini 1985, "Optimistic Recovery in Distributed Systems", §2; Elnozahy, Alvisi, Wang and
- * Johnson 2002, §3.2, pessimistic logging). Every input is taken, and appended as a record, with the time that it came. Its effects are held
+ * Theory of operation (output commit: Strom and Yemini 1985, "Optimistic Recovery in Distributed Systems", §2; pessimistic
+ * logging: Elnozahy, Alvisi, Wang and Johnson 2002, "A Survey of Rollback-Recovery Protocols", §3.2). Every input is
+ * taken, and appended as a record, with the time that it came. Its effects are held
  * until that record is settled; then they are performed, in order. So nobody has seen anything of a process that a crash can take
  * back: after one, the newest image and the records behind it lead another process to the very same state, as the same
  * life, and to its peers it was no more than away. An input on which the process fails is not appended: it

@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { TidemarkError } from "../core/error.ts";
 
-/** The number of its OS process, or on Linux of its thread, when that started, and a random number; then what it belongs to, after a dot. */
+/** The number of its OS process, or thread on Linux, when that started, a random number; and, after a dot, what it belongs to. */
 export const OPENER: RegExp = /^(([1-9][0-9]*)\.([0-9]+)\.[0-9a-f]{8})(\.[0-9]+)?$/;
 /** No attempt at the lock is later than that after the one before, give or take a half. */
 export const LOCK_PAUSE_MAX_MS = 20;

@@ -63,8 +63,8 @@ export interface ProcessConfiguration<M, State, Request, Reply> {
   /** The system begins in this epoch, if its store knows of no later one. @default 1 */
   readonly epoch?: number;
   /**
-   * Where this process logs its inputs, so that it comes back with all that it knew. Without a log, whoever dies comes back with nothing, or,
-   * in a system that was restored, as it was in that snapshot.
+   * Where this process logs its inputs, so that it comes back with all that it knew. Without a log, whoever dies comes back with
+   * nothing, or, in a system that was restored, as it was in that snapshot.
    */
   readonly log?: LogConfiguration<Request>;
   /** How messages become bytes; the same at every process. @default MessagePack */
