@@ -8,8 +8,14 @@
 import { isMainThread, type MessagePort, parentPort, workerData } from "node:worker_threads";
 import {
   type Application,
+  type Delivery,
   directoryStore,
+  type GroupApplication,
+  Grouped,
+  type GroupTurn,
+  groupedCodecs,
   type LogPolicy,
+  msgpackCodec,
   startProcess,
   type Turn,
   tcpTransport,
@@ -26,6 +32,8 @@ export interface Task {
   /** Without one it logs nothing. */
   readonly policy: LogPolicy | undefined;
   readonly captureBytes: number;
+  /** It is a talker in a group, and no keeper of money. */
+  readonly talks?: boolean;
 }
 
 /** What a worker is started with. */
@@ -49,6 +57,18 @@ export type Answer =
   | { readonly address: string }
   | { readonly problem: string }
   | { readonly ask: number; readonly result?: unknown; readonly error?: string };
+
+/** What a talker has said and heard. */
+export interface Talk {
+  readonly sent: number;
+  /** By sender: the number of the last one. */
+  readonly heard: Readonly<Record<string, number>>;
+  /** Over all that was heard, in that order. */
+  readonly order: number;
+  readonly rests: boolean;
+  /** What did not come in its turn. */
+  readonly wrong: readonly string[];
+}
 
 /** What a purse is. */
 export interface Purse {
@@ -125,19 +145,77 @@ class Keeper implements Application<number, Purse, Request, Purse> {
   }
 }
 
+/** Multicasts numbers in one group, as many as there is room for, and judges what it hears. */
+class Talker implements GroupApplication<number, Talk, Request, Talk> {
+  #talk: Talk = { sent: 0, heard: {}, order: 0, rests: false, wrong: [] };
+
+  start(turn: GroupTurn<number, Talk>): void {
+    turn.setTimer("talk", 0);
+  }
+
+  timer(_name: string, turn: GroupTurn<number, Talk>): void {
+    let room = true;
+    for (let i = 0; i < BURST && room && !this.#talk.rests; i += 1) {
+      const sent = this.#talk.sent + 1;
+      this.#talk = { ...this.#talk, sent };
+      room = turn.multicast("all", sent, { order: "fifo-total" });
+    }
+    if (room && !this.#talk.rests) turn.setTimer("talk", 1);
+  }
+
+  groupWritable(_group: string, turn: GroupTurn<number, Talk>): void {
+    turn.setTimer("talk", 0);
+  }
+
+  deliver(_group: string, { from, message }: Delivery<number>): void {
+    const { heard, order, wrong } = this.#talk;
+    const last = heard[from] ?? 0;
+    this.#talk = {
+      ...this.#talk,
+      heard: { ...heard, [from]: message },
+      order: (Math.imul(order, 31) + from.charCodeAt(1) * 1_000_003 + message) | 0,
+      wrong: message === last + 1 ? wrong : [...wrong, `${from}: ${message} after ${last}`],
+    };
+  }
+
+  request(id: number, request: Request, turn: GroupTurn<number, Talk>): void {
+    if (request === "rest") this.#talk = { ...this.#talk, rests: true };
+    turn.reply(id, this.#talk);
+  }
+
+  capture(): Talk {
+    return this.#talk;
+  }
+
+  restore(talk: Talk): void {
+    this.#talk = talk;
+  }
+}
+
 const thread = isMainThread ? undefined : (workerData as ThreadTask);
 const task = thread?.task ?? (JSON.parse(process.argv[2] ?? "") as Task);
-const { id, processes, port, peers, directory, policy, captureBytes } = task;
+const { id, processes, port, peers, directory, policy, captureBytes, talks } = task;
 const tell = (answer: Answer): void => {
   if (parentPort) parentPort.postMessage(answer);
   else if (process.connected) process.send?.(answer);
 };
 process.on("disconnect", () => process.exit(0));
 
-const running = await startProcess<number, Purse, Request, Purse>({
+function talker() {
+  const codecs = { messageCodec: msgpackCodec<number>(), stateCodec: msgpackCodec<unknown>() };
+  const application = new Grouped<number, Talk, Request, Talk>({
+    ...{ self: id, application: new Talker(), messageCodec: codecs.messageCodec },
+    ...{ groups: { all: { members: processes } }, windowBytes: 65_536 },
+  });
+  return { application, ...groupedCodecs<number, Talk>(codecs) };
+}
+
+const running = await startProcess<unknown, unknown, Request, unknown>({
   id,
   processes,
-  application: new Keeper(),
+  ...((talks ? talker() : { application: new Keeper() }) as {
+    readonly application: Application<unknown, unknown, Request, unknown>;
+  }),
   transport: thread ? workerTransport(thread.network) : tcpTransport({ port, peers }),
   store: directoryStore(`${directory}/store`, { sync: false }),
   ...(policy && { log: { directory: `${directory}/log-${id}`, policy, captureBytes } }),
@@ -166,7 +244,7 @@ async function perform(asked: Asked): Promise<unknown> {
       const verdict = await snapshot.verify();
       const states: Record<string, Purse> = {};
       let inFlight = 0;
-      for (const one of processes) states[one] = await snapshot.state(one);
+      for (const one of processes) states[one] = (await snapshot.state(one)) as Purse;
       for (const from of processes)
         for (const to of processes)
           if (from !== to)

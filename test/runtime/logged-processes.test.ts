@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Random } from "../../src/core/random.ts";
 import type { LogPolicy } from "../../src/index.ts";
 import { cases } from "../support/soak.ts";
+import type { Talk } from "./logged-process-child.ts";
 import { LoggedBank, type Sum, until } from "./logged-processes.ts";
 
 const IDS = ["p1", "p2", "p3"];
@@ -153,5 +154,37 @@ describe("processes that log their inputs", () => {
       `${policy}: ${kills} kills, ${sent} transfers, ${acknowledged.length} deposits, ${complete} snapshots\n`,
     );
     expect(bank.problems).toEqual([]);
+  });
+
+  test("in a group, killed again and again: all hear the same, each message once", {
+    timeout: 3_600_000,
+  }, async () => {
+    const kills = cases("logged-members", 4, 200);
+    const random = new Random(`members ${kills}`);
+    const task = { directory, policy: "everysec", captureBytes: 300_000, talks: true } as const;
+    await using bank = await LoggedBank.start(IDS, task);
+    const all = async (what: "rest" | "state"): Promise<Talk[]> =>
+      Promise.all(IDS.map(async (id) => (await bank.ask(id, { what })) as Talk));
+    for (let kill = 0; kill < kills; kill += 1) {
+      const taking = bank.ask(random.pick(IDS) as string, { what: "snapshot" }).catch(() => {});
+      await pause(random.below(150));
+      const id = random.pick(IDS) as string;
+      await bank.kill(id);
+      await pause(random.below(100));
+      await bank.begin(id);
+      await taking;
+    }
+    await all("rest");
+    let talks: Talk[] = [];
+    await until("all have heard all", async () => {
+      talks = await all("state");
+      return talks.every(({ heard }) =>
+        IDS.every((id, i) => (heard[id] ?? 0) === (talks[i] as Talk).sent),
+      );
+    });
+    expect(talks.flatMap(({ wrong }) => [...wrong])).toEqual([]);
+    expect(new Set(talks.map(({ order }) => order)).size).toBe(1);
+    expect(bank.problems).toEqual([]);
+    process.stderr.write(`group: ${kills} kills, ${talks.map(({ sent }) => sent)} messages\n`);
   });
 });
