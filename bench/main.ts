@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [--json]`: measures one thing, or all. */
 
 import { parseArgs } from "node:util";
+import { durability } from "./durability.ts";
 import { latency } from "./latency.ts";
 import { machine } from "./machine.ts";
 import { multicast } from "./multicast.ts";
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   workers,
   latency,
   snapshot,
+  durability,
   sim,
   multicast,
 };
@@ -26,6 +28,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
   workers   the same in 3 threads of one operating-system process; beside it Tidemark over TCP
   latency   one-way times at 2,000 messages a second and process; beside it plain sockets
   snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost
+  durability  what input logs cost, by policy; acknowledgements a second beside flushes; coming back from a million inputs
   sim       the simulator: events a second, and of a search through all schedules states a second
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 

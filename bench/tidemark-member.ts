@@ -4,6 +4,7 @@ import { isMainThread, workerData } from "node:worker_threads";
 import {
   type Application,
   directoryStore,
+  type LogPolicy,
   lentBytesCodec,
   type RunningProcess,
   startProcess,
@@ -58,6 +59,8 @@ class Load implements Application<Uint8Array, null, Request, null> {
   }
 }
 
+/** How inputs are logged, if they are. */
+const policy = process.argv[2] as LogPolicy | undefined;
 const load = new Load();
 let running: RunningProcess<Uint8Array, null, Request, null>;
 
@@ -70,6 +73,7 @@ serveMember({
       messageCodec: lentBytesCodec,
       transport: isMainThread ? tcpTransport() : workerTransport(workerData),
       store: directory === "" ? forgetfulStore() : directoryStore(directory),
+      ...(policy && { log: { directory: `${directory}/log-${self}`, policy } }),
     });
     return running.address;
   },
