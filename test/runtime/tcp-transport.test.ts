@@ -1035,6 +1035,9 @@ describe("whatever bytes come in", () => {
       fc.json(),
       fc.json().map((value) => `{"refuse":${value}}`),
       fc.json().map((value) => `{"refuse":{"code":${value},"reason":${value}}}`),
+      fc
+        .oneof(fc.json(), fc.double().map(String), fc.bigInt().map(String))
+        .map((value) => `{"refuse":{"code":"EPOCH_MISMATCH","epoch":${value}}}`),
       fc.json().map((value) => `{"welcome":${value}}`),
       fc.json().map((value) => `{"welcome":{"process":"b","incarnation":${value}}}`),
       fc.constant('{"welcome":{"process":"b","incarnation":5}}'),
@@ -1058,6 +1061,9 @@ describe("whatever bytes come in", () => {
     );
     // It was welcomed now and then, came up, and went down again; and it still dials.
     expect(ends()).toBeGreaterThan(0);
+    expect(a.laterEpochs.length).toBeGreaterThan(0);
+    for (const [peer, epoch] of a.laterEpochs)
+      expect([peer, Number.isSafeInteger(epoch), epoch > 0]).toEqual(["b", true, true]);
     answer = [greeting({ welcome: { process: "b", incarnation: 6 } }), framed(text("at last"))];
     await a.until((owner) => textsOf(owner).includes("at last"));
     expect(a.log).toContain("up b 6");
