@@ -247,20 +247,20 @@ describe("whatever survives, what comes back is a beginning, and has what was pr
 
   test("with always", async () => {
     const happened: Happened = new Map();
-    await runSeeds(seeds("log-power", 250, 30_000), ["always"], happened);
+    await runSeeds(seeds("log-power", 100, 30_000), ["always"], happened);
     for (const what of interesting) expect(happened.get(what), what).toBeGreaterThan(0);
   });
 
   test("with policies that change from life to life", async () => {
     const happened: Happened = new Map();
-    await runSeeds(seeds("log-power", 250, 30_000), ["always", "everysec", "none"], happened);
+    await runSeeds(seeds("log-power", 100, 30_000), ["always", "everysec", "none"], happened);
     for (const what of interesting) expect(happened.get(what), what).toBeGreaterThan(0);
   });
 
   test("also when writing fails now and then", async () => {
     const happened: Happened = new Map();
     const policies: LogPolicy[] = ["always", "everysec", "none"];
-    await runSeeds(seeds("log-power", 100, 20_000), policies, happened, 0.1);
+    await runSeeds(seeds("log-power", 60, 20_000), policies, happened, 0.1);
     const more = ["LOG_FAILED", "LOG_RESUMED", "a capture failed"];
     for (const what of [...interesting, ...more])
       expect(happened.get(what), what).toBeGreaterThan(0);
@@ -347,7 +347,7 @@ test("a log that is cut at any byte of its last 64 KiB has the records of the ba
     at += 40 + view.getUint32(at + 8, true);
     ends.push([at, records]);
   }
-  const step = cases("log-cuts", 61, 1);
+  const step = cases("log-cuts", 307, 1);
   for (let cut = whole.length - 65_536; cut <= whole.length; cut += step) {
     const problems: TidemarkError[] = [];
     const records = ends.findLast(([end]) => end <= cut)?.[1];
@@ -426,7 +426,7 @@ describe("a log that was closed and then spoiled", () => {
     const alike = await written(90, { segmentBytes: 700, turns: 3 });
     const happened = new Map<string, number>();
     const note = (what: string): void => void happened.set(what, (happened.get(what) ?? 0) + 1);
-    for (const seed of seeds("log-fuzz", 1_500, 200_000)) {
+    for (const seed of seeds("log-fuzz", 500, 200_000)) {
       const random = new Random(seed);
       const files = new Map(random.chance(0.5) ? whole : alike);
       const done: string[] = [];
