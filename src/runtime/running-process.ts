@@ -597,7 +597,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     const untilMs = performance.now() + positive("timeoutMs", timeoutMs, timeoutMs);
     // That it can be restored here says little of others, but it finds what is missing before anything is decided.
     await this.#piece(snapshot);
-    const newest = (await this.#store.epoch())?.epoch ?? 0;
+    const record = await this.#store.epoch().catch((error: unknown) => {
+      // One that cannot be read ends with a later one.
+      if (isTidemarkError(error, "DAMAGED")) return undefined;
+      throw error;
+    });
+    const newest = record?.epoch ?? 0;
     const epoch = Math.max(this.#epoch, newest) + 1;
     await this.#store.beginEpoch({ epoch, snapshot, atMs: Math.round(nowMs()), by: this.id });
     await this.#advance();
