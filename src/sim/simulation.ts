@@ -184,7 +184,7 @@ interface Beginning<State> {
   readonly epoch?: number;
   readonly from?: RestoredPiece | ProcessImage;
   readonly log?: SimulatedLog;
-  readonly was?: { readonly startMs: number; readonly rate: number };
+  readonly was?: { readonly startMs: number; readonly rate: number; readonly dies: number };
 }
 
 /** A snapshot that was begun. */
@@ -662,7 +662,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       startMs: was?.startMs ?? EPOCH_MS + (random.fraction() * 2 - 1) * faults.skewMs,
       rate: was?.rate ?? 1 + (random.fraction() * 2 - 1) * faults.drift,
       alive: true,
-      dies: 0,
+      dies: was?.dies ?? 0,
       recovered: image !== undefined,
       wake: 0,
       timers: new Map(),
