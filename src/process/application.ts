@@ -61,6 +61,11 @@ export interface Turn<M, Reply = never> {
   readonly nowMs: number;
   /** Seeded; the same in a replay. */
   readonly random: Random;
+  /**
+   * True while an input is taken once more from the log, after a crash. What an application does beside its turn, such as
+   * writing to a console, it did the first time.
+   */
+  readonly replays: boolean;
   /** The processes that this one has a channel to, ascending. */
   readonly peers: readonly ProcessId[];
   /**

@@ -494,7 +494,7 @@ export class Grouped<M, State, Request, Reply>
         drafts.at(-1)?.close();
         for (const draft of drafts) {
           group.draftBytes -= draft.bytes;
-          this.#tellOfSending(group, draft);
+          if (!turn.replays) this.#tellOfSending(group, draft);
           this.#step(group, { type: "multicast", draft, nowMs: turn.nowMs }, turn);
         }
       }
@@ -553,9 +553,9 @@ export class Grouped<M, State, Request, Reply>
       const text = `group ${group.name} does not go on at ${self}: ${describeStall(effect.stall, turn.nowMs)}`;
       const problem = new TidemarkError("GROUP_STALLED", text);
       group.stall = { group: group.name, members, sinceMs, over: false, problem };
-      onStalled?.(group.stall);
+      if (!turn.replays) onStalled?.(group.stall);
     } else if (effect.type === "resumed") {
-      if (group.stall) onStalled?.({ ...group.stall, over: true });
+      if (group.stall && !turn.replays) onStalled?.({ ...group.stall, over: true });
       group.stall = undefined;
     } else this.#deliver(group, effect, this.#turn.of(turn));
   }
@@ -585,7 +585,7 @@ export class Grouped<M, State, Request, Reply>
     let i = 0;
     forEachRecord(body, (content) => {
       i += 1;
-      if (onEvent) {
+      if (onEvent && !turn.replays) {
         const message = `${from}/${number}.${i}`;
         onEvent({ process: self, group: name, type: "deliver", message, from });
       }
@@ -749,6 +749,10 @@ class GroupedTurn<M, Reply> implements GroupTurn<M, Reply> {
 
   get random(): Random {
     return this.#turn.random;
+  }
+
+  get replays(): boolean {
+    return this.#turn.replays;
   }
 
   get peers(): readonly ProcessId[] {

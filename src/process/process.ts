@@ -493,10 +493,12 @@ export class Process<M, State, Request = never, Reply = never>
     captureFailures: readonly CaptureFailure[] = [],
   ): readonly ProcessEffect<M, Reply>[] {
     this.#replayed = [...captureFailures];
+    this.#turn.replays = true;
     try {
       return this.step(input);
     } finally {
       this.#replayed = undefined;
+      this.#turn.replays = false;
     }
   }
 
@@ -1526,6 +1528,7 @@ class ProcessTurn<M, Reply> implements Turn<M, Reply> {
   readonly self: ProcessId;
   readonly random: Random;
   nowMs = 0;
+  replays: boolean = false;
   peers: readonly ProcessId[];
   readonly #actions: TurnActions<M, Reply>;
 

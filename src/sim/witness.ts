@@ -277,6 +277,10 @@ class WitnessTurn<M, Reply> implements Turn<M, Reply> {
     return this.#turn.random;
   }
 
+  get replays(): boolean {
+    return this.#turn.replays;
+  }
+
   get peers(): readonly ProcessId[] {
     return this.#turn.peers;
   }

@@ -11,6 +11,7 @@ import type { Turn } from "../../src/process/application.ts";
 
 /** An account with a clock, its timer and peers that only take. */
 class Bench implements Turn<Transfer, AccountReply> {
+  readonly replays = false;
   readonly self = "p1";
   readonly random: Random = new Random(7);
   readonly peers: readonly string[];

@@ -106,7 +106,7 @@ class Members {
       }),
       at: Number.POSITIVE_INFINITY,
       turn: {
-        ...{ self, nowMs: this.#nowMs, random: this.#random },
+        ...{ self, nowMs: this.#nowMs, random: this.#random, replays: false },
         peers: this.ids.filter((id) => id !== self),
         send: (to: string | readonly string[], bytes: Uint8Array) => {
           this.#see(bytes);

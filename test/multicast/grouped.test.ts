@@ -41,7 +41,7 @@ function goOn(
   const dueMs = new Map<ProcessId, number>();
   let nowMs = 2_000_000_000_000;
   const turnOf = (self: ProcessId): Turn<Uint8Array> => ({
-    ...{ self, nowMs, random, peers: setup.members.filter((id) => id !== self) },
+    ...{ self, nowMs, random, replays: false, peers: setup.members.filter((id) => id !== self) },
     send: (to, bytes) => {
       for (const one of [to].flat())
         ways.set(`${self} ${one}`, [...(ways.get(`${self} ${one}`) ?? []), bytes.slice()]);

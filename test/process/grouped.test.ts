@@ -224,7 +224,13 @@ describe("an application in groups", () => {
     let nowMs = 0;
     const members = new Map(["a", "b"].map((id) => [id, grouped(id)]));
     const turnOf = (self: string): Turn<Uint8Array, unknown> => ({
-      ...{ self, nowMs, random: new Random(self), peers: IDS.filter((id) => id !== self) },
+      ...{
+        self,
+        nowMs,
+        random: new Random(self),
+        replays: false,
+        peers: IDS.filter((id) => id !== self),
+      },
       send: (to, bytes) => {
         for (const one of [to].flat()) {
           if (full.has(one)) throw new TidemarkError("CHANNEL_FULL", "no room");

@@ -308,6 +308,7 @@ test("what a group keeps, and what is under way, is shown as messages", async ()
       self: "p",
       nowMs: 0,
       random: new Random(1),
+      replays: false,
       peers: ["q"],
       reply: () => {},
       setTimer: () => {},
