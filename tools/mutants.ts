@@ -22,7 +22,7 @@ const LIMIT_MS = 600_000;
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "what a process does is seen before it is logged": {
     file: "process/journal.ts",
-    from: "    return wakes;\n",
+    from: "    return inner;\n",
     to: "    this.#held.length = 0;\n    return effects;\n",
     among: "keepers",
   },

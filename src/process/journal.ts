@@ -79,7 +79,7 @@ export class Journal<M, State, Request, Reply> {
   }
 
   /**
-   * Takes an input and logs it. Gives what need not wait: when to wake it, and that it has failed.
+   * Takes an input and logs it. Gives what need not wait, for nobody sees it: when to wake it, timers, and that it has failed.
    * @throws TidemarkError `BAD_MESSAGE` for a request that the codec cannot encode; then nothing has happened
    */
   step(input: ProcessInput<Request>): readonly ProcessEffect<M, Reply>[] {
@@ -89,9 +89,9 @@ export class Journal<M, State, Request, Reply> {
     const failed = effects.filter(({ type }) => type === "failed");
     if (failed.length > 0) return failed;
     const position = this.#log.append(this.#headOf(input, fingerprintOf(effects)), body);
-    const wakes = effects.filter(({ type }) => type === "wake");
-    if (wakes.length < effects.length || this.waits) this.#held.push({ position, effects });
-    return wakes;
+    const inner = effects.filter(isInner);
+    if (inner.length < effects.length || this.waits) this.#held.push({ position, effects });
+    return inner;
   }
 
   /** Everything up to that position is settled: gives what waited for that, in order. */
@@ -100,7 +100,7 @@ export class Journal<M, State, Request, Reply> {
     for (; this.#done < this.#held.length; this.#done += 1) {
       const held = this.#held[this.#done] as Held<M, Reply>;
       if (held.position > position) break;
-      for (const effect of held.effects) if (effect.type !== "wake") free.push(effect);
+      for (const effect of held.effects) if (!isInner(effect)) free.push(effect);
     }
     if (this.#done * 2 > this.#held.length) {
       this.#held = this.#held.slice(this.#done);
@@ -272,6 +272,10 @@ function textOfInput(
         : rest;
   return encodeUtf8(JSON.stringify(failures.length === 0 ? said : { ...said, failures }));
 }
+
+/** It leads to nothing but further inputs, whose records come after that of this one. */
+const isInner = ({ type }: ProcessEffect<unknown, unknown>): boolean =>
+  type === "wake" || type === "timer";
 
 /** What went wrong may be told otherwise the second time: it is left out. */
 function fingerprintOf(effects: readonly ProcessEffect<unknown, unknown>[]): number {

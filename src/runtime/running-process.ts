@@ -605,8 +605,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     const newest = record?.epoch ?? 0;
     const epoch = Math.max(this.#epoch, newest) + 1;
     await this.#store.beginEpoch({ epoch, snapshot, atMs: Math.round(nowMs()), by: this.id });
-    await this.#advance();
-    this.#checkRunning();
+    // It may be on its way to an epoch before.
+    while (this.#epoch < epoch) {
+      await this.#advance();
+      this.#checkRunning();
+    }
     const absent = (): ProcessId[] =>
       this.#process.topology.processes.filter((id) => id !== this.id && !this.#up.has(id));
     while (absent().length > 0 && performance.now() < untilMs && !signal?.aborted) {
