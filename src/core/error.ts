@@ -38,6 +38,8 @@ export type ErrorCode =
   | "ADDRESS_IN_USE"
   | "STORE_FAILED"
   | "DAMAGED"
+  | "KEY_REQUIRED"
+  | "WRONG_KEY"
   | "NOT_FOUND"
   | "NOT_RUNNING"
   | "ALREADY_RUNNING";
@@ -83,6 +85,11 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   ADDRESS_IN_USE: ["remote", "The address to listen on is taken."],
   STORE_FAILED: ["remote", "The snapshot store could not read or write."],
   DAMAGED: ["remote", "A stored file is not what was written; the message names it."],
+  KEY_REQUIRED: [
+    "local",
+    "Snapshots are encrypted, and no key was given; or some are, and some not.",
+  ],
+  WRONG_KEY: ["local", "Snapshots are encrypted with another key, or not at all."],
   NOT_FOUND: ["remote", "The snapshot or system named does not exist."],
   NOT_RUNNING: ["remote", "No running system answers in the directory."],
   ALREADY_RUNNING: ["remote", "A system is running in the directory already."],

@@ -54,8 +54,17 @@ export interface SnapshotStore {
   list(damaged?: (error: Error) => void): AsyncIterable<SnapshotSummary>;
   /** The highest count that `initiator` has used in this store, 0 if none: new ids go on from there. */
   lastCount(initiator: ProcessId): Promise<number>;
-  /** Removes a snapshot and the parts that no other snapshot needs. False if there was none. */
-  delete(id: SnapshotId): Promise<boolean>;
+  /**
+   * Gives a snapshot that label in place of the one it has, or none. Whoever reads meanwhile gets the old one or the new
+   * one. False if there is no such snapshot.
+   * @throws TidemarkError `BAD_OPTION` if the label has not 1 to 256 characters, `DAMAGED`
+   */
+  label(id: SnapshotId, label: string | undefined): Promise<boolean>;
+  /**
+   * Removes a snapshot and the parts that no other snapshot needs. False if there was none.
+   * @param unlabelled true: only if it has no label at that moment; else it stays, and this gives false
+   */
+  delete(id: SnapshotId, unlabelled?: boolean): Promise<boolean>;
   /** Ends use by this process. */
   close(): Promise<void>;
 }
