@@ -58,7 +58,11 @@ export {
   groupedCodecs,
 } from "./process/grouped.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
-export { type DirectoryStoreOptions, directoryStore } from "./runtime/directory-store.ts";
+export {
+  type DirectoryStore,
+  type DirectoryStoreOptions,
+  directoryStore,
+} from "./runtime/directory-store.ts";
 export { GlobalSnapshot } from "./runtime/global-snapshot.ts";
 export { memoryStore } from "./runtime/memory-store.ts";
 export { MemoryNetwork, type MemoryOptions } from "./runtime/memory-transport.ts";
@@ -70,6 +74,7 @@ export {
   type SnapshotOptions,
   startProcess,
 } from "./runtime/running-process.ts";
+export { exportSnapshot, type ImportOptions, importSnapshot } from "./runtime/snapshot-file.ts";
 export type {
   PieceBodies,
   SnapshotStore,

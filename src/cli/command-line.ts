@@ -6,6 +6,9 @@ import { isTidemarkError, textOf } from "../core/error.ts";
 import { bankCommand } from "./bank.ts";
 import { chatCommand } from "./chat.ts";
 import { exploreCommand } from "./explore.ts";
+import { exportCommand, importCommand } from "./export.ts";
+import { labelCommand } from "./label.ts";
+import { pruneCommand } from "./prune.ts";
 import { showCommand } from "./show.ts";
 import { simCommand } from "./sim.ts";
 import { snapshotCommand } from "./snapshot.ts";
@@ -67,6 +70,10 @@ function program(): Command {
     snapshotsCommand(),
     showCommand(),
     verifyCommand(),
+    labelCommand(),
+    pruneCommand(),
+    exportCommand(),
+    importCommand(),
     bankCommand(),
     chatCommand(),
     simCommand(),

@@ -4,16 +4,15 @@ import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
 import { Command, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
-import { parseSnapshotId } from "../core/id.ts";
 import { duration } from "../core/quantity.ts";
 import type { Channel } from "../core/topology.ts";
-import { directoryStore } from "../runtime/directory-store.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { directoryOption, jsonOption, parseChannel } from "./options.ts";
+import { type KeyOptions, keyOption, openStore, snapshotNamed } from "./store.ts";
 import { grouped, painter, printable } from "./terminal.ts";
 
-interface ShowOptions {
+interface ShowOptions extends KeyOptions {
   readonly dir: string;
   readonly channel?: readonly [string, string];
   readonly all?: true;
@@ -41,15 +40,16 @@ Long lists and values are shortened; --all and --json give everything, and
 Exit status: 0; 1 if there is no such snapshot, or it is damaged.
 
 Examples:
-  tidemark show p2/7
+  tidemark show latest
   tidemark show p2/7 --channel p1,p2
   tidemark show p2/7 --json | jq .states`;
 
 export function showCommand(): Command {
   return new Command("show")
     .description("show the states and the messages in flight of a snapshot")
-    .argument("<snapshot>", "as in p2/7")
+    .argument("<snapshot>", "its id, as in p2/7; its label; or latest")
     .addOption(directoryOption())
+    .addOption(keyOption())
     .addOption(
       new Option(
         "--channel <from,to>",
@@ -59,22 +59,21 @@ export function showCommand(): Command {
     .option("--all", "do not shorten anything")
     .addOption(jsonOption("print everything, decoded, as one line of JSON"))
     .addHelpText("after", HELP)
-    .action(async (text: string, { dir, channel, all, json }: ShowOptions) => {
-      const decoded = await decode(text, dir, channel);
+    .action(async (text: string, options: ShowOptions) => {
+      const { channel, all, json } = options;
+      const decoded = await decode(text, options);
       if (json) console.log(JSON.stringify(decoded, toJson));
       else if (channel) console.log(describeChannels(decoded, true).join("\n"));
       else console.log(describe(decoded, all === true).join("\n"));
     });
 }
 
-/** @throws TidemarkError `BAD_ID`, `NOT_FOUND`, `NO_CHANNEL`, `DAMAGED`, `STORE_FAILED`, `BAD_MESSAGE` */
-async function decode(
-  text: string,
-  directory: string,
-  channel: readonly [string, string] | undefined,
-): Promise<Decoded> {
-  const { id } = parseSnapshotId(text);
-  const stored = await directoryStore(directory).get(id);
+/** @throws TidemarkError `BAD_ID`, `NOT_FOUND`, `NO_CHANNEL`, `DAMAGED`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`, `BAD_MESSAGE` */
+async function decode(text: string, options: ShowOptions): Promise<Decoded> {
+  const { dir: directory, channel } = options;
+  const store = openStore(directory, options);
+  const id = await snapshotNamed(store, text, directory);
+  const stored = await store.get(id);
   if (!stored)
     throw new TidemarkError(
       "NOT_FOUND",

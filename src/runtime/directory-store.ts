@@ -563,19 +563,20 @@ class StoreInDirectory implements DirectoryStore {
 
   async *list(told: (error: Error) => void = () => {}): AsyncGenerator<SnapshotSummary> {
     const summaries: SnapshotSummary[] = [];
-    let locked: unknown;
+    const problems: TidemarkError[] = [];
     await forEach(await this.#snapshotFiles(), async ({ initiator, count, used }) => {
       if (used) return;
       try {
         const manifest = await this.#readManifest(`${initiator}/${count}`);
         if (manifest) summaries.push(summarise(manifest));
       } catch (error) {
-        if (isKeyError(error)) locked ??= error;
-        told(error as TidemarkError);
+        problems.push(error as TidemarkError);
       }
     });
+    const locked = problems.find(isKeyError);
     // A store that can read nothing for want of the key is not an empty one.
     if (summaries.length === 0 && locked) throw locked;
+    for (const problem of problems) told(problem);
     yield* summaries.sort(newestFirst);
   }
 

@@ -83,12 +83,15 @@ export function decodeManifest(
   let content: Uint8Array | undefined = file;
   if (isSealed(file)) {
     if (!seal)
-      throw new TidemarkError("KEY_REQUIRED", `${id} is encrypted: it takes the key to read it`);
+      throw new TidemarkError(
+        "KEY_REQUIRED",
+        `${id} is encrypted, and no key was given (--key-file, TIDEMARK_KEY, or the option key)`,
+      );
     content = seal.openManifest(id, file);
     if (!content) return { problem: "it is not what was encrypted" };
   } else if (seal && looksPlain(file)) {
     // Else whoever has no key could put a snapshot of their own in the place of one.
-    throw new TidemarkError("WRONG_KEY", `${id} is not encrypted: it is read without a key`);
+    throw new TidemarkError("WRONG_KEY", `${id} is not encrypted, and only read without a key`);
   } else if (seal) return { problem: "it is not encrypted" };
   if (isCompressed(content)) {
     try {

@@ -29,7 +29,7 @@ const SPARSE = 1 / 4;
 /** … and when less is used than this, it takes its turn: … */
 const THIN = 1 / 2;
 /** … of all packs one in so many at a time. */
-const TURN = 32;
+const TURN = 64;
 /** With fewer bytes in use a pack is a small one … */
 const SMALL_PACK_BYTES = 262_144;
 /** … of which there are no more than this. */
