@@ -327,12 +327,11 @@ class StoreInDirectory implements DirectoryStore {
       if (!part) return undefined;
       if (!uses.knows(part.pack)) {
         const path = this.#partPath(part.pack);
-        const end = part.offset + storedBytes(part);
-        uses.setSize(part.pack, await touch(path, (size) => size >= end));
+        uses.setSize(part.pack, await touch(path, () => true));
         // It may have been removed and written again by somebody who has not come to this.
         changed.add(dirname(path));
       }
-      return uses.isThere(part.pack) ? part : undefined;
+      return uses.has(part) ? part : undefined;
     };
     const put = async (content: Uint8Array): Promise<PartReference> => {
       goOn();
@@ -1082,8 +1081,9 @@ class PackUses {
     return this.#sizes.has(pack);
   }
 
-  isThere(pack: string): boolean {
-    return this.#sizes.get(pack) !== undefined;
+  /** The pack may have been cut. */
+  has(part: PackedPart): boolean {
+    return part.offset + storedBytes(part) <= (this.#sizes.get(part.pack) ?? -1);
   }
 
   setSize(pack: string, bytes: number | undefined): void {

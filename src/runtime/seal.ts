@@ -99,7 +99,10 @@ export class Seal {
     const head = file.subarray(0, HEAD_BYTES);
     const id = head.subarray(MAGIC.length, MAGIC.length + KEY_ID_BYTES);
     if (id.length === KEY_ID_BYTES && Buffer.compare(id, this.#id) !== 0)
-      throw new TidemarkError("WRONG_KEY", `${name} is encrypted with another key than the one that was given`);
+      throw new TidemarkError(
+        "WRONG_KEY",
+        `${name} is encrypted with another key than the one that was given`,
+      );
     const key = this.#fileKey(head.subarray(-SALT_BYTES), "manifest");
     return open(key, 0, file.subarray(HEAD_BYTES), Buffer.concat([head, Buffer.from(name)]));
   }

@@ -277,9 +277,11 @@ class Archive {
         .toString("latin1")
         .replace(/\0.*$/s, "");
     };
-    const sum = text("checksum").trim();
     const size = text("size").trim();
-    if (text("magic") !== "ustar" || Number.parseInt(sum, 8) !== checksum(block))
+    const [at, length] = FIELDS.checksum;
+    const sum = Buffer.from(block.subarray(at, at + length)).toString("latin1");
+    const sums = /^ *[0-7]+[ \0]*$/.test(sum) && Number.parseInt(sum, 8) === checksum(block);
+    if (text("magic") !== "ustar" || !sums)
       throw this.damaged("it is no tar archive, or a part of it has changed");
     if (text("type") !== "0" || !/^[0-7]+$/.test(size))
       throw this.damaged("it holds something that is not a file");

@@ -8,7 +8,7 @@ import { join, relative, sep } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { isTidemarkError } from "../../src/core/error.ts";
 import type { SnapshotId } from "../../src/core/id.ts";
-import { directoryStore } from "../../src/runtime/directory-store.ts";
+import { type DirectoryStoreOptions, directoryStore } from "../../src/runtime/directory-store.ts";
 import type { SnapshotStore } from "../../src/runtime/snapshot-store.ts";
 import {
   bytes,
@@ -16,6 +16,7 @@ import {
   type Snapshot,
   writePieces,
 } from "../../src/runtime/snapshot-store-contract.ts";
+import { labelled } from "../../src/snapshot/manifest-check.ts";
 import { cases } from "../support/soak.ts";
 import {
   age,
@@ -165,11 +166,22 @@ class Story {
   /** What must be listed, must not be, and may be. */
   readonly present = new Set<SnapshotId>();
   readonly doubtful = new Set<SnapshotId>();
+  /** What a snapshot may be called. */
+  readonly labels = new Map<SnapshotId, string>();
   readonly failures: unknown[] = [];
   lastCount = 0;
 
   constructor(store: SnapshotStore) {
     this.store = store;
+  }
+
+  /** The label may be the old one or the new one, if that failed. */
+  async label(count: number, label: string): Promise<void> {
+    const id: SnapshotId = `p1/${count}`;
+    const snapshot = this.snapshots.get(id);
+    if (!snapshot) return;
+    await this.#try(() => this.store.label(id, label));
+    this.labels.set(id, label);
   }
 
   async commit(count: number, more: readonly Uint8Array[]): Promise<void> {
@@ -218,10 +230,12 @@ class Story {
     await this.commit(2, [bytes(80_000)]);
     await this.abandon(3, [bytes(85_000), bytes(200)]);
     await this.delete(2);
+    await this.label(1, "the first");
     await this.commit(4, [bytes(80_000), bytes(65_000)]);
     await this.delete(1);
     await this.delete(4);
     await this.commit(5, []);
+    await this.label(5, "the fifth");
     await this.#try(() => this.store.close());
   }
 
@@ -244,7 +258,11 @@ class Story {
     };
     for await (const { id } of store.list(fail)) {
       listed.add(id);
-      await expectWhole(store, this.snapshots.get(id) as Snapshot);
+      const snapshot = this.snapshots.get(id) as Snapshot;
+      const stored = await store.get(id);
+      const label = stored?.manifest.label;
+      if (label !== undefined) expect(label).toBe(this.labels.get(id));
+      await expectWhole(store, { ...snapshot, manifest: labelled(snapshot.manifest, label) });
     }
     for (const id of this.present) expect(listed).toContain(id);
     for (const id of listed)
@@ -254,12 +272,19 @@ class Story {
 }
 
 const options = { graceMs: 0, lockTimeoutMs: 0 };
+/** The same for a store that compresses and encrypts: every second operation goes wrong with one, the others with the other. */
+const coded = { ...options, compressLevel: 1, key: new Uint8Array(32).fill(7) };
+const optionsOf = (n: number) => (Math.floor(n / 4) % 2 === 0 ? options : coded);
 
 /** After a restart nothing is lost and nothing is left over, and everything works. */
-async function expectRecovery(directory: string, story: Story): Promise<void> {
+async function expectRecovery(
+  directory: string,
+  story: Story,
+  storeOptions: DirectoryStoreOptions = options,
+): Promise<void> {
   bury(directory);
   age(directory);
-  const store = directoryStore(directory, options);
+  const store = directoryStore(directory, storeOptions);
   expect(await store.lastCount("p1")).toBeGreaterThanOrEqual(story.lastCount);
   const next = new Story(store);
   await next.commit(50, []);
@@ -322,14 +347,14 @@ describe("a process that dies at any operation leaves whole snapshots, and no li
       const operations = await operationsOfStory();
       for (let n = first; n <= operations.length; n += quarters) {
         const directory = newDirectory(onTestFinished);
-        const story = new Story(directoryStore(directory, options));
+        const story = new Story(directoryStore(directory, optionsOf(n)));
         medium.operations.length = 0;
         medium.fault = (_, number) => (number >= n ? "fails" : "none");
         await story.tell();
         medium.fault = () => "none";
         // What a dead process would have been told is of no account.
         for (const id of story.snapshots.keys()) if (!story.present.has(id)) story.doubtful.add(id);
-        await expectRecovery(directory, story).catch((cause: unknown) => {
+        await expectRecovery(directory, story, optionsOf(n)).catch((cause: unknown) => {
           throw new Error(`died at operation ${n}, ${operations[n - 1]}`, { cause });
         });
       }
@@ -463,7 +488,7 @@ describe("an operation that fails", () => {
       let failures = 0;
       for (let n = 1 + Math.floor(Math.random() * step); n <= operations.length; n += step) {
         const directory = newDirectory(onTestFinished);
-        const story = new Story(directoryStore(directory, options));
+        const story = new Story(directoryStore(directory, optionsOf(n)));
         medium.operations.length = 0;
         medium.code = codes[n % codes.length] as string;
         medium.fault = (_, number) => (number === n ? fault : "none");
@@ -483,7 +508,7 @@ describe("an operation that fails", () => {
           await story.store.close();
           expect(filesIn(join(directory, "tmp"))).toEqual([]);
           expect(filesIn(join(directory, "open"))).toEqual([]);
-          await expectRecovery(directory, story);
+          await expectRecovery(directory, story, optionsOf(n));
         } catch (cause) {
           throw new Error(`operation ${n}, ${operations[n - 1]}`, { cause });
         }
