@@ -66,7 +66,7 @@ async function verify(
   if (what !== undefined && (isSnapshotId(what) || !existsSync(what))) {
     const named = openStore(dir, options);
     if (!isSnapshotId(what) && !existsSync(dir))
-      throw new TidemarkError("NOT_FOUND", `there is no ${what}, and no directory ${dir}`);
+      throw new TidemarkError("NOT_FOUND", `there is no directory ${what}`);
     const finding = await proveOne(named, await snapshotNamed(named, what, dir));
     if (finding) {
       tell.one(finding);

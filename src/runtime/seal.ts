@@ -31,8 +31,6 @@ export const SEAL_BYTES: number = TAG_BYTES;
 const MAGIC = Buffer.from("tidemark-sealed/1\n");
 const KEY_ID_BYTES = 16;
 const HEAD_BYTES = MAGIC.length + KEY_ID_BYTES + SALT_BYTES;
-/** By so many bytes a manifest becomes longer when it is sealed. */
-export const SEALED_MANIFEST_BYTES: number = HEAD_BYTES + TAG_BYTES;
 
 /** Seals the parts of one file. */
 export interface FileSeal {

@@ -268,7 +268,7 @@ describe("a store that encrypts", () => {
         () => locked.delete("p1/1"),
         () => commit(locked, { id: "p1/2" }),
       ])
-        await expect(asked()).rejects.toMatchObject({ code, message: /p1\/1/ });
+        await expect(asked()).rejects.toMatchObject({ code, message: expect.stringContaining("p1/1") });
       // A snapshot of a process that does not know the key is refused as well, and the one that is there is whole.
       expect(await locked.lastCount("p1")).toBe(2);
     }
