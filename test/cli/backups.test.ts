@@ -157,25 +157,30 @@ describe("a key", () => {
     writeFileSync(bad, "a password");
     const asked = (args: readonly string[], env?: NodeJS.ProcessEnv) =>
       tidemark([...args, "--dir", directory], { TIDEMARK_KEY: undefined, ...env });
-    for (const command of [["snapshots"], ["show", "latest"], ["verify"], ["label", "p1/1", "x"]]) {
-      for (const file of [raw, hex])
-        expect(await asked([...command, "--key-file", file])).toMatchObject({
-          status: 0,
-          stderr: "",
-        });
-      expect(await asked(command, { TIDEMARK_KEY: key.toString("hex") })).toMatchObject({
-        status: 0,
-      });
-      const none = await asked(command);
-      expect(none).toMatchObject({
+    for (const given of [
+      ["--key-file", raw],
+      ["--key-file", hex],
+    ])
+      expect(await asked(["snapshots", ...given])).toMatchObject({ status: 0, stderr: "" });
+    const environment = { TIDEMARK_KEY: key.toString("hex") };
+    for (const command of [["show", "latest"], ["verify"], ["label", "p1/1", "x"]]) {
+      const [right, none, wrong] = await Promise.all([
+        asked(command, environment),
+        asked(command),
+        asked([...command, "--key-file", other]),
+      ]);
+      expect(right).toMatchObject({ status: 0, stderr: "" });
+      expect(none).toEqual({
+        status: 1,
         stdout: "",
         stderr: expect.stringMatching(/^tidemark: p1\/\d is encrypted, and no key was given .*\n$/),
       });
-      expect(none.status).toBe(1);
-      const wrong = await asked([...command, "--key-file", other]);
-      expect(wrong).toMatchObject({
+      expect(wrong).toEqual({
+        status: 1,
         stdout: "",
-        stderr: expect.stringMatching(/^tidemark: p1\/\d is encrypted with another key than .*\n$/),
+        stderr: expect.stringMatching(
+          /^tidemark: p1\/\d is encrypted with another key than the one that was given\n$/,
+        ),
       });
     }
     const noKey = await asked(["snapshots", "--key-file", bad]);
