@@ -161,6 +161,12 @@ describe("a file is refused, and nothing is left of it,", () => {
       refused += 1;
       for await (const { id } of store.list()) throw new Error(`${id} is there`);
     }
+    const spoiled = Buffer.from(file);
+    spoiled[file.indexOf(bytes(600).subarray(0, 64)) + 5] = 0;
+    await expectRefused(
+      spoiled,
+      /^it\.tar cannot be imported: part [0-9a-f]{64} is not what was written$/,
+    );
     expect(refused).toBeGreaterThan(0.98 * Math.floor(file.length / step));
   });
 
