@@ -7,6 +7,7 @@ import { multicast } from "./multicast.ts";
 import { printResult, type Result } from "./result.ts";
 import { sim } from "./sim.ts";
 import { snapshot } from "./snapshot.ts";
+import { store } from "./store.ts";
 import { tcp } from "./tcp.ts";
 
 const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
@@ -14,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   tcp,
   latency,
   snapshot,
+  store,
   sim,
   multicast,
 };
@@ -24,6 +26,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
   tcp       3 processes, full mesh, everyone sends to all; beside it plain sockets
   latency   one-way times at 2,000 messages a second and process; beside it plain sockets
   snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost
+  store     what is written of a state of a million entries, at first and when 1 % of it has changed
   sim       the simulator: events a second, and of a search through all schedules states a second
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 
