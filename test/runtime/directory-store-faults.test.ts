@@ -276,7 +276,7 @@ class Story {
 const options = { graceMs: 0, lockTimeoutMs: 0 };
 /** The same for a store that compresses and encrypts: every second operation goes wrong with one, the others with the other. */
 const coded = { ...options, compressLevel: 1, key: new Uint8Array(32).fill(7) };
-const optionsOf = (n: number) => (Math.floor(n / 4) % 2 === 0 ? options : coded);
+const optionsOf = (n: number) => (Math.floor(n / 8) % 2 === 0 ? options : coded);
 
 /** After a restart nothing is lost and nothing is left over, and everything works. */
 async function expectRecovery(
@@ -343,11 +343,11 @@ test("a piece with a small state costs one file, flushed once, and no look into 
 });
 
 describe("a process that dies at any operation leaves whole snapshots, and no litter after a restart", () => {
-  const quarters = 4;
-  for (let first = 1; first <= quarters; first++)
-    test(`every ${quarters}th operation from number ${first}`, async () => {
+  const eighths = 8;
+  for (let first = 1; first <= eighths; first++)
+    test(`every ${eighths}th operation from number ${first}`, async () => {
       const operations = await operationsOfStory();
-      for (let n = first; n <= operations.length; n += quarters) {
+      for (let n = first; n <= operations.length; n += eighths) {
         const directory = newDirectory(onTestFinished);
         const story = new Story(directoryStore(directory, optionsOf(n)));
         medium.operations.length = 0;
