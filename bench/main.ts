@@ -8,6 +8,7 @@ import { multicast } from "./multicast.ts";
 import { printResult, type Result } from "./result.ts";
 import { sim } from "./sim.ts";
 import { snapshot } from "./snapshot.ts";
+import { store } from "./store.ts";
 import { tcp, workers } from "./tcp.ts";
 
 const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
@@ -17,6 +18,7 @@ const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   latency,
   snapshot,
   durability,
+  store,
   sim,
   multicast,
 };
@@ -29,6 +31,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
   latency   one-way times at 2,000 messages a second and process; beside it plain sockets
   snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost
   durability  what input logs cost, by policy; acknowledgements a second beside flushes; coming back from a million inputs
+  store     what is written of a state of a million entries, at first and when 1 % of it has changed
   sim       the simulator: events a second, and of a search through all schedules states a second
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 

@@ -13,12 +13,12 @@ import {
 import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Difference } from "../snapshot/diff.ts";
 import { formatPath, type PathExpression, parsePath } from "../snapshot/value-path.ts";
-import { openSnapshot } from "./open-snapshot.ts";
 import { collect, directoryName, directoryOption, jsonOption, wholeNumber } from "./options.ts";
+import { type KeyOptions, keyOption, openSnapshot } from "./store.ts";
 import { grouped, isLive, painter, printable } from "./terminal.ts";
 import { jsonLine, literal, literals, shownPath } from "./values.ts";
 
-interface DiffOptions {
+interface DiffOptions extends KeyOptions {
   readonly dir: string;
   readonly otherDir?: string;
   readonly process?: readonly ProcessId[];
@@ -55,9 +55,10 @@ Examples:
 export function diffCommand(): Command {
   return new Command("diff")
     .description("show what changed from one snapshot to another")
-    .argument("<before>", "as in p2/7")
-    .argument("<after>", "as in p1/9")
+    .argument("<before>", "its id, as in p2/7; its label; or latest")
+    .argument("<after>", "as well")
     .addOption(directoryOption())
+    .addOption(keyOption())
     .option("--other-dir <directory>", "where <after> is (default: as --dir)", directoryName)
     .option("--process <id>", "only that process and its channels; once for each", collect)
     .option("--path <path>", "only what it leads to in states, as in show", parsePath)
@@ -72,8 +73,8 @@ export function diffCommand(): Command {
       process.exitCode = FAILED;
       const { dir, otherDir = dir } = options;
       const snapshots = [
-        await openSnapshot(before, dir),
-        await openSnapshot(after, otherDir),
+        await openSnapshot(before, dir, options),
+        await openSnapshot(after, otherDir, options),
       ] as const;
       process.exitCode = (await tellDifferences(...snapshots, options)) ? 1 : 0;
     });
