@@ -25,6 +25,9 @@ import type { Answer, Call, News, Theatre, Thrown } from "./worker-transport-chi
 
 const CHILD = new URL("./worker-transport-child.ts", import.meta.url);
 
+/** Longer than any answer takes on a busy machine. */
+const ANSWER_MS = 30_000;
+
 /** Without what belongs to one transport. */
 type Question = Call extends infer One ? (One extends unknown ? Omit<One, "of"> : never) : never;
 
@@ -71,7 +74,10 @@ export class Stage {
   #ask(call: Call, transfer: readonly MessagePort[]): unknown {
     Atomics.store(this.#turn, 0, 0);
     this.#calls.postMessage(call, transfer);
-    Atomics.wait(this.#turn, 0, 0, 10_000);
+    // The other thread may say of the call before only now that it is over, and wake this one too early.
+    const giveUpMs = performance.now() + ANSWER_MS;
+    while (Atomics.load(this.#turn, 0) === 0 && performance.now() < giveUpMs)
+      Atomics.wait(this.#turn, 0, 0, ANSWER_MS);
     const answer = receiveMessageOnPort(this.#calls)?.message as Answer | undefined;
     if (answer === undefined) throw new Error("a thread does not answer");
     if ("thrown" in answer) throw errorOf(answer.thrown);
