@@ -29,6 +29,9 @@ export function forgetfulStore(): SnapshotStore {
     async lastCount() {
       return 0;
     },
+    async label() {
+      return false;
+    },
     async delete() {
       return false;
     },

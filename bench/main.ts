@@ -7,6 +7,7 @@ import { multicast } from "./multicast.ts";
 import { printResult, type Result } from "./result.ts";
 import { sim } from "./sim.ts";
 import { snapshot } from "./snapshot.ts";
+import { store } from "./store.ts";
 import { tcp, workers } from "./tcp.ts";
 
 const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   workers,
   latency,
   snapshot,
+  store,
   sim,
   multicast,
 };
@@ -26,6 +28,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
   workers   the same in 3 threads of one operating-system process; beside it Tidemark over TCP
   latency   one-way times at 2,000 messages a second and process; beside it plain sockets
   snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost
+  store     what is written of a state of a million entries, at first and when 1 % of it has changed
   sim       the simulator: events a second, and of a search through all schedules states a second
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 

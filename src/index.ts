@@ -70,7 +70,11 @@ export {
   type Presence,
   type ProcessComparison,
 } from "./runtime/compare-snapshots.ts";
-export { type DirectoryStoreOptions, directoryStore } from "./runtime/directory-store.ts";
+export {
+  type DirectoryStore,
+  type DirectoryStoreOptions,
+  directoryStore,
+} from "./runtime/directory-store.ts";
 export { GlobalSnapshot } from "./runtime/global-snapshot.ts";
 export {
   type CaptureWriter,
@@ -90,6 +94,7 @@ export {
   type SnapshotOptions,
   startProcess,
 } from "./runtime/running-process.ts";
+export { exportSnapshot, type ImportOptions, importSnapshot } from "./runtime/snapshot-file.ts";
 export type {
   EpochRecord,
   PieceBodies,

@@ -38,6 +38,10 @@ export interface HostOptions {
   readonly directory: string;
   /** False: snapshots need not survive a power cut. */
   readonly sync: boolean;
+  /** How much snapshots are compressed. @default 0 */
+  readonly compressLevel?: number;
+  /** Encrypts snapshots: 64 hexadecimal digits. */
+  readonly key?: string;
   /** The directory is removed when the parent has died. */
   readonly temporary?: boolean;
   readonly spoil?: SpoiledOptions;
@@ -120,7 +124,11 @@ const methods: {
   async start(options) {
     if (options.temporary) temporary = options.directory;
     const tcp = tcpTransport({ port: options.port });
-    const store = directoryStore(options.directory, { sync: options.sync });
+    const { directory, sync, compressLevel = 0, key } = options;
+    const store = directoryStore(directory, {
+      ...{ sync, compressLevel },
+      ...(key === undefined ? {} : { key: new Uint8Array(Buffer.from(key, "hex")) }),
+    });
     account = await startProcess({
       id: options.id,
       system: options.system,

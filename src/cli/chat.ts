@@ -5,7 +5,6 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { checkProcessId, isProcessId, type ProcessId } from "../core/id.ts";
 import { ORDER_LEVELS, type OrderLevel } from "../core/order-level.ts";
-import { directoryStore } from "../runtime/directory-store.ts";
 import { tcpTransport } from "../runtime/tcp-transport.ts";
 import { type ChatEvent, chatLines } from "./chat-event.ts";
 import { ChatScreen } from "./chat-screen.ts";
@@ -18,10 +17,11 @@ import {
   wholeNumber,
 } from "./options.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { type KeyOptions, keyOption, openStore } from "./store.ts";
 import { painter } from "./terminal.ts";
 
 /** The options as commander gives them. */
-interface ChatOptions {
+interface ChatOptions extends KeyOptions {
   readonly id: string;
   readonly members?: readonly ProcessId[];
   readonly host: string;
@@ -110,6 +110,7 @@ export function chatCommand(): Command {
         .argParser(parseTimeout),
     )
     .addOption(directoryOption())
+    .addOption(keyOption())
     .addOption(jsonOption("print a line of JSON for everything that happens"))
     .addHelpText("after", HELP)
     .action(async (options: ChatOptions) => {
@@ -126,7 +127,7 @@ async function chat(options: ChatOptions): Promise<number> {
   const paint = painter(process.stdout);
   const show = (event: ChatEvent): void =>
     screen.print(json ? [JSON.stringify(event)] : chatLines(event, paint));
-  const store = directoryStore(dir);
+  const store = openStore(dir, options);
   try {
     const session = await ChatSession.start({
       ...{ id, members, peers, order, total, delay, store, directory: resolve(dir), show },

@@ -7,7 +7,10 @@ import { bankCommand } from "./bank.ts";
 import { chatCommand } from "./chat.ts";
 import { diffCommand } from "./diff.ts";
 import { exploreCommand } from "./explore.ts";
+import { exportCommand, importCommand } from "./export.ts";
+import { labelCommand } from "./label.ts";
 import { logCommand } from "./log.ts";
+import { pruneCommand } from "./prune.ts";
 import { showCommand } from "./show.ts";
 import { simCommand } from "./sim.ts";
 import { snapshotCommand } from "./snapshot.ts";
@@ -73,6 +76,10 @@ function program(): Command {
     diffCommand(),
     verifyCommand(),
     logCommand(),
+    labelCommand(),
+    pruneCommand(),
+    exportCommand(),
+    importCommand(),
     bankCommand(),
     chatCommand(),
     simCommand(),

@@ -35,6 +35,36 @@ export function parseDuration(text: string): number {
   );
 }
 
+const LONG_UNITS_MS: Readonly<Record<string, number>> = {
+  ...UNITS_MS,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+
+/** An age, however long: as a duration, or `7d`, `2w`. In milliseconds. */
+export function parseAge(text: string): number {
+  const [, digits, unit] = /^([0-9]+(?:\.[0-9]+)?)([a-z]+)?$/.exec(text) ?? [];
+  const value = Number(digits);
+  const ms = value * (LONG_UNITS_MS[unit ?? ""] ?? (value === 0 ? 1 : Number.NaN));
+  if (Number.isFinite(ms)) return ms;
+  throw new InvalidArgumentError("Use a number with its unit: 90m, 12h, 7d or 2w; or 0.");
+}
+
+const SIZES: Readonly<Record<string, number>> = {
+  B: 1,
+  ...{ kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 },
+  ...{ KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 },
+};
+
+/** `500MB`, `10GiB` or `0`, in bytes. */
+export function parseSize(text: string): number {
+  const [, digits, unit] = /^([0-9]+(?:\.[0-9]+)?)([A-Za-z]+)?$/.exec(text) ?? [];
+  const value = Number(digits);
+  const bytes = Math.floor(value * (SIZES[unit ?? ""] ?? (value === 0 ? 1 : Number.NaN)));
+  if (Number.isFinite(bytes)) return bytes;
+  throw new InvalidArgumentError("Use a number with its unit: 500MB, 1.5GiB; or 0.");
+}
+
 /** A duration that is not 0. */
 export function parseTimeout(text: string): number {
   const ms = parseDuration(text);

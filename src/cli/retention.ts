@@ -6,6 +6,7 @@
 import { isTidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
+import { expired, type Retained } from "../snapshot/retention.ts";
 
 /** So many are removed at a time: each removal keeps those who store a snapshot waiting. */
 const BATCH_MAX = 50;
@@ -15,10 +16,10 @@ export class Retention {
   readonly #store: SnapshotStore;
   readonly #keep: number;
   readonly #problem: (text: string) => void;
-  /** Without a label, oldest first. */
-  #snapshots: SnapshotId[] = [];
+  /** Without a label when they were stored, newest first. */
+  #snapshots: Retained[] = [];
   /** Those that are to go and could not, for they were in use. */
-  #inUse: SnapshotId[] = [];
+  #inUse: Retained[] = [];
   #working: Promise<void>;
 
   /**
@@ -33,9 +34,9 @@ export class Retention {
   }
 
   /** A snapshot without a label was stored. */
-  add(snapshot: SnapshotId): void {
+  add(id: SnapshotId): void {
     if (this.#keep === 0) return;
-    this.#snapshots.push(snapshot);
+    this.#snapshots.unshift({ id, startedAtMs: Date.now() });
     const batch = Math.min(BATCH_MAX, Math.ceil(this.#keep / 10));
     if (this.#snapshots.length >= this.#keep + batch) this.#prune();
   }
@@ -49,10 +50,11 @@ export class Retention {
   /** What was there before. */
   async #look(): Promise<void> {
     try {
-      const before: SnapshotId[] = [];
-      for await (const { id, label } of this.#store.list())
-        if (label === undefined && !this.#snapshots.includes(id)) before.push(id);
-      this.#snapshots.unshift(...before.reverse());
+      const before: Retained[] = [];
+      for await (const { id, label, startedAtMs } of this.#store.list())
+        if (label === undefined && !this.#snapshots.some((one) => one.id === id))
+          before.push({ id, startedAtMs });
+      this.#snapshots.push(...before);
     } catch (error) {
       this.#problem(`old snapshots cannot be listed: ${textOf(error)}`);
     }
@@ -61,15 +63,18 @@ export class Retention {
   #prune(): void {
     if (this.#keep === 0) return;
     this.#working = this.#working.then(async () => {
-      const tooMany = Math.max(0, this.#snapshots.length - this.#keep);
-      const due = [...this.#inUse, ...this.#snapshots.splice(0, tooMany)];
+      const expiredNow = expired(this.#snapshots, { keep: this.#keep }, Date.now());
+      const gone = new Set([...this.#inUse, ...expiredNow]);
       this.#inUse = [];
-      for (const snapshot of due) {
+      this.#snapshots = this.#snapshots.filter((one) => !gone.has(one));
+      for (const one of gone) {
+        const { id } = one;
         try {
-          await this.#store.delete(snapshot);
+          // Somebody may have given it a label since.
+          await this.#store.delete(id, true);
         } catch (error) {
-          if (isTidemarkError(error, "IN_USE")) this.#inUse.push(snapshot);
-          else this.#problem(`${snapshot} cannot be removed: ${textOf(error)}`);
+          if (isTidemarkError(error, "IN_USE")) this.#inUse.push(one);
+          else this.#problem(`${id} cannot be removed: ${textOf(error)}`);
         }
       }
     });

@@ -9,12 +9,12 @@ import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { type PathExpression, parsePath } from "../snapshot/value-path.ts";
 import { find, type Hit, type Matcher, parseSearch } from "./find.ts";
-import { openSnapshot } from "./open-snapshot.ts";
 import { collect, directoryOption, jsonOption, parseChannel, wholeNumber } from "./options.ts";
+import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
 import { grouped, painter, printable } from "./terminal.ts";
 import { indented, jsonLine, literal, readable, shortened, shownPath } from "./values.ts";
 
-interface ShowOptions {
+interface ShowOptions extends KeyOptions {
   readonly dir: string;
   readonly process?: readonly ProcessId[];
   readonly channel?: readonly [string, string];
@@ -58,7 +58,7 @@ Exit status: 0; 1 if there is no such snapshot, it is damaged, or nothing is
 found.
 
 Examples:
-  tidemark show p2/7
+  tidemark show latest
   tidemark show p2/7 --channel p1,p2
   tidemark show p2/7 --path '$.balance'
   tidemark show p2/7 --search alice --process p1
@@ -67,8 +67,9 @@ Examples:
 export function showCommand(): Command {
   return new Command("show")
     .description("show the states and the messages in flight of a snapshot")
-    .argument("<snapshot>", "as in p2/7")
+    .argument("<snapshot>", SNAPSHOT_NAME)
     .addOption(directoryOption())
+    .addOption(keyOption())
     .option("--process <id>", "only the state of that process; once for each", collect)
     .addOption(
       new Option(
@@ -90,7 +91,7 @@ export function showCommand(): Command {
       const { dir, channel, path, search, limit, all, json } = options;
       if (limit !== undefined && !path && !search)
         throw new TidemarkError("BAD_OPTION", "--limit goes with --path or --search");
-      const snapshot = await openSnapshot(text, dir);
+      const snapshot = await openSnapshot(text, dir, options);
       const scope = scopeOf(snapshot, options);
       if (path || search) {
         await tellHits(snapshot, scope, options);

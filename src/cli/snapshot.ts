@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import { directoryOption, jsonOption } from "./options.ts";
+import { checkLabel } from "./store.ts";
 import type { SystemMethods } from "./system-control.ts";
 import { grouped } from "./terminal.ts";
 
@@ -35,7 +36,10 @@ export function snapshotCommand(): Command {
       const client = await ControlClient.connect<SystemMethods>(dir);
       try {
         // The system gives up by itself when it takes too long.
-        const taken = await client.call("snapshot", label === undefined ? {} : { label });
+        const taken = await client.call(
+          "snapshot",
+          label === undefined ? {} : { label: checkLabel(label) },
+        );
         const { snapshot, processes, messagesInFlight, consistent, sum, expected } = taken;
         const right = consistent && sum === expected;
         if (json) console.log(JSON.stringify(taken));

@@ -4,12 +4,12 @@ import { existsSync } from "node:fs";
 import { Command } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { byteSize, duration } from "../core/quantity.ts";
-import { directoryStore } from "../runtime/directory-store.ts";
 import type { SnapshotSummary } from "../snapshot/manifest.ts";
 import { directoryOption, jsonOption, wholeNumber } from "./options.ts";
+import { type KeyOptions, keyOption, openStore } from "./store.ts";
 import { grouped, printable, table } from "./terminal.ts";
 
-interface SnapshotsOptions {
+interface SnapshotsOptions extends KeyOptions {
   readonly dir: string;
   readonly limit: number;
   readonly json?: true;
@@ -28,6 +28,7 @@ export function snapshotsCommand(): Command {
   return new Command("snapshots")
     .description("list the snapshots of a directory, newest first")
     .addOption(directoryOption())
+    .addOption(keyOption())
     .option(
       "--limit <number>",
       "list no more than so many",
@@ -36,9 +37,10 @@ export function snapshotsCommand(): Command {
     )
     .addOption(jsonOption("print a line of JSON for each"))
     .addHelpText("after", HELP)
-    .action(async ({ dir, limit, json }: SnapshotsOptions) => {
+    .action(async (options: SnapshotsOptions) => {
+      const { dir, limit, json } = options;
       checkDirectory(dir);
-      const store = directoryStore(dir);
+      const store = openStore(dir, options);
       const listed: SnapshotSummary[] = [];
       const damaged = (error: Error): void => {
         console.error(`tidemark: ${printable(error.message)}`);

@@ -22,6 +22,9 @@ export interface SystemOptions {
   /** Of the snapshot store. */
   readonly directory: string;
   readonly sync: boolean;
+  readonly compressLevel: number;
+  /** In hexadecimal digits. */
+  readonly key?: string;
   /** What the network does to frames, below the link. */
   readonly spoil?: Omit<SpoiledOptions, "seed"> | undefined;
 }
@@ -89,7 +92,7 @@ export class BankSystem {
     onProblem: (problem: TidemarkError) => void,
     signal: AbortSignal,
   ): Promise<BankSystem> {
-    const { money, rate, seed, port, directory, sync, spoil } = options;
+    const { money, rate, seed, port, directory, sync, compressLevel, key, spoil } = options;
     const processes = Array.from({ length: options.processes }, (_, i) => `p${i + 1}`);
     const giveUp = new AbortController();
     const starting = processes.map((id, i) =>
@@ -106,6 +109,8 @@ export class BankSystem {
           port: port === 0 ? 0 : port + i,
           directory,
           sync,
+          compressLevel,
+          ...(key === undefined ? {} : { key }),
           ...(spoil && { spoil: { ...spoil, seed: `${seed} network` } }),
         },
         onProblem,

@@ -5,7 +5,6 @@ import { Command, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { Random } from "../core/random.ts";
 import { ControlServer } from "../runtime/control-socket.ts";
-import { directoryStore } from "../runtime/directory-store.ts";
 import { audit } from "./audit.ts";
 import {
   directoryOption,
@@ -20,13 +19,14 @@ import {
 import { Retention } from "./retention.ts";
 import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { compressOption, type KeyOptions, keyOption, openStore, readKey } from "./store.ts";
 import { BankSystem, type SystemOptions } from "./system.ts";
 import { checkSnapshotRequest, type SystemMethods, snapshotResult } from "./system-control.ts";
 import { isLive } from "./terminal.ts";
 import { jsonReport, lineReport, type Report, tableReport } from "./up-report.ts";
 
 /** The options as commander gives them. */
-interface UpOptions {
+interface UpOptions extends KeyOptions {
   readonly processes: number;
   readonly money: number;
   readonly rate: number | "max";
@@ -37,6 +37,7 @@ interface UpOptions {
   readonly dir: string;
   readonly keep: number;
   readonly sync: boolean;
+  readonly compress?: number;
   readonly seed?: number;
   readonly delay?: readonly [number, number];
   readonly loss: number;
@@ -120,6 +121,8 @@ export function upCommand(): Command {
       "--no-sync",
       "do not wait for the disk: faster, and the last ones may not survive a power cut",
     )
+    .addOption(compressOption())
+    .addOption(keyOption())
     .addOption(
       new Option("--seed <number>", "decides who sends how much to whom, and what goes wrong")
         .default(undefined, "a random one")
@@ -159,6 +162,12 @@ async function up(options: UpOptions): Promise<number> {
   let whole = true;
   let system: BankSystem | undefined;
 
+  const compressLevel = options.compress ?? 0;
+  const key = readKey(options);
+  const store = openStore(dir, options, { sync, compressLevel });
+  // Before anything is started: is it the key of what there is?
+  for await (const _ of store.list()) break;
+
   const control = await ControlServer.listen<SystemMethods>(dir, {
     async status() {
       const { snapshots } = totals;
@@ -177,7 +186,6 @@ async function up(options: UpOptions): Promise<number> {
       return snapshotResult(await audit(store, snapshot), expected);
     },
   });
-  const store = directoryStore(dir, { sync });
   const report = makeReport(options);
   const retention = new Retention(store, options.keep, (text) => report.note(text));
   const listener = {
@@ -190,7 +198,11 @@ async function up(options: UpOptions): Promise<number> {
   };
   try {
     system = await BankSystem.start(
-      { processes, money, rate, seed, port, directory, sync, spoil: spoilOf(options) },
+      {
+        ...{ processes, money, rate, seed, port, directory, sync, compressLevel },
+        ...(key && { key: Buffer.from(key).toString("hex") }),
+        spoil: spoilOf(options),
+      },
       ({ message }) => report.note(message),
       stop,
     );

@@ -4,15 +4,15 @@ import { existsSync } from "node:fs";
 import { Command } from "commander";
 import { isTidemarkError, TidemarkError } from "../core/error.ts";
 import { isSnapshotId, type SnapshotId } from "../core/id.ts";
-import { directoryStore } from "../runtime/directory-store.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { Verdict } from "../snapshot/verify.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { checkDirectory } from "./snapshots.ts";
+import { type KeyOptions, keyOption, openStore, snapshotNamed } from "./store.ts";
 import { grouped, isLive, painter, printable } from "./terminal.ts";
 
-interface VerifyOptions {
+interface VerifyOptions extends KeyOptions {
   readonly dir: string;
   readonly json?: true;
 }
@@ -41,20 +41,33 @@ Examples:
 export function verifyCommand(): Command {
   return new Command("verify")
     .description("prove a snapshot, or all of a directory, consistent from the files alone")
-    .argument("[what]", "a snapshot, as in p2/7, or a directory (default: the one of --dir)")
+    .argument(
+      "[what]",
+      "a snapshot: its id, as in p2/7, label or latest; or a directory (default: the one of --dir)",
+    )
     .addOption(directoryOption())
+    .addOption(keyOption())
     .addOption(jsonOption("print a line of JSON for each snapshot, and one for all of a directory"))
     .addHelpText("after", HELP)
-    .action(async (what: string | undefined, { dir, json }: VerifyOptions) => {
-      const proven = await verify(what, dir, json ? tellJson : tellPeople());
+    .action(async (what: string | undefined, options: VerifyOptions) => {
+      const proven = await verify(what, options, options.json ? tellJson : tellPeople());
       process.exitCode = proven ? 0 : 1;
     });
 }
 
 /** Gives true if everything is proven. */
-async function verify(what: string | undefined, dir: string, tell: Teller): Promise<boolean> {
-  if (isSnapshotId(what)) {
-    const finding = await proveOne(directoryStore(dir), what);
+async function verify(
+  what: string | undefined,
+  options: VerifyOptions,
+  tell: Teller,
+): Promise<boolean> {
+  const { dir } = options;
+  // What there is by that name: an id before a directory, and that before a label.
+  if (what !== undefined && (isSnapshotId(what) || !existsSync(what))) {
+    const named = openStore(dir, options);
+    if (!isSnapshotId(what) && !existsSync(dir))
+      throw new TidemarkError("NOT_FOUND", `there is no directory ${what}`);
+    const finding = await proveOne(named, await snapshotNamed(named, what, dir));
     if (finding) {
       tell.one(finding);
       return finding.consistent;
@@ -63,7 +76,7 @@ async function verify(what: string | undefined, dir: string, tell: Teller): Prom
   }
   const directory = what ?? dir;
   checkDirectory(directory);
-  const store = directoryStore(directory);
+  const store = openStore(directory, options);
   const snapshots: SnapshotId[] = [];
   let proven = 0;
   let failed = 0;

@@ -48,6 +48,8 @@ export type ErrorCode =
   | "LOG_DAMAGED"
   | "LOG_LOCKED"
   | "LOG_BEHIND"
+  | "KEY_REQUIRED"
+  | "WRONG_KEY"
   | "NOT_FOUND"
   | "NOT_RUNNING"
   | "ALREADY_RUNNING";
@@ -121,6 +123,11 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   ],
   LOG_BEHIND: ["local", "Others know of messages that a process lost with the end of its log."],
   LOG_LOCKED: ["remote", "Another process writes this input log."],
+  KEY_REQUIRED: [
+    "local",
+    "Snapshots are encrypted, and no key was given; or some are, and some not.",
+  ],
+  WRONG_KEY: ["local", "Snapshots are encrypted with another key, or not at all."],
   NOT_FOUND: ["remote", "The snapshot or system named does not exist."],
   NOT_RUNNING: ["remote", "No running system answers in the directory."],
   ALREADY_RUNNING: ["remote", "A system is running in the directory already."],

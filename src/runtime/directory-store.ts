@@ -5,15 +5,14 @@
  *     snapshots/p2-9.used    says only that p2/9 is used up; goes when a higher count of p2 has a file
  *     epochs/2.json          the record that epoch 2 began, and from which snapshot; the highest one counts
  *     parts/ab/ab12…         a part, named by the SHA-256 of its bytes; or a pack of parts, named by
- *                            the SHA-256 of their names, one after the other
+ *                            the SHA-256 of their names, one after the other; with a key, an HMAC
  *     open/OPENER            empty; since its mtime, parts may be waiting here for their manifest
  *     lock/OPENER            empty; who is committing, deleting or sweeping, or wants to
  *     tmp/OPENER.N           what is being written or removed
  *
  * A file name splits at its last "-": a process id may hold one, a count cannot. An OPENER is one store
- * object: the number of its OS process (on Linux, of its thread), when that started, and a random number. The first line of a
- * manifest, and of a record, holds the SHA-256 of all the others, so `tail -n +2 p2-7.json | sha256sum` checks it. Files that
- * have other names than these are somebody else's and are left alone.
+ * object: the number of its OS process (on Linux, of its thread), when that started, and a random number. What is in the file of a
+ * manifest or of a record, manifest-file.ts says. Files that have other names than these are somebody else's and are left alone.
  *
  * Assumptions. A local file system: `rename` is atomic and `fsync` does what it says. All processes run
  * on one machine and see each other's process numbers; two containers that share the directory must share
@@ -25,6 +24,16 @@
  * that somebody relies on it. Then, in the lock, a manifest is renamed into place, after a look at every
  * file that it needs. Files of parts go only in the lock, and only when no manifest refers to them.
  * Together: a committed snapshot never loses a part, whatever anybody's clock says.
+ *
+ * A piece refers to packs of the piece before it, of the same process, for what has not changed, and writes
+ * the rest (pack-index.ts decides which packs are worth it). A pack that it refers to is touched first, once, like
+ * any part that is there already, and if it is gone, what it held is written anew. A part that
+ * is compressed or encrypted lies in a pack, alone if it is large: a file that is named by its own SHA-256 is always
+ * plain. Two packs of one name have the same layout, also if they were compressed by different versions or have
+ * different salts, so it does no harm when one takes the place of the other.
+ *
+ * A store with a key writes and reads nothing that is not encrypted, and one without refuses to be opened
+ * where something is: nobody forgets the key by mistake, and a plain forgery is not taken for a snapshot.
  *
  * A part without a manifest is litter, or it is waiting for its manifest; only those who wrote it know.
  * So it is removed when it has not been touched since the oldest opener that lives came (what the dead left
@@ -51,8 +60,10 @@
 import { createHash, hash } from "node:crypto";
 import { constants, type Stats } from "node:fs";
 import * as fs from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { promisify } from "node:util";
+import { constants as zlib, zstdCompress, zstdCompressSync, zstdDecompress } from "node:zlib";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import {
@@ -63,7 +74,7 @@ import {
   type SnapshotSummary,
   summarise,
 } from "../snapshot/manifest.ts";
-import { checkManifest } from "../snapshot/manifest-check.ts";
+import { labelled } from "../snapshot/manifest-check.ts";
 import {
   DirectoryLock,
   isOfDeadOpener,
@@ -71,6 +82,21 @@ import {
   newOpener,
   OPENER,
 } from "./directory-lock.ts";
+import {
+  decodeEpoch,
+  decodeManifest,
+  encodeEpoch,
+  encodeManifest,
+  MANIFEST_BYTES_MAX,
+} from "./manifest-file.ts";
+import {
+  indexOf,
+  type PackedPart,
+  type PackIndex,
+  type PackUse,
+  packsToKeep,
+} from "./pack-index.ts";
+import { type FileSeal, SALT_BYTES, SEAL_BYTES, Seal } from "./seal.ts";
 import {
   checkEpochRecord,
   EPOCH_MAX,
@@ -103,6 +129,29 @@ export interface DirectoryStoreOptions {
    * @default 60_000
    */
   readonly graceMs?: number;
+  /**
+   * Compresses parts by zstd with that level, 1 to 19, where that makes them smaller; higher takes more of
+   * the processor. 0 compresses nothing. Every process may have its own: what is compressed can always be read.
+   * @default 0
+   */
+  readonly compressLevel?: number;
+  /**
+   * Encrypts all that is written, by AES-256-GCM, and reads nothing else: 32 random bytes, the same for all
+   * processes that use the directory. Without them the snapshots are lost. See docs/operate/backup.md for
+   * what it protects and what not.
+   * @default undefined, nothing is encrypted
+   */
+  readonly key?: Uint8Array;
+}
+
+/** A store in a directory. Its methods throw `KEY_REQUIRED` and `WRONG_KEY`, too. */
+export interface DirectoryStore extends SnapshotStore {
+  /**
+   * The files that a snapshot needs, by their path in the directory, with their size in bytes: what it
+   * takes on the disk, together with other snapshots that need the same. A file that is missing is left out.
+   * Undefined if there is no such snapshot.
+   */
+  files(id: SnapshotId): Promise<ReadonlyMap<string, number> | undefined>;
 }
 
 /**
@@ -122,8 +171,8 @@ export interface DirectoryStoreOptions {
 export function directoryStore(
   directory: string,
   options: DirectoryStoreOptions = {},
-): SnapshotStore {
-  return new DirectoryStore(directory, options);
+): DirectoryStore {
+  return new StoreInDirectory(directory, options);
 }
 
 /** Slices of a state below this size share a file, a pack … */
@@ -132,7 +181,6 @@ const SMALL_BYTES = 65_536;
 const PACK_BYTES = 1_048_576;
 /** As much is hashed without giving way to other work. */
 const HASHED_AT_ONCE_BYTES = 1_048_576;
-const MANIFEST_BYTES_MAX = 64 * 1_048_576;
 const EPOCH_BYTES_MAX = 4_096;
 /** Snapshots whose fate this process does not know; of older ones it does not clear up what is abandoned. */
 const PENDING_MAX = 64;
@@ -140,13 +188,12 @@ const PENDING_MAX = 64;
 const FILES_AT_ONCE = 16;
 /** Files that are removed before others come to the lock. */
 const REMOVED_AT_ONCE = 1_000;
+/** Higher levels of zstd take hundreds of megabytes. */
+const LEVEL_MAX = 19;
 
 const SHA256 = /^[0-9a-f]{64}$/;
 const SNAPSHOT_FILE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})-([1-9][0-9]{0,14})\.(json|used)$/;
 const EPOCH_FILE = /^([1-9][0-9]{0,9})\.json$/;
-/** 64 hexadecimal digits between these; the rest of the manifest is on the lines below. */
-const FIRST_LINE = ['{ "sha256": "', '",\n'] as const;
-const FIRST_LINE_BYTES = FIRST_LINE[0].length + 64 + FIRST_LINE[1].length;
 
 /** A file in snapshots/ by what its name says. */
 interface SnapshotFile {
@@ -172,7 +219,7 @@ interface Clearing {
   readonly untilMs: number;
 }
 
-class DirectoryStore implements SnapshotStore {
+class StoreInDirectory implements DirectoryStore {
   readonly #directory: string;
   readonly #snapshots: string;
   readonly #epochs: string;
@@ -183,6 +230,8 @@ class DirectoryStore implements SnapshotStore {
   readonly #sync: boolean;
   readonly #lockTimeoutMs: number;
   readonly #graceMs: number;
+  readonly #compressLevel: number;
+  readonly #seal: Seal | undefined;
   readonly #opener = newOpener();
   #temporaries = 0;
   /** Set while this store is open, or is being opened. */
@@ -195,6 +244,10 @@ class DirectoryStore implements SnapshotStore {
   readonly #folders = new Set<string>();
   readonly #pending = new Map<SnapshotId, Pending>();
   readonly #references = new References();
+  /** What the next piece of each process need not write. */
+  readonly #indexes = new Map<ProcessId, PackIndex>();
+  /** The newest snapshot that was there when the store was opened: pieces of processes without an index go on from it. */
+  #newest: SnapshotSummary | undefined;
   /** Files to remove once they can be, and the mtime that they got if this store wrote them. */
   readonly #expendable = new Map<string, number | undefined>();
   /** The highest count of each initiator that went through this store. */
@@ -204,11 +257,19 @@ class DirectoryStore implements SnapshotStore {
 
   constructor(directory: string, options: DirectoryStoreOptions) {
     const { sync = true, lockTimeoutMs = 10_000, graceMs = 60_000 } = options;
+    const { compressLevel = 0, key } = options;
     if (typeof directory !== "string" || directory === "")
       throw new TidemarkError("BAD_OPTION", "a directory store needs the path of a directory");
     for (const [name, value] of Object.entries({ lockTimeoutMs, graceMs }))
       if (typeof value !== "number" || !(value >= 0))
         throw new TidemarkError("BAD_OPTION", `${name} is ${value}; use 0 or more milliseconds`);
+    if (!Number.isInteger(compressLevel) || compressLevel < 0 || compressLevel > LEVEL_MAX)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `compressLevel is ${compressLevel}; use a whole number from 0 to ${LEVEL_MAX}`,
+      );
+    this.#compressLevel = compressLevel;
+    this.#seal = key === undefined ? undefined : new Seal(key);
     this.#directory = resolve(directory);
     this.#snapshots = join(this.#directory, "snapshots");
     this.#epochs = join(this.#directory, "epochs");
@@ -234,7 +295,7 @@ class DirectoryStore implements SnapshotStore {
       this.#pending.set(snapshot, pending);
       pending.writers += 1;
       try {
-        return await this.#writeParts(snapshot, pending, state, channels);
+        return await this.#writeParts({ snapshot, process, state, channels }, pending);
       } catch (error) {
         // Whatever was written since `abandon`; if that fails now, it is tried again with the next removal.
         if (pending.abandoned) await this.#drop(snapshot, pending).catch(() => {});
@@ -246,13 +307,15 @@ class DirectoryStore implements SnapshotStore {
   }
 
   async #writeParts(
-    snapshot: SnapshotId,
+    { snapshot, process, state, channels }: PieceBodies,
     pending: Pending,
-    state: PieceBodies["state"],
-    channels: PieceBodies["channels"],
   ): Promise<StoredPiece> {
     const changed = new Set<string>();
-    let pack = emptyPack();
+    const index = await this.#indexFor(process);
+    const uses = new PackUses();
+    /** The small and the coded parts of this piece. */
+    const placed = new Map<string, PackedPart>();
+    let pack = this.#emptyPack();
     const goOn = (): void => {
       if (pending.abandoned)
         throw new TidemarkError(
@@ -263,29 +326,65 @@ class DirectoryStore implements SnapshotStore {
     const writePack = async (): Promise<void> => {
       if (pack.parts.length === 0) return;
       const { parts, chunks, bytes } = pack;
-      pack = emptyPack();
-      const name = hash("sha256", parts.map(({ sha256 }) => sha256).join(""));
+      pack = this.#emptyPack();
+      const names = parts.map(({ sha256, zstd }) =>
+        zstd === undefined ? sha256 : `${sha256}:${zstd}`,
+      );
+      const text = names.join("");
+      const name = this.#seal ? this.#seal.nameOf(text) : hash("sha256", text);
       await this.#writePart({ name, chunks, bytes }, pending, changed);
       for (const part of parts) part.pack = name;
+      uses.setSize(name, bytes);
     };
-    const addToPack = (sha256: string, chunks: readonly Uint8Array[], bytes: number) => {
-      const part = { sha256, bytes, pack: "", offset: pack.bytes };
+    const addToPack = (sha256: string, bytes: number, { chunks, zstd }: Coded): PackedPart => {
+      const part = {
+        ...{ sha256, bytes, pack: "", offset: pack.bytes },
+        ...(zstd === undefined ? {} : { zstd }),
+        ...(pack.seal ? ({ sealed: true } as const) : {}),
+      };
+      const stored = pack.seal ? pack.seal.seal(pack.bytes, chunks) : chunks;
       pack.parts.push(part);
-      for (const chunk of chunks) pack.chunks.push(chunk);
-      pack.bytes += bytes;
+      for (const chunk of stored) {
+        pack.chunks.push(chunk);
+        pack.bytes += chunk.length;
+      }
       return part;
+    };
+    /** Where the piece before has it, if that is still there. */
+    const find = async (sha256: string): Promise<PackedPart | undefined> => {
+      const part = index.get(sha256);
+      if (!part) return undefined;
+      if (!uses.knows(part.pack)) {
+        const path = this.#partPath(part.pack);
+        uses.setSize(part.pack, await touch(path, () => true));
+        // It may have been removed and written again by somebody who has not come to this.
+        changed.add(dirname(path));
+      }
+      return uses.has(part) ? part : undefined;
     };
     const put = async (content: Uint8Array): Promise<PartReference> => {
       goOn();
       const bytes = content.length;
-      if (bytes >= SMALL_BYTES) {
-        const sha256 = await sha256Of([content]);
-        await this.#writePart({ name: sha256, chunks: [content], bytes }, pending, changed);
+      const large = bytes >= SMALL_BYTES;
+      const sha256 = large ? await sha256Of([content]) : hash("sha256", content);
+      const known = placed.get(sha256) ?? (await find(sha256));
+      if (known) {
+        placed.set(sha256, known);
+        return known;
+      }
+      const coded = await this.#code(content);
+      if (large && coded.zstd === undefined && !this.#seal) {
+        await this.#writePart({ name: sha256, ...coded, bytes }, pending, changed);
         return { sha256, bytes };
       }
-      if (pack.bytes + bytes > PACK_BYTES) await writePack();
+      const stored = coded.zstd ?? bytes;
+      if (pack.bytes + stored > PACK_BYTES || stored >= SMALL_BYTES) await writePack();
       // The caller may use its buffer again.
-      return addToPack(hash("sha256", content), [new Uint8Array(content)], bytes);
+      if (coded.zstd === undefined) coded.chunks = [new Uint8Array(content)];
+      const part = addToPack(sha256, bytes, coded);
+      placed.set(sha256, part);
+      if (stored >= SMALL_BYTES) await writePack();
+      return part;
     };
 
     const slices: PartReference[] = [];
@@ -295,13 +394,49 @@ class DirectoryStore implements SnapshotStore {
     for (const [from, runs] of channels) {
       goOn();
       const bytes = runs.reduce((sum, { length }) => sum + length, 0);
-      inFlight.set(from, addToPack(await sha256Of(runs), runs, bytes));
+      const sha256 = await sha256Of(runs);
+      const coded = this.#compressLevel > 0 ? await this.#code(Buffer.concat(runs)) : undefined;
+      inFlight.set(from, addToPack(sha256, bytes, coded?.zstd ? coded : { chunks: runs }));
     }
     await writePack();
     for (const folder of changed) await this.#flushFolder(folder);
     for (const folder of changed) this.#folders.add(folder);
     goOn();
+    this.#indexes.set(process, indexOf(placed.values(), packsToKeep(uses.of(placed.values()))));
     return { state: slices, channels: inFlight };
+  }
+
+  /** How a part is stored, before it is encrypted. */
+  async #code(content: Uint8Array): Promise<Coded> {
+    const bytes = content.length;
+    if (this.#compressLevel > 0 && bytes > 0) {
+      const options = { params: { [zlib.ZSTD_c_compressionLevel]: this.#compressLevel } };
+      const compressed =
+        bytes >= SMALL_BYTES
+          ? await promisify(zstdCompress)(content, options)
+          : zstdCompressSync(content, options);
+      if (compressed.length < bytes) return { chunks: [compressed], zstd: compressed.length };
+    }
+    return { chunks: [content] };
+  }
+
+  #emptyPack(): Pack {
+    const seal = this.#seal?.newFile();
+    return { parts: [], seal, chunks: seal ? [seal.salt] : [], bytes: seal ? SALT_BYTES : 0 };
+  }
+
+  /** Of its last piece, or else of the newest snapshot that was there before. */
+  async #indexFor(process: ProcessId): Promise<PackIndex> {
+    const known = this.#indexes.get(process);
+    if (known || !this.#newest) return known ?? new Map();
+    try {
+      const manifest = await this.#readManifest(this.#newest.id);
+      const piece = manifest?.pieces.find((one) => one.process === process);
+      return indexOf(piece?.state.parts ?? []);
+    } catch {
+      // Then everything is written.
+      return new Map();
+    }
   }
 
   /** Sees to it that this file is there. */
@@ -318,7 +453,7 @@ class DirectoryStore implements SnapshotStore {
     }
     // Also when the file is there already: whoever wrote it may not have come to this.
     changed.add(folder);
-    if (await touch(path, bytes)) return;
+    if ((await touch(path, (size) => size === bytes)) !== undefined) return;
     const { temporary, mtimeMs } = await this.#writeTemporary(chunks);
     await this.#rename(temporary, path);
     pending.written.set(name, mtimeMs);
@@ -327,7 +462,7 @@ class DirectoryStore implements SnapshotStore {
   async writeManifest(manifest: Manifest): Promise<void> {
     const { id } = manifest;
     this.#noteCount(id);
-    const bytes = encodeManifest(manifest);
+    const bytes = await encodeManifest(manifest, this.#seal);
     const path = this.#manifestPath(id);
     await this.#use(async () => {
       const { temporary } = await this.#writeTemporary([bytes]);
@@ -361,6 +496,15 @@ class DirectoryStore implements SnapshotStore {
       if (!stat.isFile() || stat.size < bytes)
         throw damaged(path, `it has ${stat.size} bytes, and ${manifest.id} needs ${bytes}`);
     });
+    const wanted = this.#seal ? true : undefined;
+    for (const { process, state, incoming } of manifest.pieces)
+      for (const part of [...state.parts, ...incoming.flatMap((from) => from.part ?? [])])
+        if (part.sealed !== wanted)
+          throw new TidemarkError(
+            "KEY_REQUIRED",
+            `${process} wrote its piece of ${manifest.id} ${wanted ? "without the key" : "with a key"}, ` +
+              `and ${manifest.initiator} its manifest ${wanted ? "with it" : "without"}`,
+          );
   }
 
   async abandon(id: SnapshotId): Promise<void> {
@@ -395,50 +539,72 @@ class DirectoryStore implements SnapshotStore {
   /** Gives `undefined` if it is not there. */
   async #readManifest(id: SnapshotId): Promise<Manifest | undefined> {
     const path = this.#manifestPath(id);
-    const bytes = await read(path, (size) => {
+    const [bytes] = await read(path, (size) => {
       if (size > MANIFEST_BYTES_MAX) throw damaged(path, `${size} bytes are too many`);
-      return { start: 0, length: size };
+      return [{ start: 0, length: size }];
     });
     if (!bytes) return undefined;
-    const decoded = decodeManifest(bytes);
+    const decoded = decodeManifest(id, bytes, this.#seal);
     if ("problem" in decoded) throw damaged(path, decoded.problem);
-    const { manifest } = decoded;
-    if (manifest.id !== id) throw damaged(path, `it is the manifest of ${manifest.id}`);
-    return manifest;
+    return decoded.manifest;
   }
 
-  async #readPart(
-    id: SnapshotId,
-    { sha256, bytes, pack, offset = 0 }: PartReference,
-  ): Promise<Uint8Array> {
+  async #readPart(id: SnapshotId, reference: PartReference): Promise<Uint8Array> {
+    const { sha256, bytes, pack, offset = 0, sealed } = reference;
     const name = pack ?? sha256;
     if (!SHA256.test(name)) throw damaged(this.#parts, `${JSON.stringify(name)} names no part`);
     const path = this.#partPath(name);
-    const content = await read(path, (size) => {
-      const end = offset + bytes;
+    const length = storedBytes(reference);
+    const [content, salt] = await read(path, (size) => {
+      const end = offset + length;
       if (pack === undefined ? size !== end : size < end)
         throw damaged(path, `it has ${size} bytes instead of ${pack ? "at least " : ""}${end}`);
-      return { start: offset, length: bytes };
+      const own = { start: offset, length };
+      return sealed ? [own, { start: 0, length: SALT_BYTES }] : [own];
     });
     if (!content && !(await lstat(this.#manifestPath(id))))
       throw new TidemarkError("NOT_FOUND", `${id} has been deleted from ${this.#directory}`);
     if (!content) throw damaged(path, "it is missing");
-    if ((await sha256Of([content])) !== sha256)
-      throw damaged(path, `bytes ${offset} to ${offset + bytes} have changed`);
-    return content;
+    const plain = await this.#decode(reference, content, salt);
+    if (plain?.length !== bytes || (await sha256Of([plain])) !== sha256)
+      throw damaged(path, `bytes ${offset} to ${offset + length} have changed`);
+    return plain;
+  }
+
+  /** The plain bytes of a part, or `undefined` if they cannot be got from those. */
+  async #decode(
+    { bytes, offset = 0, zstd, sealed }: PartReference,
+    stored: Uint8Array,
+    salt: Uint8Array | undefined,
+  ): Promise<Uint8Array | undefined> {
+    let content: Uint8Array | undefined = stored;
+    if (sealed && !this.#seal) throw new TidemarkError("KEY_REQUIRED", "the part is encrypted");
+    // With a key, what is not encrypted is not ours.
+    if (this.#seal) content = salt && this.#seal.openPart(salt, offset, stored);
+    if (zstd === undefined || !content) return content;
+    try {
+      return await promisify(zstdDecompress)(content, { maxOutputLength: Math.max(1, bytes) });
+    } catch {
+      return undefined;
+    }
   }
 
   async *list(told: (error: Error) => void = () => {}): AsyncGenerator<SnapshotSummary> {
     const summaries: SnapshotSummary[] = [];
+    const problems: TidemarkError[] = [];
     await forEach(await this.#snapshotFiles(), async ({ initiator, count, used }) => {
       if (used) return;
       try {
         const manifest = await this.#readManifest(`${initiator}/${count}`);
         if (manifest) summaries.push(summarise(manifest));
       } catch (error) {
-        told(error as TidemarkError);
+        problems.push(error as TidemarkError);
       }
     });
+    const locked = problems.find(isKeyError);
+    // A store that can read nothing for want of the key is not an empty one.
+    if (summaries.length === 0 && locked) throw locked;
+    for (const problem of problems) told(problem);
     yield* summaries.sort(newestFirst);
   }
 
@@ -450,7 +616,39 @@ class DirectoryStore implements SnapshotStore {
     return last;
   }
 
-  async delete(id: SnapshotId): Promise<boolean> {
+  async files(id: SnapshotId): Promise<ReadonlyMap<string, number> | undefined> {
+    const manifest = await this.#readManifest(id);
+    if (!manifest) return undefined;
+    const paths = [...filesOf(manifest).keys()].map((name) => this.#partPath(name));
+    const files = new Map<string, number>();
+    await forEach([this.#manifestPath(id), ...paths], async (path) => {
+      const stat = await lstat(path);
+      if (stat?.isFile()) files.set(relative(this.#directory, path), stat.size);
+    });
+    return files;
+  }
+
+  async label(id: SnapshotId, label: string | undefined): Promise<boolean> {
+    const path = this.#manifestPath(id);
+    if (!(await lstat(path))) return false;
+    return await this.#use(() =>
+      this.#exclusive(async () => {
+        const manifest = await this.#readManifest(id);
+        if (!manifest) return false;
+        const bytes = await encodeManifest(labelled(manifest, label), this.#seal);
+        const { temporary } = await this.#writeTemporary([bytes]);
+        try {
+          await this.#rename(temporary, path);
+          await this.#flushFolder(this.#snapshots);
+        } catch (error) {
+          throw indefinite(error as TidemarkError);
+        }
+        return true;
+      }),
+    );
+  }
+
+  async delete(id: SnapshotId, unlabelled = false): Promise<boolean> {
     const path = this.#manifestPath(id);
     if (!(await lstat(path))) return false;
     let deleting = false;
@@ -459,6 +657,7 @@ class DirectoryStore implements SnapshotStore {
       const same = files.filter((file) => file.initiator === initiator);
       const own = same.find((file) => !file.used && file.count === count);
       if (!own) return undefined;
+      if (unlabelled && (await this.#readManifest(id))?.label !== undefined) return undefined;
       const newest = await this.#newestEpoch();
       if (newest?.snapshot === id)
         throw new TidemarkError(
@@ -499,7 +698,7 @@ class DirectoryStore implements SnapshotStore {
     const { epoch, snapshot } = checked;
     const path = this.#epochPath(epoch);
     await this.#use(async () => {
-      const { temporary } = await this.#writeTemporary([seal(checked)]);
+      const { temporary } = await this.#writeTemporary([encodeEpoch(checked, this.#seal)]);
       try {
         await this.#exclusive(async () => {
           const last = await this.#lastEpoch();
@@ -534,17 +733,15 @@ class DirectoryStore implements SnapshotStore {
     const last = await this.#lastEpoch();
     if (last === 0) return undefined;
     const path = this.#epochPath(last);
-    const bytes = await read(path, (size) => {
+    const [bytes] = await read(path, (size) => {
       if (size > EPOCH_BYTES_MAX) throw damaged(path, `${size} bytes are too many`);
-      return { start: 0, length: size };
+      return [{ start: 0, length: size }];
     });
     // Nobody removes a record.
     if (!bytes) throw damaged(path, "it is gone");
-    const decoded = decodeEpoch(bytes);
+    const decoded = decodeEpoch(last, bytes, this.#seal);
     if ("problem" in decoded)
       throw damaged(path, `${decoded.problem}; put the file back, or restore again`);
-    if (decoded.record.epoch !== last)
-      throw damaged(path, `it is the record of epoch ${decoded.record.epoch}`);
     return decoded.record;
   }
 
@@ -571,7 +768,9 @@ class DirectoryStore implements SnapshotStore {
   /** Does what writes or removes, in an open store. */
   async #use<T>(work: () => Promise<T>): Promise<T> {
     const running = (async () => {
-      this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening ??= this.#open().catch(async (error: unknown) => {
+        // Else what this store never relied on is not swept while its OS process lives.
+        await fs.rm(join(this.#openers, this.#opener), { force: true }).catch(() => {});
         this.#opening = undefined;
         throw error;
       });
@@ -625,7 +824,9 @@ class DirectoryStore implements SnapshotStore {
   /** Removes the parts that nobody who lives can be relying on. */
   async #sweep(): Promise<void> {
     // Most of the reading is done before others are kept waiting.
-    await this.#learn(await this.#snapshotFiles());
+    await this.#learn(await this.#snapshotFiles(), (error) => {
+      if (isKeyError(error)) throw error;
+    });
     const litter = new Map<string, undefined>();
     for (const prefix of await readFolder(this.#parts)) {
       const folder = join(this.#parts, prefix);
@@ -656,16 +857,23 @@ class DirectoryStore implements SnapshotStore {
    * Learns what the manifests refer to that it does not know yet. False: one of them is damaged, so not
    * everything is known. Outside the lock, manifests may have come and gone since.
    */
-  async #learn(files: readonly SnapshotFile[]): Promise<boolean> {
+  async #learn(
+    files: readonly SnapshotFile[],
+    told: (error: TidemarkError) => void = () => {},
+  ): Promise<boolean> {
     const unknown = files.filter(({ used, name }) => !used && !this.#references.knows(name));
     let all = true;
     await forEach(unknown, async ({ name, initiator, count }) => {
       try {
         const manifest = await this.#readManifest(`${initiator}/${count}`);
-        if (manifest) this.#references.add(name, filesOf(manifest).keys());
-      } catch {
+        if (!manifest) return;
+        this.#references.add(name, filesOf(manifest).keys());
+        const newest = this.#newest;
+        if (!newest || newestFirst(manifest, newest) < 0) this.#newest = summarise(manifest);
+      } catch (error) {
         // `list` and `get` tell what is wrong with it.
         all = false;
+        told(error as TidemarkError);
       }
     });
     return all;
@@ -925,67 +1133,60 @@ interface PartFile {
 
 /** Parts on their way into one file. */
 interface Pack {
-  readonly parts: { sha256: string; bytes: number; pack: string; offset: number }[];
+  readonly parts: (PackedPart & { pack: string })[];
+  readonly seal: FileSeal | undefined;
   readonly chunks: Uint8Array[];
   bytes: number;
 }
 
-const emptyPack = (): Pack => ({ parts: [], chunks: [], bytes: 0 });
+/** A part as it is stored, but for encryption. */
+interface Coded {
+  chunks: readonly Uint8Array[];
+  /** How long it is, if it is compressed. */
+  readonly zstd?: number;
+}
+
+/** Which packs a piece refers to, and how large these files are. */
+class PackUses {
+  /** Undefined: it is not there. */
+  readonly #sizes = new Map<string, number | undefined>();
+
+  knows(pack: string): boolean {
+    return this.#sizes.has(pack);
+  }
+
+  /** The pack may have been cut. */
+  has(part: PackedPart): boolean {
+    return part.offset + storedBytes(part) <= (this.#sizes.get(part.pack) ?? -1);
+  }
+
+  setSize(pack: string, bytes: number | undefined): void {
+    this.#sizes.set(pack, bytes);
+  }
+
+  of(parts: Iterable<PackedPart>): Map<string, PackUse> {
+    const uses = new Map<string, PackUse>();
+    for (const part of parts) {
+      const live = (uses.get(part.pack)?.live ?? 0) + storedBytes(part);
+      uses.set(part.pack, { bytes: this.#sizes.get(part.pack) ?? live, live });
+    }
+    return uses;
+  }
+}
+
+/** How many bytes of its file a part takes. */
+function storedBytes({ bytes, zstd = bytes, sealed }: PartReference): number {
+  return sealed ? zstd + SEAL_BYTES : zstd;
+}
 
 /** The files that a manifest needs, with how long each must at least be. */
 function filesOf(manifest: Manifest): Map<string, number> {
   const files = new Map<string, number>();
-  for (const { sha256, bytes, pack = sha256, offset = 0 } of partsOf(manifest))
-    files.set(pack, Math.max(offset + bytes, files.get(pack) ?? 0));
+  for (const part of partsOf(manifest)) {
+    const { sha256, pack = sha256, offset = 0 } = part;
+    files.set(pack, Math.max(offset + storedBytes(part), files.get(pack) ?? 0));
+  }
   return files;
-}
-
-/** @throws TidemarkError `DAMAGED` if it could not be read back, `STORE_FAILED` if it is too large */
-function encodeManifest(manifest: Manifest): Uint8Array {
-  const checked = checkManifest(manifest);
-  if ("problem" in checked)
-    throw new TidemarkError("DAMAGED", `the manifest of ${manifest.id}: ${checked.problem}`);
-  const bytes = seal(checked.manifest);
-  if (bytes.length > MANIFEST_BYTES_MAX)
-    throw new TidemarkError(
-      "STORE_FAILED",
-      `the manifest of ${manifest.id} has ${bytes.length} bytes; at most ${MANIFEST_BYTES_MAX} are possible`,
-    );
-  return bytes;
-}
-
-function decodeManifest(bytes: Uint8Array): { manifest: Manifest } | { problem: string } {
-  const opened = unseal(bytes);
-  return "problem" in opened ? opened : checkManifest(opened.content);
-}
-
-function decodeEpoch(bytes: Uint8Array): { record: EpochRecord } | { problem: string } {
-  const opened = unseal(bytes);
-  if ("problem" in opened) return opened;
-  try {
-    return { record: checkEpochRecord(opened.content as unknown as EpochRecord) };
-  } catch (error) {
-    return { problem: textOf(error) };
-  }
-}
-
-/** As JSON, with the SHA-256 of all other lines in the first. */
-function seal(content: object): Buffer {
-  const lines = `${JSON.stringify(content, null, 2).slice("{\n".length)}\n`;
-  return Buffer.from(FIRST_LINE.join(hash("sha256", lines)) + lines);
-}
-
-function unseal(bytes: Uint8Array): { content: object } | { problem: string } {
-  const firstLine = Buffer.from(bytes.subarray(0, FIRST_LINE_BYTES)).toString("latin1");
-  const lines = bytes.subarray(FIRST_LINE_BYTES);
-  if (firstLine !== FIRST_LINE.join(hash("sha256", lines)))
-    return { problem: "it does not have the SHA-256 that its first line says" };
-  try {
-    const { sha256: _, ...content } = JSON.parse(Buffer.from(bytes).toString("utf8"));
-    return { content };
-  } catch (error) {
-    return { problem: textOf(error) };
-  }
 }
 
 /** Hashes much in turns, so that nothing else has to wait for long. */
@@ -1006,45 +1207,53 @@ async function sha256Of(chunks: readonly Uint8Array[]): Promise<string> {
   return sha256.digest("hex");
 }
 
-/** Says that the part is relied on; false if there is none of that size. */
-async function touch(path: string, bytes: number): Promise<boolean> {
+/** Says that the file is relied on, and gives its size; `undefined` if there is none of a size that fits. */
+async function touch(path: string, fits: (size: number) => boolean): Promise<number | undefined> {
   const stat = await lstat(path);
-  if (!stat?.isFile() || stat.size !== bytes) return false;
+  if (!stat?.isFile() || !fits(stat.size)) return undefined;
   const now = new Date();
   try {
     await fs.utimes(path, now, now);
-    return true;
+    return stat.size;
   } catch (error) {
     // Removed just now.
-    if (codeOf(error) === "ENOENT") return false;
+    if (codeOf(error) === "ENOENT") return undefined;
     throw failed("touch", path, error);
   }
 }
 
-/** Reads the part of a file that `range` chooses, knowing its size; `undefined` if there is no file. */
+interface Range {
+  readonly start: number;
+  readonly length: number;
+}
+
+/** Reads the parts of a file that `ranges` chooses, knowing its size; none if there is no file. */
 async function read(
   path: string,
-  range: (size: number) => { readonly start: number; readonly length: number },
-): Promise<Uint8Array | undefined> {
+  ranges: (size: number) => readonly Range[],
+): Promise<Uint8Array[]> {
   let handle: fs.FileHandle;
   try {
     // A pipe does not keep us waiting for someone to write to it.
     handle = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
+    if (codeOf(error) === "ENOENT") return [];
     throw failed("read", path, error);
   }
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) throw damaged(path, "it is not a file");
-    const { start, length } = range(stat.size);
-    const bytes = new Uint8Array(length);
-    for (let at = 0; at < length; ) {
-      const { bytesRead } = await handle.read(bytes, at, length - at, start + at);
-      if (bytesRead === 0) throw damaged(path, "it became shorter while it was read");
-      at += bytesRead;
+    const all: Uint8Array[] = [];
+    for (const { start, length } of ranges(stat.size)) {
+      const bytes = new Uint8Array(length);
+      for (let at = 0; at < length; ) {
+        const { bytesRead } = await handle.read(bytes, at, length - at, start + at);
+        if (bytesRead === 0) throw damaged(path, "it became shorter while it was read");
+        at += bytesRead;
+      }
+      all.push(bytes);
     }
-    return bytes;
+    return all;
   } catch (error) {
     throw isTidemarkError(error) ? error : failed("read", path, error);
   } finally {
@@ -1107,6 +1316,10 @@ function indefinite(error: TidemarkError): TidemarkError {
 
 function damaged(path: string, problem: string): TidemarkError {
   return new TidemarkError("DAMAGED", `${path} is damaged: ${problem}`);
+}
+
+function isKeyError(error: unknown): boolean {
+  return isTidemarkError(error, "KEY_REQUIRED") || isTidemarkError(error, "WRONG_KEY");
 }
 
 function codeOf(error: unknown): string {

@@ -11,7 +11,7 @@ import {
   type SnapshotSummary,
   summarise,
 } from "../snapshot/manifest.ts";
-import { checkManifest } from "../snapshot/manifest-check.ts";
+import { checkManifest, labelled } from "../snapshot/manifest-check.ts";
 import {
   checkEpochRecord,
   type EpochRecord,
@@ -130,10 +130,23 @@ class MemoryStore implements SnapshotStore {
     return this.#lastCounts.get(checkProcessId(initiator)) ?? 0;
   }
 
-  async delete(id: SnapshotId): Promise<boolean> {
+  async label(id: SnapshotId, label: string | undefined): Promise<boolean> {
     parseSnapshotId(id);
     const committed = this.#committed.get(id);
     if (!committed) return false;
+    const manifest = labelled(JSON.parse(committed.manifest), label);
+    this.#committed.set(id, {
+      ...committed,
+      manifest: JSON.stringify(manifest),
+      summary: summarise(manifest),
+    });
+    return true;
+  }
+
+  async delete(id: SnapshotId, unlabelled = false): Promise<boolean> {
+    parseSnapshotId(id);
+    const committed = this.#committed.get(id);
+    if (!committed || (unlabelled && committed.summary.label !== undefined)) return false;
     if (this.#epoch?.snapshot === id)
       throw new TidemarkError(
         "IN_USE",

@@ -243,6 +243,49 @@ const CASES: Readonly<Record<string, (fixture: SnapshotStoreFixture) => Promise<
     assert.equal(await again.lastCount("p1"), 7);
   },
 
+  "a label can be given, replaced and taken away, and nothing else changes": async ({
+    store,
+    reopen,
+  }) => {
+    const first = await commit(store, { id: "p1/1", startedAtMs: 1 });
+    const second = await commit(store, { id: "p1/2", startedAtMs: 2, label: "second" });
+    assert.equal(await store.label("p1/3", "none"), false);
+    assert.equal(await store.label("p1/1", 'the "first" \u{1f30a}'), true);
+    assert.equal(await store.label("p1/2", undefined), true);
+    assert.equal(await store.label("p1/2", undefined), true);
+    const { label: _, ...plain } = second.manifest;
+    const expected: Snapshot[] = [
+      { ...first, manifest: { ...first.manifest, label: 'the "first" \u{1f30a}' } },
+      { ...second, manifest: plain },
+    ];
+    const again = await reopened(store, reopen);
+    for (const snapshot of expected) await expectWhole(again, snapshot);
+    assert.deepEqual(await list(again), ["p1/2", "p1/1"]);
+    for await (const { id, label } of again.list())
+      assert.equal(label, id === "p1/1" ? 'the "first" \u{1f30a}' : undefined);
+    for (const bad of ["", "x".repeat(257)])
+      await assert.rejects(again.label("p1/1", bad), (error) =>
+        isTidemarkError(error, "BAD_OPTION"),
+      );
+    assert.equal(await again.delete("p1/1"), true);
+    assert.equal(await again.label("p1/1", "gone"), false);
+    await expectWhole(again, expected[1] as Snapshot);
+  },
+
+  "deleting what has no label spares what has one by now": async ({ store }) => {
+    const kept = await commit(store, { id: "p1/1", label: "kept" });
+    await commit(store, { id: "p1/2" });
+    await store.label("p1/2", "kept as well");
+    assert.equal(await store.delete("p1/1", true), false);
+    assert.equal(await store.delete("p1/2", true), false);
+    await expectWhole(store, kept);
+    assert.equal((await list(store)).length, 2);
+    await store.label("p1/2", undefined);
+    assert.equal(await store.delete("p1/2", true), true);
+    assert.equal(await store.delete("p1/1"), true);
+    assert.deepEqual(await list(store), []);
+  },
+
   "a snapshot is deleted once": async ({ store }) => {
     await commit(store, { id: "p1/1" });
     const other = await commit(store, { id: "p1/2" });

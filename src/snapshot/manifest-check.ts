@@ -7,7 +7,7 @@
  * so what a later version adds is passed over as long as the `format` stays; another `format` is refused.
  */
 
-import { textOf } from "../core/error.ts";
+import { TidemarkError, textOf } from "../core/error.ts";
 import { isProcessId, isSnapshotId } from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
 import {
@@ -46,6 +46,20 @@ export function checkPiece(
   } catch (thrown) {
     return { problem: textOf(thrown) };
   }
+}
+
+/**
+ * The manifest with another label, or with none.
+ * @throws TidemarkError `BAD_OPTION` if the label has not 1 to 256 characters
+ */
+export function labelled(manifest: Manifest, label: string | undefined): Manifest {
+  const { label: _, ...rest } = manifest;
+  if (label === undefined) return rest;
+  if (typeof label !== "string" || !NAME.test(label))
+    throw new TidemarkError("BAD_OPTION", "a label has 1 to 256 characters");
+  // In the order in which it is written.
+  const { format, id, ...others } = rest;
+  return { format, id, label, ...others };
 }
 
 /** True for the text of a channel hash. */
@@ -136,7 +150,8 @@ const duration = leaf(
   "a number, 0 or more",
   (value): value is number => Number.isFinite(value) && (value as number) >= 0,
 );
-const name = text("a text of 1 to 256 characters", /^.{1,256}$/s);
+const NAME = /^.{1,256}$/s;
+const name = text("a text of 1 to 256 characters", NAME);
 const sha256 = text("64 hexadecimal digits in lower case", /^[0-9a-f]{64}$/);
 const CHANNEL_HASH = /^[0-9a-f]{32}[0-3s]$/;
 const channelHash = text("33 hexadecimal digits in lower case, the last 0 to 3 or s", CHANNEL_HASH);
@@ -156,9 +171,13 @@ const partForm = where(
     bytes: count,
     pack: { optional: sha256 },
     offset: { optional: count },
+    zstd: { optional: count },
+    sealed: { optional: leaf("true", (value) => value === true) },
   }),
-  "have both pack and offset, or neither",
-  ({ pack, offset }) => (pack === undefined) === (offset === undefined),
+  "have both pack and offset, or neither; and both with zstd or sealed",
+  ({ pack, offset, zstd, sealed }) =>
+    (pack === undefined) === (offset === undefined) &&
+    (pack !== undefined || (zstd === undefined && sealed === undefined)),
 );
 
 const incomingForm = where(

@@ -20,6 +20,10 @@ export interface PartReference {
   readonly pack?: string;
   /** … and where in the pack this part begins. */
   readonly offset?: number;
+  /** The part is compressed by zstd in its pack, to so many bytes. */
+  readonly zstd?: number;
+  /** The part is encrypted in its pack, after it was compressed. */
+  readonly sealed?: true;
 }
 
 /** What one process recorded of one incoming channel. */
@@ -138,7 +142,10 @@ export function* partsOf(manifest: Manifest): Generator<PartReference> {
 }
 
 /** The order of a listing: by start, then by count, the later one first. */
-export function newestFirst(a: SnapshotSummary, b: SnapshotSummary): number {
+export function newestFirst(
+  a: Pick<SnapshotSummary, "id" | "startedAtMs">,
+  b: Pick<SnapshotSummary, "id" | "startedAtMs">,
+): number {
   return (
     b.startedAtMs - a.startedAtMs ||
     parseSnapshotId(b.id).count - parseSnapshotId(a.id).count ||

@@ -18,7 +18,7 @@
  *   again. Against that, keep the SHA-256 of the manifest's file elsewhere, or sign it.
  */
 
-/** Gives the bytes of one part and no others (in a pack, `bytes` bytes from `offset` on), or `undefined`. It need not check them. */
+/** Gives the bytes of one part, plain, and no others (in a pack they are from `offset` on), or `undefined`. It need not check them. */
 export type PartReader = (
   reference: Readonly<{ sha256: string; bytes: number; pack?: string; offset?: number }>,
 ) => Uint8Array | undefined;

@@ -21,6 +21,7 @@ import {
 
 const COMMANDS = [
   ...["up", "status", "snapshot", "snapshots", "show", "diff", "verify", "log", "chat"],
+  ...["label", "prune", "export", "import"],
 ];
 
 /** Recorded once, by the first test that needs it. */
@@ -321,7 +322,6 @@ describe("the command line", () => {
     [["up", "--loss", "1"], "Use a number from 0 to below 1: 0.2."],
     [["up", "--port", "65535"], "there are no 4 ports from 65535 on"],
     [["show"], "missing required argument 'snapshot'"],
-    [["show", "p1"], '"p1" is not a snapshot id: one looks like p2/7'],
     [["show", "p1/1", "--channel", "p1"], "Use the sender and the receiver: p1,p2."],
     [["status", "now"], "too many arguments for 'status'"],
   ] as const)("%j is a mistake in the command: exit status 2", async ([args, message]) => {

@@ -2,13 +2,28 @@ import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  parseAge,
   parseChannel,
   parseDuration,
   parseRange,
   parseRate,
+  parseSize,
   probability,
   wholeNumber,
 } from "../../src/cli/options.ts";
+
+test("an age may be longer than a duration, a size has its unit", () => {
+  expect(["0", "90m", "1.5d", "2w", "500ms"].map(parseAge)).toEqual([
+    ...[0, 5_400_000, 129_600_000, 1_209_600_000, 500],
+  ]);
+  expect(["0", "12B", "1.5kB", "10MiB", "2TB"].map(parseSize)).toEqual([
+    ...[0, 12, 1_500, 10_485_760, 2e12],
+  ]);
+  for (const bad of ["", "7", "d", "-1d", "1y", "1 d", "1e3s", "constructor", "1constructor"]) {
+    expect(() => parseAge(bad)).toThrow(InvalidArgumentError);
+    expect(() => parseSize(bad)).toThrow(InvalidArgumentError);
+  }
+});
 
 describe("a duration", () => {
   test.for([

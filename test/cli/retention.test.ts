@@ -47,6 +47,17 @@ test("a snapshot with a label is kept, and not counted", async () => {
   expect(await counts(store)).toEqual([1, 5, 6, 7]);
 });
 
+test("a snapshot that is given a label later is kept from then on", async () => {
+  const store = memoryStore();
+  await using process = await start(store);
+  const retention = new Retention(store, 2, fail);
+  for (let i = 0; i < 2; i += 1) retention.add((await process.snapshot()).id);
+  await store.label("p1/1", "keep it");
+  for (let i = 0; i < 3; i += 1) retention.add((await process.snapshot()).id);
+  await retention.close();
+  expect(await counts(store)).toEqual([1, 4, 5]);
+});
+
 test("they go in batches", async () => {
   const store = memoryStore();
   await using process = await start(store);

@@ -9,7 +9,7 @@ import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { isTidemarkError } from "../../src/core/error.ts";
 import type { SnapshotId } from "../../src/core/id.ts";
 import { Random } from "../../src/core/random.ts";
-import { directoryStore } from "../../src/runtime/directory-store.ts";
+import { type DirectoryStoreOptions, directoryStore } from "../../src/runtime/directory-store.ts";
 import type { EpochRecord, SnapshotStore } from "../../src/runtime/snapshot-store.ts";
 import {
   bytes,
@@ -19,6 +19,7 @@ import {
   type Snapshot,
   writePieces,
 } from "../../src/runtime/snapshot-store-contract.ts";
+import { labelled } from "../../src/snapshot/manifest-check.ts";
 import { cases } from "../support/soak.ts";
 import {
   age,
@@ -168,11 +169,24 @@ class Story {
   /** What must be listed, must not be, and may be. */
   readonly present = new Set<SnapshotId>();
   readonly doubtful = new Set<SnapshotId>();
+  /** What a snapshot may be called. */
+  readonly labels = new Map<SnapshotId, string>();
+  /** Those that surely are. */
+  readonly labelled = new Set<SnapshotId>();
   readonly failures: unknown[] = [];
   lastCount = 0;
 
   constructor(store: SnapshotStore) {
     this.store = store;
+  }
+
+  /** The label may be the old one or the new one, if that failed. */
+  async label(count: number, label: string): Promise<void> {
+    const id: SnapshotId = `p1/${count}`;
+    const snapshot = this.snapshots.get(id);
+    if (!snapshot) return;
+    this.labels.set(id, label);
+    if (await this.#try(() => this.store.label(id, label))) this.labelled.add(id);
   }
 
   async commit(count: number, more: readonly Uint8Array[]): Promise<void> {
@@ -221,10 +235,12 @@ class Story {
     await this.commit(2, [bytes(80_000)]);
     await this.abandon(3, [bytes(85_000), bytes(200)]);
     await this.delete(2);
+    await this.label(1, "the first");
     await this.commit(4, [bytes(80_000), bytes(65_000)]);
     await this.delete(1);
     await this.delete(4);
     await this.commit(5, []);
+    await this.label(5, "the fifth");
     await this.#try(() => this.store.close());
   }
 
@@ -247,7 +263,11 @@ class Story {
     };
     for await (const { id } of store.list(fail)) {
       listed.add(id);
-      await expectWhole(store, this.snapshots.get(id) as Snapshot);
+      const snapshot = this.snapshots.get(id) as Snapshot;
+      const stored = await store.get(id);
+      const label = stored?.manifest.label;
+      if (label !== undefined || this.labelled.has(id)) expect(label).toBe(this.labels.get(id));
+      await expectWhole(store, { ...snapshot, manifest: labelled(snapshot.manifest, label) });
     }
     for (const id of this.present) expect(listed).toContain(id);
     for (const id of listed)
@@ -257,12 +277,19 @@ class Story {
 }
 
 const options = { graceMs: 0, lockTimeoutMs: 0 };
+/** The same for a store that compresses and encrypts: every second operation goes wrong with one, the others with the other. */
+const coded = { ...options, compressLevel: 1, key: new Uint8Array(32).fill(7) };
+const optionsOf = (n: number) => (Math.floor(n / 8) % 2 === 0 ? options : coded);
 
 /** After a restart nothing is lost and nothing is left over, and everything works. */
-async function expectRecovery(directory: string, story: Story): Promise<void> {
+async function expectRecovery(
+  directory: string,
+  story: Story,
+  storeOptions: DirectoryStoreOptions = options,
+): Promise<void> {
   bury(directory);
   age(directory);
-  const store = directoryStore(directory, options);
+  const store = directoryStore(directory, storeOptions);
   expect(await store.lastCount("p1")).toBeGreaterThanOrEqual(story.lastCount);
   const next = new Story(store);
   await next.commit(50, []);
@@ -319,20 +346,20 @@ test("a piece with a small state costs one file, flushed once, and no look into 
 });
 
 describe("a process that dies at any operation leaves whole snapshots, and no litter after a restart", () => {
-  const quarters = 4;
-  for (let first = 1; first <= quarters; first++)
-    test(`every ${quarters}th operation from number ${first}`, async () => {
+  const eighths = 8;
+  for (let first = 1; first <= eighths; first++)
+    test(`every ${eighths}th operation from number ${first}`, async () => {
       const operations = await operationsOfStory();
-      for (let n = first; n <= operations.length; n += quarters) {
+      for (let n = first; n <= operations.length; n += eighths) {
         const directory = newDirectory(onTestFinished);
-        const story = new Story(directoryStore(directory, options));
+        const story = new Story(directoryStore(directory, optionsOf(n)));
         medium.operations.length = 0;
         medium.fault = (_, number) => (number >= n ? "fails" : "none");
         await story.tell();
         medium.fault = () => "none";
         // What a dead process would have been told is of no account.
         for (const id of story.snapshots.keys()) if (!story.present.has(id)) story.doubtful.add(id);
-        await expectRecovery(directory, story).catch((cause: unknown) => {
+        await expectRecovery(directory, story, optionsOf(n)).catch((cause: unknown) => {
           throw new Error(`died at operation ${n}, ${operations[n - 1]}`, { cause });
         });
       }
@@ -466,7 +493,7 @@ describe("an operation that fails", () => {
       let failures = 0;
       for (let n = 1 + Math.floor(Math.random() * step); n <= operations.length; n += step) {
         const directory = newDirectory(onTestFinished);
-        const story = new Story(directoryStore(directory, options));
+        const story = new Story(directoryStore(directory, optionsOf(n)));
         medium.operations.length = 0;
         medium.code = codes[n % codes.length] as string;
         medium.fault = (_, number) => (number === n ? fault : "none");
@@ -486,7 +513,7 @@ describe("an operation that fails", () => {
           await story.store.close();
           expect(filesIn(join(directory, "tmp"))).toEqual([]);
           expect(filesIn(join(directory, "open"))).toEqual([]);
-          await expectRecovery(directory, story);
+          await expectRecovery(directory, story, optionsOf(n));
         } catch (cause) {
           throw new Error(`operation ${n}, ${operations[n - 1]}`, { cause });
         }

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isTidemarkError, TidemarkError } from "../../src/core/error.ts";
-import { directoryStore } from "../../src/runtime/directory-store.ts";
+import { type DirectoryStoreOptions, directoryStore } from "../../src/runtime/directory-store.ts";
 import { memoryStore } from "../../src/runtime/memory-store.ts";
 import {
   checkEpochRecord,
@@ -27,6 +27,18 @@ describe("the directory store", () => {
 describe("the directory store without flushing", () => {
   for (const { name, run } of snapshotStoreContract(() => inDirectory(false))) test(name, run);
 });
+
+const KEY = new Uint8Array(32).fill(7);
+
+for (const [what, options] of Object.entries<DirectoryStoreOptions>({
+  "that compresses": { compressLevel: 1 },
+  "that encrypts": { key: KEY },
+  "that compresses and encrypts": { compressLevel: 3, key: KEY },
+}))
+  describe(`the directory store ${what}`, () => {
+    for (const { name, run } of snapshotStoreContract(() => inDirectory(false, options)))
+      test(name, run);
+  });
 
 test("the snapshots that the contract writes are consistent", async () => {
   const verdicts: unknown[] = [];
@@ -122,6 +134,14 @@ describe("the contract fails a store that", () => {
           );
         },
       }),
+    },
+    "keeps its labels as they are": {
+      fails: /a label can be given/,
+      mistake: () => ({ label: async () => true }),
+    },
+    "prunes what has a label": {
+      fails: /spares what has one/,
+      mistake: (store) => ({ delete: (id) => store.delete(id) }),
     },
     "mixes up initiators": {
       fails: /highest of that initiator alone/,
@@ -341,14 +361,15 @@ async function inMemory(): Promise<SnapshotStoreFixture> {
 
 async function inDirectory(
   sync: boolean,
+  options: DirectoryStoreOptions = {},
 ): Promise<SnapshotStoreFixture & { readonly directory: string }> {
   const directory = await mkdtemp(join(tmpdir(), "tidemark-store-"));
-  const stores = [directoryStore(directory, { sync })];
+  const stores = [directoryStore(directory, { sync, ...options })];
   return {
     directory,
     store: stores[0] as SnapshotStore,
     reopen: async () => {
-      const again = directoryStore(directory, { sync });
+      const again = directoryStore(directory, { sync, ...options });
       stores.push(again);
       return again;
     },
@@ -368,9 +389,10 @@ function forward(store: SnapshotStore): SnapshotStore {
     get: (id) => store.get(id),
     list: (damaged) => store.list(damaged),
     lastCount: (initiator) => store.lastCount(initiator),
-    delete: (id) => store.delete(id),
     epoch: () => store.epoch(),
     beginEpoch: (record) => store.beginEpoch(record),
+    label: (id, label) => store.label(id, label),
+    delete: (id, unlabelled) => store.delete(id, unlabelled),
     close: () => store.close(),
   };
 }

@@ -1,0 +1,166 @@
+/** `tidemark export` and `tidemark import`: a snapshot as one file. */
+
+import { createReadStream } from "node:fs";
+import * as fs from "node:fs/promises";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { Command } from "commander";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { byteSize } from "../core/quantity.ts";
+import { exportSnapshot, importSnapshot } from "../runtime/snapshot-file.ts";
+import { summarise } from "../snapshot/manifest.ts";
+import { directoryOption, jsonOption } from "./options.ts";
+import { compressOption, type KeyOptions, keyOption, openStore, snapshotNamed } from "./store.ts";
+import { isLive } from "./terminal.ts";
+
+interface ExportOptions extends KeyOptions {
+  readonly dir: string;
+  readonly json?: true;
+}
+
+interface ImportCommandOptions extends ExportOptions {
+  readonly compress?: number;
+}
+
+/** A terminal is told no more often. */
+const TELL_EVERY_MS = 200;
+const STANDARD = "-";
+
+const EXPORT_HELP = `
+The file is a tar archive with the manifest and every part, each named by its
+SHA-256. It is plain, also if the directory is encrypted.
+
+Exit status: 0; 1 if there is no such snapshot, it is damaged, or the file is
+there already or cannot be written.
+
+Examples:
+  tidemark export p2/7 p2-7.tar
+  tidemark export latest - | ssh backup 'cat > bank.tar'`;
+
+const IMPORT_HELP = `
+Every part is compared with its SHA-256, and the certificate is proven, before
+the snapshot is there: all of it or nothing. It keeps its id and its label.
+
+Exit status: 0; 1 if the file is damaged, or its id is in the directory already.
+
+Examples:
+  tidemark import p2-7.tar --dir elsewhere
+  ssh backup 'cat bank.tar' | tidemark import -`;
+
+export function exportCommand(): Command {
+  return new Command("export")
+    .description("write a snapshot, with all that it needs, into one file")
+    .argument("<snapshot>", "its id, as in p2/7; its label; or latest")
+    .argument("<file>", "is made, and not overwritten; -: standard output")
+    .addOption(directoryOption())
+    .addOption(keyOption())
+    .addOption(jsonOption("print what was written as one line of JSON; not with -"))
+    .addHelpText("after", EXPORT_HELP)
+    .action(async (name: string, file: string, options: ExportOptions) => {
+      const { dir, json } = options;
+      if (file === STANDARD && (json || process.stdout.isTTY))
+        throw new TidemarkError("BAD_OPTION", "a snapshot is not for a terminal, nor among JSON");
+      const store = openStore(dir, options);
+      const id = await snapshotNamed(store, name, dir);
+      const stored = await store.get(id);
+      if (!stored) throw new TidemarkError("NOT_FOUND", `there is no snapshot ${id} in ${dir}`);
+      const progress = new Progress(summarise(stored.manifest).bytes);
+      let bytes = 0;
+      const counted = async function* (): AsyncGenerator<Uint8Array> {
+        for await (const chunk of exportSnapshot(stored)) {
+          bytes += chunk.length;
+          progress.tell(bytes);
+          yield chunk;
+        }
+      };
+      await writeTo(file, counted());
+      progress.end();
+      if (json) console.log(JSON.stringify({ snapshot: id, file, bytes }));
+      else if (file !== STANDARD) console.log(`${id} is in ${file}, ${byteSize(bytes)}`);
+    });
+}
+
+export function importCommand(): Command {
+  return new Command("import")
+    .description("put a snapshot that was exported into a directory")
+    .argument("<file>", "what tidemark export wrote; -: standard input")
+    .addOption(directoryOption())
+    .addOption(keyOption())
+    .addOption(compressOption())
+    .addOption(jsonOption("print what was read as one line of JSON"))
+    .addHelpText("after", IMPORT_HELP)
+    .action(async (file: string, options: ImportCommandOptions) => {
+      const { dir, json, compress: compressLevel = 0 } = options;
+      const store = openStore(dir, options, { compressLevel });
+      const progress = new Progress();
+      try {
+        const input = file === STANDARD ? process.stdin : createReadStream(file);
+        const manifest = await importSnapshot(store, input, {
+          name: file === STANDARD ? "standard input" : file,
+          onProgress: (bytes, of) => progress.tell(bytes, of),
+        });
+        progress.end();
+        const { id, bytes, processes } = summarise(manifest);
+        if (json) console.log(JSON.stringify({ snapshot: id, bytes }));
+        else console.log(`${id} is in ${dir}: ${processes} processes, ${byteSize(bytes)}, proven`);
+      } finally {
+        progress.end();
+        await store.close();
+      }
+    });
+}
+
+/** Into a new file, all or nothing, or to standard output. */
+async function writeTo(file: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    if (file === STANDARD) {
+      await pipeline(Readable.from(content), process.stdout, { end: false });
+      return;
+    }
+    const handle = await fs.open(file, "wx", 0o600);
+    try {
+      for await (const chunk of content) await handle.writeFile(chunk);
+      await handle.sync();
+    } catch (error) {
+      await fs.unlink(file).catch(() => {});
+      throw error;
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (isTidemarkError(error)) throw error;
+    const there = (error as NodeJS.ErrnoException).code === "EEXIST";
+    throw new TidemarkError(
+      "STORE_FAILED",
+      there
+        ? `${file} is there already, and is not overwritten`
+        : `cannot write ${file}: ${textOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** How far it is, at a terminal. */
+class Progress {
+  readonly #live: boolean = isLive(process.stderr);
+  readonly #of: number;
+  #toldMs: number = performance.now();
+  #told: boolean = false;
+
+  constructor(of = 0) {
+    this.#of = of;
+  }
+
+  tell(bytes: number, of: number = this.#of): void {
+    const nowMs = performance.now();
+    if (!this.#live || nowMs - this.#toldMs < TELL_EVERY_MS) return;
+    this.#toldMs = nowMs;
+    this.#told = true;
+    process.stderr.write(`\r\u001b[K${byteSize(bytes)} of ${byteSize(of)}`);
+  }
+
+  end(): void {
+    if (this.#told) process.stderr.write("\r\u001b[K");
+    this.#told = false;
+  }
+}

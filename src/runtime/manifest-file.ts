@@ -1,0 +1,169 @@
+/**
+ * The file of a manifest: JSON, whose first line holds the SHA-256 of all the others, so that
+ * `tail -n +2 p2-7.json | sha256sum` checks it. A long one is compressed as a whole (`zstd -dc p2-7.json`
+ * gives the JSON), and with a key what there would be is sealed (seal.ts). What a file is shows in its first bytes.
+ * The record of an epoch is written the same way; when it is sealed its name is `epoch 2`, which no snapshot can have.
+ */
+
+import { hash } from "node:crypto";
+import { promisify } from "node:util";
+import { zstdCompress, zstdDecompressSync } from "node:zlib";
+import { TidemarkError, textOf } from "../core/error.ts";
+import type { SnapshotId } from "../core/id.ts";
+import type { Manifest } from "../snapshot/manifest.ts";
+import { checkManifest } from "../snapshot/manifest-check.ts";
+import { isSealed, type Seal } from "./seal.ts";
+import { checkEpochRecord, type EpochRecord } from "./snapshot-store.ts";
+
+/** The JSON has so many bytes at most; no file of a manifest has more. */
+export const MANIFEST_BYTES_MAX: number = 64 * 1_048_576;
+/** A manifest is as long as this when its states have hundreds of slices: then it is not for people any more. */
+const LONG_BYTES = 65_536;
+
+/** 64 hexadecimal digits between these; the rest of the manifest is on the lines below. */
+const FIRST_LINE = ['{ "sha256": "', '",\n'] as const;
+const FIRST_LINE_BYTES = FIRST_LINE[0].length + 64 + FIRST_LINE[1].length;
+/** What every zstd frame begins with. */
+const ZSTD = Buffer.from("28b52ffd", "hex");
+
+/**
+ * The JSON of a manifest, with its SHA-256 on the first line.
+ * @throws TidemarkError `DAMAGED` if it could not be read back, `STORE_FAILED` if it is too large
+ */
+export function manifestJson(manifest: Manifest): Uint8Array {
+  const checked = checkManifest(manifest);
+  if ("problem" in checked)
+    throw new TidemarkError("DAMAGED", `the manifest of ${manifest.id}: ${checked.problem}`);
+  const bytes = jsonOf(checked.manifest);
+  if (bytes.length > MANIFEST_BYTES_MAX)
+    throw new TidemarkError(
+      "STORE_FAILED",
+      `the manifest of ${manifest.id} has ${bytes.length} bytes; at most ${MANIFEST_BYTES_MAX} are possible`,
+    );
+  return bytes;
+}
+
+/** Gives the manifest, or says what is wrong with the JSON. */
+export function readManifestJson(
+  bytes: Uint8Array,
+): { readonly manifest: Manifest } | { readonly problem: string } {
+  const read = readJson(bytes);
+  return "problem" in read ? read : checkManifest(read.content);
+}
+
+function jsonOf(content: object): Uint8Array {
+  const lines = `${JSON.stringify(content, null, 2).slice("{\n".length)}\n`;
+  return Buffer.from(FIRST_LINE.join(hash("sha256", lines)) + lines);
+}
+
+function readJson(bytes: Uint8Array): { readonly content: object } | { readonly problem: string } {
+  const firstLine = Buffer.from(bytes.subarray(0, FIRST_LINE_BYTES)).toString("latin1");
+  const lines = bytes.subarray(FIRST_LINE_BYTES);
+  if (firstLine !== FIRST_LINE.join(hash("sha256", lines)))
+    return { problem: "it does not have the SHA-256 that its first line says" };
+  try {
+    const { sha256: _, ...content } = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    return { content };
+  } catch (error) {
+    return { problem: textOf(error) };
+  }
+}
+
+/**
+ * The file of a manifest.
+ * @throws TidemarkError as `manifestJson`
+ */
+export async function encodeManifest(
+  manifest: Manifest,
+  seal: Seal | undefined,
+): Promise<Uint8Array> {
+  const json = manifestJson(manifest);
+  const content = json.length > LONG_BYTES ? await promisify(zstdCompress)(json) : json;
+  return seal ? seal.sealManifest(manifest.id, content) : content;
+}
+
+/**
+ * Gives the manifest that the file of this snapshot holds, or says what is wrong.
+ * @throws TidemarkError `KEY_REQUIRED`, `WRONG_KEY`
+ */
+export function decodeManifest(
+  id: SnapshotId,
+  file: Uint8Array,
+  seal: Seal | undefined,
+): { readonly manifest: Manifest } | { readonly problem: string } {
+  const opened = open(id, file, seal);
+  if ("problem" in opened) return opened;
+  let { content } = opened;
+  if (isCompressed(content)) {
+    try {
+      content = zstdDecompressSync(content, { maxOutputLength: MANIFEST_BYTES_MAX });
+    } catch (error) {
+      return { problem: textOf(error) };
+    }
+  }
+  const read = readManifestJson(content);
+  if ("manifest" in read && read.manifest.id !== id)
+    return { problem: `it is the manifest of ${read.manifest.id}` };
+  return read;
+}
+
+/** The file of the record of an epoch, which was checked. */
+export function encodeEpoch(record: EpochRecord, seal: Seal | undefined): Uint8Array {
+  const json = jsonOf(record);
+  return seal ? seal.sealManifest(epochName(record.epoch), json) : json;
+}
+
+/**
+ * Gives the record that the file of this epoch holds, or says what is wrong.
+ * @throws TidemarkError `KEY_REQUIRED`, `WRONG_KEY`
+ */
+export function decodeEpoch(
+  epoch: number,
+  file: Uint8Array,
+  seal: Seal | undefined,
+): { readonly record: EpochRecord } | { readonly problem: string } {
+  const opened = open(epochName(epoch), file, seal);
+  const read = "problem" in opened ? opened : readJson(opened.content);
+  if ("problem" in read) return read;
+  try {
+    const record = checkEpochRecord(read.content as EpochRecord);
+    return record.epoch === epoch
+      ? { record }
+      : { problem: `it is the record of epoch ${record.epoch}` };
+  } catch (error) {
+    return { problem: textOf(error) };
+  }
+}
+
+const epochName = (epoch: number): string => `epoch ${epoch}`;
+
+/** What was sealed in a file of that name, or the file itself if there is no key. */
+function open(
+  name: string,
+  file: Uint8Array,
+  seal: Seal | undefined,
+): { readonly content: Uint8Array } | { readonly problem: string } {
+  if (isSealed(file)) {
+    if (!seal)
+      throw new TidemarkError(
+        "KEY_REQUIRED",
+        `${name} is encrypted, and no key was given (--key-file, TIDEMARK_KEY, or the option key)`,
+      );
+    const content = seal.openManifest(name, file);
+    return content ? { content } : { problem: "it is not what was encrypted" };
+  }
+  if (!seal) return { content: file };
+  // Else whoever has no key could put one of their own in its place.
+  if (looksPlain(file))
+    throw new TidemarkError("WRONG_KEY", `${name} is not encrypted, and only read without a key`);
+  return { problem: "it is not encrypted" };
+}
+
+function isCompressed(content: Uint8Array): boolean {
+  return Buffer.compare(content.subarray(0, ZSTD.length), ZSTD) === 0;
+}
+
+function looksPlain(file: Uint8Array): boolean {
+  const start = Buffer.from(file.subarray(0, FIRST_LINE[0].length)).toString("latin1");
+  return start === FIRST_LINE[0] || isCompressed(file);
+}
