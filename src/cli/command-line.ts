@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { isTidemarkError, textOf } from "../core/error.ts";
 import { bankCommand } from "./bank.ts";
 import { chatCommand } from "./chat.ts";
+import { cloneCommand } from "./clone.ts";
 import { diffCommand } from "./diff.ts";
 import { exploreCommand } from "./explore.ts";
 import { exportCommand, importCommand } from "./export.ts";
@@ -80,6 +81,7 @@ function program(): Command {
     pruneCommand(),
     exportCommand(),
     importCommand(),
+    cloneCommand(),
     bankCommand(),
     chatCommand(),
     simCommand(),

@@ -14,7 +14,7 @@ import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Difference } from "../snapshot/diff.ts";
 import { formatPath, type PathExpression, parsePath } from "../snapshot/value-path.ts";
 import { collect, directoryName, directoryOption, jsonOption, wholeNumber } from "./options.ts";
-import { type KeyOptions, keyOption, openSnapshot } from "./store.ts";
+import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
 import { grouped, isLive, painter, printable } from "./terminal.ts";
 import { jsonLine, literal, literals, shownPath } from "./values.ts";
 
@@ -47,7 +47,7 @@ Exit status: 0 if states and messages are the same; 1 if they differ; 2 if
 there is no such snapshot, it is damaged, or for a mistake in the command.
 
 Examples:
-  tidemark diff p2/7 p1/9
+  tidemark diff p2/7 latest
   tidemark diff p2/7 p2/7 --other-dir backups/monday
   tidemark diff p2/7 p1/9 --process p1 --path '$.orders'
   tidemark diff p2/7 p1/9 --json`;
@@ -55,11 +55,12 @@ Examples:
 export function diffCommand(): Command {
   return new Command("diff")
     .description("show what changed from one snapshot to another")
-    .argument("<before>", "its id, as in p2/7; its label; or latest")
-    .argument("<after>", "as well")
+    .argument("<before>", SNAPSHOT_NAME)
+    .argument("<after>", "the same")
     .addOption(directoryOption())
     .addOption(keyOption())
     .option("--other-dir <directory>", "where <after> is (default: as --dir)", directoryName)
+    .addOption(keyOption())
     .option("--process <id>", "only that process and its channels; once for each", collect)
     .option("--path <path>", "only what it leads to in states, as in show", parsePath)
     .option(

@@ -20,7 +20,8 @@ interface PruneOptions extends KeyOptions {
 }
 
 const HELP = `
-One with a label is never removed, and the newest of all stays. Several rules
+One with a label is never removed, and the newest of all stays, and that from
+which the present epoch began, until the next restore. Several rules
 each remove what they do not keep. What is freed are the files that no snapshot
 which stays needs; those that were written or relied on in the last minute
 go with a later prune, for a snapshot may be being made of them.
@@ -86,9 +87,15 @@ async function prune(
     if (files)
       snapshots.push({ id, startedAtMs, files, ...(label === undefined ? {} : { label }) });
   }
+  const inUse = await store.epoch().catch(complain);
   const gone = new Set<Retained>();
   for (const one of expired(snapshots, rule, Date.now())) {
     const { id, startedAtMs } = one;
+    if (inUse?.snapshot === id) {
+      // Nothing is wrong: after the next restore it can go.
+      console.error(`tidemark: ${id} is kept, for epoch ${inUse.epoch} began from it`);
+      continue;
+    }
     try {
       // False: somebody was faster, or has given it a label by now.
       if (!dryRun && !(await store.delete(id, true))) continue;

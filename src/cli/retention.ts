@@ -19,7 +19,7 @@ export class Retention {
   /** Without a label when they were stored, newest first. */
   #snapshots: Retained[] = [];
   /** Those that are to go and could not, for they were in use. */
-  #inUse: SnapshotId[] = [];
+  #inUse: Retained[] = [];
   #working: Promise<void>;
 
   /**
@@ -63,16 +63,17 @@ export class Retention {
   #prune(): void {
     if (this.#keep === 0) return;
     this.#working = this.#working.then(async () => {
-      const gone = new Set(expired(this.#snapshots, { keep: this.#keep }, Date.now()));
-      this.#snapshots = this.#snapshots.filter((one) => !gone.has(one));
-      const due = [...this.#inUse, ...[...gone].map(({ id }) => id)];
+      const expiredNow = expired(this.#snapshots, { keep: this.#keep }, Date.now());
+      const gone = new Set([...this.#inUse, ...expiredNow]);
       this.#inUse = [];
-      for (const id of due) {
+      this.#snapshots = this.#snapshots.filter((one) => !gone.has(one));
+      for (const one of gone) {
+        const { id } = one;
         try {
           // Somebody may have given it a label since.
           await this.#store.delete(id, true);
         } catch (error) {
-          if (isTidemarkError(error, "IN_USE")) this.#inUse.push(id);
+          if (isTidemarkError(error, "IN_USE")) this.#inUse.push(one);
           else this.#problem(`${id} cannot be removed: ${textOf(error)}`);
         }
       }

@@ -2,7 +2,6 @@
 
 import { Command, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
-
 import type { ProcessId } from "../core/id.ts";
 import { duration } from "../core/quantity.ts";
 import type { Channel } from "../core/topology.ts";
@@ -11,8 +10,7 @@ import type { Manifest } from "../snapshot/manifest.ts";
 import { type PathExpression, parsePath } from "../snapshot/value-path.ts";
 import { find, type Hit, type Matcher, parseSearch } from "./find.ts";
 import { collect, directoryOption, jsonOption, parseChannel, wholeNumber } from "./options.ts";
-import { type KeyOptions, keyOption, openSnapshot } from "./store.ts";
-
+import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
 import { grouped, painter, printable } from "./terminal.ts";
 import { indented, jsonLine, literal, readable, shortened, shownPath } from "./values.ts";
 
@@ -69,7 +67,7 @@ Examples:
 export function showCommand(): Command {
   return new Command("show")
     .description("show the states and the messages in flight of a snapshot")
-    .argument("<snapshot>", "its id, as in p2/7; its label; or latest")
+    .argument("<snapshot>", SNAPSHOT_NAME)
     .addOption(directoryOption())
     .addOption(keyOption())
     .option("--process <id>", "only the state of that process; once for each", collect)

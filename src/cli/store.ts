@@ -18,6 +18,8 @@ export interface KeyOptions {
   readonly keyFile?: string;
 }
 
+/** How help describes an argument that names a snapshot. */
+export const SNAPSHOT_NAME = "its id, as in p2/7; its label; or latest";
 /** The name that the newest snapshot has. */
 const LATEST = "latest";
 const KEY_VARIABLE = "TIDEMARK_KEY";
@@ -119,15 +121,15 @@ export async function snapshotNamed(
 }
 
 /**
- * A snapshot that is named on the command line, to look into.
- * @throws TidemarkError `BAD_ID`, `NOT_FOUND`, `DAMAGED`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`
+ * The snapshot in a directory that has that name.
+ * @throws TidemarkError `NOT_FOUND`, `BAD_ID`, `BAD_OPTION`, `DAMAGED`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`
  */
 export async function openSnapshot(
   name: string,
   directory: string,
-  options: KeyOptions,
+  keyOptions: KeyOptions,
 ): Promise<GlobalSnapshot> {
-  const store = openStore(directory, options);
+  const store = openStore(directory, keyOptions);
   const id = await snapshotNamed(store, name, directory);
   const stored = await store.get(id);
   if (stored) return new GlobalSnapshot(stored);

@@ -22,8 +22,8 @@ export interface CloneOptions {
 }
 
 /**
- * Copies a snapshot into another store, which must be without an epoch, and begins epoch 2 there from it. If it is interrupted, the other
- * store has a snapshot too few or one too many, and no epoch.
+ * Copies a snapshot, without its label, into another store, which must be without an epoch, and begins epoch 2 there from it. If it
+ * is interrupted, the other store has a snapshot too few or one too many, and no epoch.
  *
  * @returns the id of the copy: that of the original, with the initiator's new name
  * @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `STORE_FAILED`; `UNKNOWN_PROCESS`, `BAD_ID`, `BAD_OPTION` for names; `EPOCH_TAKEN`
@@ -52,7 +52,8 @@ export async function cloneSnapshot(
       "EPOCH_TAKEN",
       `a system has begun there from ${begun.snapshot}, in epoch ${begun.epoch}: clone into another directory`,
     );
-  const { manifest } = stored;
+  // The label is the user's, who gave it to the original.
+  const { label: _, ...manifest } = stored.manifest;
   const nameOf = naming(manifest, options.rename ?? {});
   const { initiator, count } = parseSnapshotId(id);
   const copy: SnapshotId = `${nameOf(initiator)}/${count}`;

@@ -12,7 +12,7 @@
  *
  * A file name splits at its last "-": a process id may hold one, a count cannot. An OPENER is one store
  * object: the number of its OS process (on Linux, of its thread), when that started, and a random number. What is in the file of a
- * manifest, and of a record, manifest-file.ts says. Files that have other names than these are somebody else's and are left alone.
+ * manifest or of a record, manifest-file.ts says. Files that have other names than these are somebody else's and are left alone.
  *
  * Assumptions. A local file system: `rename` is atomic and `fsync` does what it says. All processes run
  * on one machine and see each other's process numbers; two containers that share the directory must share
@@ -657,6 +657,7 @@ class StoreInDirectory implements DirectoryStore {
       const same = files.filter((file) => file.initiator === initiator);
       const own = same.find((file) => !file.used && file.count === count);
       if (!own) return undefined;
+      if (unlabelled && (await this.#readManifest(id))?.label !== undefined) return undefined;
       const newest = await this.#newestEpoch();
       if (newest?.snapshot === id)
         throw new TidemarkError(
@@ -664,7 +665,6 @@ class StoreInDirectory implements DirectoryStore {
           `epoch ${newest.epoch} began from ${id}: it can be deleted after the next restore`,
         );
       const used = this.#usedPath(id);
-      if (unlabelled && (await this.#readManifest(id))?.label !== undefined) return undefined;
       const keepsCount = !same.some((file) => file !== own && file.count >= count);
       deleting = true;
       // A rename needs no room: deleting must work when the disk is full.
@@ -733,11 +733,10 @@ class StoreInDirectory implements DirectoryStore {
     const last = await this.#lastEpoch();
     if (last === 0) return undefined;
     const path = this.#epochPath(last);
-    const [bytes] =
-      (await read(path, (size) => {
-        if (size > EPOCH_BYTES_MAX) throw damaged(path, `${size} bytes are too many`);
-        return [{ start: 0, length: size }];
-      })) ?? [];
+    const [bytes] = await read(path, (size) => {
+      if (size > EPOCH_BYTES_MAX) throw damaged(path, `${size} bytes are too many`);
+      return [{ start: 0, length: size }];
+    });
     // Nobody removes a record.
     if (!bytes) throw damaged(path, "it is gone");
     const decoded = decodeEpoch(last, bytes, this.#seal);

@@ -2,6 +2,7 @@
  * The file of a manifest: JSON, whose first line holds the SHA-256 of all the others, so that
  * `tail -n +2 p2-7.json | sha256sum` checks it. A long one is compressed as a whole (`zstd -dc p2-7.json`
  * gives the JSON), and with a key what there would be is sealed (seal.ts). What a file is shows in its first bytes.
+ * The record of an epoch is written the same way; when it is sealed its name is `epoch 2`, which no snapshot can have.
  */
 
 import { hash } from "node:crypto";
@@ -33,7 +34,7 @@ export function manifestJson(manifest: Manifest): Uint8Array {
   const checked = checkManifest(manifest);
   if ("problem" in checked)
     throw new TidemarkError("DAMAGED", `the manifest of ${manifest.id}: ${checked.problem}`);
-  const bytes = withFirstLine(checked.manifest);
+  const bytes = jsonOf(checked.manifest);
   if (bytes.length > MANIFEST_BYTES_MAX)
     throw new TidemarkError(
       "STORE_FAILED",
@@ -46,19 +47,16 @@ export function manifestJson(manifest: Manifest): Uint8Array {
 export function readManifestJson(
   bytes: Uint8Array,
 ): { readonly manifest: Manifest } | { readonly problem: string } {
-  const read = behindFirstLine(bytes);
+  const read = readJson(bytes);
   return "problem" in read ? read : checkManifest(read.content);
 }
 
-/** As JSON, with the SHA-256 of all other lines in the first. */
-function withFirstLine(content: object): Buffer {
+function jsonOf(content: object): Uint8Array {
   const lines = `${JSON.stringify(content, null, 2).slice("{\n".length)}\n`;
   return Buffer.from(FIRST_LINE.join(hash("sha256", lines)) + lines);
 }
 
-function behindFirstLine(
-  bytes: Uint8Array,
-): { readonly content: object } | { readonly problem: string } {
+function readJson(bytes: Uint8Array): { readonly content: object } | { readonly problem: string } {
   const firstLine = Buffer.from(bytes.subarray(0, FIRST_LINE_BYTES)).toString("latin1");
   const lines = bytes.subarray(FIRST_LINE_BYTES);
   if (firstLine !== FIRST_LINE.join(hash("sha256", lines)))
@@ -123,9 +121,9 @@ export function decodeManifest(
   file: Uint8Array,
   seal: Seal | undefined,
 ): { readonly manifest: Manifest } | { readonly problem: string } {
-  const opened = openFile(id, file, seal);
+  const opened = open(id, file, seal);
   if ("problem" in opened) return opened;
-  let content = opened.bytes;
+  let { content } = opened;
   if (isCompressed(content)) {
     try {
       content = zstdDecompressSync(content, { maxOutputLength: MANIFEST_BYTES_MAX });
@@ -139,26 +137,53 @@ export function decodeManifest(
   return read;
 }
 
+/** The file of the record of an epoch, which was checked. */
+export function encodeEpoch(record: EpochRecord, seal: Seal | undefined): Uint8Array {
+  const json = jsonOf(record);
+  return seal ? seal.sealManifest(epochName(record.epoch), json) : json;
+}
+
 /**
- * What is in a file that may be sealed.
+ * Gives the record that the file of this epoch holds, or says what is wrong.
  * @throws TidemarkError `KEY_REQUIRED`, `WRONG_KEY`
  */
-function openFile(
+export function decodeEpoch(
+  epoch: number,
+  file: Uint8Array,
+  seal: Seal | undefined,
+): { readonly record: EpochRecord } | { readonly problem: string } {
+  const opened = open(epochName(epoch), file, seal);
+  const read = "problem" in opened ? opened : readJson(opened.content);
+  if ("problem" in read) return read;
+  try {
+    const record = checkEpochRecord(read.content as EpochRecord);
+    return record.epoch === epoch
+      ? { record }
+      : { problem: `it is the record of epoch ${record.epoch}` };
+  } catch (error) {
+    return { problem: textOf(error) };
+  }
+}
+
+const epochName = (epoch: number): string => `epoch ${epoch}`;
+
+/** What was sealed in a file of that name, or the file itself if there is no key. */
+function open(
   name: string,
   file: Uint8Array,
   seal: Seal | undefined,
-): { readonly bytes: Uint8Array } | { readonly problem: string } {
+): { readonly content: Uint8Array } | { readonly problem: string } {
   if (isSealed(file)) {
     if (!seal)
       throw new TidemarkError(
         "KEY_REQUIRED",
         `${name} is encrypted, and no key was given (--key-file, TIDEMARK_KEY, or the option key)`,
       );
-    const bytes = seal.openManifest(name, file);
-    return bytes ? { bytes } : { problem: "it is not what was encrypted" };
+    const content = seal.openManifest(name, file);
+    return content ? { content } : { problem: "it is not what was encrypted" };
   }
-  if (!seal) return { bytes: file };
-  // Else whoever has no key could put something of their own in its place.
+  if (!seal) return { content: file };
+  // Else whoever has no key could put one of their own in its place.
   if (looksPlain(file))
     throw new TidemarkError("WRONG_KEY", `${name} is not encrypted, and only read without a key`);
   return { problem: "it is not encrypted" };

@@ -87,19 +87,6 @@ export interface SnapshotStore {
   /** The highest count that `initiator` has used in this store, 0 if none: new ids go on from there. */
   lastCount(initiator: ProcessId): Promise<number>;
   /**
-   * Gives a snapshot that label in place of the one it has, or none. Whoever reads meanwhile gets the old one or the new
-   * one. False if there is no such snapshot.
-   * @throws TidemarkError `BAD_OPTION` if the label has not 1 to 256 characters, `DAMAGED`
-   */
-  label(id: SnapshotId, label: string | undefined): Promise<boolean>;
-  /**
-   * Removes a snapshot and the parts that no other snapshot needs. False if there was none.
-   * @param unlabelled true: only if it has no label at that moment; else it stays, and this gives false
-   * @throws TidemarkError `IN_USE` if the newest epoch began from it, for processes that come back later need it; `DAMAGED`
-   * naming the record when it cannot be known from which one that was
-   */
-  delete(id: SnapshotId, unlabelled?: boolean): Promise<boolean>;
-  /**
    * The newest epoch that began in this store; `undefined` if the system was never restored. What it tells survives a crash.
    * @throws TidemarkError `DAMAGED` naming the file when the newest record is not what was written; never an older one instead
    */
@@ -112,6 +99,19 @@ export interface SnapshotStore {
    * `BAD_OPTION`, `BAD_ID`
    */
   beginEpoch(record: EpochRecord): Promise<void>;
+  /**
+   * Gives a snapshot that label in place of the one it has, or none. Whoever reads meanwhile gets the old one or the new
+   * one. False if there is no such snapshot.
+   * @throws TidemarkError `BAD_OPTION` if the label has not 1 to 256 characters, `DAMAGED`
+   */
+  label(id: SnapshotId, label: string | undefined): Promise<boolean>;
+  /**
+   * Removes a snapshot and the parts that no other snapshot needs. False if there was none.
+   * @param unlabelled true: only if it has no label at that moment; else it stays, and this gives false
+   * @throws TidemarkError `IN_USE` if the newest epoch began from it, for processes that come back later need it; `DAMAGED`
+   * naming the record when it cannot be known from which one that was
+   */
+  delete(id: SnapshotId, unlabelled?: boolean): Promise<boolean>;
   /** Ends use by this process. */
   close(): Promise<void>;
 }

@@ -299,3 +299,80 @@ describe("a snapshot as one file", () => {
     expect(locked.status).toBe(2);
   });
 });
+
+describe("tidemark clone", () => {
+  test("copies a snapshot, and an epoch begins there from the copy", async () => {
+    const directory = await backups();
+    const clone = join(temporaryDirectory(), "second");
+    const args = ["clone", "mine", clone, "--dir", directory, "--rename", "p1=b,p2=a"];
+    const { status, stdout, stderr } = await tidemark([...args, "--system", "second"]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toContain(`p1/3 is in ${clone} as b/3, and epoch 2 begins there from it.\n`);
+    expect(stdout).toContain("start a, b of system second, each with\n");
+    const store = directoryStore(clone);
+    expect(await store.epoch()).toMatchObject({ epoch: 2, snapshot: "b/3" });
+    const { manifest } = (await store.get("b/3")) ?? {};
+    expect(manifest).toMatchObject({ system: "second", processes: ["a", "b"], initiator: "b" });
+    expect(manifest).not.toHaveProperty("label");
+    expect((await tidemark(["verify", "latest", "--dir", clone])).status).toBe(0);
+
+    const again = await tidemark(args);
+    expect(again.status).toBe(1);
+    expect(again.stderr).toContain("a system has begun there from b/3, in epoch 2");
+    // The second system may need it for as long as it lives.
+    const pruned = await tidemark(["prune", "--older-than", "1ms", "--dir", clone]);
+    expect(pruned).toMatchObject({ status: 0 });
+    await expect(store.delete("b/3")).rejects.toMatchObject({ code: "IN_USE" });
+  });
+
+  test("with a key encrypts the copy and its epoch, and prints what a program reads", async () => {
+    const keyFile = join(temporaryDirectory(), "key");
+    const key = new Uint8Array(32).fill(7);
+    writeFileSync(keyFile, key);
+    const directory = await backups({ key });
+    const clone = join(temporaryDirectory(), "second");
+    const at = ["--dir", directory, "--key-file", keyFile];
+    const { stdout } = await tidemark(["clone", "latest", clone, "--json", ...at]);
+    const [told] = parseLines(stdout);
+    expect(told).toMatchObject({ snapshot: "p1/5", copy: "p1/5", directory: clone, epoch: 2 });
+    expect(told).toMatchObject({ processes: ["p1", "p2"] });
+    const record = readFileSync(join(clone, "epochs", "2.json"));
+    expect(record.subarray(0, 17).toString("latin1")).toBe("tidemark-sealed/1");
+    await expect(directoryStore(clone).epoch()).rejects.toMatchObject({ code: "KEY_REQUIRED" });
+    expect(await directoryStore(clone, { key }).epoch()).toMatchObject({ snapshot: "p1/5" });
+  });
+
+  test("copies nothing of what is damaged, and names that are no names are a mistake", async () => {
+    const directory = await backups();
+    const clone = join(temporaryDirectory(), "second");
+    const run = (...args: string[]) => tidemark(["clone", ...args, "--dir", directory]);
+    for (const names of ["p1", "p1=", "p1=a=b", "p1=a,p1=b", "p1=p2", "p1=no name"])
+      expect(await run("latest", clone, "--rename", names)).toMatchObject({ status: 2 });
+    expect((await run("latest", clone, "--rename", "p9=a")).status).not.toBe(0);
+    expect((await run("p1/9", clone)).status).toBe(1);
+    const [large = ""] = filesIn(join(directory, "parts")).filter(
+      (file) => statSync(join(directory, "parts", file)).size === 100_005,
+    );
+    const damaged = readFileSync(join(directory, "parts", large));
+    damaged[99] = (damaged[99] as number) ^ 1;
+    writeFileSync(join(directory, "parts", large), damaged);
+    const refused = await run("latest", clone);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toContain("damaged");
+    expect(filesIn(clone)).toEqual([]);
+  });
+});
+
+test("prune keeps what the present epoch began from, says so, and goes on", async () => {
+  const directory = await backups();
+  const store = directoryStore(directory, { sync: false });
+  await store.beginEpoch({ epoch: 2, snapshot: "p1/2", atMs: 1, by: "test" });
+  await store.close();
+  const args = ["prune", "--keep", "1", "--dir", directory];
+  for (const more of [["--dry-run"], []])
+    expect(await tidemark([...args, ...more])).toMatchObject({
+      status: 0,
+      stderr: "tidemark: p1/2 is kept, for epoch 2 began from it\n",
+    });
+  expect(await idsIn(directory)).toEqual(["p1/5", "p1/3", "p1/2"]);
+});

@@ -21,7 +21,7 @@ import {
 
 const COMMANDS = [
   ...["up", "status", "snapshot", "snapshots", "show", "diff", "verify", "log", "chat"],
-  ...["label", "prune", "export", "import"],
+  ...["label", "prune", "export", "import", "clone"],
 ];
 
 /** Recorded once, by the first test that needs it. */

@@ -197,6 +197,7 @@ describe("tidemark diff", () => {
       [["p/1", "p/3", ...at], 2, "there is no snapshot p/3"],
       [["p/1", "q/1", ...at, "--process", "r"], 2, "q/1 has no r, only p, q"],
       [["p/1", "q/1", ...at, "--path", "$.a["], 2, "path $.a[ is wrong at character 5: "],
+      [["p/1", "latest", "--path", "$[0].block", ...at], 0, "no difference"],
       [["p/1", "q1", ...at], 2, "has the id or the label q1"],
       [["p/1"], 2, "missing required argument 'after'"],
     ] as const;

@@ -427,3 +427,46 @@ test("the files of a snapshot are told with their size, shared ones in each", as
   expect(shared.map((file) => first?.get(file))).toContain(70_000);
   expect(await store.files("p1/3")).toBeUndefined();
 });
+
+describe("the record of an epoch in a store that encrypts", () => {
+  const record = (epoch: number) => ({
+    epoch,
+    snapshot: "p1/1" as const,
+    atMs: 1,
+    by: "the owner",
+  });
+
+  test("is sealed: nobody else can read it, write it, or exchange it for another", async () => {
+    const { directory, store } = newStore({ key: KEY });
+    await commit(store, { id: "p1/1" });
+    await store.beginEpoch(record(2));
+    const path = (epoch: number): string => join(directory, "epochs", `${epoch}.json`);
+    const sealed = readFileSync(path(2));
+    expect(sealed.toString("latin1")).not.toContain("owner");
+    expect(await another(directory, { key: KEY }).epoch()).toEqual(record(2));
+    const codeOf = async (options: DirectoryStoreOptions): Promise<unknown> =>
+      await another(directory, options)
+        .epoch()
+        .then(
+          () => "read",
+          (error: { code?: string }) => error.code,
+        );
+    expect(await codeOf({})).toBe("KEY_REQUIRED");
+    expect(await codeOf({ key: OTHER_KEY })).toBe("WRONG_KEY");
+    for (let at = 0; at < sealed.length; at++) {
+      const spoiled = Buffer.from(sealed);
+      spoiled[at] = (spoiled[at] as number) ^ 1;
+      writeFileSync(path(2), spoiled);
+      expect(await codeOf({ key: KEY })).toMatch(/^(DAMAGED|WRONG_KEY)$/);
+    }
+    // An older record under a later number, and one that is plain.
+    writeFileSync(path(2), sealed);
+    writeFileSync(path(3), sealed);
+    expect(await codeOf({ key: KEY })).toBe("DAMAGED");
+    const plain = newStore();
+    await commit(plain.store, { id: "p1/1" });
+    await plain.store.beginEpoch(record(3));
+    copyFileSync(join(plain.directory, "epochs", "3.json"), path(3));
+    expect(await codeOf({ key: KEY })).toBe("WRONG_KEY");
+  });
+});

@@ -389,10 +389,10 @@ function forward(store: SnapshotStore): SnapshotStore {
     get: (id) => store.get(id),
     list: (damaged) => store.list(damaged),
     lastCount: (initiator) => store.lastCount(initiator),
-    label: (id, label) => store.label(id, label),
-    delete: (id, unlabelled) => store.delete(id, unlabelled),
     epoch: () => store.epoch(),
     beginEpoch: (record) => store.beginEpoch(record),
+    label: (id, label) => store.label(id, label),
+    delete: (id, unlabelled) => store.delete(id, unlabelled),
     close: () => store.close(),
   };
 }
