@@ -58,7 +58,6 @@ export function diffCommand(): Command {
     .argument("<before>", SNAPSHOT_NAME)
     .argument("<after>", "the same")
     .addOption(directoryOption())
-    .addOption(keyOption())
     .option("--other-dir <directory>", "where <after> is (default: as --dir)", directoryName)
     .addOption(keyOption())
     .option("--process <id>", "only that process and its channels; once for each", collect)

@@ -69,36 +69,6 @@ function readJson(bytes: Uint8Array): { readonly content: object } | { readonly 
   }
 }
 
-/** The file of the record of an epoch. */
-export function encodeEpoch(record: EpochRecord, seal: Seal | undefined): Uint8Array {
-  const json = withFirstLine(record);
-  return seal ? seal.sealManifest(nameOfEpoch(record.epoch), json) : json;
-}
-
-/**
- * Gives the record that the file of this epoch holds, or says what is wrong.
- * @throws TidemarkError `KEY_REQUIRED`, `WRONG_KEY`
- */
-export function decodeEpoch(
-  epoch: number,
-  file: Uint8Array,
-  seal: Seal | undefined,
-): { readonly record: EpochRecord } | { readonly problem: string } {
-  const content = openFile(nameOfEpoch(epoch), file, seal);
-  if ("problem" in content) return content;
-  const read = behindFirstLine(content.bytes);
-  if ("problem" in read) return read;
-  try {
-    const record = checkEpochRecord(read.content as EpochRecord);
-    if (record.epoch === epoch) return { record };
-    return { problem: `it is the record of epoch ${record.epoch}` };
-  } catch (error) {
-    return { problem: textOf(error) };
-  }
-}
-
-const nameOfEpoch = (epoch: number): string => `epoch ${epoch}`;
-
 /**
  * The file of a manifest.
  * @throws TidemarkError as `manifestJson`
