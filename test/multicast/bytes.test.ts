@@ -20,6 +20,8 @@ const codecs = groupedCodecs<Uint8Array, string[]>({
   stateCodec: jsonCodec<unknown>(),
 });
 const TIMER = "\u0000groups";
+/** 200 ms each. */
+const CALM_MOST = 1_000;
 
 interface Member {
   readonly one: Grouped<Uint8Array, string[], null, never>;
@@ -71,7 +73,10 @@ class Members {
       else if (what < 0.3) this.#again();
       else this.#arrive();
     }
-    for (let calm = 0; calm < 20; calm += 1) {
+    // Until nobody waits for anything: what is missing is asked for with growing pauses.
+    const isDone = (): boolean => this.#members.every(({ at }) => at === Number.POSITIVE_INFINITY);
+    for (let calm = 0; calm < 20 || !isDone(); calm += 1) {
+      if (calm === CALM_MOST) throw new Error("somebody still waits for something");
       while (this.#arrive());
       this.#wait(200);
     }

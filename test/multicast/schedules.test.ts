@@ -36,6 +36,7 @@ const LARGE: readonly Row[] = [
   ["causal-total", "agreed", [2, 1, 1], "all", 1_298_144, 256],
   ["total", "agreed", [2, 2, 2], "enough", 171_002_432, 38_120],
   ["causal-total", "agreed", [2, 2, 1], "enough", 4_419_271, 2_636],
+  ["causal-total", "agreed", [2, 2, 2], "enough", 195_685_380, 38_120],
 ];
 
 describe("every schedule", () => {
