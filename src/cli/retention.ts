@@ -1,6 +1,6 @@
 /** Keeps the newest snapshots of a store and removes the others, but for those with a label. */
 
-import { textOf } from "../core/error.ts";
+import { isTidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 
@@ -61,7 +61,9 @@ export class Retention {
         try {
           await this.#store.delete(snapshot);
         } catch (error) {
-          this.#problem(`${snapshot} cannot be removed: ${textOf(error)}`);
+          // The present epoch began from it: it is looked at again by the next system.
+          if (!isTidemarkError(error, "IN_USE"))
+            this.#problem(`${snapshot} cannot be removed: ${textOf(error)}`);
         }
       }
     });
