@@ -46,8 +46,8 @@ export class SupervisedProcess {
   #delayMs: number;
   #startedMs = performance.now();
   #timer: NodeJS.Timeout | undefined;
-  #up = true;
-  #stopping = false;
+  #up: boolean = true;
+  #stopping: boolean = false;
 
   /** @param start starts it as it is to be started again */
   constructor(

@@ -95,8 +95,8 @@ export class HostedSystem {
   readonly #lose: (error: TidemarkError) => void;
   #restoring: Promise<Restoration> | undefined;
   /** The one restore that may follow when a process was given up has been tried. */
-  #rolledBack = false;
-  #stopping = false;
+  #rolledBack: boolean = false;
+  #stopping: boolean = false;
   /** If this process has to end at once, so do the others, even one that hangs. */
   readonly #kill = (): void => {
     for (const member of this.#members) member.kill();

@@ -321,7 +321,7 @@ async function up(plan: Plan, options: UpOptions): Promise<number> {
       const { process: of, request, timeoutMs } = checkApplicationRequest(parameter);
       const reply = await running().request(of, request, timeoutMs);
       // What has no form in JSON has one for people.
-      return { reply: JSON.parse(JSON.stringify(reply, toJson) ?? "null") };
+      return { reply: JSON.parse((JSON.stringify(reply, toJson) as string | undefined) ?? "null") };
     },
   });
   const store = directoryStore(dir, { sync });
