@@ -4,7 +4,7 @@
  */
 
 import { rmSync } from "node:fs";
-import { type ErrorCode, isTidemarkError, textOf } from "../core/error.ts";
+import { type ErrorCode, isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Explanation, ProcessCounters } from "../process/process.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
@@ -19,7 +19,7 @@ import { type SpoiledOptions, spoiledTransport } from "../runtime/spoiled-transp
 import type { Closing } from "../runtime/system-definition.ts";
 import { tcpTransport } from "../runtime/tcp-transport.ts";
 import { ManualAccount, type RunningAccount, type Taken } from "./manual-account.ts";
-import { type AnySystem, loadSystem, type SystemSource } from "./system-file.ts";
+import { type AnySystem, applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
 
 /** What a host is started with. */
 export interface HostOptions {
@@ -144,13 +144,13 @@ const methods: {
     if (options.temporary) temporary = options.directory;
     const { id, source, processes, log } = options;
     const system = await loadSystem(source);
-    const { application, serve, requestCodec, captureBytes, ...same } = system;
+    const { serve, requestCodec, captureBytes, ...same } = system;
     const tcp = tcpTransport({ port: options.port });
     const store = directoryStore(options.directory, { sync: options.sync });
     hosted = await startProcess<unknown, unknown, unknown, unknown>({
       id,
       processes,
-      application: application.call(system, id, { processes }),
+      application: applicationOf(source, system, id, processes),
       transport: options.spoil ? spoiledTransport(tcp, options.spoil) : tcp,
       store,
       ...configured(same),
@@ -175,7 +175,11 @@ const methods: {
       await store.close().catch(() => {});
       leave();
     });
-    closing = (await serve?.call(system, started, { processes })) || undefined;
+    try {
+      closing = (await serve?.call(system, started, { processes })) || undefined;
+    } catch (cause) {
+      throw new TidemarkError("APPLICATION_THREW", `serve threw: ${textOf(cause)}`, { cause });
+    }
     return { address: started.address, beganWith: started.beganWith };
   },
   async connect(addresses) {

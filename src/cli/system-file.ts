@@ -1,16 +1,19 @@
 /** What `tidemark up` runs: what a file of the user's defines, or the bank. And what is checked before anything is started. */
 
+import { relative } from "node:path";
 import type { AccountState, Transfer } from "../bank/account.ts";
 import { Account, type AccountReply, type AccountRequest } from "../bank/account.ts";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId } from "../core/id.ts";
 import { Topology } from "../core/topology.ts";
+import type { Application } from "../process/application.ts";
 import {
   defineSystem,
   type RestartRule,
   type SystemDefinition,
 } from "../runtime/system-definition.ts";
 import { checkKeys, checkMs, checkNumber, refuse, told } from "../sim/check.ts";
+import { checkApplication } from "../sim/world-check.ts";
 import { loadDefault } from "./user-file.ts";
 
 /** Of whatever the user's types are. */
@@ -39,6 +42,32 @@ export async function loadSystem(source: SystemSource): Promise<AnySystem> {
     throw new TidemarkError("BAD_OPTION", `${file}: ${textOf(error)}`, { cause: error });
   }
   return definition as AnySystem;
+}
+
+/**
+ * A new application for one process, as its definition makes it.
+ * @throws TidemarkError `BAD_OPTION` naming the file
+ */
+export function applicationOf(
+  source: SystemSource,
+  system: AnySystem,
+  id: ProcessId,
+  processes: readonly ProcessId[],
+): Application<unknown, unknown, unknown, unknown> {
+  const file = "file" in source ? `${relative("", source.file)}: ` : "";
+  let application: Application<unknown, unknown, unknown, unknown>;
+  try {
+    application = system.application(id, { processes });
+  } catch (cause) {
+    const message = `${file}application(${told(id)}) threw: ${textOf(cause)}`;
+    throw new TidemarkError("BAD_OPTION", message, { cause });
+  }
+  try {
+    checkApplication(id, application);
+  } catch (cause) {
+    throw new TidemarkError("BAD_OPTION", `${file}${textOf(cause)}`, { cause });
+  }
+  return application;
 }
 
 /** The names of the processes of a definition, or of so many. */

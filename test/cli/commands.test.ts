@@ -20,7 +20,8 @@ import {
 } from "./support/command.ts";
 
 const COMMANDS = [
-  ...["up", "status", "snapshot", "snapshots", "show", "diff", "verify", "log", "chat"],
+  ...["up", "init", "status", "request", "snapshot", "snapshots", "show", "diff", "verify"],
+  ...["restore", "log", "chat"],
 ];
 
 /** Recorded once, by the first test that needs it. */

@@ -174,7 +174,7 @@ describe("tidemark up FILE", () => {
     expect(status).toBe(1);
   });
 
-  test("answers who has asked before it ends at SIGTERM, and refuses who asks then", async () => {
+  test("answers who has asked, and closes what it serves, before it ends at SIGTERM", async () => {
     const serve = `serve: (running, { processes }) => {
       console.error(running.id, "serves", processes.length);
       return () => console.error(running.id, "is closed");
@@ -215,14 +215,19 @@ describe("tidemark up FILE", () => {
     [
       "no application",
       "export default { processes: 1, application: () => 7, snapshots: {} };",
-      /an application needs the methods capture and restore/,
+      /p1 cannot start: .*: application\("p1"\) gave 7, and no application/,
+    ],
+    [
+      "an application that cannot be made",
+      "export default { processes: 1, application() { throw new Error('no key'); } };",
+      /p1 cannot start: .*: application\("p1"\) threw: no key/,
     ],
   ])("with %s says so, and which file", async (_what, text, problem) => {
     const { file, at } = fileWith(text);
     const { status, stdout, stderr } = await tidemark(["up", file, ...at]);
     expect(stderr).toMatch(problem);
     expect(stderr.split("\n")).toHaveLength(2);
-    if (!/methods/.test(problem.source)) expect(stderr).toContain(file);
+    expect(stderr).toContain("system.ts");
     expect([status, stdout]).toEqual([2, ""]);
   });
 
