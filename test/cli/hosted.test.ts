@@ -167,7 +167,7 @@ describe("tidemark up FILE", () => {
     const up = await start(file, at);
     const { pid } = await statusOf(at, "b");
     process.kill(pid, "SIGKILL");
-    const logs = filesBelow(join(at[1] ?? "", "logs/b")).filter((path) => /capture$/.test(path));
+    const logs = filesBelow(join(String(at[1]), "logs/b")).filter((path) => /capture$/.test(path));
     for (const path of logs) writeFileSync(path, "this is no capture");
     const { status, stderr } = await up.ended;
     expect(stderr).toMatch(/b cannot start: .*; another start would not help/);
@@ -338,7 +338,7 @@ describe("tidemark restore", () => {
     expect(none.stderr).toMatch(/there is no snapshot p1\/99/);
     expect(none.status).toBe(1);
     expect(await tidemark(["restore", "nonsense", ...at])).toMatchObject({ status: 2 });
-    for (const path of filesBelow(join(at[1] ?? "", "parts"))) {
+    for (const path of filesBelow(join(String(at[1]), "parts"))) {
       const bytes = readFileSync(path);
       bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
       writeFileSync(path, bytes);
@@ -346,7 +346,7 @@ describe("tidemark restore", () => {
     const damaged = await tidemark(["restore", "latest", ...at]);
     expect(damaged.stderr).toMatch(/damaged/);
     expect(damaged.status).toBe(1);
-    expect(filesBelow(at[1] ?? "").filter((path) => path.includes("epochs"))).toEqual([]);
+    expect(filesBelow(String(at[1])).filter((path) => path.includes("epochs"))).toEqual([]);
   });
 });
 
