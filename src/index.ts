@@ -90,6 +90,7 @@ export { msgpackCodec } from "./runtime/msgpack-codec.ts";
 export {
   type ProcessConfiguration,
   type RecordedHere,
+  type Restoration,
   type RunningProcess,
   type SnapshotOptions,
   startProcess,
@@ -103,6 +104,13 @@ export type {
   StoredSnapshot,
 } from "./runtime/snapshot-store.ts";
 export { type SpoiledOptions, spoiledTransport } from "./runtime/spoiled-transport.ts";
+export {
+  type Closing,
+  defineSystem,
+  type RestartRule,
+  type SystemDefinition,
+  type SystemView,
+} from "./runtime/system-definition.ts";
 export { type TcpOptions, tcpTransport } from "./runtime/tcp-transport.ts";
 export type {
   Frame,

@@ -12,11 +12,25 @@ export interface Transfer {
   readonly amount: number;
 }
 
-/** What an account is at one moment. */
-export interface AccountState {
+/** What an account has at one moment. */
+export interface AccountBalance {
   readonly balance: number;
   /** Transfers sent so far. */
   readonly transfers: number;
+}
+
+/** All that the later turns of an account depend on, but for its options. */
+export interface AccountState extends AccountBalance {
+  /** When the next random transfers are due. Absent where that follows from the balance. */
+  readonly pace?: Pace;
+}
+
+interface Pace {
+  /** With a rate that is a number: transfers that it allows now, and when that was reckoned. */
+  readonly due?: number;
+  readonly dueAtMs?: number;
+  /** No timer is set. */
+  readonly idle: boolean;
 }
 
 /** What can be asked of an account. */
@@ -25,7 +39,7 @@ export type AccountRequest =
   | { readonly type: "transfer"; readonly to: ProcessId; readonly amount: number };
 
 /** `ok` is false when a transfer was not possible, and nothing happened. */
-export interface AccountReply extends AccountState {
+export interface AccountReply extends AccountBalance {
   readonly ok: boolean;
 }
 
@@ -65,6 +79,10 @@ export class Account implements Application<Transfer, AccountState, AccountReque
     this.#resume(turn);
   }
 
+  resume(turn: Turn<Transfer, AccountReply>): void {
+    this.#resume(turn);
+  }
+
   receive(_from: ProcessId, { amount }: Transfer, turn: Turn<Transfer, AccountReply>): void {
     this.#balance += amount;
     if (this.#idle) this.#resume(turn);
@@ -78,7 +96,7 @@ export class Account implements Application<Transfer, AccountState, AccountReque
       ok = whole && amount <= this.#balance && turn.peers.includes(to);
       if (ok) this.#transfer(to, amount, turn);
     }
-    turn.reply(id, { ok, ...this.capture() });
+    turn.reply(id, { ok, balance: this.#balance, transfers: this.#transfers });
   }
 
   timer(_name: string, turn: Turn<Transfer, AccountReply>): void {
@@ -99,12 +117,29 @@ export class Account implements Application<Transfer, AccountState, AccountReque
   }
 
   capture(): AccountState {
-    return { balance: this.#balance, transfers: this.#transfers };
+    const pace = this.#pace();
+    return { balance: this.#balance, transfers: this.#transfers, ...(pace && { pace }) };
   }
 
-  restore({ balance, transfers }: AccountState): void {
+  restore({ balance, transfers, pace }: AccountState): void {
     this.#balance = balance;
     this.#transfers = transfers;
+    this.#idle = pace?.idle ?? this.#isIdleBy(balance);
+    if (this.#rate === "max") return;
+    this.#due = pace?.due ?? 0;
+    this.#dueAtMs = pace?.dueAtMs ?? 0;
+  }
+
+  #pace(): Pace | undefined {
+    const idle = this.#idle;
+    if (this.#rate === "max" || this.#rate === 0)
+      return idle === this.#isIdleBy(this.#balance) ? undefined : { idle };
+    return { due: this.#due, dueAtMs: this.#dueAtMs, idle };
+  }
+
+  /** So it is, but for an account that waits for room. */
+  #isIdleBy(balance: number): boolean {
+    return this.#rate === 0 || balance === 0;
   }
 
   #transfer(to: ProcessId, amount: number, turn: Turn<Transfer, AccountReply>): boolean {

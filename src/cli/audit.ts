@@ -5,7 +5,7 @@ import { TidemarkError } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { SnapshotStore, StoredSnapshot } from "../runtime/snapshot-store.ts";
-import type { Manifest } from "../snapshot/manifest.ts";
+import { type Manifest, summarise } from "../snapshot/manifest.ts";
 
 /** What is in flight on one channel. */
 export interface ChannelAudit {
@@ -15,17 +15,38 @@ export interface ChannelAudit {
   readonly amount: number;
 }
 
-/** See the head of the file. */
-export interface Audit {
+/** What the files of any stored snapshot say. */
+export interface Proof {
   readonly manifest: Manifest;
   /** Why the snapshot is not proven; absent if it is. */
   readonly problem?: string;
+  readonly messagesInFlight: number;
+}
+
+/** See the head of the file. */
+export interface Audit extends Proof {
   readonly balances: ReadonlyMap<ProcessId, number>;
   readonly channels: readonly ChannelAudit[];
-  readonly messagesInFlight: number;
   readonly amountInFlight: number;
   /** All balances and everything in flight. */
   readonly sum: number;
+}
+
+/**
+ * Reads a snapshot from its files and proves it.
+ * @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `STORE_FAILED`
+ */
+export async function prove(store: SnapshotStore, id: SnapshotId): Promise<Proof> {
+  const stored = await store.get(id);
+  if (!stored) throw new TidemarkError("NOT_FOUND", `there is no snapshot ${id}`);
+  const snapshot = new GlobalSnapshot(stored);
+  const { manifest } = snapshot;
+  const verdict = await snapshot.verify();
+  return {
+    manifest,
+    ...(verdict.consistent ? {} : { problem: `${verdict.place} ${verdict.reason}` }),
+    messagesInFlight: summarise(manifest).inFlight,
+  };
 }
 
 /**

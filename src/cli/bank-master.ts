@@ -10,7 +10,7 @@
  * store, or, while the snapshot is not complete, from what each account has recorded so far.
  */
 
-import type { AccountState, Transfer } from "../bank/account.ts";
+import type { AccountReply, AccountRequest, AccountState, Transfer } from "../bank/account.ts";
 import {
   type CollectedSnapshot,
   type Command,
@@ -22,11 +22,17 @@ import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Random } from "../core/random.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
-import type { HostMethods } from "./account-host.ts";
-import type { HostedAccount } from "./hosted-account.ts";
+import type { HostedProcess } from "./hosted-process.ts";
+import type { HostMethods } from "./process-host.ts";
 
 /** What the master needs of an account: one in an operating-system process, or anything that does the same. */
 export type BankAccount = Pick<HostedAccount, "address" | "call">;
+
+/** One account, from outside. */
+export type HostedAccount = HostedProcess<Transfer, AccountState, AccountRequest, AccountReply>;
+
+/** What an account can be asked. */
+export type AccountMethods = HostMethods<Transfer, AccountState, AccountRequest, AccountReply>;
 
 /** Where the accounts of a bank live, from `StartMaster` to `KillAll`. */
 export interface BankHome {
@@ -257,7 +263,7 @@ export class BankMaster {
   /** A zero stands for what nobody can know yet. */
   async #collectUnfinished({ id, nodes }: Observed): Promise<CollectedSnapshot> {
     const missing: string[] = [];
-    const recorded = new Map<number, HostMethods["recorded"][1]>();
+    const recorded = new Map<number, AccountMethods["recorded"][1]>();
     for (const node of nodes) recorded.set(node, await this.#account(node).call("recorded", id));
     const collected = {
       nodes: nodes.map((node) => {

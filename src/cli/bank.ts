@@ -9,8 +9,8 @@ import { parseLine, splitLines } from "../bank/script.ts";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { Random } from "../core/random.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
-import { type BankHome, BankMaster } from "./bank-master.ts";
-import { HostedAccount } from "./hosted-account.ts";
+import { type BankHome, BankMaster, type HostedAccount } from "./bank-master.ts";
+import { HostedProcess } from "./hosted-process.ts";
 import { wholeNumber } from "./options.ts";
 import { printable } from "./terminal.ts";
 
@@ -88,14 +88,13 @@ async function openHosted(problem: (text: string) => void): Promise<BankHome> {
   return {
     store: directoryStore(directory, { sync: false }),
     async start(id, money, others) {
-      const account = await HostedAccount.start(
+      const account: HostedAccount = await HostedProcess.start(
         {
           id,
           // Another bank on this machine may have nodes of the same names.
           system: basename(directory),
           processes: [id, ...others],
-          money,
-          rate: 0,
+          source: { bank: { money, rate: 0 } },
           receive: "manual",
           seed: 0,
           port: 0,

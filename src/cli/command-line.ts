@@ -9,9 +9,12 @@ import { cloneCommand } from "./clone.ts";
 import { diffCommand } from "./diff.ts";
 import { exploreCommand } from "./explore.ts";
 import { exportCommand, importCommand } from "./export.ts";
+import { initCommand } from "./init.ts";
 import { labelCommand } from "./label.ts";
 import { logCommand } from "./log.ts";
 import { pruneCommand } from "./prune.ts";
+import { requestCommand } from "./request.ts";
+import { restoreCommand } from "./restore.ts";
 import { showCommand } from "./show.ts";
 import { simCommand } from "./sim.ts";
 import { snapshotCommand } from "./snapshot.ts";
@@ -35,7 +38,8 @@ Examples:
   tidemark snapshots     # what has been recorded
   tidemark show p2/7     # every state and every message in flight
   tidemark diff p2/7 p1/9  # what changed in between
-  tidemark verify        # prove it all from the files alone`;
+  tidemark verify        # prove it all from the files alone
+  tidemark restore p2/7  # all processes back at that snapshot`;
 
 /** Runs one command; sets the exit status of this OS process. Never throws. */
 export async function runCommandLine(args: readonly string[]): Promise<void> {
@@ -70,12 +74,15 @@ function program(): Command {
     .showHelpAfterError("(tidemark --help lists the commands)");
   for (const command of [
     upCommand(),
+    initCommand(),
     statusCommand(),
+    requestCommand(),
     snapshotCommand(),
     snapshotsCommand(),
     showCommand(),
     diffCommand(),
     verifyCommand(),
+    restoreCommand(),
     logCommand(),
     labelCommand(),
     pruneCommand(),

@@ -1,6 +1,6 @@
 /**
- * What `tidemark up` does again and again: ask every process for its balance, one after another, as one would
- * without Tidemark; take a snapshot; prove it from the store's files and add it up.
+ * What `tidemark up` does again and again: ask every process of the bank for its balance, one after another, as one would
+ * without Tidemark; take a snapshot; prove it from the store's files, and add it up if it is of the bank.
  *
  * A round is not begun before the last one is over, so rounds that take longer than the interval follow each
  * other at once and never pile up. Proving goes on beside the next round.
@@ -12,8 +12,8 @@ import { textOf } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Random } from "../core/random.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
-import { type Audit, audit } from "./audit.ts";
-import { type BankSystem, whatIsLate } from "./system.ts";
+import { type Audit, audit, type Proof, prove as proofOf } from "./audit.ts";
+import { type HostedSystem, whatIsLate } from "./system.ts";
 
 /** How a round went: what there is of the snapshot, and why there is not more. */
 export interface Round {
@@ -22,6 +22,8 @@ export interface Round {
   readonly naive?: ReadonlyMap<ProcessId, AccountReply>;
   readonly naiveSum?: number;
   readonly audit?: Audit;
+  /** The same of a system that is no bank. */
+  readonly proof?: Proof;
   /** Why the snapshot is not there or not proven. */
   readonly problem?: string;
 }
@@ -44,6 +46,8 @@ export interface RoundOptions {
   readonly timeoutMs: number;
   /** Chooses the initiators. */
   readonly random: Random;
+  /** Whether it is the bank: who is no bank is not asked, and not added up. @default true */
+  readonly bank?: boolean;
 }
 
 /** Who hears how it goes. */
@@ -54,7 +58,11 @@ export interface RoundListener {
 }
 
 /** What is recorded. */
-export type RoundSystem = Pick<BankSystem, "processes" | "lost" | "poll" | "snapshot" | "status">;
+export type RoundSystem = Pick<
+  HostedSystem,
+  "processes" | "lost" | "poll" | "snapshot" | "status"
+> &
+  Partial<Pick<HostedSystem, "whole" | "restores">>;
 
 /** A round that takes longer says what it waits for. */
 const LATE_MS = 2_000;
@@ -85,12 +93,20 @@ export async function makeRounds(
   for (let made = 0; made < options.count && !signal.aborted; made += 1) {
     const waitMs = Math.max(0, dueMs - performance.now());
     await pause(waitMs, undefined, { signal: over.signal }).catch(() => {});
+    // While a process is started again, or all are restored, nothing can be recorded.
+    await Promise.race([system.whole?.(over.signal), lost]);
     if (over.signal.aborted) break;
+    const { restores } = system;
     dueMs = Math.max(dueMs + options.intervalMs, performance.now());
     const round = await Promise.race([takeRound(system, options, listener), lost, stopped]);
     if (!round) break;
+    if (round.problem !== undefined && system.restores !== restores) {
+      // That a restore ended it is no failure.
+      made -= 1;
+      continue;
+    }
     await proving;
-    proving = prove(round, store).then((proven) => listener.round(proven));
+    proving = prove(round, store, options).then((proven) => listener.round(proven));
   }
   await proving;
 }
@@ -98,25 +114,26 @@ export async function makeRounds(
 /** Counts a round. True if it went as it should: proven, and no money is missing. */
 export function tally(
   totals: Totals,
-  { audit, naiveSum, problem }: Round,
+  { audit, proof = audit, naiveSum, problem }: Round,
   expected: number,
 ): boolean {
-  const consistent = audit !== undefined && problem === undefined;
+  const consistent = proof !== undefined && problem === undefined;
   totals.snapshots += 1;
   if (consistent) totals.consistent += 1;
   if (audit && naiveSum !== expected) totals.naiveWrong += 1;
-  return consistent && audit.sum === expected;
+  return consistent && (audit === undefined || audit.sum === expected);
 }
 
 async function takeRound(
   system: RoundSystem,
-  { random, timeoutMs }: RoundOptions,
+  { random, timeoutMs, bank = true }: RoundOptions,
   { note }: RoundListener,
 ): Promise<Round> {
   const initiator = random.pick(system.processes) as ProcessId;
   const late = setTimeout(() => void noteLate(system, note), LATE_MS);
   let round: Round = {};
   try {
+    if (!bank) return await system.snapshot(initiator, { timeoutMs });
     const naive = await system.poll(timeoutMs);
     const balances = [...naive.values()].map(({ balance }) => balance);
     round = { naive, naiveSum: balances.reduce((sum, balance) => sum + balance, 0) };
@@ -128,9 +145,17 @@ async function takeRound(
   }
 }
 
-async function prove(round: Round, store: SnapshotStore): Promise<Round> {
+async function prove(
+  round: Round,
+  store: SnapshotStore,
+  { bank = true }: RoundOptions,
+): Promise<Round> {
   if (round.snapshot === undefined || round.problem !== undefined) return round;
   try {
+    if (!bank) {
+      const proof = await proofOf(store, round.snapshot);
+      return { ...round, proof, ...(proof.problem && { problem: proof.problem }) };
+    }
     const proof = await audit(store, round.snapshot);
     return { ...round, audit: proof, ...(proof.problem && { problem: proof.problem }) };
   } catch (error) {

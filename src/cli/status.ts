@@ -63,6 +63,13 @@ function describe(status: SystemStatus): string {
       "<><<>>>",
     ),
   ];
+  const again = processes
+    .filter(({ restarts, lastEnd }) => restarts !== undefined || lastEnd !== undefined)
+    .map(({ process, restarts = 0, lastEnd }) => {
+      const times = restarts === 1 ? "once" : `${restarts} times`;
+      return `  ${process} was started again ${times}; it had ended: ${printable(String(lastEnd))}`;
+    });
+  if (again.length > 0) lines.push("restarts:", ...again);
   const late = whatIsLate(processes, Date.now()).map((line) => `  ${printable(line)}`);
   return [...lines, ...(late.length > 0 ? ["late or held:", ...late] : [])].join("\n");
 }

@@ -1,14 +1,17 @@
 /** What a running system can be asked over its control socket. */
 
 import { TidemarkError } from "../core/error.ts";
-import type { SnapshotId } from "../core/id.ts";
-import type { Audit } from "./audit.ts";
+import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
+import type { Restoration } from "../runtime/running-process.ts";
+import type { Audit, Proof } from "./audit.ts";
 import type { ProcessStatus } from "./system.ts";
 
 /** Parameter and result of each method. */
 export type SystemMethods = {
   readonly status: readonly [null, SystemStatus];
   readonly snapshot: readonly [SnapshotRequest, SnapshotResult];
+  readonly restore: readonly [RestoreRequest, Restoration];
+  readonly request: readonly [ApplicationRequest, ApplicationReply];
 };
 
 /** What there is to know about a running system. */
@@ -17,8 +20,8 @@ export interface SystemStatus {
   readonly pid: number;
   readonly directory: string;
   readonly startedAtMs: number;
-  /** All the money there is. */
-  readonly expected: number;
+  /** All the money there is, in a bank. */
+  readonly expected?: number;
   /** Snapshots that it has taken by itself. */
   readonly snapshots: number;
   /** Empty while it is starting. */
@@ -35,9 +38,10 @@ export interface SnapshotResult {
   readonly snapshot: SnapshotId;
   readonly processes: number;
   readonly messagesInFlight: number;
-  readonly amountInFlight: number;
-  readonly sum: number;
-  readonly expected: number;
+  /** Of a bank. */
+  readonly amountInFlight?: number;
+  readonly sum?: number;
+  readonly expected?: number;
   readonly consistent: boolean;
   readonly markers: number;
   readonly durationMs: number;
@@ -45,7 +49,44 @@ export interface SnapshotResult {
   readonly problem?: string;
 }
 
+/** That somebody wants all processes back at a snapshot. */
+export interface RestoreRequest {
+  readonly snapshot: SnapshotId;
+  readonly timeoutMs: number;
+}
+
+/** What somebody asks the application of a process. */
+export interface ApplicationRequest {
+  readonly process: ProcessId;
+  readonly request: unknown;
+  readonly timeoutMs: number;
+}
+
+export interface ApplicationReply {
+  readonly reply: unknown;
+}
+
 const LABEL_CHARACTERS = 256;
+/** The longest delay that timers take. */
+const TIMEOUT_MAX_MS = 2 ** 31 - 1;
+
+/** @throws TidemarkError `BAD_OPTION`, `BAD_ID` */
+export function checkRestoreRequest(parameter: unknown): RestoreRequest {
+  const { snapshot, timeoutMs } = (parameter ?? {}) as Partial<Record<string, unknown>>;
+  return { snapshot: parseSnapshotId(String(snapshot)).id, timeoutMs: checkTimeout(timeoutMs) };
+}
+
+/** @throws TidemarkError `BAD_OPTION` */
+export function checkApplicationRequest(parameter: unknown): ApplicationRequest {
+  const { process, request, timeoutMs } = (parameter ?? {}) as Partial<Record<string, unknown>>;
+  return { process: String(process), request, timeoutMs: checkTimeout(timeoutMs) };
+}
+
+function checkTimeout(timeoutMs: unknown): number {
+  if (typeof timeoutMs === "number" && timeoutMs >= 1 && timeoutMs <= TIMEOUT_MAX_MS)
+    return timeoutMs;
+  throw new TidemarkError("BAD_OPTION", `timeoutMs is 1 to ${TIMEOUT_MAX_MS}`);
+}
 
 /** @throws TidemarkError `BAD_OPTION` */
 export function checkSnapshotRequest(parameter: unknown): SnapshotRequest {
@@ -66,6 +107,19 @@ export function snapshotResult(audit: Audit, expected: number): SnapshotResult {
     amountInFlight: audit.amountInFlight,
     sum: audit.sum,
     expected,
+    consistent: problem === undefined,
+    markers: manifest.channels.length,
+    durationMs: Math.round(manifest.cutMs * 100) / 100,
+    ...(problem === undefined ? {} : { problem }),
+  };
+}
+
+/** The same of a system that is no bank. */
+export function proofResult({ manifest, messagesInFlight, problem }: Proof): SnapshotResult {
+  return {
+    snapshot: manifest.id,
+    processes: manifest.processes.length,
+    messagesInFlight,
     consistent: problem === undefined,
     markers: manifest.channels.length,
     durationMs: Math.round(manifest.cutMs * 100) / 100,

@@ -1,32 +1,53 @@
-/** The bank that `tidemark up` runs: its accounts, each an operating-system process, seen from their parent. */
+/**
+ * The system that `tidemark up` runs: its processes, each an operating-system process, seen from their parent, which starts again who
+ * dies, and restores all.
+ */
 
+import { setTimeout as pause } from "node:timers/promises";
 import type { AccountReply } from "../bank/account.ts";
-import { isTidemarkError, TidemarkError } from "../core/error.ts";
-import type { ProcessId } from "../core/id.ts";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Explanation } from "../process/process.ts";
+import type { LogPolicy } from "../runtime/input-log.ts";
+import type { Restoration } from "../runtime/running-process.ts";
+import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
-import type { Taking } from "./account-host.ts";
-import { HostedAccount } from "./hosted-account.ts";
+import type { RestartRule } from "../runtime/system-definition.ts";
+import { HostedProcess } from "./hosted-process.ts";
+import type { Begun, Taking } from "./process-host.ts";
+import { checkRestorable, newestSnapshot } from "./restore-plan.ts";
+import { SupervisedProcess } from "./supervised-process.ts";
+import { logOf, moveLogAside } from "./system-directory.ts";
+import type { SystemSource } from "./system-file.ts";
 
 /** What a system is started with. */
 export interface SystemOptions {
-  /** How many accounts. */
-  readonly processes: number;
-  /** In each of them, at the start. */
-  readonly money: number;
-  readonly rate: number | "max";
-  /** Decides who sends how much to whom, and what befalls the network. */
-  readonly seed: number;
-  /** The accounts listen on this port and the ones after it; 0: on any. */
+  readonly processes: readonly ProcessId[];
+  /** What they are. */
+  readonly source: SystemSource;
+  /** The system begins in this epoch, if its store knows of no later one. */
+  readonly epoch: number;
+  /** Decides what each draws from `turn.random`. @default a random one */
+  readonly seed?: number | undefined;
+  /** The processes listen on this port and the ones after it; 0: on any. */
   readonly port: number;
-  /** Of the snapshot store. */
+  /** Of the snapshot store, and of the logs. */
   readonly directory: string;
   readonly sync: boolean;
   readonly compressLevel: number;
   /** In hexadecimal digits. */
   readonly key?: string;
   /** What the network does to frames, below the link. */
-  readonly spoil?: Omit<SpoiledOptions, "seed"> | undefined;
+  readonly spoil?: SpoiledOptions | undefined;
+  /** How inputs are logged. @default they are not */
+  readonly log?: LogPolicy | undefined;
+  readonly restart: Required<RestartRule>;
+}
+
+/** Who hears what happens. */
+export interface SystemEvents {
+  /** What people should know: a problem of a process, an end, a restart. */
+  readonly note: (text: string) => void;
 }
 
 /** What is known of one process. */
@@ -41,10 +62,11 @@ export interface ProcessStatus {
   readonly received?: number;
   /** What is late or held, as the process itself explains it. */
   readonly explanation?: Explanation;
+  /** How often it has been started again, and how it ended before that; absent if it never was. */
+  readonly restarts?: number;
+  readonly lastEnd?: string;
 }
 
-const SYSTEM = "bank";
-const EPOCH = 1;
 /** How long processes may take to reach each other before the first snapshot is tried all the same. */
 const MEET_TIMEOUT_MS = 5_000;
 const MEET_POLL_MS = 5;
@@ -54,74 +76,81 @@ const STATUS_TIMEOUT_MS = 1_000;
 const PATIENCE_MS = 1_000;
 /** A snapshot that has been under way for so long is late. */
 const LATE_MS = 1_000;
+/** A process may take so long to answer what it was asked, and then so long to end, with a log or without. */
+const DRAIN_MS = 2_000;
+const STOP_MS = 3_000;
+const STOP_LOGGED_MS = 20_000;
+const EPOCH_POLL_MS = 20;
+/** How long the restore may take that follows when a process was given up. */
+const RESTORE_TIMEOUT_MS = 30_000;
 
 /** See the head of the file. */
-export class BankSystem {
+export class HostedSystem {
   readonly processes: readonly ProcessId[];
-  /** Settles when a process has ended that nobody stopped. */
+  /** Settles when a process has ended that nobody stopped, and is not started again. */
   readonly lost: Promise<TidemarkError>;
-  readonly #accounts: readonly HostedAccount[];
+  /** How often the system has been restored since it was started. */
+  restores = 0;
+  readonly #options: SystemOptions;
+  readonly #store: SnapshotStore;
+  readonly #events: SystemEvents;
+  readonly #members: readonly SupervisedProcess[];
+  readonly #lose: (error: TidemarkError) => void;
+  #restoring: Promise<Restoration> | undefined;
+  /** The one restore that may follow when a process was given up has been tried. */
+  #rolledBack: boolean = false;
   #stopping: boolean = false;
   /** If this process has to end at once, so do the others, even one that hangs. */
   readonly #kill = (): void => {
-    for (const account of this.#accounts) account.kill();
+    for (const member of this.#members) member.kill();
   };
 
-  private constructor(accounts: readonly HostedAccount[]) {
-    this.#accounts = accounts;
-    this.processes = accounts.map(({ id }) => id);
+  private constructor(
+    started: readonly HostedProcess[],
+    options: SystemOptions,
+    store: SnapshotStore,
+    events: SystemEvents,
+  ) {
+    this.#options = options;
+    this.#store = store;
+    this.#events = events;
+    this.processes = options.processes;
+    const { promise, resolve } = Promise.withResolvers<TidemarkError>();
+    this.lost = promise;
+    this.#lose = resolve;
     process.once("exit", this.#kill);
-    this.lost = new Promise((settle) => {
-      for (const { id, pid, ended } of accounts)
-        void ended.then((how) => {
-          if (this.#stopping) return;
-          const message = `${id} (process ${pid}) has ended, and nobody stopped it: ${how}`;
-          settle(new TidemarkError("STOPPED", message));
-        });
-    });
+    this.#members = started.map(
+      (hosted) =>
+        new SupervisedProcess(hosted, () => this.#startAgain(hosted.id), options.restart, {
+          note: events.note,
+          back: (member) => void this.#isBack(member),
+          givenUp: (member, why) => void this.#givenUp(member, why),
+        }),
+    );
   }
 
   /**
    * Starts all processes, and waits until they have reached each other. If one cannot start, or the caller gives up,
    * nothing is left running.
    *
-   * @throws TidemarkError `ADDRESS_IN_USE`, `STORE_FAILED`, `STOPPED`
+   * @throws TidemarkError `ADDRESS_IN_USE`, `STORE_FAILED`, `STOPPED`, and what starting a process throws
    */
   static async start(
     options: SystemOptions,
-    onProblem: (problem: TidemarkError) => void,
+    store: SnapshotStore,
+    events: SystemEvents,
     signal: AbortSignal,
-  ): Promise<BankSystem> {
-    const { money, rate, seed, port, directory, sync, compressLevel, key, spoil } = options;
-    const processes = Array.from({ length: options.processes }, (_, i) => `p${i + 1}`);
+  ): Promise<HostedSystem> {
     const giveUp = new AbortController();
-    const starting = processes.map((id, i) =>
-      HostedAccount.start(
-        {
-          id,
-          system: SYSTEM,
-          epoch: EPOCH,
-          processes,
-          money,
-          rate,
-          receive: "auto",
-          seed: `${seed} ${id}`,
-          port: port === 0 ? 0 : port + i,
-          directory,
-          sync,
-          compressLevel,
-          ...(key === undefined ? {} : { key }),
-          ...(spoil && { spoil: { ...spoil, seed: `${seed} network` } }),
-        },
-        onProblem,
-        AbortSignal.any([signal, giveUp.signal]),
-      ).catch((error: unknown) => {
+    const either = AbortSignal.any([signal, giveUp.signal]);
+    const starting = options.processes.map((id) =>
+      startOne(options, id, events, either).catch((error: unknown) => {
         if (!isTidemarkError(error)) throw error;
         throw new TidemarkError(error.code, `${id} cannot start: ${error.message}`);
       }),
     );
     try {
-      const system = new BankSystem(await Promise.all(starting));
+      const system = new HostedSystem(await Promise.all(starting), options, store, events);
       await system.#meet(signal);
       return system;
     } catch (error) {
@@ -133,14 +162,138 @@ export class BankSystem {
   }
 
   async #meet(signal: AbortSignal): Promise<void> {
-    const addresses = Object.fromEntries(this.#accounts.map(({ id, address }) => [id, address]));
-    await Promise.all(this.#accounts.map((account) => account.call("connect", addresses)));
+    const hosted = this.#members.map((member) => member.hosted);
+    const addresses = Object.fromEntries(hosted.map(({ id, address }) => [id, address]));
+    await Promise.all(hosted.map((one) => one.call("connect", addresses)));
     const deadlineMs = performance.now() + MEET_TIMEOUT_MS;
     while (performance.now() < deadlineMs) {
       signal.throwIfAborted();
-      const all = await Promise.all(this.#accounts.map((account) => account.call("status", null)));
+      const all = await Promise.all(hosted.map((one) => one.call("status", null)));
       if (all.every(({ explanation }) => explanation.channels.every(({ up }) => up))) return;
       await new Promise((settle) => setTimeout(settle, MEET_POLL_MS));
+    }
+  }
+
+  /** What each process began with. */
+  get began(): ReadonlyMap<ProcessId, Begun["beganWith"]> {
+    return new Map(this.#members.map(({ id, hosted }) => [id, hosted.beganWith]));
+  }
+
+  #startAgain(id: ProcessId): Promise<HostedProcess> {
+    return startOne(this.#options, id, this.#events);
+  }
+
+  /** It listens on another port now, unless it was given one: an old one may be anybody's. */
+  async #isBack({ id, hosted, restarts }: SupervisedProcess): Promise<void> {
+    const { beganWith } = hosted;
+    const from = beganWith === "log" ? "goes on from its log" : `goes on from ${beganWith}`;
+    const how = beganWith === "nothing" ? "begins without its state" : from;
+    this.#events.note(`${id} runs again (process ${hosted.pid}) and ${how}; restarts: ${restarts}`);
+    const others = this.#members.filter((member) => member.id !== id);
+    const addresses = Object.fromEntries(others.map((one) => [one.id, one.hosted.address]));
+    const told = others.map((one) => one.hosted.call("connect", { [id]: hosted.address }));
+    // Who ends meanwhile hears of it when it is back.
+    await Promise.allSettled([hosted.call("connect", addresses), ...told]);
+  }
+
+  async #givenUp(member: SupervisedProcess, why: TidemarkError): Promise<void> {
+    if (this.#stopping) return;
+    const { restart, directory } = this.#options;
+    // The restore that is under way says that it is absent.
+    if (restart.afterwards !== "restore" || this.#rolledBack) {
+      this.#lose(why);
+      return;
+    }
+    this.#rolledBack = true;
+    this.#events.note(why.message);
+    try {
+      const snapshot = (await newestSnapshot(this.#store))?.id;
+      if (snapshot === undefined)
+        throw new TidemarkError("NOT_FOUND", `there is no snapshot in ${directory}`);
+      this.#events.note(`the system is restored to its newest snapshot, ${snapshot}`);
+      const done = await this.restore(snapshot, RESTORE_TIMEOUT_MS);
+      if (!done.proof) throw new TidemarkError("UNREACHABLE", String(done.reason));
+      this.#events.note(`the system was restored to ${snapshot}, in epoch ${done.epoch}`);
+    } catch (error) {
+      this.#lose(
+        new TidemarkError(
+          "STOPPED",
+          `${member.id} is lost, and the restore failed: ${textOf(error)}`,
+        ),
+      );
+    }
+  }
+
+  /** Waits until every process is up and no restore is under way, or the signal comes. */
+  async whole(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && (this.#restoring || !this.#members.every(({ up }) => up)))
+      await pause(EPOCH_POLL_MS, undefined, { signal }).catch(() => {});
+  }
+
+  /**
+   * Restores all processes to a snapshot, which is proven first. Those that were given up are started again; the log of one
+   * that was given up for its log is moved aside.
+   *
+   * @throws TidemarkError `BUSY` while another restore is under way, `NOT_FOUND`, `DAMAGED`, `UNKNOWN_PROCESS`, `EPOCH_TAKEN`,
+   *   `STORE_FAILED`
+   */
+  async restore(snapshot: SnapshotId, timeoutMs: number): Promise<Restoration> {
+    if (await this.#restoring)
+      throw new TidemarkError("BUSY", "the system is being restored already");
+    this.#restoring = this.#restore(snapshot, timeoutMs);
+    try {
+      return await this.#restoring;
+    } finally {
+      this.restores += 1;
+      this.#restoring = undefined;
+    }
+  }
+
+  async #restore(snapshot: SnapshotId, timeoutMs: number): Promise<Restoration> {
+    await checkRestorable(this.#store, snapshot, this.processes);
+    const before = (await this.#store.epoch())?.epoch ?? 0;
+    const answering = (await this.status()).find(({ explanation }) => explanation);
+    const by = this.#members.find(({ id }) => id === answering?.process);
+    if (!by) return await this.#restoreAlone(snapshot, Math.max(before, this.#options.epoch));
+    const asked = by.hosted.call("restore", { snapshot, timeoutMs });
+    const restoring = within(timeoutMs + PATIENCE_MS, by.id, asked);
+    let over = false;
+    restoring.then(
+      () => (over = true),
+      () => (over = true),
+    );
+    // Before the epoch has begun, whoever is started again would find what it ended for.
+    while (!over && ((await this.#store.epoch().catch(() => undefined))?.epoch ?? 0) <= before)
+      await pause(EPOCH_POLL_MS);
+    await this.#revive();
+    return await restoring;
+  }
+
+  /** Nobody is there to do it: whoever starts goes on from it. */
+  async #restoreAlone(snapshot: SnapshotId, before: number): Promise<Restoration> {
+    const epoch = before + 1;
+    await this.#store.beginEpoch({ epoch, snapshot, atMs: Date.now(), by: "tidemark up" });
+    await this.#revive();
+    const patience = AbortSignal.timeout(MEET_TIMEOUT_MS);
+    while (!patience.aborted && !this.#members.every(({ up }) => up)) await pause(EPOCH_POLL_MS);
+    const absent = this.#members.filter(({ up }) => !up).map(({ id }) => id);
+    const done = { snapshot, epoch, absent };
+    if (absent.length > 0) return { ...done, reason: `${absent.join(", ")} cannot be reached` };
+    const taking = await this.snapshot(this.processes[0] as ProcessId, {
+      timeoutMs: RESTORE_TIMEOUT_MS,
+    });
+    if (taking.snapshot === undefined || taking.problem !== undefined)
+      return { ...done, reason: String(taking.problem) };
+    await checkRestorable(this.#store, taking.snapshot, this.processes);
+    return { ...done, proof: taking.snapshot };
+  }
+
+  async #revive(): Promise<void> {
+    for (const member of this.#members) {
+      if (!member.givenUp) continue;
+      if (isTidemarkError(member.givenUp.cause, "LOG_DAMAGED"))
+        this.#events.note(await moveLogAside(this.#options.directory, member.id));
+      member.revive();
     }
   }
 
@@ -150,11 +303,26 @@ export class BankSystem {
    */
   async poll(timeoutMs: number): Promise<ReadonlyMap<ProcessId, AccountReply>> {
     const replies = new Map<ProcessId, AccountReply>();
-    for (const account of this.#accounts) {
-      const reply = account.call("request", { type: "state" });
-      replies.set(account.id, await within(timeoutMs, account, reply));
+    for (const { id } of this.#members) {
+      const reply = this.request(id, { type: "state" }, timeoutMs);
+      replies.set(id, (await reply) as AccountReply);
     }
     return replies;
+  }
+
+  /**
+   * Asks the application of one process.
+   * @throws TidemarkError `UNKNOWN_PROCESS`, `PEER_UNREACHABLE` when it does not answer in time, and what a request throws
+   */
+  async request(id: ProcessId, request: unknown, timeoutMs: number): Promise<unknown> {
+    return within(timeoutMs, id, this.#member(id).hosted.call("request", request));
+  }
+
+  #member(process: ProcessId): SupervisedProcess {
+    const member = this.#members.find(({ id }) => id === process);
+    if (member) return member;
+    const names = this.processes.join(", ");
+    throw new TidemarkError("UNKNOWN_PROCESS", `there is no process ${process}, only ${names}`);
   }
 
   /**
@@ -165,40 +333,73 @@ export class BankSystem {
     initiator: ProcessId,
     options: { readonly label?: string; readonly timeoutMs: number },
   ): Promise<Taking> {
-    const account = this.#accounts.find(({ id }) => id === initiator);
-    if (!account) throw new TidemarkError("UNKNOWN_PROCESS", `there is no process ${initiator}`);
+    const { id, hosted } = this.#member(initiator);
     // The initiator keeps to the time-out by itself, unless it hangs.
     const patienceMs = options.timeoutMs + PATIENCE_MS;
-    return within(patienceMs, account, account.call("snapshot", options));
+    return within(patienceMs, id, hosted.call("snapshot", options));
   }
 
   status(): Promise<ProcessStatus[]> {
     return Promise.all(
-      this.#accounts.map(async (account) => {
-        const { id: process, pid, address, up } = account;
-        const known = { process, pid, address, up, epoch: EPOCH };
+      this.#members.map(async ({ id: process, hosted, up, restarts, lastEnd }) => {
+        const { pid, address } = hosted;
+        const again = restarts > 0 || lastEnd !== undefined ? { restarts, lastEnd } : {};
+        const known = { process, pid, address, up, epoch: this.#options.epoch };
         try {
-          const asked = account.call("status", null);
-          const { counters, explanation } = await within(STATUS_TIMEOUT_MS, account, asked);
-          return { ...known, ...counters, explanation };
+          const asked = hosted.call("status", null);
+          const { epoch, counters, explanation } = await within(STATUS_TIMEOUT_MS, process, asked);
+          return { ...known, epoch, ...counters, explanation, ...again } as ProcessStatus;
         } catch {
           // That it does not answer is what there is to know.
-          return known;
+          return { ...known, ...again } as ProcessStatus;
         }
       }),
     );
   }
 
-  /** Ends all processes. */
+  /** Ends all processes: first all answer what they were asked, for one may need another for that. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(this.#accounts.map((account) => account.stop()));
+    const up = this.#members.filter((member) => member.up);
+    const drained = up.map(async ({ id, hosted }) => {
+      const asked = hosted.call("drain", { timeoutMs: DRAIN_MS });
+      const left = await within(DRAIN_MS + PATIENCE_MS, id, asked).catch(() => 0);
+      if (left > 0) this.#events.note(`${id} ends with ${left} requests that it has not answered`);
+    });
+    await Promise.all(drained);
+    const withinMs = this.#options.log ? STOP_LOGGED_MS : STOP_MS;
+    await Promise.all(this.#members.map((member) => member.stop(withinMs)));
     process.off("exit", this.#kill);
   }
 }
 
+function startOne(
+  options: SystemOptions,
+  id: ProcessId,
+  { note }: SystemEvents,
+  signal?: AbortSignal,
+): Promise<HostedProcess> {
+  const { processes, source, epoch, seed, port, directory, sync, spoil, log } = options;
+  return HostedProcess.start(
+    {
+      id,
+      source,
+      epoch,
+      processes,
+      ...(seed === undefined ? {} : { seed: `${seed} ${id}` }),
+      port: port === 0 ? 0 : port + processes.indexOf(id),
+      directory,
+      sync,
+      ...(spoil && { spoil }),
+      ...(log && { log: { directory: logOf(directory, id), policy: log } }),
+    },
+    ({ message }) => note(message),
+    signal,
+  );
+}
+
 /** @throws TidemarkError `PEER_UNREACHABLE` when it takes longer */
-async function within<T>(timeoutMs: number, { id }: HostedAccount, work: Promise<T>): Promise<T> {
+async function within<T>(timeoutMs: number, id: ProcessId, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {

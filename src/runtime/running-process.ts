@@ -94,6 +94,10 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
   /** Where the transport can be reached. */
   readonly address: string;
   readonly counters: ProcessCounters;
+  /** Raised by every restore. */
+  readonly epoch: number;
+  /** What it had when it was started: what its log says, what it had in the snapshot from which the epoch began, or nothing. */
+  readonly beganWith: "log" | SnapshotId | "nothing";
   /** Settles when the process has stopped: with nothing, or with why it had to. */
   readonly stopped: Promise<TidemarkError | undefined>;
   /**
@@ -141,6 +145,14 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
   connect(process: ProcessId, address: string): void;
   /** The system has one more process, with channels both ways to all. Snapshots under way are abandoned. */
   join(process: ProcessId, address: string): void;
+  /**
+   * Takes no more requests, and waits until those that it has taken are answered; the process runs on, for others may wait for it.
+   * Before `stop`, so that nobody who asked is left without an answer.
+   *
+   * @param options.timeoutMs how long at most. @default 2000
+   * @returns how many are not answered
+   */
+  drain(options?: { readonly timeoutMs?: number }): Promise<number>;
   /** Ends the process: what was sent leaves, what waits is rejected. */
   stop(): Promise<void>;
 }
@@ -240,6 +252,7 @@ const ABSENT_POLL_MS = 10;
 const EPOCH_POLL_MS = 1_000;
 /** A process that is stopped waits so long for its log. */
 const DRAIN_MS = 2_000;
+const DRAIN_POLL_MS = 2;
 /** While the log cannot be written no timer is due. */
 const STALLED_MS = 1_000;
 const LABEL_CHARACTERS = 256;
@@ -290,6 +303,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   #stepStartedMs = 0;
   #end: TidemarkError | undefined;
   #stopping: Promise<void> | undefined;
+  /** No more requests are taken. */
+  #draining: boolean = false;
+  #beganWith: "log" | SnapshotId | "nothing" = "nothing";
   #settleStopped!: (error: TidemarkError | undefined) => void;
 
   constructor(configuration: ProcessConfiguration<M, State, Request, Reply>, lastCount: number) {
@@ -327,6 +343,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   get counters(): ProcessCounters {
     return this.#process.counters;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get beganWith(): "log" | SnapshotId | "nothing" {
+    return this.#beganWith;
   }
 
   /** A process that begins, or goes on from its piece of a snapshot or from an image. */
@@ -370,9 +394,13 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     if (log) await this.#openLog(log);
     try {
       const image = this.#log?.image;
-      if (image && image.epoch >= this.#epoch) await this.#recover(image);
-      else if (restored) await this.#goOnFrom(restored);
-      else await this.#begin();
+      if (image && image.epoch >= this.#epoch) {
+        this.#beganWith = "log";
+        await this.#recover(image);
+      } else if (restored) {
+        this.#beganWith = restored.snapshot;
+        await this.#goOnFrom(restored);
+      } else await this.#begin();
       await this.#openTransport(system);
     } catch (error) {
       this.#end = error as TidemarkError;
@@ -633,6 +661,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   request(request: Request, options: { readonly signal?: AbortSignal } = {}): Promise<Reply> {
     return new Promise((resolve, reject) => {
       this.#checkRunning();
+      if (this.#draining)
+        throw new TidemarkError("STOPPED", `${this.id} takes no more requests: it is to stop`);
       const { application } = this.#configuration;
       if (!application.request)
         throw new TidemarkError("BAD_OPTION", `the application of ${this.id} takes no requests`);
@@ -799,6 +829,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         this.#step({ type: "peer-up", peer: process, incarnation, nowMs: nowMs() });
     }
     this.#transport.connect(process, address);
+  }
+
+  async drain({ timeoutMs = DRAIN_MS }: { readonly timeoutMs?: number } = {}): Promise<number> {
+    this.#draining = true;
+    const untilMs = performance.now() + timeoutMs;
+    while (this.#requests.size > 0 && performance.now() < untilMs && !this.#isEnding)
+      await pause(DRAIN_POLL_MS);
+    return this.#requests.size;
   }
 
   stop(): Promise<void> {

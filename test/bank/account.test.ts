@@ -175,6 +175,45 @@ describe("an account", () => {
     expect(bench.account.capture().transfers).toBe(9 + bench.sent.length);
   });
 
+  test.for<[number | "max", boolean]>([
+    [300, true],
+    [300, false],
+    ["max", true],
+    ["max", false],
+  ])("captures all that its turns depend on: rate %s, room %s", ([rate, room]) => {
+    const bench = new Bench({ money: 10_000, rate });
+    if (rate !== "max") bench.pass(1_005);
+    bench.room = room;
+    bench.ring();
+    const twin = new Bench({ money: 0, rate });
+    twin.account.restore(JSON.parse(JSON.stringify(bench.account.capture())));
+    expect(twin.account.capture()).toEqual(bench.account.capture());
+    for (const one of [bench, twin]) {
+      const { timerAtMs } = bench;
+      const nowMs = bench.nowMs + (one === bench ? 4 : 0);
+      // Before, they drew different numbers of times.
+      Object.assign(one, { random: new Random(1), nowMs, timerAtMs, room: true });
+      one.sent.length = 0;
+    }
+    for (const one of [bench, twin]) {
+      one.account.receive("p2", { amount: 7 }, one);
+      one.account.writable("p2", one);
+      one.ring();
+    }
+    expect(bench.sent.length).toBeGreaterThan(0);
+    expect(twin.sent).toEqual(bench.sent);
+    expect(twin.account.capture()).toEqual(bench.account.capture());
+  });
+
+  test("goes on after a restore, also with a rate that it did not have", () => {
+    const bench = new Bench({ money: 0, rate: "max" });
+    bench.timerAtMs = undefined;
+    bench.account.restore(new Bench({ money: 50 }).account.capture());
+    bench.account.resume(bench);
+    bench.ring();
+    expect(bench.sent.length).toBeGreaterThan(0);
+  });
+
   test("neither makes nor loses money, whatever happens in whatever order", () => {
     const step = fc.oneof(
       fc.record({ receive: fc.integer({ min: 1, max: 50 }) }),

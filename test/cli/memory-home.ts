@@ -1,13 +1,12 @@
 /** A home for the accounts of a scripted bank inside this Node process: quick, and without sockets or files. */
 import { Account } from "../../src/bank/account.ts";
-import type { HostMethods } from "../../src/cli/account-host.ts";
-import type { BankAccount, BankHome } from "../../src/cli/bank-master.ts";
+import type { AccountMethods, BankAccount, BankHome } from "../../src/cli/bank-master.ts";
 import { ManualAccount, type RunningAccount } from "../../src/cli/manual-account.ts";
 import { memoryStore } from "../../src/runtime/memory-store.ts";
 import { MemoryNetwork } from "../../src/runtime/memory-transport.ts";
 import { startProcess } from "../../src/runtime/running-process.ts";
 
-type Method = keyof HostMethods;
+type Method = keyof AccountMethods;
 
 export async function memoryHome(problem: (text: string) => void): Promise<BankHome> {
   const network = new MemoryNetwork();
@@ -29,7 +28,7 @@ export async function memoryHome(problem: (text: string) => void): Promise<BankH
       accounts.push(account);
       const manual = new ManualAccount(account);
       const methods: {
-        [K in Method]?: (parameter: HostMethods[K][0]) => Promise<HostMethods[K][1]>;
+        [K in Method]?: (parameter: AccountMethods[K][0]) => Promise<AccountMethods[K][1]>;
       } = {
         async connect(addresses) {
           for (const [other, address] of Object.entries(addresses)) account.connect(other, address);

@@ -53,7 +53,23 @@ async function rounds(
   return heard;
 }
 
+/** Is restored in its first round, which fails for it, and then fails for another reason. */
+class Restored extends Slow {
+  restores = 0;
+  override async snapshot(): Promise<{ problem: string }> {
+    const problem = this.begunMs.length === 1 ? "it was restored" : "it is only a test";
+    if (this.begunMs.length === 1) this.restores += 1;
+    await super.snapshot();
+    return { problem };
+  }
+}
+
 describe("rounds", () => {
+  test("that a restore ended are no failures: there is another one", async () => {
+    const heard = await rounds(new Restored(1), { count: 2 });
+    expect(heard.map(({ problem }) => problem)).toEqual(["it is only a test", "it is only a test"]);
+  });
+
   test("begin at the interval", async () => {
     const system = new Slow(1);
     const startMs = performance.now();

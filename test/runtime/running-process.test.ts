@@ -203,6 +203,36 @@ describe("requests", () => {
     await vi.waitFor(() => expect(heard).toEqual([1, 2, 3]));
   });
 
+  test("that wait are answered by a process that is drained, and nobody else is let in", async () => {
+    const solo = await startProcess({
+      id: "solo",
+      processes: ["solo"],
+      application: new Adder(),
+      transport: new MemoryNetwork().transport(),
+      store: memoryStore(),
+    });
+    expect(solo).toMatchObject({ epoch: 1, beganWith: "nothing" });
+    const waiting = solo.request("later");
+    const drained = solo.drain();
+    await expect(solo.request({ add: 1 })).rejects.toMatchObject({ code: "STOPPED" });
+    expect([await waiting, await drained]).toEqual([0, 0]);
+    await solo.stop();
+  });
+
+  test("that are never answered do not keep a process from its end", async () => {
+    const solo = await startProcess({
+      id: "solo",
+      processes: ["solo"],
+      application: new Adder(),
+      transport: new MemoryNetwork().transport(),
+      store: memoryStore(),
+    });
+    const silent = solo.request("silence");
+    expect(await solo.drain({ timeoutMs: 20 })).toBe(1);
+    await solo.stop();
+    await expect(silent).rejects.toMatchObject({ code: "STOPPED", definite: false });
+  });
+
   test("that wait when the process stops are refused, and may have happened", async () => {
     let asked: Promise<number> | undefined;
     await system(["a"], async (running) => {

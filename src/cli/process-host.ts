@@ -1,37 +1,42 @@
 /**
- * The operating-system process behind a `HostedAccount`: runs one account of a bank and does what its parent asks over
- * the channel between them. It ends when the parent does, however that ends.
+ * The operating-system process behind a `HostedProcess`: runs one process of a system, of the bank or of what a file of the user's
+ * defines, and does what its parent asks over the channel between them. It ends when the parent does, however that ends.
  */
 
 import { rmSync } from "node:fs";
-import {
-  Account,
-  type AccountReply,
-  type AccountRequest,
-  type AccountState,
-  type Transfer,
-} from "../bank/account.ts";
-import { type ErrorCode, isTidemarkError, textOf } from "../core/error.ts";
+import { type ErrorCode, isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Explanation, ProcessCounters } from "../process/process.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
-import { type RecordedHere, startProcess } from "../runtime/running-process.ts";
+import type { LogPolicy } from "../runtime/input-log.ts";
+import {
+  type RecordedHere,
+  type Restoration,
+  type RunningProcess,
+  startProcess,
+} from "../runtime/running-process.ts";
 import { type SpoiledOptions, spoiledTransport } from "../runtime/spoiled-transport.ts";
+import type { Closing } from "../runtime/system-definition.ts";
 import { tcpTransport } from "../runtime/tcp-transport.ts";
 import { ManualAccount, type RunningAccount, type Taken } from "./manual-account.ts";
+import { type AnySystem, applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
 
 /** What a host is started with. */
 export interface HostOptions {
   readonly id: ProcessId;
-  readonly system: string;
+  /** What it is one process of. */
+  readonly source: SystemSource;
+  /** @default what the source says */
+  readonly system?: string;
   /** All processes that the system begins with. */
   readonly processes: readonly ProcessId[];
-  readonly money: number;
-  readonly rate: number | "max";
   /** @default 1 */
   readonly epoch?: number;
-  readonly receive: "auto" | "manual";
-  readonly seed: number | string;
+  readonly receive?: "auto" | "manual";
+  /** @default a random one */
+  readonly seed?: number | string;
+  /** Where its inputs are logged. @default they are not */
+  readonly log?: { readonly directory: string; readonly policy: LogPolicy };
   /** The port to listen on, 0 for any. */
   readonly port: number;
   /** Of the snapshot store. */
@@ -53,13 +58,19 @@ export interface Taking {
   readonly problem?: string;
 }
 
+/** How it began. */
+export interface Begun {
+  readonly address: string;
+  readonly beganWith: RunningProcess["beganWith"];
+}
+
 /** What a host can be asked: parameters and result of each method. */
-export interface HostMethods {
-  start: [HostOptions, { readonly address: string }];
+export interface HostMethods<M = unknown, State = unknown, Request = unknown, Reply = unknown> {
+  start: [HostOptions, Begun];
   /** Where the other processes of the beginning are. */
   connect: [Readonly<Record<ProcessId, string>>, null];
   join: [{ readonly process: ProcessId; readonly address: string }, null];
-  request: [AccountRequest, AccountReply];
+  request: [Request, Reply];
   /** Takes a snapshot, and waits until it is settled. */
   snapshot: [{ readonly label?: string; readonly timeoutMs: number }, Taking];
   /** Begins a snapshot, and waits until this process has recorded. */
@@ -68,8 +79,18 @@ export interface HostMethods {
   settled: [SnapshotId, string | null];
   /** Takes the head of a channel, and waits for it for so long. */
   receive: [{ readonly from: ProcessId; readonly timeoutMs: number }, Taken];
-  recorded: [SnapshotId, RecordedHere<AccountState, Transfer> | null];
-  status: [null, { readonly counters: ProcessCounters; readonly explanation: Explanation }];
+  recorded: [SnapshotId, RecordedHere<State, M> | null];
+  restore: [{ readonly snapshot: SnapshotId; readonly timeoutMs: number }, Restoration];
+  status: [
+    null,
+    {
+      readonly epoch: number;
+      readonly counters: ProcessCounters;
+      readonly explanation: Explanation;
+    },
+  ];
+  /** Takes no more requests, and waits until those that it has are answered: for how many it waited in vain. */
+  drain: [{ readonly timeoutMs: number }, number];
   stop: [null, null];
 }
 
@@ -84,8 +105,8 @@ export interface HostCall {
 export type HostAnswer =
   | { readonly call: number; readonly result: unknown }
   | { readonly call: number; readonly error: Told }
-  /** Something that the parent should show. */
-  | { readonly problem: Told };
+  /** Something that the parent should show; `fatal` if it ends for it. */
+  | { readonly problem: Told; readonly fatal?: true };
 
 /** An error of Tidemark, as it travels. */
 interface Told {
@@ -99,7 +120,9 @@ const MANUAL_WINDOW_BYTES = 64 * 1024 * 1024;
 /** After a SIGTERM. */
 const ALONE_AFTER_MS = 5000;
 
-let account: RunningAccount | undefined;
+let hosted: RunningProcess<unknown, unknown, unknown, unknown> | undefined;
+/** Closes what the user's file has opened. */
+let closing: Closing | undefined;
 let manual: ManualAccount | undefined;
 /** What goes when the parent has died. */
 let temporary: string | undefined;
@@ -108,13 +131,13 @@ const tell = (answer: HostAnswer): void => {
   if (process.connected) process.send?.(answer);
 };
 
-function running(): RunningAccount {
-  if (!account) throw new Error("the account has not been started");
-  return account;
+function running(): RunningProcess<unknown, unknown, unknown, unknown> {
+  if (!hosted) throw new Error("the process has not been started");
+  return hosted;
 }
 
 function byHand(): ManualAccount {
-  manual ??= new ManualAccount(running());
+  manual ??= new ManualAccount(running() as unknown as RunningAccount);
   return manual;
 }
 
@@ -123,32 +146,49 @@ const methods: {
 } = {
   async start(options) {
     if (options.temporary) temporary = options.directory;
+    const { id, source, processes, log } = options;
+    const system = await loadSystem(source);
+    const { serve, requestCodec, captureBytes, ...same } = system;
     const tcp = tcpTransport({ port: options.port });
     const { directory, sync, compressLevel = 0, key } = options;
     const store = directoryStore(directory, {
       ...{ sync, compressLevel },
       ...(key === undefined ? {} : { key: new Uint8Array(Buffer.from(key, "hex")) }),
     });
-    account = await startProcess({
-      id: options.id,
-      system: options.system,
-      epoch: options.epoch ?? 1,
-      processes: options.processes,
-      application: new Account({ money: options.money, rate: options.rate }),
+    hosted = await startProcess<unknown, unknown, unknown, unknown>({
+      id,
+      processes,
+      application: applicationOf(source, system, id, processes),
       transport: options.spoil ? spoiledTransport(tcp, options.spoil) : tcp,
       store,
-      seed: options.seed,
-      receive: options.receive,
+      ...configured(same),
+      ...(options.system === undefined ? {} : { system: options.system }),
+      epoch: options.epoch ?? 1,
+      ...(options.seed === undefined ? {} : { seed: options.seed }),
+      ...(log && {
+        log: {
+          ...log,
+          ...(captureBytes && { captureBytes }),
+          ...(requestCodec && { requestCodec }),
+        },
+      }),
+      receive: options.receive ?? "auto",
       ...(options.receive === "manual" ? { windowBytes: MANUAL_WINDOW_BYTES } : {}),
       onProblem: ({ code, message }) => tell({ problem: { code, message } }),
     });
-    void account.stopped.then(async (error) => {
+    const started = hosted;
+    void started.stopped.then(async (error) => {
       if (error) fail(error.code, error.message);
       // What cannot be cleared up now is cleared up by whoever opens the store next.
       await store.close().catch(() => {});
       leave();
     });
-    return { address: account.address };
+    try {
+      closing = (await serve?.call(system, started, { processes })) || undefined;
+    } catch (cause) {
+      throw new TidemarkError("APPLICATION_THREW", `serve threw: ${textOf(cause)}`, { cause });
+    }
+    return { address: started.address, beganWith: started.beganWith };
   },
   async connect(addresses) {
     for (const [id, address] of Object.entries(addresses)) running().connect(id, address);
@@ -174,14 +214,35 @@ const methods: {
   async recorded(snapshot) {
     return running().recorded(snapshot) ?? null;
   },
+  restore: ({ snapshot, timeoutMs }) => running().restore(snapshot, { timeoutMs }),
   async status() {
-    return { counters: running().counters, explanation: running().explain() };
+    const { epoch, counters } = running();
+    return { epoch, counters, explanation: running().explain() };
+  },
+  async drain(options) {
+    const close = closing;
+    closing = undefined;
+    // Whoever cannot close in time is closed with this operating-system process.
+    const waited = new Promise<void>((settle) => setTimeout(settle, options.timeoutMs).unref());
+    await Promise.race([Promise.resolve(close?.()), waited]);
+    return await running().drain(options);
   },
   async stop() {
     await running().stop();
     return null;
   },
 };
+
+/** What a definition says of each process, and says itself. */
+function configured(
+  system: Partial<AnySystem>,
+): Pick<AnySystem, "channels" | "order" | "algorithm" | "messageCodec" | "stateCodec"> {
+  const { channels, order, algorithm, messageCodec, stateCodec, ...rest } = system;
+  const { windowBytes, limitBytes, lostAfterMs, system: name } = rest;
+  const all = { channels, order, algorithm, messageCodec, stateCodec, windowBytes, limitBytes };
+  const said = Object.entries({ ...all, lostAfterMs, system: name });
+  return Object.fromEntries(said.filter(([, value]) => value !== undefined));
+}
 
 async function answer({ call, method, parameter }: HostCall): Promise<void> {
   try {
@@ -194,7 +255,7 @@ async function answer({ call, method, parameter }: HostCall): Promise<void> {
 
 /** Says what is wrong, so that this process will not have ended well. */
 function fail(code: ErrorCode, message: string): void {
-  tell({ problem: { code, message } });
+  tell({ problem: { code, message }, fatal: true });
   process.exitCode = 1;
 }
 

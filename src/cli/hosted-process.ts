@@ -1,4 +1,4 @@
-/** An account of a bank in an operating-system process of its own, seen from its parent. */
+/** A process of a system in an operating-system process of its own, seen from its parent. */
 
 import { type ChildProcess, fork } from "node:child_process";
 import { getCompileCacheDir } from "node:module";
@@ -6,9 +6,9 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
-import type { HostAnswer, HostCall, HostMethods, HostOptions } from "./account-host.ts";
+import type { Begun, HostAnswer, HostCall, HostMethods, HostOptions } from "./process-host.ts";
 
-const SOURCE = fileURLToPath(new URL("./account-host.ts", import.meta.url));
+const SOURCE = fileURLToPath(new URL("./process-host.ts", import.meta.url));
 /** Built, the host lies beside this file as JavaScript. */
 const HOST = SOURCE.replace(/\.ts$/, extname(fileURLToPath(import.meta.url)));
 
@@ -18,14 +18,15 @@ interface Pending {
 }
 
 /** See the head of the file. */
-export class HostedAccount {
+export class HostedProcess<M = unknown, State = unknown, Request = unknown, Reply = unknown> {
   readonly id: ProcessId;
   /** Settles when the operating-system process has ended, with how. */
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
   readonly #pending = new Map<number, Pending>();
   #calls = 0;
-  #address = "";
+  #begun: Begun = { address: "", beganWith: "nothing" };
+  #cause: TidemarkError | undefined;
 
   private constructor(id: ProcessId, onProblem: (problem: TidemarkError) => void) {
     this.id = id;
@@ -33,6 +34,8 @@ export class HostedAccount {
     this.#child = fork(HOST, [], {
       // Standard output is the parent's alone.
       stdio: ["ignore", 2, 2, "ipc"],
+      // Requests and replies may be anything that can be cloned.
+      serialization: "advanced",
       env: { ...process.env, ...(compileCache && { NODE_COMPILE_CACHE: compileCache }) },
     });
     this.#child.on("message", (message) => this.#hear(message as HostAnswer, onProblem));
@@ -49,27 +52,27 @@ export class HostedAccount {
   }
 
   /**
-   * Starts the operating-system process and the account in it.
+   * Starts the operating-system process and the process of the system in it.
    * @throws TidemarkError what starting a process throws, or `STOPPED` when it has ended or the caller gave up
    */
-  static async start(
+  static async start<M, State, Request, Reply>(
     options: HostOptions,
     onProblem: (problem: TidemarkError) => void,
     signal?: AbortSignal,
-  ): Promise<HostedAccount> {
+  ): Promise<HostedProcess<M, State, Request, Reply>> {
     signal?.throwIfAborted();
-    const account = new HostedAccount(options.id, onProblem);
-    const kill = (): void => account.kill();
+    const started = new HostedProcess<M, State, Request, Reply>(options.id, onProblem);
+    const kill = (): void => started.kill();
     signal?.addEventListener("abort", kill);
     try {
-      account.#address = (await account.call("start", options)).address;
+      started.#begun = await started.call("start", options);
     } catch (error) {
       kill();
       throw error;
     } finally {
       signal?.removeEventListener("abort", kill);
     }
-    return account;
+    return started;
   }
 
   get pid(): number {
@@ -78,7 +81,16 @@ export class HostedAccount {
 
   /** Where its transport listens. */
   get address(): string {
-    return this.#address;
+    return this.#begun.address;
+  }
+
+  get beganWith(): Begun["beganWith"] {
+    return this.#begun.beganWith;
+  }
+
+  /** Why it had to end, if it said so. */
+  get cause(): TidemarkError | undefined {
+    return this.#cause;
   }
 
   get up(): boolean {
@@ -86,10 +98,10 @@ export class HostedAccount {
   }
 
   /** @throws TidemarkError what the method throws there, or `STOPPED` when it has ended */
-  call<K extends keyof HostMethods>(
+  call<K extends keyof HostMethods<M, State, Request, Reply>>(
     method: K,
-    parameter: HostMethods[K][0],
-  ): Promise<HostMethods[K][1]> {
+    parameter: HostMethods<M, State, Request, Reply>[K][0],
+  ): Promise<HostMethods<M, State, Request, Reply>[K][1]> {
     return new Promise((resolve, reject) => {
       if (!this.#child.connected) throw new TidemarkError("STOPPED", `${this.id} has ended`);
       this.#calls += 1;
@@ -100,7 +112,7 @@ export class HostedAccount {
     });
   }
 
-  /** Ends the account in good order, or after that long by force. */
+  /** Ends the process in good order, or after that long by force. */
   async stop(withinMs = 3000): Promise<void> {
     const timer = setTimeout(() => this.kill(), withinMs);
     // It may have ended, or end before it can answer.
@@ -116,7 +128,9 @@ export class HostedAccount {
   #hear(answer: HostAnswer, onProblem: (problem: TidemarkError) => void): void {
     if ("problem" in answer) {
       const { code, message } = answer.problem;
-      onProblem(new TidemarkError(code, `${this.id}: ${message}`));
+      const problem = new TidemarkError(code, `${this.id}: ${message}`);
+      if (answer.fatal) this.#cause ??= problem;
+      onProblem(problem);
       return;
     }
     const pending = this.#pending.get(answer.call);
