@@ -337,7 +337,7 @@ describe("tidemark restore", () => {
     const none = await tidemark(["restore", "p1/99", ...at]);
     expect(none.stderr).toMatch(/there is no snapshot p1\/99/);
     expect(none.status).toBe(1);
-    expect(await tidemark(["restore", "nonsense", ...at])).toMatchObject({ status: 2 });
+    expect(await tidemark(["restore", "nonsense", ...at])).toMatchObject({ status: 1 });
     for (const path of filesBelow(join(String(at[1]), "parts"))) {
       const bytes = readFileSync(path);
       bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;

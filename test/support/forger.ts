@@ -102,7 +102,9 @@ export class Forger {
       case 4:
         return acknowledgement(
           this.#header(victim, random.below(2)),
-          random.pick([0, 0, victim.channel.expected, this.#count()]) as number,
+          random.chance(0.9)
+            ? 0
+            : (random.pick([victim.channel.expected, this.#count()]) as number),
           random.pick(["asks", "answers", undefined]),
         );
       case 5:
