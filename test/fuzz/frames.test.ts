@@ -72,7 +72,7 @@ test(
       hostileWorld(Number(only));
       return;
     }
-    const most = cases("fuzz-frames", 20_000, 500_000);
+    const most = cases("fuzz-frames", 50_000, 500_000);
     const sum = { forged: 0, complete: 0, seeds: 0 };
     while (sum.forged < most) {
       sum.seeds += 1;
