@@ -459,6 +459,11 @@ export class Process<M, State, Request = never, Reply = never>
     return this.#topology;
   }
 
+  /** It takes no further input; the application may be as it was in the middle of a turn. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   /** True while more waits on some channel than its window: requests from outside had better wait. */
   get congested(): boolean {
     return this.#congested > 0;

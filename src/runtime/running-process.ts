@@ -289,6 +289,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   #wake: NodeJS.Timeout | undefined;
   #stepStartedMs = 0;
   #end: TidemarkError | undefined;
+  /** Why its process takes no input any more, also if it was being stopped already. */
+  #failure: TidemarkError | undefined;
   #stopping: Promise<void> | undefined;
   #settleStopped!: (error: TidemarkError | undefined) => void;
 
@@ -392,7 +394,13 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     const requestCodec = configuration.requestCodec ?? msgpackCodec<Request>();
     this.#log = await ProcessLog.open(
       configuration,
-      { requestCodec, stateCodec: this.#stateCodec },
+      {
+        process: this.id,
+        system: this.#configuration.system ?? "tidemark",
+        stateCodec: this.#stateCodec,
+        messageEncoding: this.#messageCodec.name,
+        requestCodec,
+      },
       { onProblem: this.#problems, onSettled: () => this.#settle() },
     );
   }
@@ -407,6 +415,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#beginJournal();
     this.#unkept = this.#log !== undefined;
     this.#step({ type: "start", nowMs: nowMs() });
+    if (this.#failure) throw this.#failure;
     await this.#log?.keep(this.#process, this.#configuration.application);
     this.#unkept = false;
     this.#settle();
@@ -430,6 +439,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#unkept = !same;
     this.#beginJournal();
     this.#step({ type: "recover", nowMs: Math.max(nowMs(), now.nowMs) });
+    if (this.#failure) throw this.#failure;
     for (const snapshot of this.#process.committing) {
       const written = await this.#store.get(snapshot).then(Boolean, () => false);
       const failed = written
@@ -532,7 +542,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       });
       if (record && record.epoch > this.#epoch) {
         await this.#goTo(record);
-        return;
+        // Of a still later one it may have been told while it went there, and is not told again.
+        tries = -1;
+        continue;
       }
       const { peer, epoch } = this.#heard;
       if (epoch <= this.#epoch) return;
@@ -609,6 +621,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     while (this.#epoch < epoch) {
       await this.#advance();
       this.#checkRunning();
+      // The store may not be able to say what it was told, and not for long.
+      if (this.#epoch < epoch) await pause(EPOCH_POLL_MS, undefined, { ref: false });
     }
     const absent = (): ProcessId[] =>
       this.#process.topology.processes.filter((id) => id !== this.id && !this.#up.has(id));
@@ -810,12 +824,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     return this.stop();
   }
 
-  async #stop(cause: TidemarkError | undefined): Promise<void> {
+  async #stop(because: TidemarkError | undefined): Promise<void> {
     for (const snapshot of this.#snapshots.keys()) {
       const reason = `${this.id} stops`;
       this.#step({ type: "abandon", snapshot, reason, nowMs: nowMs() });
     }
-    if (!cause) await this.#drain();
+    if (!because) await this.#drain();
+    // It may have failed meanwhile.
+    const cause = because ?? this.#failure;
     const held = new Set(this.#held.map(({ id }) => id));
     this.#end = cause ?? new TidemarkError("STOPPED", `${this.id} has stopped`);
     const end = this.#end;
@@ -842,7 +858,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** What it has done is to be seen, as long as the log does not take for ever. */
   async #drain(): Promise<void> {
     const untilMs = performance.now() + DRAIN_MS;
-    while (this.#journal?.waits && performance.now() < untilMs) await pause(1);
+    while (this.#journal?.waits && !this.#failure && performance.now() < untilMs) await pause(1);
   }
 
   /** With how it is, so that the next program need not take the same steps. */
@@ -884,7 +900,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     try {
       for (
         let next: ProcessInput<Request> | undefined = input;
-        next !== undefined && !this.#end;
+        next !== undefined && !this.#end && !this.#failure;
         next = this.#later.shift()
       ) {
         this.#stepStartedMs = performance.now();
@@ -898,7 +914,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     } finally {
       this.#stepping = false;
     }
-    if (this.#log?.isLong && !this.#unkept) void this.#keep();
+    if (this.#log?.isLong && !this.#unkept && !this.#failure) void this.#keep();
     this.#serve();
   }
 
@@ -1001,6 +1017,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         this.#problem(effect.error);
         break;
       case "failed":
+        this.#failure = effect.error;
         this.#stopping ??= this.#stop(effect.error);
         break;
     }

@@ -1,0 +1,216 @@
+// Going on from a log or a snapshot when something is not as it was, or not as it should be: said, and never silently wrong.
+import { setTimeout as pause } from "node:timers/promises";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import {
+  type Application,
+  FrozenState,
+  jsonCodec,
+  MemoryNetwork,
+  memoryStore,
+  msgpackCodec,
+  type ProcessConfiguration,
+  type RunningProcess,
+  startProcess,
+  type TidemarkError,
+  type Turn,
+} from "../../src/index.ts";
+import { newDirectory } from "./directory-store-support.ts";
+import { until } from "./logged-processes.ts";
+
+type Request = { readonly add: number; readonly to?: string } | "fail soon";
+
+/** Adds what it is asked to, and passes it on if told so. */
+class Adder implements Application<number, number, Request, number> {
+  sum = 0;
+  throwsIn: "start" | "resume" | "timer" | undefined;
+
+  start(): void {
+    this.#maybeThrow("start");
+  }
+
+  resume(): void {
+    this.#maybeThrow("resume");
+  }
+
+  request(id: number, request: Request, turn: Turn<number, number>): void {
+    if (request === "fail soon") turn.setTimer("fail", 0);
+    else {
+      this.sum += request.add;
+      if (request.to !== undefined) turn.send(request.to, request.add);
+    }
+    turn.reply(id, this.sum);
+  }
+
+  timer(): void {
+    this.#maybeThrow("timer");
+  }
+
+  receive(_from: string, add: number): void {
+    this.sum += add;
+  }
+
+  capture(): number | FrozenState {
+    return this.sum;
+  }
+
+  restore(sum: number): void {
+    this.sum = sum;
+  }
+
+  /** In the middle of a turn. */
+  #maybeThrow(place: string): void {
+    if (this.throwsIn !== place) return;
+    this.sum += 1_000_000;
+    throw new Error(`no ${place} today`);
+  }
+}
+
+type Configuration = ProcessConfiguration<number, number, Request, number>;
+type Running = RunningProcess<number, number, Request, number>;
+
+let network: MemoryNetwork;
+let store: Configuration["store"];
+let problems: TidemarkError[];
+beforeEach(() => {
+  network = new MemoryNetwork();
+  store = memoryStore();
+  problems = [];
+});
+
+async function start(options: Partial<Configuration> = {}): Promise<Running> {
+  const running = await startProcess<number, number, Request, number>({
+    id: "a",
+    processes: ["a"],
+    application: new Adder(),
+    transport: network.transport(),
+    store,
+    onProblem: (problem) => problems.push(problem),
+    ...options,
+  });
+  onTestFinished(() => running.stop());
+  return running;
+}
+
+function connect(...all: Running[]): void {
+  for (const one of all)
+    for (const other of all) if (one !== other) one.connect(other.id, other.address);
+}
+
+const newLog = (): string => newDirectory(onTestFinished);
+
+describe("an application that throws", () => {
+  test("in its first turn is what the start says, and leaves nothing in the log", async () => {
+    const application = new Adder();
+    application.throwsIn = "start";
+    const log = { directory: newLog() };
+    await expect(start({ application })).rejects.toMatchObject({ code: "APPLICATION_THREW" });
+    await expect(start({ application, log })).rejects.toMatchObject({ code: "APPLICATION_THREW" });
+    const again = await start({ log });
+    expect(await again.request({ add: 1 })).toBe(1);
+  });
+
+  test("while it is being stopped leaves in the log how it was before that turn", async () => {
+    const application = new Adder();
+    const log = { directory: newLog(), policy: "always" as const };
+    const running = await start({ application, log });
+    await running.request({ add: 7 });
+    application.throwsIn = "timer";
+    const asked = running.request("fail soon").catch((error: TidemarkError) => error.code);
+    await running.stop();
+    expect((await running.stopped)?.code).toBe("APPLICATION_THREW");
+    await asked;
+    const again = await start({ log });
+    expect(await again.request({ add: 0 })).toBe(7);
+  });
+
+  test("while a state is captured for the log is told as a problem of its own", async () => {
+    const application = new Adder();
+    const running = await start({ application, log: { directory: newLog(), captureBytes: 1 } });
+    application.capture = () =>
+      new FrozenState(() => {
+        throw "no slice today";
+      });
+    await running.request({ add: 1 });
+    await until("it is told", async () => problems.length > 0);
+    expect(problems[0]).toMatchObject({ code: "CAPTURE_THREW" });
+    expect(await running.request({ add: 1 })).toBe(2);
+  });
+});
+
+describe("a log that is not what this process would write", () => {
+  async function written(options: Partial<Configuration> = {}): Promise<{ directory: string }> {
+    const log = { directory: newLog() };
+    const running = await start({ ...options, log });
+    await running.request({ add: 7 });
+    await running.stop();
+    return log;
+  }
+
+  test("of another process, or of another system, is refused", async () => {
+    const log = await written();
+    for (const other of [{ id: "b", processes: ["b"] }, { system: "another" }])
+      await expect(start({ ...other, log })).rejects.toMatchObject({
+        code: "BAD_OPTION",
+        message: expect.stringContaining("that of a of the system tidemark"),
+      });
+    expect(await (await start({ log })).request({ add: 0 })).toBe(7);
+  });
+
+  test("with messages or states of another codec is refused", async () => {
+    const log = await written();
+    for (const other of [
+      { messageCodec: jsonCodec<number>() },
+      { stateCodec: jsonCodec<number>() },
+    ])
+      await expect(start({ ...other, log })).rejects.toMatchObject({
+        code: "BAD_MESSAGE",
+        message: expect.stringContaining("encoded as msgpack, and their codec is json now"),
+      });
+    // No request waits in the log of a process that was stopped in order.
+    const requests = { ...log, requestCodec: jsonCodec<Request>() };
+    expect(await (await start({ log: requests })).request({ add: 0 })).toBe(7);
+  });
+
+  test("with a state that cannot be decoded is refused with a reason", async () => {
+    const log = await written();
+    const stateCodec = {
+      ...msgpackCodec<number>(),
+      decode: (): number => {
+        throw new SyntaxError("no state of mine");
+      },
+    };
+    await expect(start({ stateCodec, log })).rejects.toMatchObject({
+      code: "BAD_MESSAGE",
+      message: expect.stringContaining("no state of mine"),
+    });
+  });
+});
+
+describe("going to another epoch", () => {
+  test("a process that is told of one more meanwhile goes there, too", async () => {
+    const slow = new Adder();
+    let waits = false;
+    slow.capture = () => {
+      let left = 1;
+      // A slice after the other until it may end.
+      return new FrozenState(() => (waits || left-- > 0 ? 0 : undefined));
+    };
+    slow.restore = () => {};
+    const processes = ["a", "b"];
+    const a = await start({ processes });
+    const b = await start({ processes, id: "b", application: slow, log: { directory: newLog() } });
+    connect(a, b);
+    const { id } = await a.snapshot();
+    waits = true;
+    expect((await a.restore(id, { timeoutMs: 200 })).reason).toBeDefined();
+    const again = a.restore(id, { timeoutMs: 10_000 });
+    const behind = "b is behind, in epoch 2";
+    await until("b was told", async () =>
+      problems.some(({ message }) => message.startsWith(behind)),
+    );
+    // What a was told of b, b is told a moment later.
+    await pause(50);
+    waits = false;
+    expect(await again).toMatchObject({ epoch: 3, absent: [], proof: expect.anything() });
+  });
+});
