@@ -373,8 +373,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     try {
       const image = this.#log?.image;
       if (image && image.epoch >= this.#epoch) await this.#recover(image);
-      else if (restored) await this.#goOnFrom(restored);
-      else await this.#begin();
+      else if (restored && (await this.#isIn(restored))) await this.#goOnFrom(restored);
+      else {
+        // In the epoch that there is: nothing was known of it when this process was made.
+        if (restored) this.#process = this.#newLife(this.#process.topology);
+        await this.#begin();
+      }
       await this.#openTransport(system);
     } catch (error) {
       this.#end = error as TidemarkError;
@@ -451,6 +455,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     await log.keep(this.#process, application);
     this.#unkept = false;
     this.#settle();
+  }
+
+  /** Whoever joins a system that was restored before that begins. */
+  async #isIn({ snapshot }: EpochRecord): Promise<boolean> {
+    const stored = await this.#store.get(snapshot);
+    return stored === undefined || stored.manifest.processes.includes(this.id);
   }
 
   /** From its piece of the snapshot that an epoch began from. */

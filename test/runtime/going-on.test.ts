@@ -189,11 +189,11 @@ describe("a log that is not what this process would write", () => {
 describe("going to another epoch", () => {
   test("a process that is told of one more meanwhile goes there, too", async () => {
     const slow = new Adder();
-    let waits = false;
+    const gate = { shut: false };
     slow.capture = () => {
       let left = 1;
       // A slice after the other until it may end.
-      return new FrozenState(() => (waits || left-- > 0 ? 0 : undefined));
+      return new FrozenState(() => (gate.shut || left-- > 0 ? 0 : undefined));
     };
     slow.restore = () => {};
     const processes = ["a", "b"];
@@ -201,7 +201,7 @@ describe("going to another epoch", () => {
     const b = await start({ processes, id: "b", application: slow, log: { directory: newLog() } });
     connect(a, b);
     const { id } = await a.snapshot();
-    waits = true;
+    gate.shut = true;
     expect((await a.restore(id, { timeoutMs: 200 })).reason).toBeDefined();
     const again = a.restore(id, { timeoutMs: 10_000 });
     const behind = "b is behind, in epoch 2";
@@ -210,7 +210,49 @@ describe("going to another epoch", () => {
     );
     // What a was told of b, b is told a moment later.
     await pause(50);
-    waits = false;
+    gate.shut = false;
     expect(await again).toMatchObject({ epoch: 3, absent: [], proof: expect.anything() });
+  });
+
+  test("who has no log begins from the snapshot again, and the next snapshots are consistent", async () => {
+    const processes = ["a", "b"];
+    const log = { directory: newLog() };
+    let a = await start({ processes, log });
+    const b = await start({ processes, id: "b" });
+    connect(a, b);
+    await a.request({ add: 1, to: "b" });
+    await b.request({ add: 2, to: "a" });
+    const { id } = await a.snapshot();
+    await a.restore(id);
+    await a.request({ add: 4, to: "b" });
+    await b.request({ add: 8, to: "a" });
+    await a.snapshot();
+    await b.stop();
+    await a.stop();
+    a = await start({ processes, log });
+    const again = await start({ processes, id: "b" });
+    connect(a, again);
+    await until("they have met", async () =>
+      problems.some(({ code }) => code === "PEER_RESTARTED"),
+    );
+    await a.request({ add: 16, to: "b" });
+    const snapshot = await again.snapshot();
+    expect(await snapshot.verify()).toMatchObject({ consistent: true });
+    const states = await Promise.all(processes.map((one) => snapshot.state(one)));
+    const [sent] = await snapshot.inFlight("a", "b");
+    expect([states[0], Number(states[1]) + Number(sent ?? 0)]).toEqual([
+      1 + 2 + 4 + 8 + 16,
+      1 + 2 + 16,
+    ]);
+  });
+
+  test("a process can join a system that was restored, and is not in what it was restored to", async () => {
+    const a = await start();
+    const { id } = await a.snapshot();
+    await a.restore(id);
+    const b = await start({ id: "b", processes: ["a", "b"] });
+    a.join("b", b.address);
+    b.connect("a", a.address);
+    expect(await (await b.snapshot()).verify()).toMatchObject({ consistent: true, processes: 2 });
   });
 });
