@@ -186,14 +186,54 @@ describe("a log that is not what this process would write", () => {
   });
 });
 
+describe("an application that is not deterministic", () => {
+  let chance = 0;
+  const sending: Partial<Application<number, number, Request, number>> = {
+    request: (id, _request, turn) => {
+      chance += 1;
+      turn.send("b", chance);
+      turn.reply(id, 0);
+    },
+  };
+  const answering: Partial<Application<number, number, Request, number>> = {
+    request: (id, _request, turn) => {
+      chance += 1;
+      turn.reply(id, chance);
+    },
+  };
+
+  test.each([
+    ["sends another message of the same length", sending],
+    ["replies something else", answering],
+  ])("and %s is told, and does not go on", async (_what, methods) => {
+    const processes = ["a", "b"];
+    const log = { directory: newLog() };
+    const application = Object.assign(new Adder(), methods);
+    const a = await start({ application, processes, log });
+    connect(a, await start({ processes, id: "b" }));
+    await a.snapshot();
+    await a.request({ add: 0 });
+    // It ends without a capture, as if it had been killed.
+    application.capture = () => {
+      throw new Error("killed");
+    };
+    await a.stop();
+    const again = start({ application: Object.assign(new Adder(), methods), processes, log });
+    await expect(again).rejects.toMatchObject({ code: "DIVERGED" });
+  });
+});
+
 describe("going to another epoch", () => {
   test("a process that is told of one more meanwhile goes there, too", async () => {
     const slow = new Adder();
-    const gate = { shut: false };
+    const gate: { shut: boolean } = { shut: false };
     slow.capture = () => {
-      let left = 1;
-      // A slice after the other until it may end.
-      return new FrozenState(() => (gate.shut || left-- > 0 ? 0 : undefined));
+      let slices = 0;
+      // One after the other until it may end.
+      return new FrozenState(() => {
+        slices += 1;
+        return gate.shut || slices === 1 ? 0 : undefined;
+      });
     };
     slow.restore = () => {};
     const processes = ["a", "b"];
