@@ -372,6 +372,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     if (log) await this.#openLog(log);
     try {
       const image = this.#log?.image;
+      if (image && !record && image.epoch < this.#epoch)
+        throw new TidemarkError(
+          "BAD_OPTION",
+          `epoch is ${this.#epoch}, and the input log of ${this.id} is of epoch ${image.epoch}: only a restore begins a later one`,
+        );
       if (image && image.epoch >= this.#epoch) await this.#recover(image);
       else if (restored && (await this.#isIn(restored))) await this.#goOnFrom(restored);
       else {
@@ -432,6 +437,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#epoch = image.epoch;
     restoreApplication(application, await log.state(), "its input log");
     const topology = new Topology(image.processes, image.channels);
+    this.#tellOfOthers(topology, "its input log");
     // By the options that it was logged with: on them it depends what the inputs led to.
     this.#process = this.#newLife(topology, image, image.settings);
     await log.replay(this.#process);
@@ -467,9 +473,20 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   async #goOnFrom({ epoch, snapshot }: EpochRecord): Promise<void> {
     const { topology, piece, state, renamed } = await this.#piece(snapshot);
     this.#epoch = epoch;
+    this.#tellOfOthers(topology, snapshot);
+    // In the state may be requests that wait for an answer, which no new one must get: by the clock none had a higher number.
+    this.#lastRequest = Math.floor(nowMs() * 1000);
     restoreApplication(this.#configuration.application, state, snapshot, renamed);
     this.#process = this.#newLife(topology, piece);
     await this.#begin();
+  }
+
+  /** Who takes part stands in what it goes on from, and no longer in its options. */
+  #tellOfOthers(topology: Topology, from: string): void {
+    const others = this.#configuration.processes.filter((one) => !topology.has(one));
+    if (others.length === 0) return;
+    const message = `${this.id} goes on from ${from}, which knows nothing of ${others.join(", ")}: let them join`;
+    this.#problem(new TidemarkError("UNKNOWN_PROCESS", message));
   }
 
   /** @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `STORE_FAILED`, `UNKNOWN_PROCESS`, `BAD_MESSAGE` */

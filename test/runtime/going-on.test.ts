@@ -186,6 +186,50 @@ describe("a log that is not what this process would write", () => {
   });
 });
 
+describe("other options than before", () => {
+  test("an epoch beyond that of the log is refused, for it would begin with nothing", async () => {
+    const log = { directory: newLog() };
+    const running = await start({ log });
+    await running.request({ add: 7 });
+    await running.stop();
+    await expect(start({ log, epoch: 3 })).rejects.toMatchObject({ code: "BAD_OPTION" });
+    expect(await (await start({ log })).request({ add: 0 })).toBe(7);
+  });
+
+  test("processes that the log does not know are named, and can join", async () => {
+    const log = { directory: newLog() };
+    await (await start({ log })).stop();
+    const a = await start({ log, processes: ["a", "b"] });
+    expect(problems.map(({ code }) => code)).toEqual(["UNKNOWN_PROCESS"]);
+    const b = await start({ id: "b", processes: ["a", "b"] });
+    a.join("b", b.address);
+    b.connect("a", a.address);
+    expect(await (await b.snapshot()).verify()).toMatchObject({ consistent: true });
+  });
+
+  test("a request never has the number of one that waits in the snapshot that it began from", async () => {
+    const ids: number[] = [];
+    const noting = (): Adder =>
+      Object.assign(new Adder(), {
+        request: (id: number, _request: Request, turn: Turn<number, number>) => {
+          ids.push(id);
+          turn.reply(id, 0);
+        },
+      });
+    const first = await start({ application: noting() });
+    await first.request({ add: 1 });
+    await first.restore((await first.snapshot()).id);
+    await first.stop();
+    for (let life = 0; life < 2; life += 1) {
+      const again = await start({ application: noting() });
+      await again.request({ add: 1 });
+      await again.stop();
+    }
+    expect(ids).toHaveLength(3);
+    expect(ids).toEqual([...new Set(ids)].toSorted((a, b) => a - b));
+  });
+});
+
 describe("an application that is not deterministic", () => {
   let chance = 0;
   const sending: Partial<Application<number, number, Request, number>> = {
