@@ -24,8 +24,9 @@
  * | 20 | | text: a frame's sender, then, behind a space, why captures failed, if some did, as JSON; of other inputs all, as JSON |
  * | | | body: the frame, the request |
  *
- * The fingerprint is over the kinds of the effects and the sizes of frames. If a replay leads to others, the application is not
- * deterministic or has been changed, and the replay ends with that.
+ * The fingerprint is over the kinds of the effects, the sizes of frames with what stands at both ends of them, and replies that are
+ * numbers or texts. If a replay leads to others, the application is not deterministic or has been changed, and the replay ends with
+ * that. What differs in the middle of a large message, or in the state alone until it shows in a message, is not seen.
  */
 
 import { TidemarkError, textOf } from "../core/error.ts";
@@ -164,7 +165,7 @@ export function replayRecord<M, State, Request, Reply>(
   const why =
     first?.type === "failed"
       ? `it throws: ${first.error.message}`
-      : "other messages are sent, or in other batches";
+      : "it sends or replies something else, or in other batches";
   throw new TidemarkError(
     "DIVERGED",
     `the replay of the input log does something else than was done before, at an input "${input.type}": ${why}. ` +
@@ -277,14 +278,41 @@ function textOfInput(
 const isInner = ({ type }: ProcessEffect<unknown, unknown>): boolean =>
   type === "wake" || type === "timer";
 
+/** Of a frame so many bytes at either end are looked at: all of most, and what costs next to nothing of the largest. */
+const LOOKED_AT_BYTES = 128;
+
 /** What went wrong may be told otherwise the second time: it is left out. */
 function fingerprintOf(effects: readonly ProcessEffect<unknown, unknown>[]): number {
   let print = 0;
   for (const effect of effects) {
     if (effect.type === "problem") continue;
-    const more = effect.type === "frame" ? effect.frame.length : effect.type.length << 24;
-    print = Math.imul(print ^ more, 0x9e3779b1) + 1;
-    print ^= print >>> 15;
+    if (effect.type === "frame") print = mixBytes(print, effect.frame);
+    else print = mix(print, effect.type.length << 24);
+    if (effect.type === "reply") print = mixReply(print, effect.reply);
   }
   return print >>> 0;
+}
+
+function mix(print: number, more: number): number {
+  const mixed = Math.imul(print ^ more, 0x9e3779b1) + 1;
+  return mixed ^ (mixed >>> 15);
+}
+
+function mixBytes(print: number, bytes: Uint8Array): number {
+  const { length } = bytes;
+  let mixed = mix(print, length);
+  const head = Math.min(length, LOOKED_AT_BYTES);
+  for (let i = 0; i < head; i += 1) mixed = mix(mixed, bytes[i] as number);
+  for (let i = Math.max(head, length - LOOKED_AT_BYTES); i < length; i += 1)
+    mixed = mix(mixed, bytes[i] as number);
+  return mixed;
+}
+
+function mixReply(print: number, reply: unknown): number {
+  if (typeof reply !== "number" && typeof reply !== "string") return print;
+  const text = String(reply);
+  let mixed = mix(print, text.length);
+  for (let i = 0; i < Math.min(text.length, LOOKED_AT_BYTES); i += 1)
+    mixed = mix(mixed, text.charCodeAt(i));
+  return mixed;
 }

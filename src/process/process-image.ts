@@ -5,6 +5,7 @@
  * The states that snapshots have captured here and not stored are not in it: those snapshots are abandoned.
  */
 
+import type { ChannelHash } from "../core/channel-hash.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { RandomState } from "../core/random.ts";
 import { copyOf } from "../core/record.ts";
@@ -55,6 +56,13 @@ export interface ProcessSettings {
   readonly algorithm?: "chandy-lamport" | "lai-yang" | undefined;
 }
 
+/** How many messages had gone over the channels with a peer, and which, where a restored system begins. */
+export interface BegunChannels {
+  /** With what was in flight, which comes before anything else. */
+  readonly incoming?: { readonly count: number; readonly hash: Readonly<ChannelHash> } | undefined;
+  readonly outgoing?: { readonly count: number; readonly hash: Readonly<ChannelHash> } | undefined;
+}
+
 /** What a process knows of one peer. */
 export interface PeerImage {
   readonly id: ProcessId;
@@ -64,6 +72,7 @@ export interface PeerImage {
   readonly inbox: readonly ColouredBatch[];
   readonly restAtMs: number;
   readonly former: readonly number[];
+  readonly begun?: BegunChannels | undefined;
   readonly up: boolean;
   readonly downSinceMs: number;
   readonly reason: string;

@@ -16,7 +16,7 @@
  * the first record of every batch is its colour; counts go by the control link, so nothing but messages is on a channel.
  */
 
-import { parseChannelHash } from "../core/channel-hash.ts";
+import { foldChannelHash, parseChannelHash } from "../core/channel-hash.ts";
 import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId, snapshotId } from "../core/id.ts";
 import type { Machine } from "../core/machine.ts";
@@ -54,6 +54,7 @@ import { type Application, FrozenState, type PeerChange, type Turn } from "./app
 import { type Codec, encodeApart } from "./codec.ts";
 import { type ColouredBatch, Inbox } from "./inbox.ts";
 import {
+  type BegunChannels,
   copyOfCollections,
   copyOfLink,
   copyOfSnapshots,
@@ -349,6 +350,8 @@ interface Peer {
   restAtMs: number;
   /** Incarnations that later ones have replaced. */
   readonly former: Set<number>;
+  /** Where its channels stand whenever it begins again from the snapshot that the system was restored to. */
+  begun: BegunChannels | undefined;
   up: boolean;
   downSinceMs: number;
   reason: string;
@@ -457,6 +460,11 @@ export class Process<M, State, Request = never, Reply = never>
 
   get topology(): Topology {
     return this.#topology;
+  }
+
+  /** It takes no further input; the application may be as it was in the middle of a turn. */
+  get failed(): boolean {
+    return this.#failed;
   }
 
   /** True while more waits on some channel than its window: requests from outside had better wait. */
@@ -632,14 +640,22 @@ export class Process<M, State, Request = never, Reply = never>
   /** Goes on from a piece: what was in flight comes first. */
   #resume({ incoming, outgoing, timers }: RestoredPiece): void {
     const { state } = this.#snapshots;
-    for (const { from, received, hash } of incoming) {
+    for (const { from, received, hash, messages } of incoming) {
       const begun = parseChannelHash(hash);
-      if (begun && state.incoming.has(from))
-        state.incoming.set(from, { count: received, hash: begun });
+      const peer = this.#peers.get(from);
+      if (!begun || !peer || !state.incoming.has(from)) continue;
+      state.incoming.set(from, { count: received, hash: { ...begun } });
+      const view = new DataView(messages.buffer, messages.byteOffset, messages.byteLength);
+      const count = received + Math.max(0, countRecords(view, 0, messages.length));
+      foldChannelHash(begun, view, 0, messages.length);
+      peer.begun = { ...peer.begun, incoming: { count, hash: begun } };
     }
     for (const { to, sent, hash } of outgoing) {
       const begun = parseChannelHash(hash);
-      if (begun && state.outgoing.has(to)) state.outgoing.set(to, { count: sent, hash: begun });
+      const peer = this.#peers.get(to);
+      if (!begun || !peer || !state.outgoing.has(to)) continue;
+      state.outgoing.set(to, { count: sent, hash: { ...begun } });
+      peer.begun = { ...peer.begun, outgoing: { count: sent, hash: begun } };
     }
     for (const { name, afterMs } of timers) this.#setTimer(name, afterMs);
     this.#call((application, turn) => application.resume?.(turn));
@@ -814,6 +830,7 @@ export class Process<M, State, Request = never, Reply = never>
         inbox,
         restAtMs: was?.restAtMs ?? Number.POSITIVE_INFINITY,
         former: new Set(was?.former),
+        begun: was?.begun,
         up: was?.up ?? false,
         downSinceMs: was?.downSinceMs ?? nowMs,
         reason: was?.reason ?? "it has not been reached yet",
@@ -1068,7 +1085,12 @@ export class Process<M, State, Request = never, Reply = never>
 
   #restarted(peer: Peer, unsent: number): void {
     const { id } = peer;
+    // What was in flight in the snapshot was sent before it, and it knows so when it begins from there again.
+    const untaken = peer.inbox.batches.filter(({ restored }) => restored);
+    const { incoming } = this.#snapshots.state;
+    const taken = untaken.length > 0 ? incoming.get(id) : undefined;
     peer.inbox.clear();
+    for (const batch of untaken) peer.inbox.add(batch);
     peer.outbox.restart();
     const lost = unsent === 0 ? "" : `; ${unsent} messages and markers to it were lost`;
     this.#problem(
@@ -1077,9 +1099,19 @@ export class Process<M, State, Request = never, Reply = never>
     );
     const reason = `process lost: ${id} came back without its state`;
     this.#record({ type: "reset", peer: id, reason });
+    this.#beginChannels(peer, taken);
     this.#collect({ type: "abandon-all", reason });
     this.#relieve(peer);
     this.#tellOf(peer, "restarted");
+  }
+
+  /** In a system that was restored a peer without its state begins from the snapshot, and counts from there. */
+  #beginChannels({ id, begun }: Peer, taken: BegunChannels["incoming"]): void {
+    const { incoming, outgoing } = this.#snapshots.state;
+    const from = taken ?? begun?.incoming;
+    if (from && incoming.has(id)) incoming.set(id, { ...from, hash: { ...from.hash } });
+    const to = begun?.outgoing;
+    if (to && outgoing.has(id)) outgoing.set(id, { ...to, hash: { ...to.hash } });
   }
 
   // Snapshots.
@@ -1573,7 +1605,7 @@ function settingsOf(options: ProcessSettings): ProcessSettings {
 }
 
 function imageOf(peer: Peer): PeerImage {
-  const { id, channel, control, outbox, inbox, restAtMs, former } = peer;
+  const { id, channel, control, outbox, inbox, restAtMs, former, begun } = peer;
   const { up, downSinceMs, reason, lost, congested, sent, received } = peer;
   return {
     ...{ id, restAtMs, up, downSinceMs, reason, lost, congested, sent, received },
@@ -1582,6 +1614,7 @@ function imageOf(peer: Peer): PeerImage {
     outbox: outbox.place,
     inbox: inbox.batches.map((batch) => ({ ...batch, body: copyOf(batch.body) })),
     former: [...former],
+    begun,
   };
 }
 

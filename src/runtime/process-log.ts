@@ -36,12 +36,26 @@ export interface LogConfiguration<Request = unknown> {
   readonly requestCodec?: Codec<Request>;
 }
 
+/** Whose log it is, and how it is written. */
+export interface LogOwner<Request> {
+  readonly process: string;
+  readonly system: string;
+  readonly stateCodec: Codec<unknown>;
+  readonly messageEncoding: string;
+  readonly requestCodec: Codec<Request>;
+}
+
 /** What stands in front of a captured state. */
 interface Head {
   readonly format: typeof FORMAT;
   readonly image: ProcessImage;
-  /** The codec that made the slices. */
+  /** Whose log it is. */
+  readonly process: string;
+  readonly system: string;
+  /** The codec that made the slices, and those of what is in frames and inputs. */
   readonly encoding: string;
+  readonly messageEncoding: string;
+  readonly requestEncoding: string;
   readonly sliced: boolean;
 }
 
@@ -52,7 +66,7 @@ const CAPTURE_BYTES = 64 * 1024 * 1024;
 export class ProcessLog<M, State, Request, Reply> {
   readonly log: InputLog;
   readonly requestCodec: Codec<Request>;
-  readonly #stateCodec: Codec<unknown>;
+  readonly #owner: LogOwner<Request>;
   readonly #captureBytes: number;
   readonly #head: Head | undefined;
   #keeping: Promise<void> | undefined;
@@ -62,21 +76,23 @@ export class ProcessLog<M, State, Request, Reply> {
   private constructor(
     log: InputLog,
     head: Head | undefined,
-    requestCodec: Codec<Request>,
-    stateCodec: Codec<unknown>,
+    owner: LogOwner<Request>,
     captureBytes: number,
   ) {
     this.log = log;
     this.#head = head;
-    this.requestCodec = requestCodec;
-    this.#stateCodec = stateCodec;
+    this.requestCodec = owner.requestCodec;
+    this.#owner = owner;
     this.#captureBytes = captureBytes;
   }
 
-  /** @throws TidemarkError what opening an input log throws; `LOG_DAMAGED` for an image of another version */
+  /**
+   * @throws TidemarkError what opening an input log throws; `LOG_DAMAGED` for an image of another version; `BAD_OPTION` for the log of
+   * another process; `BAD_MESSAGE` for one that was written with other codecs
+   */
   static async open<M, State, Request, Reply>(
     { directory, policy = "everysec", captureBytes = CAPTURE_BYTES }: LogConfiguration<Request>,
-    codecs: { readonly requestCodec: Codec<Request>; readonly stateCodec: Codec<unknown> },
+    owner: LogOwner<Request>,
     events: {
       readonly onProblem: (problem: TidemarkError) => void;
       readonly onSettled: (position: number) => void;
@@ -90,8 +106,8 @@ export class ProcessLog<M, State, Request, Reply> {
     const log = await openInputLog(directory, { policy, ...events });
     try {
       const head = log.capture && headIn(log.capture.image, directory);
-      const { requestCodec, stateCodec } = codecs;
-      return new ProcessLog(log, head, requestCodec, stateCodec, captureBytes);
+      if (head) checkOwner(head, owner, directory, log.bytesSinceCapture > 0);
+      return new ProcessLog(log, head, owner, captureBytes);
     } catch (error) {
       await log.close().catch(() => {});
       throw error;
@@ -103,17 +119,28 @@ export class ProcessLog<M, State, Request, Reply> {
     return this.#head?.image;
   }
 
-  /** The state of its application then. */
+  /**
+   * The state of its application then.
+   * @throws TidemarkError `BAD_MESSAGE` if the codec cannot decode it
+   */
   async state(): Promise<State> {
-    const { encoding, sliced } = this.#head as Head;
-    if (encoding !== this.#stateCodec.name)
-      throw new TidemarkError(
-        "BAD_MESSAGE",
-        `the state in the input log is encoded as ${encoding}, and the codec of states is ${this.#stateCodec.name}`,
-      );
+    const { sliced } = this.#head as Head;
+    const { stateCodec } = this.#owner;
     const values: unknown[] = [];
-    for await (const slice of this.log.capture?.slices() ?? [])
-      values.push(this.#stateCodec.decode(copyOf(slice)));
+    for await (const slice of this.log.capture?.slices() ?? []) {
+      try {
+        values.push(stateCodec.decode(copyOf(slice)));
+      } catch (thrown) {
+        const reason = `${stateCodec.name} cannot decode it: ${textOf(thrown)}`;
+        throw new TidemarkError(
+          "BAD_MESSAGE",
+          `the state in the input log cannot be read: ${reason}`,
+          {
+            cause: thrown,
+          },
+        );
+      }
+    }
     return (sliced ? values : values[0]) as State;
   }
 
@@ -160,33 +187,78 @@ export class ProcessLog<M, State, Request, Reply> {
     process: Process<M, State, Request, Reply>,
     application: Application<M, State, Request, Reply>,
   ): Promise<void> {
-    let state: Uint8Array | FrozenState;
+    // What an application that threw left behind is the state of no turn, and a process that failed must not come back to it.
+    if (process.failed)
+      throw new TidemarkError("CAPTURE_THREW", "a process that has failed keeps no state");
+    const { stateCodec, messageEncoding, requestCodec } = this.#owner;
+    const encode = (value: unknown): Uint8Array => encodeApart(stateCodec, value);
+    const state = captured(() => {
+      const value = application.capture();
+      return value instanceof FrozenState ? value : encode(value);
+    });
+    const head: Head = {
+      format: FORMAT,
+      process: this.#owner.process,
+      system: this.#owner.system,
+      image: process.image,
+      encoding: stateCodec.name,
+      messageEncoding,
+      requestEncoding: requestCodec.name,
+      sliced: state instanceof FrozenState,
+    };
     try {
-      const captured = application.capture();
-      state = captured instanceof FrozenState ? captured : encodeApart(this.#stateCodec, captured);
-    } catch (thrown) {
-      const message = `the state could not be captured for the input log: ${textOf(thrown)}`;
-      throw new TidemarkError("CAPTURE_THREW", message, { cause: thrown });
-    }
-    const sliced = state instanceof FrozenState;
-    const { name: encoding } = this.#stateCodec;
-    const head: Head = { format: FORMAT, image: process.image, encoding, sliced };
-    const writer = this.log.beginCapture(serialize(head));
-    try {
-      if (!(state instanceof FrozenState)) await writer.add(state);
-      else
-        for (let slice = state.next(); slice !== undefined; slice = state.next()) {
-          await writer.add(encodeApart(this.#stateCodec, slice));
-          await nextTurn();
-        }
-      await writer.commit();
-    } catch (error) {
-      await writer.abort();
-      throw error;
+      const writer = this.log.beginCapture(serialize(head));
+      try {
+        if (!(state instanceof FrozenState)) await writer.add(state);
+        else
+          for (;;) {
+            const slice = captured(() => state.next());
+            if (slice === undefined) break;
+            await writer.add(captured(() => encode(slice)));
+            await nextTurn();
+          }
+        await writer.commit();
+      } catch (error) {
+        await writer.abort();
+        throw error;
+      }
     } finally {
-      if (state instanceof FrozenState) state.release();
+      if (state instanceof FrozenState) captured(() => state.release());
     }
   }
+}
+
+/** @throws TidemarkError `CAPTURE_THREW` for whatever `act` throws */
+function captured<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (thrown) {
+    const message = `the state could not be captured for the input log: ${textOf(thrown)}`;
+    throw new TidemarkError("CAPTURE_THREW", message, { cause: thrown });
+  }
+}
+
+/** By the log of another a process would go on as that one, and with other codecs as nobody. */
+function checkOwner<Request>(
+  head: Head,
+  owner: LogOwner<Request>,
+  directory: string,
+  hasInputs: boolean,
+): void {
+  if (head.process !== owner.process || head.system !== owner.system)
+    throw new TidemarkError(
+      "BAD_OPTION",
+      `the input log ${directory} is that of ${head.process} of the system ${head.system}, ` +
+        `not of ${owner.process} of ${owner.system}: each process needs a directory of its own`,
+    );
+  const same = (what: string, was: string, is: string): void => {
+    if (was === is) return;
+    const message = `the ${what} in the input log ${directory} are encoded as ${was}, and their codec is ${is} now`;
+    throw new TidemarkError("BAD_MESSAGE", message);
+  };
+  same("states", head.encoding, owner.stateCodec.name);
+  same("messages", head.messageEncoding, owner.messageEncoding);
+  if (hasInputs) same("requests", head.requestEncoding, owner.requestCodec.name);
 }
 
 function headIn(bytes: Uint8Array, directory: string): Head {

@@ -302,6 +302,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   #wake: NodeJS.Timeout | undefined;
   #stepStartedMs = 0;
   #end: TidemarkError | undefined;
+  /** Why its process takes no input any more, also if it was being stopped already. */
+  #failure: TidemarkError | undefined;
   #stopping: Promise<void> | undefined;
   /** No more requests are taken. */
   #draining: boolean = false;
@@ -394,13 +396,22 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     if (log) await this.#openLog(log);
     try {
       const image = this.#log?.image;
+      if (image && !record && image.epoch < this.#epoch)
+        throw new TidemarkError(
+          "BAD_OPTION",
+          `epoch is ${this.#epoch}, and the input log of ${this.id} is of epoch ${image.epoch}: only a restore begins a later one`,
+        );
       if (image && image.epoch >= this.#epoch) {
         this.#beganWith = "log";
         await this.#recover(image);
-      } else if (restored) {
+      } else if (restored && (await this.#isIn(restored))) {
         this.#beganWith = restored.snapshot;
         await this.#goOnFrom(restored);
-      } else await this.#begin();
+      } else {
+        // In the epoch that there is: nothing was known of it when this process was made.
+        if (restored) this.#process = this.#newLife(this.#process.topology);
+        await this.#begin();
+      }
       await this.#openTransport(system);
     } catch (error) {
       this.#end = error as TidemarkError;
@@ -420,7 +431,13 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     const requestCodec = configuration.requestCodec ?? msgpackCodec<Request>();
     this.#log = await ProcessLog.open(
       configuration,
-      { requestCodec, stateCodec: this.#stateCodec },
+      {
+        process: this.id,
+        system: this.#configuration.system ?? "tidemark",
+        stateCodec: this.#stateCodec,
+        messageEncoding: this.#messageCodec.name,
+        requestCodec,
+      },
       { onProblem: this.#problems, onSettled: () => this.#settle() },
     );
   }
@@ -435,6 +452,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#beginJournal();
     this.#unkept = this.#log !== undefined;
     this.#step({ type: "start", nowMs: nowMs() });
+    if (this.#failure) throw this.#failure;
     await this.#log?.keep(this.#process, this.#configuration.application);
     this.#unkept = false;
     this.#settle();
@@ -447,6 +465,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#epoch = image.epoch;
     restoreApplication(application, await log.state(), "its input log");
     const topology = new Topology(image.processes, image.channels);
+    this.#tellOfOthers(topology, "its input log");
     // By the options that it was logged with: on them it depends what the inputs led to.
     this.#process = this.#newLife(topology, image, image.settings);
     await log.replay(this.#process);
@@ -458,6 +477,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#unkept = !same;
     this.#beginJournal();
     this.#step({ type: "recover", nowMs: Math.max(nowMs(), now.nowMs) });
+    if (this.#failure) throw this.#failure;
     for (const snapshot of this.#process.committing) {
       const written = await this.#store.get(snapshot).then(Boolean, () => false);
       const failed = written
@@ -471,13 +491,30 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#settle();
   }
 
+  /** Whoever joins a system that was restored before that begins. */
+  async #isIn({ snapshot }: EpochRecord): Promise<boolean> {
+    const stored = await this.#store.get(snapshot);
+    return stored === undefined || stored.manifest.processes.includes(this.id);
+  }
+
   /** From its piece of the snapshot that an epoch began from. */
   async #goOnFrom({ epoch, snapshot }: EpochRecord): Promise<void> {
     const { topology, piece, state, renamed } = await this.#piece(snapshot);
     this.#epoch = epoch;
+    this.#tellOfOthers(topology, snapshot);
+    // In the state may be requests that wait for an answer, which no new one must get: by the clock none had a higher number.
+    this.#lastRequest = Math.floor(nowMs() * 1000);
     restoreApplication(this.#configuration.application, state, snapshot, renamed);
     this.#process = this.#newLife(topology, piece);
     await this.#begin();
+  }
+
+  /** Who takes part stands in what it goes on from, and no longer in its options. */
+  #tellOfOthers(topology: Topology, from: string): void {
+    const others = this.#configuration.processes.filter((one) => !topology.has(one));
+    if (others.length === 0) return;
+    const message = `${this.id} goes on from ${from}, which knows nothing of ${others.join(", ")}: let them join`;
+    this.#problem(new TidemarkError("UNKNOWN_PROCESS", message));
   }
 
   /** @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `STORE_FAILED`, `UNKNOWN_PROCESS`, `BAD_MESSAGE` */
@@ -560,7 +597,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       });
       if (record && record.epoch > this.#epoch) {
         await this.#goTo(record);
-        return;
+        // Of a still later one it may have been told while it went there, and is not told again.
+        tries = -1;
+        continue;
       }
       const { peer, epoch } = this.#heard;
       if (epoch <= this.#epoch) return;
@@ -637,6 +676,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     while (this.#epoch < epoch) {
       await this.#advance();
       this.#checkRunning();
+      // The store may not be able to say what it was told, and not for long.
+      if (this.#epoch < epoch) await pause(EPOCH_POLL_MS, undefined, { ref: false });
     }
     const absent = (): ProcessId[] =>
       this.#process.topology.processes.filter((id) => id !== this.id && !this.#up.has(id));
@@ -848,12 +889,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     return this.stop();
   }
 
-  async #stop(cause: TidemarkError | undefined): Promise<void> {
+  async #stop(because: TidemarkError | undefined): Promise<void> {
     for (const snapshot of this.#snapshots.keys()) {
       const reason = `${this.id} stops`;
       this.#step({ type: "abandon", snapshot, reason, nowMs: nowMs() });
     }
-    if (!cause) await this.#drain();
+    if (!because) await this.#drain();
+    // It may have failed meanwhile.
+    const cause = because ?? this.#failure;
     const held = new Set(this.#held.map(({ id }) => id));
     this.#end = cause ?? new TidemarkError("STOPPED", `${this.id} has stopped`);
     const end = this.#end;
@@ -880,7 +923,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** What it has done is to be seen, as long as the log does not take for ever. */
   async #drain(): Promise<void> {
     const untilMs = performance.now() + DRAIN_MS;
-    while (this.#journal?.waits && performance.now() < untilMs) await pause(1);
+    while (this.#journal?.waits && !this.#failure && performance.now() < untilMs) await pause(1);
   }
 
   /** With how it is, so that the next program need not take the same steps. */
@@ -922,7 +965,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     try {
       for (
         let next: ProcessInput<Request> | undefined = input;
-        next !== undefined && !this.#end;
+        next !== undefined && !this.#end && !this.#failure;
         next = this.#later.shift()
       ) {
         this.#stepStartedMs = performance.now();
@@ -936,7 +979,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     } finally {
       this.#stepping = false;
     }
-    if (this.#log?.isLong && !this.#unkept) void this.#keep();
+    if (this.#log?.isLong && !this.#unkept && !this.#failure) void this.#keep();
     this.#serve();
   }
 
@@ -1039,6 +1082,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         this.#problem(effect.error);
         break;
       case "failed":
+        this.#failure = effect.error;
         this.#stopping ??= this.#stop(effect.error);
         break;
     }
