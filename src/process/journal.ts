@@ -33,6 +33,7 @@ import { TidemarkError, textOf } from "../core/error.ts";
 import { isProcessId, isSnapshotId, type ProcessId } from "../core/id.ts";
 import { type Channel, Topology } from "../core/topology.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
+import type { PieceRecord } from "../snapshot/manifest.ts";
 import { checkPiece } from "../snapshot/manifest-check.ts";
 import type { Codec } from "./codec.ts";
 import type { CaptureFailure, Process, ProcessEffect, ProcessInput } from "./process.ts";
@@ -83,7 +84,9 @@ export class Journal<M, State, Request, Reply> {
    * Takes an input and logs it. Gives what need not wait, for nobody sees it: when to wake it, timers, and that it has failed.
    * @throws TidemarkError `BAD_MESSAGE` for a request that the codec cannot encode; then nothing has happened
    */
-  step(input: ProcessInput<Request>): readonly ProcessEffect<M, Reply>[] {
+  step(given: ProcessInput<Request>): readonly ProcessEffect<M, Reply>[] {
+    // As it will be read: what it leads to may depend on the order of its fields.
+    const input = given.type === "stored" ? { ...given, piece: pieceIn(given.piece) } : given;
     // First: a request that cannot be logged must not be taken.
     const body = this.#bodyOf(input);
     const effects = this.#process.step(input);
@@ -250,10 +253,13 @@ function inputIn(said: Said): unknown {
     if (!topology) throw new SyntaxError("it has no topology");
     return { ...said, topology: new Topology(topology.processes, topology.channels) };
   }
-  if (type !== "stored") return said;
+  return type === "stored" ? { ...said, piece: pieceIn(piece) } : said;
+}
+
+function pieceIn(piece: unknown): PieceRecord {
   const checked = checkPiece(piece);
   if ("problem" in checked) throw new SyntaxError(checked.problem);
-  return { ...said, piece: checked.piece };
+  return checked.piece;
 }
 
 function textOfInput(
