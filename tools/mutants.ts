@@ -58,7 +58,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "a restored channel is counted from nothing": {
     file: "process/process.ts",
-    from: "      if (begun && state.outgoing.has(to)) state.outgoing.set(to, { count: sent, hash: begun });\n",
+    from: "      state.outgoing.set(to, { count: sent, hash: { ...begun } });\n",
     to: "",
     among: "keepers",
   },

@@ -380,6 +380,7 @@ function startOne(
   signal?: AbortSignal,
 ): Promise<HostedProcess> {
   const { processes, source, epoch, seed, port, directory, sync, spoil, log } = options;
+  const { compressLevel, key } = options;
   return HostedProcess.start(
     {
       id,
@@ -390,6 +391,8 @@ function startOne(
       port: port === 0 ? 0 : port + processes.indexOf(id),
       directory,
       sync,
+      compressLevel,
+      ...(key === undefined ? {} : { key }),
       ...(spoil && { spoil }),
       ...(log && { log: { directory: logOf(directory, id), policy: log } }),
     },

@@ -404,18 +404,24 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       if (image && image.epoch >= this.#epoch) {
         this.#beganWith = "log";
         await this.#recover(image);
-      } else if (restored && (await this.#isIn(restored))) {
+        await this.#openTransport(system);
+        return;
+      }
+      if (restored && (await this.#isIn(restored))) {
         this.#beganWith = restored.snapshot;
         await this.#goOnFrom(restored);
-      } else {
+      } else if (restored) {
         // In the epoch that there is: nothing was known of it when this process was made.
-        if (restored) this.#process = this.#newLife(this.#process.topology);
-        await this.#begin();
+        this.#process = this.#newLife(this.#process.topology);
       }
-      await this.#openTransport(system);
+      // With a log it begins to be kept before anybody meets it; else its peers are awaited from when they can come.
+      if (!this.#log) await this.#openTransport(system);
+      await this.#begin();
+      if (this.#log) await this.#openTransport(system);
     } catch (error) {
       this.#end = error as TidemarkError;
       this.#clearTimers();
+      await this.#transport.close().catch(() => {});
       await this.#log?.log.close().catch(() => {});
       throw error;
     }
@@ -506,7 +512,6 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#lastRequest = Math.floor(nowMs() * 1000);
     restoreApplication(this.#configuration.application, state, snapshot, renamed);
     this.#process = this.#newLife(topology, piece);
-    await this.#begin();
   }
 
   /** Who takes part stands in what it goes on from, and no longer in its options. */

@@ -64,6 +64,8 @@ function hostileWorld(seed: number): { readonly forged: number; readonly complet
   }
 }
 
+const SEEDS_LEAST = 16;
+
 test(
   "in a whole system the others' messages arrive once, in order if there is one, and their cuts are consistent",
   () => {
@@ -72,9 +74,10 @@ test(
       hostileWorld(Number(only));
       return;
     }
-    const most = cases("fuzz-frames", 50_000, 500_000);
+    const most = cases("fuzz-frames", 20_000, 500_000);
     const sum = { forged: 0, complete: 0, seeds: 0 };
-    while (sum.forged < most) {
+    // A few worlds may have most of them.
+    while (sum.forged < most || sum.seeds < SEEDS_LEAST) {
       sum.seeds += 1;
       const { forged, complete } = hostileWorld(sum.seeds);
       sum.forged += forged;
