@@ -1041,6 +1041,7 @@ describe("whatever bytes come in", () => {
       fc.json().map((value) => `{"welcome":${value}}`),
       fc.json().map((value) => `{"welcome":{"process":"b","incarnation":${value}}}`),
       fc.constant('{"welcome":{"process":"b","incarnation":5}}'),
+      fc.constant('{"refuse":{"code":"EPOCH_MISMATCH","reason":"later","epoch":7}}'),
     );
     const ends = () => a.log.filter((line) => line.startsWith("down")).length;
     await fc.assert(
