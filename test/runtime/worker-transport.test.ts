@@ -369,6 +369,7 @@ describe("on a worker network", () => {
     const second = await start(network, "a", { incarnation: 2 });
     await second.until(({ problems }) => problems.length > 0);
     expect(second.codes).toEqual(["HANDSHAKE_REFUSED"]);
+    await b.until(({ problems }) => problems.length > 0);
     expect(b.codes).toEqual(["DUPLICATE_ID"]);
     await a.transport.close();
     await Promise.all([b.untilUp("a", 2), second.untilUp("b")]);
@@ -384,6 +385,7 @@ describe("on a worker network", () => {
     await c.untilUp("a");
     expect(second.codes).toEqual(["HANDSHAKE_REFUSED"]);
     expect(c.log).toEqual(["up a 1"]);
+    await c.until(({ problems }) => problems.length > 0);
     expect(c.codes).toEqual(["DUPLICATE_ID"]);
   });
 
