@@ -39,6 +39,8 @@ export function forgetfulStore(): SnapshotStore {
       return undefined;
     },
     async beginEpoch() {},
+    async note() {},
+    async *notes() {},
     async close() {},
   };
 }

@@ -59,6 +59,7 @@ export {
   groupedCodecs,
 } from "./process/grouped.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
+export { readAttempts } from "./runtime/attempts.ts";
 export { type CloneOptions, cloneSnapshot } from "./runtime/clone-snapshot.ts";
 export {
   type ChannelComparison,
@@ -124,6 +125,7 @@ export {
   type WorkerNetworkOptions,
   workerTransport,
 } from "./runtime/worker-transport.ts";
+export type { Attempt, AttemptNote, AttemptShare } from "./snapshot/attempt.ts";
 export {
   compareValues,
   type Difference,

@@ -154,7 +154,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "nobody is told how a snapshot was settled": {
     file: "process/process.ts",
-    from: "for (const peer of this.#peers.values()) this.#sendControl(peer, effect);",
+    from: "for (const peer of this.#peers.values()) this.#sendControl(peer, word);",
     to: "",
   },
   "a snapshot has no end of time": {

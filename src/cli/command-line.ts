@@ -7,8 +7,10 @@ import { bankCommand } from "./bank.ts";
 import { chatCommand } from "./chat.ts";
 import { cloneCommand } from "./clone.ts";
 import { diffCommand } from "./diff.ts";
+import { explainCommand } from "./explain.ts";
 import { exploreCommand } from "./explore.ts";
 import { exportCommand, importCommand } from "./export.ts";
+import { historyCommand } from "./history.ts";
 import { initCommand } from "./init.ts";
 import { labelCommand } from "./label.ts";
 import { logCommand } from "./log.ts";
@@ -38,6 +40,7 @@ Examples:
   tidemark snapshots     # what has been recorded
   tidemark show p2/7     # every state and every message in flight
   tidemark diff p2/7 p1/9  # what changed in between
+  tidemark history       # what came of every attempt, and why
   tidemark verify        # prove it all from the files alone
   tidemark restore p2/7  # all processes back at that snapshot`;
 
@@ -79,6 +82,8 @@ function program(): Command {
     requestCommand(),
     snapshotCommand(),
     snapshotsCommand(),
+    historyCommand(),
+    explainCommand(),
     showCommand(),
     diffCommand(),
     verifyCommand(),

@@ -37,6 +37,7 @@ import {
   Collector,
   type CollectorInput,
   type CollectorState,
+  type Late,
   waitsFor,
 } from "../snapshot/collector.ts";
 import { LaiYang } from "../snapshot/lai-yang.ts";
@@ -45,6 +46,7 @@ import type {
   Marker,
   OpenChannel,
   RecordedChannels,
+  Recording,
   SnapshotEffect,
   SnapshotInput,
   SnapshotMachine,
@@ -250,11 +252,20 @@ export type ProcessEffect<M, Reply> =
       readonly cutMs: number;
       readonly pieces: readonly PieceRecord[];
     }
-  /** A snapshot that was recorded or begun here is over: complete, or abandoned for that reason. */
-  | { readonly type: "settled"; readonly snapshot: SnapshotId; readonly reason?: string }
+  /** A snapshot that was recorded or begun here is over: complete, or, with a reason, abandoned. */
+  | ({ readonly type: "settled"; readonly snapshot: SnapshotId } & Partial<Abandoned>)
   | { readonly type: "problem"; readonly error: TidemarkError }
   /** The application threw: no further input is taken. */
   | { readonly type: "failed"; readonly error: TidemarkError };
+
+/** How a snapshot was abandoned. */
+interface Abandoned {
+  readonly reason: string;
+  /** What this process waited for then; as in an explanation. */
+  readonly waitsFor: readonly string[];
+  /** Whom the initiator waited for. */
+  readonly late?: Late;
+}
 
 /** What a process knows, as plain data but for the application, which `capture` gives. */
 export interface ProcessState {
@@ -1214,7 +1225,7 @@ export class Process<M, State, Request = never, Reply = never>
           this.#reportShare(snapshot, { type: "failed", snapshot, reason });
         // At the initiator the collector settles it.
         if (parseSnapshotId(snapshot).initiator !== this.#options.self)
-          this.#settle(snapshot, reason);
+          this.#settle(snapshot, { reason, waitsFor: this.#openIn(effect.recording) });
         break;
       }
       case "refuse": {
@@ -1284,13 +1295,13 @@ export class Process<M, State, Request = never, Reply = never>
   }
 
   /** The snapshot is over, complete or abandoned for that reason: nothing of it stays here. */
-  #settle(snapshot: SnapshotId, reason: string | undefined): void {
+  #settle(snapshot: SnapshotId, abandoned: Partial<Abandoned> = {}): void {
     const share = this.#shares.get(snapshot);
     if (!share && parseSnapshotId(snapshot).initiator !== this.#options.self) return;
     if (share && !share.complete) this.#release(share.state);
     if (share?.stored) share.channels?.tape.erase();
     this.#shares.delete(snapshot);
-    this.#effects.push({ type: "settled", snapshot, ...(reason === undefined ? {} : { reason }) });
+    this.#effects.push({ type: "settled", snapshot, ...abandoned });
   }
 
   /** Tells the initiator of a snapshot that is recorded here and not settled. */
@@ -1342,7 +1353,7 @@ export class Process<M, State, Request = never, Reply = never>
     // Only its initiator settles a snapshot.
     if (parseSnapshotId(snapshot).initiator !== peer.id) return;
     if (word === undefined && !this.#snapshots.state.recordings.has(snapshot)) {
-      this.#settle(snapshot, undefined);
+      this.#settle(snapshot);
       this.#record({ type: "settled", snapshot });
       return;
     }
@@ -1379,12 +1390,18 @@ export class Process<M, State, Request = never, Reply = never>
         this.#effects.push(effect);
         continue;
       }
-      const { snapshot, reason } = effect;
-      for (const peer of this.#peers.values()) this.#sendControl(peer, effect);
-      this.#settle(snapshot, reason);
+      const { late, ...word } = effect;
+      for (const peer of this.#peers.values()) this.#sendControl(peer, word);
+      const { snapshot, reason } = word;
       const { incarnation } = this.#options;
-      if (reason === undefined) this.#record({ type: "settled", snapshot });
-      else this.#record({ type: "abandon", snapshot, incarnation, reason });
+      if (reason === undefined) {
+        this.#settle(snapshot);
+        this.#record({ type: "settled", snapshot });
+      } else {
+        const waitsFor = this.#openIn(this.#snapshots.state.recordings.get(snapshot));
+        this.#settle(snapshot, { reason, waitsFor, ...(late && { late }) });
+        this.#record({ type: "abandon", snapshot, incarnation, reason });
+      }
     }
     this.#wake(this.#collector.deadlineMs);
   }
@@ -1488,9 +1505,7 @@ export class Process<M, State, Request = never, Reply = never>
     const snapshots = [...this.#snapshots.state.recordings].map(([snapshot, recording]) => ({
       snapshot,
       sinceMs: recording.recordedAtMs,
-      waitsFor: [...recording.incoming]
-        .filter(([, { open }]) => open)
-        .map(([from, channel]) => `${this.#missing(channel)} of ${from}${this.#absence(from)}`),
+      waitsFor: this.#openIn(recording),
     }));
     for (const [snapshot, collection] of this.#collector.state.collections) {
       if (!snapshots.some((other) => other.snapshot === snapshot))
@@ -1524,6 +1539,13 @@ export class Process<M, State, Request = never, Reply = never>
         });
     }
     return { process: self, snapshots, channels };
+  }
+
+  /** What would close the channels that are open. */
+  #openIn(recording: Recording | undefined): string[] {
+    return [...(recording?.incoming ?? [])]
+      .filter(([, { open }]) => open)
+      .map(([from, channel]) => `${this.#missing(channel)} of ${from}${this.#absence(from)}`);
   }
 
   /** What would close a channel. */

@@ -6,6 +6,7 @@
  *     epochs/2.json          the record that epoch 2 began, and from which snapshot; the highest one counts
  *     parts/ab/ab12…         a part, named by the SHA-256 of its bytes; or a pack of parts, named by
  *                            the SHA-256 of their names, one after the other; with a key, an HMAC
+ *     attempts/p2.jsonl      what p2 noted of attempts at snapshots (note-files.ts)
  *     open/OPENER            empty; since its mtime, parts may be waiting here for their manifest
  *     lock/OPENER            empty; who is committing, deleting or sweeping, or wants to
  *     tmp/OPENER.N           what is being written or removed
@@ -66,6 +67,7 @@ import { promisify } from "node:util";
 import { constants as zlib, zstdCompress, zstdCompressSync, zstdDecompress } from "node:zlib";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
+import type { AttemptNote } from "../snapshot/attempt.ts";
 import {
   type Manifest,
   newestFirst,
@@ -89,6 +91,7 @@ import {
   encodeManifest,
   MANIFEST_BYTES_MAX,
 } from "./manifest-file.ts";
+import { NoteFiles } from "./note-files.ts";
 import {
   indexOf,
   type PackedPart,
@@ -99,6 +102,7 @@ import {
 import { type FileSeal, SALT_BYTES, SEAL_BYTES, Seal } from "./seal.ts";
 import {
   checkEpochRecord,
+  checkedNote,
   EPOCH_MAX,
   type EpochRecord,
   type PieceBodies,
@@ -226,6 +230,7 @@ class StoreInDirectory implements DirectoryStore {
   readonly #parts: string;
   readonly #openers: string;
   readonly #lock: DirectoryLock;
+  readonly #notes: NoteFiles;
   readonly #tmp: string;
   readonly #sync: boolean;
   readonly #lockTimeoutMs: number;
@@ -276,6 +281,7 @@ class StoreInDirectory implements DirectoryStore {
     this.#parts = join(this.#directory, "parts");
     this.#openers = join(this.#directory, "open");
     this.#lock = new DirectoryLock(join(this.#directory, "lock"), this.#opener, failed);
+    this.#notes = new NoteFiles(join(this.#directory, "attempts"), this.#seal, failed);
     this.#tmp = join(this.#directory, "tmp");
     this.#sync = sync;
     this.#lockTimeoutMs = lockTimeoutMs;
@@ -755,6 +761,15 @@ class StoreInDirectory implements DirectoryStore {
     return last;
   }
 
+  async note(note: AttemptNote): Promise<void> {
+    const checked = checkedNote(note);
+    await this.#use(() => this.#notes.append(checked));
+  }
+
+  notes(told: (error: Error) => void = () => {}): AsyncIterable<AttemptNote> {
+    return this.#notes.read(told);
+  }
+
   async close(): Promise<void> {
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
     if (!this.#opening) return;
@@ -802,6 +817,7 @@ class StoreInDirectory implements DirectoryStore {
       this.#epochs,
       this.#parts,
       this.#openers,
+      this.#notes.folder,
       this.#lock.folder,
       this.#tmp,
     ])

@@ -3,6 +3,7 @@
 import { hash } from "node:crypto";
 import { TidemarkError } from "../core/error.ts";
 import { checkProcessId, type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
+import type { AttemptNote } from "../snapshot/attempt.ts";
 import {
   type Manifest,
   newestFirst,
@@ -14,6 +15,7 @@ import {
 import { checkManifest, labelled } from "../snapshot/manifest-check.ts";
 import {
   checkEpochRecord,
+  checkedNote,
   type EpochRecord,
   type PieceBodies,
   type SnapshotStore,
@@ -46,6 +48,9 @@ interface Part {
 /** The SHA-256 of every part that a snapshot holds, each once. */
 type Holdings = Set<string>;
 
+/** Of one process, at least. */
+const NOTES_KEPT = 1_000;
+
 class MemoryStore implements SnapshotStore {
   readonly #parts = new Map<string, Part>();
   /** What was written for snapshots that have no manifest yet. */
@@ -56,6 +61,7 @@ class MemoryStore implements SnapshotStore {
     { readonly manifest: string; readonly summary: SnapshotSummary; readonly holdings: Holdings }
   >();
   readonly #lastCounts = new Map<ProcessId, number>();
+  readonly #notes = new Map<ProcessId, AttemptNote[]>();
   /** The newest. */
   #epoch: EpochRecord | undefined;
 
@@ -170,6 +176,18 @@ class MemoryStore implements SnapshotStore {
     if (!committed)
       throw new TidemarkError("NOT_FOUND", `${snapshot} is not in the store: no epoch begins`);
     this.#epoch = checked;
+  }
+
+  async note(note: AttemptNote): Promise<void> {
+    const checked = checkedNote(note);
+    const notes = this.#notes.get(checked.by) ?? [];
+    this.#notes.set(checked.by, notes);
+    notes.push(structuredClone(checked));
+    if (notes.length >= 2 * NOTES_KEPT) notes.splice(0, notes.length - NOTES_KEPT);
+  }
+
+  async *notes(): AsyncGenerator<AttemptNote> {
+    for (const notes of [...this.#notes.values()]) yield* structuredClone(notes);
   }
 
   async close(): Promise<void> {}

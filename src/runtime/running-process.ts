@@ -22,6 +22,8 @@ import {
   type RestoredPiece,
 } from "../process/process.ts";
 import type { ProcessImage, ProcessSettings } from "../process/process-image.ts";
+import { type AttemptNote, type AttemptShare, completeNote } from "../snapshot/attempt.ts";
+import type { Late } from "../snapshot/collector.ts";
 import {
   MANIFEST_FORMAT,
   type Manifest,
@@ -29,6 +31,7 @@ import {
   type PieceRecord,
 } from "../snapshot/manifest.ts";
 import { checkManifest } from "../snapshot/manifest-check.ts";
+import type { RecordedChannels } from "../snapshot/recordings.ts";
 import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
 import { type LogConfiguration, ProcessLog } from "./process-log.ts";
@@ -288,7 +291,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #receivers: Receiver<M>[] = [];
   /** Those for whom something has been taken, which they do not have yet. */
   readonly #receiving: Receiver<M>[] = [];
-  readonly #captureMs = new Map<SnapshotId, number>();
+  /** How far snapshots have come here that are under way. */
+  readonly #shares = new Map<SnapshotId, AttemptShare>();
+  /** What has been noted of attempts is in the store. */
+  #noted: Promise<void> = Promise.resolve();
   /** Pieces that are being stored; aborted when they are no longer wanted. */
   readonly #storing = new Map<SnapshotId, AbortController>();
   #incarnation = 0;
@@ -651,12 +657,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     for (const waiter of [...this.#starting.values(), ...this.#snapshots.values()])
       waiter.reject(error);
     this.#starting.clear();
-    this.#snapshots.clear();
+    this.#noteUnsettled(message);
     for (const { waiter } of [...this.#receiving.splice(0), ...this.#receivers.splice(0)])
       waiter.reject(error);
     for (const storing of this.#storing.values()) storing.abort();
     this.#clearTimers();
-    this.#captureMs.clear();
     this.#up.clear();
   }
 
@@ -914,12 +919,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#held.length = 0;
     for (const waiter of [...this.#starting.values(), ...this.#snapshots.values()])
       waiter.reject(end);
+    this.#noteUnsettled(cause?.message ?? `${this.id} stops`);
     for (const { waiter } of [...this.#receiving.splice(0), ...this.#receivers.splice(0)])
       waiter.reject(end);
     for (const storing of this.#storing.values()) storing.abort();
     try {
       await this.#transport.close();
       await this.#closeLog(cause);
+      await this.#noted;
     } finally {
       this.#settleStopped(cause);
     }
@@ -1056,15 +1063,21 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         const waiter = this.#starting.get(effect.token);
         this.#starting.delete(effect.token);
         if (waiter) this.#snapshots.set(effect.snapshot, waiter);
+        this.#noteBegun(effect.snapshot, waiter?.options);
         if (waiter?.options.signal?.aborted) this.#giveUp(effect.snapshot);
         break;
       }
       case "snapshot-refused":
+        this.#note({ note: "refused", reason: effect.error.message });
         this.#starting.get(effect.token)?.reject(effect.error);
         this.#starting.delete(effect.token);
         break;
       case "recorded":
-        this.#captureMs.set(effect.snapshot, performance.now() - this.#stepStartedMs);
+        this.#shares.set(effect.snapshot, {
+          process: this.id,
+          recordedAtMs: nowMs(),
+          captureMs: performance.now() - this.#stepStartedMs,
+        });
         this.#callBack(() =>
           this.#snapshots.get(effect.snapshot)?.options.onRecorded?.(effect.snapshot),
         );
@@ -1081,7 +1094,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         void this.#commit(effect);
         break;
       case "settled":
-        this.#settled(effect.snapshot, effect.reason);
+        this.#settled(effect);
         break;
       case "problem":
         this.#problem(effect.error);
@@ -1125,8 +1138,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     const { snapshot, recorded } = effect;
     const storing = new AbortController();
     this.#storing.set(snapshot, storing);
-    const captureMs = this.#captureMs.get(snapshot) ?? 0;
-    this.#captureMs.delete(snapshot);
+    const { recordedAtMs, recordingMs } = effect;
+    const captureMs = this.#shares.get(snapshot)?.captureMs ?? 0;
+    const share: AttemptShare = {
+      ...{ process: this.id, recordedAtMs, captureMs, recordingMs },
+      ...inFlightIn(recorded),
+    };
+    this.#shares.set(snapshot, share);
+    const sinceMs = performance.now();
     try {
       const stored = await this.#store.writePiece({
         snapshot,
@@ -1139,6 +1158,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         ),
       });
       if (storing.signal.aborted) return;
+      const storedMs = performance.now() - sinceMs;
+      const stateBytes = stored.state.reduce((sum, { bytes }) => sum + bytes, 0);
+      this.#shares.set(snapshot, { ...share, storedMs, stateBytes });
       const piece: PieceRecord = {
         snapshot,
         process: this.id,
@@ -1155,11 +1177,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         }),
         outgoing: recorded.outgoing,
         ...(effect.timers.length > 0 && { timers: effect.timers }),
-        timing: {
-          recordedAtMs: effect.recordedAtMs,
-          recordingMs: effect.recordingMs,
-          captureMs,
-        },
+        timing: { recordedAtMs, recordingMs, captureMs, storedMs },
       };
       this.#step({ type: "stored", piece, nowMs: nowMs() });
     } catch (thrown) {
@@ -1227,6 +1245,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         .get(snapshot)
         ?.resolve(new GlobalSnapshot<State, M>(this.#stored(manifest), this.#codecs()));
       this.#snapshots.delete(snapshot);
+      this.#note(completeNote(manifest, nowMs()));
     }
     this.#step({ type: "committed", snapshot, ...failed, nowMs: nowMs() });
   }
@@ -1247,15 +1266,58 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     return [this.#stateCodec, this.#messageCodec as Codec<unknown>];
   }
 
-  #settled(snapshot: SnapshotId, reason: string | undefined): void {
-    this.#captureMs.delete(snapshot);
-    if (reason === undefined) return;
+  #settled(settled: Extract<ProcessEffect<M, Reply>, { type: "settled" }>): void {
+    const { snapshot, reason, waitsFor = [], late } = settled;
+    if (reason === undefined) {
+      this.#shares.delete(snapshot);
+      return;
+    }
+    this.#noteAbandoned(snapshot, reason, { waitsFor, ...late });
     const waiter = this.#snapshots.get(snapshot);
     this.#snapshots.delete(snapshot);
     waiter?.reject(new TidemarkError("SNAPSHOT_ABANDONED", `${snapshot} was abandoned: ${reason}`));
     const storing = this.#storing.get(snapshot);
     if (storing) storing.abort();
     else void this.#discard(snapshot);
+  }
+
+  // What came of attempts.
+
+  #noteBegun(snapshot: SnapshotId, options: SnapshotOptions = {}): void {
+    const { label, timeoutMs = SNAPSHOT_TIMEOUT_MS } = options;
+    const processes = this.#process.topology.processes.length;
+    this.#note({
+      ...{ note: "begun", snapshot, epoch: this.#epoch, processes, timeoutMs },
+      ...(label !== undefined && { label }),
+    });
+  }
+
+  #noteAbandoned(
+    snapshot: SnapshotId,
+    reason: string,
+    held: { readonly waitsFor: readonly string[] } & Partial<Late>,
+  ): void {
+    const share = this.#shares.get(snapshot);
+    this.#shares.delete(snapshot);
+    this.#note({ ...{ note: "abandoned", snapshot, reason, ...held }, ...(share && { share }) });
+  }
+
+  /** Of snapshots that nobody settles here any more; elsewhere one may still become complete, and then that counts. */
+  #noteUnsettled(reason: string): void {
+    for (const snapshot of new Set([...this.#snapshots.keys(), ...this.#shares.keys()]))
+      this.#noteAbandoned(snapshot, reason, { waitsFor: [] });
+    this.#snapshots.clear();
+  }
+
+  /** What cannot be noted is told, and nothing waits for it. */
+  #note(note: Unsigned<AttemptNote>): void {
+    const signed = { ...note, by: this.id, atMs: nowMs() } as AttemptNote;
+    this.#noted = this.#noted
+      .then(() => this.#store.note(signed))
+      .catch((cause: unknown) => {
+        const message = `what came of an attempt at a snapshot could not be noted: ${textOf(cause)}`;
+        this.#problem(new TidemarkError("STORE_FAILED", message, { cause }));
+      });
   }
 
   async #discard(snapshot: SnapshotId): Promise<void> {
@@ -1266,6 +1328,21 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       this.#problem(new TidemarkError("STORE_FAILED", reason, { cause: thrown }));
     }
   }
+}
+
+/** A note without what every note of a process has. */
+type Unsigned<N> = N extends AttemptNote ? Omit<N, "by" | "atMs"> : never;
+
+function inFlightIn({
+  incoming,
+}: RecordedChannels): Pick<AttemptShare, "inFlight" | "inFlightBytes"> {
+  let inFlight = 0;
+  let inFlightBytes = 0;
+  for (const channel of incoming) {
+    inFlight += channel.inFlight;
+    for (const { length } of channel.messages) inFlightBytes += length;
+  }
+  return { inFlight, inFlightBytes };
 }
 
 /** @throws TidemarkError `BAD_MESSAGE` */

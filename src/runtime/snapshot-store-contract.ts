@@ -10,6 +10,7 @@ import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts"
 import { Random } from "../core/random.ts";
 import { copyOf, writeRecords } from "../core/record.ts";
 import { Topology } from "../core/topology.ts";
+import type { AttemptNote } from "../snapshot/attempt.ts";
 import {
   MANIFEST_FORMAT,
   type Manifest,
@@ -568,6 +569,75 @@ const CASES: Readonly<Record<string, (fixture: SnapshotStoreFixture) => Promise<
       } else assert.equal(await store.get(id), undefined);
     }
   },
+
+  "notes of attempts come back as they were, those of each process in its order": async ({
+    store,
+    reopen,
+  }) => {
+    assert.deepEqual(await notes(store), []);
+    const made: AttemptNote[] = [];
+    for (let count = 1; count <= 20; count += 1) {
+      const snapshot: SnapshotId = `p1/${count}`;
+      const by = count % 2 ? "p1" : "p1.jsonl";
+      made.push(
+        { note: "begun", snapshot, by, atMs: count, epoch: 3, processes: 2, label: "\n\u2028ü" },
+        ABANDONED(by, snapshot),
+      );
+    }
+    // At once: the order is that of the calls.
+    await Promise.all(made.map((note) => store.note(note)));
+    const ofEach = (all: readonly AttemptNote[]): unknown[] =>
+      ["p1", "p1.jsonl"].map((id) => all.filter(({ by }) => by === id));
+    assert.deepEqual(ofEach(await notes(store)), ofEach(made));
+    assert.equal((await notes(store)).length, made.length);
+    if (!reopen) return;
+    const again = await reopen();
+    const last: AttemptNote = { note: "refused", by: "p1", atMs: 99, reason: "p2 is down" };
+    await again.note(last);
+    assert.deepEqual(ofEach(await notes(store)), ofEach([...made, last]));
+  },
+
+  "notes have a bound, and the latest are kept": async ({ store }) => {
+    const reason = "x".repeat(1_000);
+    for (let i = 0; i < 3_000; i += 1)
+      await store.note({ note: "refused", by: i % 3 ? "p1" : "p2", atMs: i, reason });
+    const kept = await notes(store);
+    for (const process of ["p1", "p2"]) {
+      const own = kept.filter(({ by }) => by === process);
+      assert.ok(own.length >= 400 && own.length <= 2_000, `${own.length} notes of ${process}`);
+      const last = process === "p1" ? 2_999 : 2_997;
+      assert.deepEqual(
+        own.map(({ atMs }) => atMs),
+        Array.from({ length: 3_000 }, (_, i) => i)
+          .filter((i) => (i % 3 ? "p1" : "p2") === process && i <= last)
+          .slice(-own.length),
+      );
+    }
+  },
+
+  "a note that is not well formed is refused, and what is too long is cut": async ({ store }) => {
+    const good = ABANDONED("p1", "p1/1");
+    for (const bad of [
+      null,
+      {},
+      { ...good, note: "constructor" },
+      { ...good, by: "../p1" },
+      { ...good, snapshot: "p1" },
+      { ...good, atMs: "now" },
+      { ...good, waitsFor: "p2" },
+      { ...good, share: { process: "p1" } },
+    ])
+      await assert.rejects(store.note(bad as unknown as AttemptNote), (error) =>
+        isTidemarkError(error, "BAD_OPTION"),
+      );
+    assert.deepEqual(await notes(store), []);
+    const names = Array.from({ length: 1_000 }, (_, i) => `p${i}`);
+    const long = { ...good, reason: "y".repeat(100_000), unclosed: names, other: 1 };
+    await store.note(long);
+    assert.deepEqual(await notes(store), [
+      { ...good, reason: "y".repeat(1_024), unclosed: names.slice(0, 256) },
+    ]);
+  },
 };
 
 const withCode =
@@ -618,6 +688,20 @@ export function bytes(length: number): Uint8Array {
   const random = new Random(length);
   const words = Uint32Array.from({ length: Math.ceil(length / 4) }, () => random.bits());
   return new Uint8Array(words.buffer, 0, length);
+}
+
+const ABANDONED = (by: ProcessId, snapshot: SnapshotId): AttemptNote => ({
+  ...{ note: "abandoned", snapshot, by, atMs: 7.5, reason: "timeout" },
+  share: { process: by, recordedAtMs: 5.25, captureMs: 0.5 },
+  waitsFor: ["the marker of p2"],
+  unclosed: ["p2"],
+  unstored: ["p3"],
+});
+
+async function notes(store: SnapshotStore): Promise<AttemptNote[]> {
+  const all: AttemptNote[] = [];
+  for await (const note of store.notes(assert.fail)) all.push(note);
+  return all;
 }
 
 /** One process' piece, with nothing in flight. */

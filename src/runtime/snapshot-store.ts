@@ -6,6 +6,7 @@
 
 import { TidemarkError } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
+import { type AttemptNote, checkNote } from "../snapshot/attempt.ts";
 import type { Manifest, PartReference, SnapshotSummary } from "../snapshot/manifest.ts";
 
 /** The bodies of one process' piece, as they are lent to a store: once `writePiece` has ended they are written over. */
@@ -64,6 +65,16 @@ export function checkEpochRecord(record: EpochRecord): EpochRecord {
   return { epoch, snapshot: parseSnapshotId(snapshot).id, atMs, by };
 }
 
+/**
+ * Gives the note back, as a copy with nothing else in it, if it is well formed; for stores.
+ * @throws TidemarkError `BAD_OPTION`
+ */
+export function checkedNote(note: AttemptNote): AttemptNote {
+  const checked = checkNote(note);
+  if ("note" in checked) return checked.note;
+  throw new TidemarkError("BAD_OPTION", `it is not the note of an attempt: ${checked.problem}`);
+}
+
 /** Keeps snapshots. All methods throw `STORE_FAILED` when the medium does, with the cause. */
 export interface SnapshotStore {
   /**
@@ -112,6 +123,17 @@ export interface SnapshotStore {
    * naming the record when it cannot be known from which one that was
    */
   delete(id: SnapshotId, unlabelled?: boolean): Promise<boolean>;
+  /**
+   * Keeps what a process knows of an attempt at a snapshot, beside the notes before; the oldest notes of a process go, so that
+   * what is kept has a bound. A crash of the OS process loses nothing, one of the machine the latest notes.
+   * @throws TidemarkError `BAD_OPTION` if it is not well formed
+   */
+  note(note: AttemptNote): Promise<void>;
+  /**
+   * All notes that are kept, those of one process in the order in which it made them. What is damaged is skipped; `damaged` is told.
+   * `attemptsOf` puts them together.
+   */
+  notes(damaged?: (error: Error) => void): AsyncIterable<AttemptNote>;
   /** Ends use by this process. */
   close(): Promise<void>;
 }

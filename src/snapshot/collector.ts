@@ -53,7 +53,21 @@ export type CollectorEffect =
       readonly pieces: readonly PieceRecord[];
     }
   /** It is over; tell every participant. No reason: it is complete. */
-  | { readonly type: "settled"; readonly snapshot: SnapshotId; readonly reason?: string };
+  | {
+      readonly type: "settled";
+      readonly snapshot: SnapshotId;
+      readonly reason?: string;
+      /** Whom it had waited for, if it was abandoned. */
+      readonly late?: Late;
+    };
+
+/** Whom a snapshot waits for, ascending. */
+export interface Late {
+  /** Their channels are not all closed. */
+  readonly unclosed: readonly ProcessId[];
+  /** Their channels are, and their pieces are not stored. */
+  readonly unstored: readonly ProcessId[];
+}
 
 /** A snapshot that is being collected. */
 export interface Collection {
@@ -143,16 +157,24 @@ export class Collector implements Machine<CollectorInput, CollectorEffect, Colle
 
   #abandon(snapshot: SnapshotId, reason: string): CollectorEffect[] {
     const { collections } = this.state;
-    if (collections.get(snapshot)?.committing !== false) return [];
+    const collection = collections.get(snapshot);
+    if (collection?.committing !== false) return [];
     collections.delete(snapshot);
-    return [{ type: "settled", snapshot, reason }];
+    return [{ type: "settled", snapshot, reason, late: lateOf(collection) }];
   }
 }
 
+function lateOf({ incomplete, unstored }: Collection): Late {
+  return {
+    unclosed: [...incomplete].sort(),
+    unstored: [...unstored].filter((id) => !incomplete.has(id)).sort(),
+  };
+}
+
 /** Says whom a snapshot waits for. */
-export function waitsFor({ incomplete, unstored }: Collection): string {
-  const list = (ids: Set<ProcessId>): string => [...ids].sort().join(", ");
-  if (incomplete.size > 0) return `channels are not closed at ${list(incomplete)}`;
-  if (unstored.size > 0) return `pieces are not stored at ${list(unstored)}`;
+export function waitsFor(collection: Collection): string {
+  const { unclosed, unstored } = lateOf(collection);
+  if (unclosed.length > 0) return `channels are not closed at ${unclosed.join(", ")}`;
+  if (unstored.length > 0) return `pieces are not stored at ${unstored.join(", ")}`;
   return "the manifest is not written";
 }

@@ -2,13 +2,25 @@
  * Lets in only what has the form of a manifest, be it from a file or from a peer. It looks at each record
  * and at the order of each list; what records say about each other is for the verifier to prove.
  *
- * Theory of operation. A form takes an unknown value and its path; it gives a clean copy, or ends the
- * check with the path and what should be there. A copy holds the fields that are known and no others,
- * so what a later version adds is passed over as long as the `format` stays; another `format` is refused.
+ * What a later version adds to a record is passed over (core/form.ts) as long as the `format` stays; another `format` is refused.
  */
 
-import { TidemarkError, textOf } from "../core/error.ts";
-import { isProcessId, isSnapshotId } from "../core/id.ts";
+import { TidemarkError } from "../core/error.ts";
+import {
+  checkForm,
+  count,
+  duration,
+  type Form,
+  leaf,
+  list,
+  ms,
+  processId,
+  record,
+  snapshotId,
+  text,
+  truth,
+  where,
+} from "../core/form.ts";
 import type { Channel } from "../core/topology.ts";
 import {
   type IncomingRecord,
@@ -30,22 +42,16 @@ import {
 export function checkManifest(
   value: unknown,
 ): { readonly manifest: Manifest } | { readonly problem: string } {
-  try {
-    return { manifest: manifestForm(value, "") };
-  } catch (thrown) {
-    return { problem: textOf(thrown) };
-  }
+  const checked = checkForm(manifestForm, value);
+  return "problem" in checked ? checked : { manifest: checked.copy };
 }
 
 /** The same for the piece of one process. */
 export function checkPiece(
   value: unknown,
 ): { readonly piece: PieceRecord } | { readonly problem: string } {
-  try {
-    return { piece: pieceForm(value, "") };
-  } catch (thrown) {
-    return { problem: textOf(thrown) };
-  }
+  const checked = checkForm(pieceForm, value);
+  return "problem" in checked ? checked : { piece: checked.copy };
 }
 
 /**
@@ -67,74 +73,6 @@ export function isChannelHash(value: unknown): value is string {
   return typeof value === "string" && CHANNEL_HASH.test(value);
 }
 
-/** Gives a clean copy of the value at that path, or throws. */
-type Form<T> = (value: unknown, path: string) => T;
-
-/** A field that may be absent. */
-interface Optional<T> {
-  readonly optional: Form<T>;
-}
-
-type Forms<T> = {
-  readonly [K in keyof T]-?: Partial<Pick<T, K>> extends Pick<T, K>
-    ? Optional<Exclude<T[K], undefined>>
-    : Form<T[K]>;
-};
-
-function misfit(path: string, rule: string): never {
-  throw new Error(`${path || "it"} must ${rule}`);
-}
-
-function leaf<T>(wanted: string, fits: (value: unknown) => value is T): Form<T> {
-  return (value, path) => (fits(value) ? value : misfit(path, `be ${wanted}`));
-}
-
-function record<T extends object>(forms: Forms<T>): Form<T> {
-  const fields = Object.entries(forms) as [string, Form<unknown> | Optional<unknown>][];
-  return (value, path) => {
-    if (typeof value !== "object" || value === null || Array.isArray(value))
-      return misfit(path, "be an object");
-    const copy: Record<string, unknown> = {};
-    for (const [name, form] of fields) {
-      const field = (value as Record<string, unknown>)[name];
-      const at = path === "" ? name : `${path}.${name}`;
-      if (typeof form === "function") copy[name] = form(field, at);
-      else if (field !== undefined) copy[name] = form.optional(field, at);
-    }
-    return copy as T;
-  };
-}
-
-/** @param order if given, what the items ascend by, no two alike */
-function list<T>(most: number, item: Form<T>, order?: (item: T) => string): Form<readonly T[]> {
-  return (value, path) => {
-    if (!Array.isArray(value) || value.length > most)
-      return misfit(path, `be a list of at most ${most}`);
-    let previous = "";
-    return Array.from(value, (one: unknown, index) => {
-      const at = `${path}[#${index}]`;
-      const copy = item(one, at);
-      const key = order?.(copy);
-      if (key !== undefined) {
-        if (key <= previous) misfit(at, "come after the one before it in ascending order");
-        previous = key;
-      }
-      return copy;
-    });
-  };
-}
-
-function where<T>(form: Form<T>, rule: string, fits: (copy: T) => boolean): Form<T> {
-  return (value, path) => {
-    const copy = form(value, path);
-    return fits(copy) ? copy : misfit(path, rule);
-  };
-}
-
-function text(wanted: string, pattern: RegExp): Form<string> {
-  return leaf(wanted, (value): value is string => typeof value === "string" && pattern.test(value));
-}
-
 // Limits far beyond any system, which a peer or a file cannot make this process go beyond.
 const PROCESSES_MAX = 100_000;
 const CHANNELS_MAX = 10_000_000;
@@ -146,24 +84,11 @@ const format: Form<typeof MANIFEST_FORMAT> = leaf(
   (value) => value === MANIFEST_FORMAT,
 );
 const timerName = text("a text of up to 256 characters", /^.{0,256}$/s);
-const duration = leaf(
-  "a number, 0 or more",
-  (value): value is number => Number.isFinite(value) && (value as number) >= 0,
-);
 const NAME = /^.{1,256}$/s;
 const name = text("a text of 1 to 256 characters", NAME);
 const sha256 = text("64 hexadecimal digits in lower case", /^[0-9a-f]{64}$/);
 const CHANNEL_HASH = /^[0-9a-f]{32}[0-3s]$/;
 const channelHash = text("33 hexadecimal digits in lower case, the last 0 to 3 or s", CHANNEL_HASH);
-const processId = leaf("a process id", isProcessId);
-const snapshotId = leaf("a snapshot id", isSnapshotId);
-const truth = leaf("true or false", (value) => typeof value === "boolean");
-/** Clocks may be set back, and no harm is done: any number that JSON can hold. */
-const ms = leaf("a number", (value): value is number => Number.isFinite(value));
-const count = leaf(
-  "a whole number, 0 or more",
-  (value): value is number => Number.isSafeInteger(value) && (value as number) >= 0,
-);
 
 const partForm = where(
   record<PartReference>({
@@ -219,7 +144,12 @@ const pieceForm = record<PieceRecord>({
       ({ name }) => `\u0000${name}`,
     ),
   },
-  timing: record<PieceTiming>({ recordedAtMs: ms, recordingMs: ms, captureMs: ms }),
+  timing: record<PieceTiming>({
+    recordedAtMs: ms,
+    recordingMs: ms,
+    captureMs: ms,
+    storedMs: { optional: ms },
+  }),
 });
 
 const manifestForm = record<Manifest>({

@@ -86,6 +86,8 @@ export interface PieceTiming {
   readonly recordingMs: number;
   /** What the application's `capture` and the encoding of a plain state took: the pause. */
   readonly captureMs: number;
+  /** From the last channel's closing until the piece was durable; absent if that is not known. */
+  readonly storedMs?: number;
 }
 
 /** A whole global snapshot, but for the bodies. */

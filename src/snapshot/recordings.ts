@@ -127,8 +127,13 @@ export type SnapshotEffect =
       readonly recordedAtMs: number;
       readonly recordingMs: number;
     }
-  /** Nothing of the snapshot is left here. */
-  | { readonly type: "abandoned"; readonly snapshot: SnapshotId; readonly reason: string }
+  /** Nothing of the snapshot is left here but what this effect gives: how far its recording had come, if it was not complete. */
+  | {
+      readonly type: "abandoned";
+      readonly snapshot: SnapshotId;
+      readonly reason: string;
+      readonly recording: Recording | undefined;
+    }
   /** This process cannot take part; the initiator should know. */
   | { readonly type: "refuse"; readonly marker: Marker; readonly reason: string }
   /** Something that cannot happen on the channels that the algorithm assumes. */
@@ -252,8 +257,7 @@ export class Recordings {
         advance(this.state.outgoing.get(input.to), input.count, input.body);
         break;
       case "abandon":
-        this.#end(input.snapshot, input.incarnation, effects);
-        effects.push({ type: "abandoned", snapshot: input.snapshot, reason: input.reason });
+        this.#abandon(input.snapshot, input.incarnation, input.reason, effects);
         break;
       case "settled":
         break;
@@ -397,9 +401,18 @@ export class Recordings {
   }
 
   abandon({ marker }: Recording, reason: string, effects: SnapshotEffect[]): void {
-    const { snapshot, incarnation } = marker;
+    this.#abandon(marker.snapshot, marker.incarnation, reason, effects);
+  }
+
+  #abandon(
+    snapshot: SnapshotId,
+    incarnation: number,
+    reason: string,
+    effects: SnapshotEffect[],
+  ): void {
+    const recording = this.state.recordings.get(snapshot);
     this.#end(snapshot, incarnation, effects);
-    effects.push({ type: "abandoned", snapshot, reason });
+    effects.push({ type: "abandoned", snapshot, reason, recording });
   }
 
   /** True if its initiator has said that it is over. */

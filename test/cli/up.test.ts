@@ -129,7 +129,9 @@ describe("tidemark up", () => {
     expect(status).toBe(0);
     expect(pids).toHaveLength(4);
     expect(pids.filter(isAlive)).toEqual([]);
-    expect(filesBelow(directory).filter((path) => !/snapshots|parts/.test(path))).toEqual([]);
+    expect(filesBelow(directory).filter((path) => !/snapshots|parts|attempts/.test(path))).toEqual(
+      [],
+    );
   });
 
   test("ends at Ctrl-C while it is starting", async () => {

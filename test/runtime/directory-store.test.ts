@@ -40,7 +40,7 @@ import {
 } from "./directory-store-support.ts";
 
 const HOUR_MS = 3_600_000;
-const FOLDERS = ["epochs", "lock", "open", "parts", "snapshots", "tmp"];
+const FOLDERS = ["attempts", "epochs", "lock", "open", "parts", "snapshots", "tmp"];
 
 /** A store in a directory of its own; what it writes is not flushed. */
 function newStore(options: DirectoryStoreOptions = {}) {

@@ -393,6 +393,8 @@ function forward(store: SnapshotStore): SnapshotStore {
     beginEpoch: (record) => store.beginEpoch(record),
     label: (id, label) => store.label(id, label),
     delete: (id, unlabelled) => store.delete(id, unlabelled),
+    note: (note) => store.note(note),
+    notes: (damaged) => store.notes(damaged),
     close: () => store.close(),
   };
 }

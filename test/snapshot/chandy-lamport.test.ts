@@ -89,9 +89,18 @@ describe("an abandoned snapshot", () => {
   test("leaves nothing, and its late markers do not begin it again", () => {
     const alone = new Alone();
     expect(alone.marker("a", "a/1")).toEqual(begins);
-    expect(alone.abandon("a/1")).toEqual([
-      { type: "abandoned", snapshot: "a/1", reason: "the caller gave up" },
-    ]);
+    const [abandoned, ...others] = alone.abandon("a/1");
+    expect(abandoned).toMatchObject({
+      type: "abandoned",
+      snapshot: "a/1",
+      reason: "the caller gave up",
+    });
+    // The effect alone says how far it had come.
+    const { recording } = abandoned as Extract<SnapshotEffect, { type: "abandoned" }>;
+    const open = [...(recording?.incoming ?? [])].filter((one) => one[1].open);
+    expect(open.map(([from]) => from)).toEqual(["b"]);
+    expect(others).toEqual([]);
+    expect(alone.abandon("a/1")).toMatchObject([{ type: "abandoned", recording: undefined }]);
     expect(alone.recordings).toEqual([]);
     expect(alone.marker("b", "a/1")).toEqual([]);
     expect(alone.recordings).toEqual([]);
@@ -205,7 +214,7 @@ describe("a peer that came back without its state", () => {
     alone.received("b", "two");
     for (const id of ["a/1", "b/1"] as const) alone.marker("b", id);
     const reason = "process lost: a came back without its state";
-    expect(alone.step({ type: "reset", peer: "a", reason })).toEqual([
+    expect(alone.step({ type: "reset", peer: "a", reason })).toMatchObject([
       { type: "abandoned", snapshot: "a/1", reason },
       { type: "abandoned", snapshot: "b/1", reason },
     ]);
@@ -264,7 +273,7 @@ describe("bounds, for peers that do not keep to the rules", () => {
     const body = bytesOf("x".repeat(4 * 1024 * 1024));
     const flood = () => alone.step({ type: "received", from: "b", count: 1, body, nowMs: 0 });
     for (let i = 0; i < 63; i += 1) expect(flood()).toEqual([]);
-    expect(flood()).toEqual([
+    expect(flood()).toMatchObject([
       { type: "abandoned", snapshot: "a/1", reason: expect.stringContaining("too much came in") },
     ]);
     expect(alone.recordings).toEqual([]);

@@ -1,0 +1,110 @@
+/** `tidemark history`: every attempt at a snapshot, also those that left none. */
+
+import { Command } from "commander";
+import { byteSize, duration } from "../core/quantity.ts";
+import { readAttempts } from "../runtime/attempts.ts";
+import type { Attempt } from "../snapshot/attempt.ts";
+import { directoryOption, jsonOption, wholeNumber } from "./options.ts";
+import { checkDirectory } from "./snapshots.ts";
+import { type KeyOptions, keyOption, openStore } from "./store.ts";
+import { grouped, type Paint, painter, printable, table } from "./terminal.ts";
+
+interface HistoryOptions extends KeyOptions {
+  readonly dir: string;
+  readonly limit: number;
+  readonly failed?: true;
+  readonly json?: true;
+}
+
+const LIMIT = 20;
+
+const HELP = `
+An attempt leaves a snapshot or a reason why not. What is told here stays when
+the snapshot is pruned and when processes end, up to some thousand attempts of
+each process; an attempt is open while it is under way, and for ever if the
+process that began it died. tidemark explain says more of one. Works whether a
+system is running or not.
+
+Exit status: 0; 1 if there is no such directory.
+
+Examples:
+  tidemark history
+  tidemark history --failed --limit 5
+  tidemark history --json | jq 'select(.outcome == "abandoned") | .reason'`;
+
+export function historyCommand(): Command {
+  return new Command("history")
+    .description("list the attempts at snapshots, newest first, and what came of them")
+    .addOption(directoryOption())
+    .addOption(keyOption())
+    .option(
+      "--limit <number>",
+      "list no more than so many",
+      wholeNumber(1, Number.MAX_SAFE_INTEGER),
+      LIMIT,
+    )
+    .option("--failed", "only those that left no snapshot")
+    .addOption(jsonOption("print a line of JSON for each"))
+    .addHelpText("after", HELP)
+    .action(async (options: HistoryOptions) => {
+      const { dir, limit, failed, json } = options;
+      const all = await attemptsIn(dir, options);
+      const wanted = failed ? all.filter(({ outcome }) => outcome !== "complete") : all;
+      if (json) for (const attempt of wanted.slice(0, limit)) console.log(JSON.stringify(attempt));
+      else if (wanted.length === 0)
+        console.error(`tidemark: no ${failed ? "failed " : ""}attempts are noted in ${dir}`);
+      else console.log(describe(wanted, limit, painter(process.stdout)).join("\n"));
+    });
+}
+
+/**
+ * The attempts that are noted in a directory, newest first; what is damaged is told.
+ * @throws TidemarkError `NOT_FOUND`, `BAD_OPTION`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`
+ */
+export async function attemptsIn(directory: string, keyOptions: KeyOptions): Promise<Attempt[]> {
+  checkDirectory(directory);
+  return await readAttempts(openStore(directory, keyOptions), (error) => {
+    console.error(`tidemark: ${printable(error.message)}`);
+  });
+}
+
+function describe(attempts: readonly Attempt[], limit: number, paint: Paint): string[] {
+  const rows: string[][] = [];
+  let shown = 0;
+  for (let i = 0; i < attempts.length && rows.length < limit; i += shown) {
+    const attempt = attempts[i] as Attempt;
+    shown = countAlike(attempts, i);
+    rows.push(rowOf(attempt, shown, paint));
+  }
+  const names = ["attempt", "begun", "outcome", "took", "in flight", "state", "label or reason"];
+  return table([names, ...rows], "<<<>>><");
+}
+
+/** Whoever asks every second, and is refused, is told once. */
+function countAlike(attempts: readonly Attempt[], from: number): number {
+  const { outcome, reason, initiator } = attempts[from] as Attempt;
+  let to = from + 1;
+  if (outcome === "refused")
+    for (let next = attempts[to]; next; next = attempts[to]) {
+      if (next.outcome !== outcome || next.reason !== reason || next.initiator !== initiator) break;
+      to += 1;
+    }
+  return to - from;
+}
+
+function rowOf(attempt: Attempt, alike: number, paint: Paint): string[] {
+  const { snapshot, initiator, startedAtMs, outcome, tookMs, shares, label, reason } = attempt;
+  const sum = (of: "inFlight" | "stateBytes"): number =>
+    shares.reduce((total, share) => total + (share[of] ?? 0), 0);
+  const word = alike > 1 ? `${outcome} ${alike} times` : outcome;
+  const whole = outcome === "complete";
+  return [
+    snapshot ?? `by ${initiator}`,
+    new Date(startedAtMs).toISOString(),
+    whole ? word : paint("red", word),
+    tookMs === undefined ? "" : duration(tookMs),
+    whole ? grouped(sum("inFlight")) : "",
+    whole ? byteSize(sum("stateBytes")) : "",
+    printable(whole ? (label ?? "") : (reason ?? "nobody has noted an end")),
+  ];
+}

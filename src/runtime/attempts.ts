@@ -1,0 +1,35 @@
+/** The attempts at snapshots that a store knows of. */
+
+import { type Attempt, attemptsOf, completeNote } from "../snapshot/attempt.ts";
+import type { SnapshotStore } from "./snapshot-store.ts";
+
+/**
+ * What came of the attempts at snapshots in a store, newest first: also of those that left none, with who held them up. How many
+ * are kept has a bound; with a directory store it is some thousand for each process.
+ *
+ * @param damaged is told of notes that are not what was written; they are skipped
+ * @throws TidemarkError `STORE_FAILED`, `KEY_REQUIRED`, `WRONG_KEY`
+ *
+ * @example
+ * ```ts
+ * import { memoryStore, readAttempts } from "tidemark";
+ * const store = memoryStore();
+ * for (const { snapshot, outcome, reason } of await readAttempts(store)) console.log(snapshot, outcome, reason ?? "");
+ * ```
+ */
+export async function readAttempts(
+  store: SnapshotStore,
+  damaged: (error: Error) => void = () => {},
+): Promise<Attempt[]> {
+  const notes = [];
+  for await (const note of store.notes(damaged)) notes.push(note);
+  const attempts = attemptsOf(notes);
+  // Whoever died after it had written a manifest noted nothing more.
+  const written = [];
+  for (const { snapshot, outcome } of attempts) {
+    if (outcome === "complete" || snapshot === undefined) continue;
+    const stored = await store.get(snapshot).catch(() => undefined);
+    if (stored) written.push(completeNote(stored.manifest));
+  }
+  return written.length === 0 ? attempts : attemptsOf([...notes, ...written]);
+}

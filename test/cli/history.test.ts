@@ -1,0 +1,106 @@
+/** `tidemark history` and `tidemark explain`. */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { directoryStore } from "../../src/runtime/directory-store.ts";
+import type { AttemptNote } from "../../src/snapshot/attempt.ts";
+import { tidemark } from "./support/command.ts";
+
+async function directoryWith(...notes: readonly AttemptNote[]): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), "tidemark-history-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const store = directoryStore(directory, { sync: false });
+  for (const note of notes) await store.note(note);
+  await store.close();
+  return directory;
+}
+
+const BEGUN: AttemptNote = {
+  ...{ note: "begun", snapshot: "p1/7", by: "p1", atMs: 1_000, epoch: 1, processes: 3 },
+};
+const COMPLETE: AttemptNote = {
+  ...{ note: "complete", snapshot: "p1/8", by: "p1", atMs: 9_030, startedAtMs: 9_000, cutMs: 20 },
+  shares: ["p1", "p2"].map((process, i) => ({
+    ...{ process, recordedAtMs: 9_000 + i, captureMs: 0.5, recordingMs: 4, storedMs: 3 + i },
+    ...{ inFlight: 1_200, inFlightBytes: 9_000, stateBytes: 2_048 },
+  })),
+};
+const REFUSED: AttemptNote = {
+  note: "refused",
+  by: "p2",
+  atMs: 20_000,
+  reason: "p3\u001b[31m\nis lost",
+};
+
+test("attempts are listed, newest first, and those that are refused alike in one line", async () => {
+  const refusals = Array.from({ length: 40 }, (_, i) => ({ ...REFUSED, atMs: 20_000 + i }));
+  const dir = await directoryWith(BEGUN, COMPLETE, ...refusals);
+  const { stdout, status } = await tidemark(["history", "--dir", dir]);
+  expect(status).toBe(0);
+  expect(stdout.split("\n").map((line) => line.trimEnd())).toEqual([
+    "attempt  begun                     outcome            took  in flight    state  label or reason",
+    "by p2    1970-01-01T00:00:20.039Z  refused 40 times                             p3?[31m is lost",
+    "p1/8     1970-01-01T00:00:09.000Z  complete          30 ms      2,400  4.0 KiB",
+    "p1/7     1970-01-01T00:00:01.000Z  open                                         nobody has noted an end",
+    "",
+  ]);
+  const failed = await tidemark(["history", "--dir", dir, "--failed", "--limit", "1"]);
+  expect(failed.stdout).toContain("refused 40 times");
+  expect(failed.stdout).not.toContain("p1/7");
+  const json = await tidemark(["history", "--dir", dir, "--json", "--limit", "1000"]);
+  const lines = json.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(lines).toHaveLength(42);
+  expect(lines[40]).toMatchObject({
+    snapshot: "p1/8",
+    outcome: "complete",
+    shares: COMPLETE.shares,
+  });
+});
+
+test("an attempt is explained by its id, by its label, or as the latest", async () => {
+  const labelled: AttemptNote = { ...BEGUN, snapshot: "p1/8", label: "noon", atMs: 9_000 };
+  const dir = await directoryWith(BEGUN, labelled, COMPLETE);
+  for (const name of ["p1/8", "noon", "latest"]) {
+    const { stdout, status } = await tidemark(["explain", name, "--dir", dir]);
+    expect(status).toBe(0);
+    expect(stdout).toBe(`\
+p1/8 is complete after 30 ms; begun by p1 at 1970-01-01T00:00:09.000Z, of 3 processes
+  label    noon
+  the cut  was known after 20 ms: the channels of p2 were closed last, after 5 ms
+  storing  took 10 ms more: p2 was done last
+
+process  recorded after  paused  closed after        in flight  stored in    state
+p1                 0 ms  0.5 ms          4 ms  1,200 (8.8 KiB)       3 ms  2.0 KiB
+p2                 1 ms  0.5 ms          4 ms  1,200 (8.8 KiB)       4 ms  2.0 KiB
+`);
+  }
+  const { stdout } = await tidemark(["explain", "p1/8", "--dir", dir, "--json"]);
+  expect(JSON.parse(stdout)).toMatchObject({ snapshot: "p1/8", label: "noon" });
+});
+
+test("of one that has no end only what is known is said", async () => {
+  const dir = await directoryWith(BEGUN);
+  const { stdout, status } = await tidemark(["explain", "p1/7", "--dir", dir]);
+  expect(status).toBe(0);
+  expect(stdout).toContain("p1/7 has no end; begun by p1 at 1970-01-01T00:00:01.000Z");
+});
+
+test("what is not there is said", async () => {
+  const dir = await directoryWith();
+  const empty = await tidemark(["history", "--dir", dir]);
+  expect(empty).toMatchObject({ status: 0, stdout: "" });
+  expect(empty.stderr).toContain(`no attempts are noted in ${dir}`);
+  const none = await tidemark(["explain", "p1/7", "--dir", dir]);
+  expect(none).toMatchObject({ status: 1, stdout: "" });
+  expect(none.stderr).toContain("no attempt p1/7 is noted");
+  for (const command of [["history"], ["explain", "latest"]]) {
+    const missing = await tidemark([...command, "--dir", join(dir, "missing")]);
+    expect(missing).toMatchObject({ status: 1, stdout: "" });
+    expect(missing.stderr).toContain("there is no directory");
+  }
+});
