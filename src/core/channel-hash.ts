@@ -128,6 +128,9 @@ export function parseChannelHash(text: string): ChannelHash | undefined {
   return { a, b, c, d, words } as ChannelHash;
 }
 
+/** True if it is the text of a set hash. */
+export const isSetHash = (text: string): boolean => text.endsWith("s");
+
 /** The hash as it stands in a certificate: 32 hexadecimal digits, and then `words`, or `s` for a set hash. */
 export function formatChannelHash(hash: ChannelHash): string {
   const last = hash.words === SET ? "s" : hash.words.toString(16);

@@ -4,6 +4,7 @@
  */
 
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { isSetHash } from "../core/channel-hash.ts";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, type SnapshotId } from "../core/id.ts";
 import { copyOf, readRecords } from "../core/record.ts";
@@ -137,7 +138,7 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
    * fail with `RESTORED`. A process that cannot be reached follows when it comes back.
    *
    * @param options.timeoutMs how long to wait until all others are there, and a snapshot proves that they go on. @default 30000
-   * @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `UNKNOWN_PROCESS`, `BAD_MESSAGE` for a snapshot that cannot be restored;
+   * @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `UNKNOWN_PROCESS`, `BAD_MESSAGE`, `BAD_OPTION` for a snapshot that cannot be restored;
    *   `EPOCH_TAKEN` when somebody else restores; `STORE_FAILED`, `STOPPED`
    */
   restore(
@@ -484,7 +485,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     const now = this.#process.image;
     this.#lastRequest = now.lastRequest;
     const asSet = this.#newLife(topology, now);
-    const same = JSON.stringify(asSet.image.settings) === JSON.stringify(image.settings);
+    const set = asSet.image.settings;
+    this.#checkOrder("its input log", image.settings.order !== "none" && set.order === "none");
+    const same = JSON.stringify(set) === JSON.stringify(image.settings);
     if (!same) this.#process = asSet;
     this.#unkept = !same;
     this.#beginJournal();
@@ -550,6 +553,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         "BAD_MESSAGE",
         `the messages in ${snapshot} are encoded as ${messageEncoding}, and ${this.id} reads ${this.#messageCodec.name}`,
       );
+    const ordered = [...incoming, ...outgoing].some(({ hash }) => !isSetHash(hash));
+    this.#checkOrder(snapshot, ordered && this.#configuration.order === "none");
     const messages = (part: PartReference | undefined): Promise<Uint8Array> =>
       part ? stored.part(part) : Promise.resolve(new Uint8Array(0));
     return {
@@ -566,6 +571,13 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       state,
       renamed: manifest.renamed && new Map(manifest.renamed.map(({ was, is }) => [was, is])),
     };
+  }
+
+  /** Whoever goes on from it goes on with its hashes, and those that depend on an order say nothing where there is none. */
+  #checkOrder(from: string, misfit: boolean): void {
+    if (!misfit) return;
+    const message = `${from} is of channels with an order, and those of ${this.id} have none: use order "fifo", or begin anew`;
+    throw new TidemarkError("BAD_OPTION", message);
   }
 
   async #openTransport(system: string): Promise<void> {

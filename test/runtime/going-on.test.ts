@@ -98,6 +98,34 @@ function connect(...all: Running[]): void {
 
 const newLog = (): string => newDirectory(onTestFinished);
 
+describe("channels that have no order any more", () => {
+  test("cannot go on with what had one, from a snapshot or from a log", async () => {
+    const processes = ["a", "b"];
+    const pair = async (options: Partial<Configuration>): Promise<Running[]> => {
+      const all = [];
+      for (const id of processes) {
+        const application = new Adder();
+        all.push(
+          await start({ id, processes, application, transport: network.transport(), ...options }),
+        );
+      }
+      return all;
+    };
+    const [a, b] = await pair({});
+    await a?.request({ add: 1, to: "b" });
+    const snapshot = await a?.snapshot();
+    for (const one of [a, b]) await one?.stop();
+    const [c, d] = await pair({ order: "none" });
+    await expect(c?.restore(snapshot?.id ?? "a/1")).rejects.toMatchObject({ code: "BAD_OPTION" });
+    // Nothing was decided.
+    expect(await store.epoch()).toBeUndefined();
+    for (const one of [c, d]) await one?.stop();
+    const logged = { id: "a", processes, log: { directory: newLog() } };
+    await (await start(logged)).stop();
+    await expect(start({ ...logged, order: "none" })).rejects.toThrow("of channels with an order");
+  });
+});
+
 describe("an application that throws", () => {
   test("in its first turn is what the start says, and leaves nothing in the log", async () => {
     const application = new Adder();
