@@ -44,7 +44,7 @@ import {
   type SystemSource,
   wholeRule,
 } from "./system-file.ts";
-import { isLive } from "./terminal.ts";
+import { isLive, shellWord } from "./terminal.ts";
 import { jsonReport, lineReport, type Report, tableReport } from "./up-report.ts";
 import { jsonLine } from "./values.ts";
 
@@ -375,6 +375,8 @@ async function up(plan: Plan, options: UpOptions): Promise<number> {
     await control.close();
     await store.close();
   }
+  if (totals.consistent < totals.snapshots)
+    report.note(`tidemark history --failed --dir ${shellWord(dir)} says what came of attempts`);
   report.end(totals, whole);
   return whole ? 0 : 1;
 }

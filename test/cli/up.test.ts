@@ -219,7 +219,8 @@ describe("tidemark up", () => {
       up.stdout.split("\n").slice(before).join("").includes('"consistent":true'),
     );
     up.child.kill("SIGINT");
-    const { status, stdout } = await up.ended;
+    const { status, stdout, stderr } = await up.ended;
+    expect(stderr).toContain(`tidemark history --failed --dir ${directory} says what`);
     const lines = parseLines(stdout);
     const { snapshots, consistent } = lines.pop();
     expect(lines).toHaveLength(snapshots);
