@@ -938,7 +938,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     try {
       await this.#transport.close();
       await this.#closeLog(cause);
-      await this.#noted;
+      await this.#keepNotes();
     } finally {
       this.#settleStopped(cause);
     }
@@ -948,6 +948,14 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   async #drain(): Promise<void> {
     const untilMs = performance.now() + DRAIN_MS;
     while (this.#journal?.waits && !this.#failure && performance.now() < untilMs) await pause(1);
+  }
+
+  /** Nobody's end waits for ever for a note. */
+  async #keepNotes(): Promise<void> {
+    const kept = new AbortController();
+    const tooLong = pause(DRAIN_MS, undefined, { signal: kept.signal }).catch(() => {});
+    await Promise.race([this.#noted, tooLong]);
+    kept.abort();
   }
 
   /** With how it is, so that the next program need not take the same steps. */

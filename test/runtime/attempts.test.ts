@@ -140,6 +140,14 @@ describe("a process notes", () => {
   });
 });
 
+test("a store that takes no note keeps no process from stopping", async () => {
+  const deaf = changed(memoryStore(), { note: () => new Promise<void>(() => {}) });
+  const [a] = await systemOf(deaf, { a: "auto" });
+  await a?.snapshot();
+  await a?.stop();
+  expect(await a?.stopped).toBeUndefined();
+});
+
 test("an initiator that dies after it has written the manifest need note nothing more", async () => {
   const store = memoryStore();
   const [a] = await systemOf(store, { a: "auto", b: "auto" });
