@@ -451,8 +451,16 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         messageEncoding: this.#messageCodec.name,
         requestCodec,
       },
-      { onProblem: this.#problems, onSettled: () => this.#settle() },
+      { onProblem: (problem) => this.#logProblem(problem), onSettled: () => this.#settle() },
     );
+  }
+
+  #logProblem(problem: TidemarkError): void {
+    this.#problem(problem);
+    // What waits for a log that has ended waits for ever; one that cannot be written yet tries again by itself.
+    if (!isTidemarkError(problem, "LOG_FAILED") || problem.definite) return;
+    this.#failure ??= problem;
+    this.#stopping ??= this.#stop(problem);
   }
 
   /** Begins to log what the process, as it is now, is given from now on. */
@@ -966,7 +974,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     try {
       await log.close();
     } catch (thrown) {
-      this.#problem(thrown as TidemarkError);
+      // Why it ends has been told.
+      if (thrown !== cause) this.#problem(thrown as TidemarkError);
     }
   }
 

@@ -1,6 +1,8 @@
 // Going on from a log or a snapshot when something is not as it was, or not as it should be: said, and never silently wrong.
+import { open } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
-import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { fileURLToPath } from "node:url";
+import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import {
   type Application,
   FrozenState,
@@ -97,6 +99,30 @@ function connect(...all: Running[]): void {
 }
 
 const newLog = (): string => newDirectory(onTestFinished);
+
+describe("a disk", () => {
+  test("that fails to flush ends the process and what waits, though nothing else comes in", async () => {
+    const log = { directory: newLog(), policy: "always" as const };
+    const a = await start({ log });
+    expect(await a.request({ add: 1 })).toBe(1);
+    const handle = await open(fileURLToPath(import.meta.url));
+    await handle.close();
+    const fails = vi.spyOn(Object.getPrototypeOf(handle), "datasync");
+    fails.mockRejectedValue(Object.assign(new Error("EIO: i/o error"), { code: "EIO" }));
+    onTestFinished(() => fails.mockRestore());
+    await expect(a.request({ add: 2 })).rejects.toMatchObject({
+      code: "LOG_FAILED",
+      definite: false,
+    });
+    expect(await a.stopped).toMatchObject({ code: "LOG_FAILED" });
+    expect(problems.map(({ code }) => code)).toEqual(["LOG_FAILED"]);
+    await expect(a.request({ add: 4 })).rejects.toMatchObject({ code: "LOG_FAILED" });
+    fails.mockRestore();
+    // It was written, whether it was flushed or not.
+    const again = await start({ log });
+    expect(await again.request({ add: 0 })).toBe(3);
+  });
+});
 
 describe("channels that have no order any more", () => {
   test("cannot go on with what had one, from a snapshot or from a log", async () => {
