@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 
 const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
-/** Nothing that is started here takes longer. */
+/** Nothing that is started here takes longer, unless it is told so. */
 const LIMIT_MS = 15_000;
 
 /** A directory that goes when the test has finished. */
@@ -37,6 +37,7 @@ export class Started {
     args: readonly string[],
     env: NodeJS.ProcessEnv = {},
     stdin: "ignore" | "pipe" = "ignore",
+    limitMs: number = LIMIT_MS,
   ) {
     // As `npm run tidemark` has it: a world imports `tidemark/sim`, and means what stands here.
     this.child = spawn(process.execPath, ["--conditions=tidemark-source", MAIN, ...args], {
@@ -49,7 +50,7 @@ export class Started {
     this.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.stderr += text;
     });
-    const limit = setTimeout(() => this.child.kill("SIGKILL"), LIMIT_MS);
+    const limit = setTimeout(() => this.child.kill("SIGKILL"), limitMs);
     // "close" comes only when every process that holds the pipes has ended, the children of the command too.
     this.ended = new Promise((settle) => {
       this.child.on("close", (code, signal) => {
