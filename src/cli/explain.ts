@@ -142,25 +142,28 @@ function slowest({ startedAtMs, cutMs = 0, tookMs = 0, shares }: Attempt): strin
   ];
 }
 
-/** Who waited, or waits now, for what; and of whom nothing is known but that it was late. */
+/** Who waited, or waits now, for what; before them of whom nothing is known but that it was late, and last who was not late itself. */
 function heldBy({ waits, unclosed, unstored, shares }: Attempt, now?: readonly Wait[]): string[] {
   if (now) return now.map(waitLine);
-  const recorded = new Set(shares.map(({ process }) => process));
   const told = new Set(waits.map(({ process }) => process));
-  const silent = unclosed.filter((id) => !told.has(id));
-  return [
-    ...silent.map((id) =>
-      recorded.has(id)
-        ? `${id}, which did not tell the initiator that its channels were closed`
-        : `${id}, of which nothing is noted: it had not recorded, or was not there any more`,
-    ),
-    ...unstored.map((id) => `${id}, which had not stored its piece`),
-    ...waits.map(waitLine),
-  ];
+  const late: string[] = [];
+  const unheard: string[] = [];
+  for (const id of unclosed.filter((one) => !told.has(one))) {
+    const share = shares.find(({ process }) => process === id);
+    if (!share)
+      late.push(`${id}, of which nothing is noted: it had not recorded, or was not there any more`);
+    else unheard.push(`${id}, whose channels were closed, as the initiator had not heard`);
+  }
+  for (const id of unstored) {
+    const stored = shares.some(({ process, storedMs }) => process === id && storedMs !== undefined);
+    if (stored) unheard.push(`${id}, whose piece was stored, as the initiator had not heard`);
+    else late.push(`${id}, which had not stored its piece`);
+  }
+  return [...late, ...waits.map(waitLine), ...unheard];
 }
 
 const waitLine = ({ process, waitsFor }: Wait): string =>
-  `${process}, which waited for ${waitsFor.join(", and ")}`;
+  `${process}, which waited for ${waitsFor.join(" and ")}`;
 
 const inFlightCell = (messages: number, bytes: number): string =>
   messages === 0 ? "0" : `${grouped(messages)} (${byteSize(bytes)})`;

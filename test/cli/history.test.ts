@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { directoryStore } from "../../src/runtime/directory-store.ts";
-import type { AttemptNote } from "../../src/snapshot/attempt.ts";
+import type { AbandonedNote, AttemptNote } from "../../src/snapshot/attempt.ts";
 import { tidemark } from "./support/command.ts";
 
 async function directoryWith(...notes: readonly AttemptNote[]): Promise<string> {
@@ -88,6 +88,32 @@ test("of one that has no end only what is known is said", async () => {
   const { stdout, status } = await tidemark(["explain", "p1/7", "--dir", dir]);
   expect(status).toBe(0);
   expect(stdout).toContain("p1/7 has no end; begun by p1 at 1970-01-01T00:00:01.000Z");
+});
+
+test("of one that was abandoned those come first who were late, and last those who were not", async () => {
+  const by = (process: string, more: object): AbandonedNote => ({
+    ...{ note: "abandoned", snapshot: "p1/7", by: process, atMs: 2_000, reason: "p3 was away" },
+    ...{ waitsFor: [], share: { process, recordedAtMs: 1_001, captureMs: 0.5, ...more } },
+  });
+  const dir = await directoryWith(
+    BEGUN,
+    { ...by("p1", { recordingMs: 1 }), unclosed: ["p2", "p3"], unstored: ["p1", "p4"] },
+    by("p2", { recordingMs: 1 }),
+    by("p4", { recordingMs: 1, storedMs: 2 }),
+    { ...by("p5", {}), waitsFor: ["the marker of p3", "the marker of p6"] },
+  );
+  const { stdout } = await tidemark(["explain", "p1/7", "--dir", dir]);
+  expect(stdout.split("\n").slice(0, 9)).toEqual([
+    "p1/7 was abandoned after 1.0 s; begun by p1 at 1970-01-01T00:00:01.000Z, of 3 processes",
+    "  because  p3 was away",
+    "",
+    "held up by",
+    "  p3, of which nothing is noted: it had not recorded, or was not there any more",
+    "  p1, which had not stored its piece",
+    "  p5, which waited for the marker of p3 and the marker of p6",
+    "  p2, whose channels were closed, as the initiator had not heard",
+    "  p4, whose piece was stored, as the initiator had not heard",
+  ]);
 });
 
 test("what is not there is said", async () => {
