@@ -1,4 +1,4 @@
-// Groups over TCP at full load, while connections are cut: each message once, in the order asked for, the same everywhere where it is total.
+// Groups over TCP at full load, while connections are cut and the system is restored: each message once, in the order asked for, the same everywhere where it is total.
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { ORDER_LEVELS, type OrderLevel } from "../../src/core/order-level.ts";
@@ -10,9 +10,11 @@ import {
   type GroupTurn,
   groupedCodecs,
   isTidemarkError,
+  jsonCodec,
   lentBytesCodec,
   memoryStore,
   type RunningProcess,
+  type SnapshotId,
   startProcess,
   tcpTransport,
 } from "../../src/index.ts";
@@ -24,8 +26,16 @@ const MESSAGE_BYTES = 100;
 const SEED = Number(process.env["SEED"] ?? 20_261_125);
 const LEVELS = Object.keys(ORDER_LEVELS) as OrderLevel[];
 
+/** What is undone by a restore. */
+interface Told {
+  readonly sent: number;
+  readonly delivered: number;
+  readonly order: number;
+  readonly next: readonly (readonly [string, number])[];
+}
+
 /** Multicasts so many numbered messages as fast as they go, and looks at what comes. */
-class Numbered implements GroupApplication<Uint8Array, Uint8Array> {
+class Numbered implements GroupApplication<Uint8Array, Told> {
   sent = 0;
   delivered = 0;
   /** Of each member, how many messages: they come in sequence, whatever the order. */
@@ -62,11 +72,16 @@ class Numbered implements GroupApplication<Uint8Array, Uint8Array> {
     this.order = Math.imul(this.order ^ (number * 4 + Number(from.slice(1))), 0x9e3779b1) | 0;
   }
 
-  capture(): Uint8Array {
-    return new Uint8Array(0);
+  capture(): Told {
+    const { sent, delivered, order } = this;
+    return { sent, delivered, order, next: [...this.next] };
   }
 
-  restore(): void {}
+  restore({ next, ...told }: Told): void {
+    Object.assign(this, told);
+    this.next.clear();
+    for (const [from, number] of next) this.next.set(from, number);
+  }
 
   #fill(turn: GroupTurn<Uint8Array>): void {
     for (let i = 0; i < 500 && this.sent < this.#most; i += 1) {
@@ -106,13 +121,12 @@ test.each(contests)("%s order, %s", { timeout: 600_000 }, async (level, total) =
         await startProcess({
           ...{ id: self, processes: PROCESSES, store, transport: tcpTransport() },
           application: new Grouped({ self, application, groups, messageCodec, onIrregular }),
-          ...groupedCodecs<Uint8Array, Uint8Array>({
-            messageCodec,
-            stateCodec: lentBytesCodec as never,
-          }),
+          ...groupedCodecs<Uint8Array, Told>({ messageCodec, stateCodec: jsonCodec<Told>() }),
           lostAfterMs: 60_000,
           onProblem: ({ code, message }) => {
-            if (code !== "PEER_UNREACHABLE") problems.push(`${code} ${message}`);
+            // Whoever is in the epoch before is told so.
+            if (code !== "PEER_UNREACHABLE" && code !== "EPOCH_MISMATCH")
+              problems.push(`${code} ${message}`);
           },
         }),
       );
@@ -128,21 +142,29 @@ test.each(contests)("%s order, %s", { timeout: 600_000 }, async (level, total) =
         one.connect(peer, proxy.address);
       }
     let cuts = 0;
-    let consistent = 0;
+    const consistent: SnapshotId[] = [];
+    let restores = 0;
     const isDone = (): boolean =>
       [...talkers.values()].every(({ delivered }) => delivered === PROCESSES.length * most);
-    for (let stuck = 0, before = 0; !isDone() && stuck < 500; ) {
+    for (let stuck = 0, before = 0; (!isDone() || restores === 0) && stuck < 500; ) {
       await pause(random.between(5, 40));
       if (cuts === 0 || random.chance(0.3)) {
         random.pick(proxies)?.cut("both");
         cuts += 1;
       }
-      if (random.chance(0.1)) consistent += await isConsistent(running.get("p2"));
+      if (consistent.length === 0 || random.chance(0.1))
+        consistent.push(...(await consistentOf(running.get("p2"))));
+      const [from] = consistent.slice(-1);
+      if (from && restores < cases("groups-tcp", 1, 4) && random.chance(0.2)) {
+        const { absent } = (await running.get(random.pick(PROCESSES) ?? "p1")?.restore(from)) ?? {};
+        expect(absent).toEqual([]);
+        restores += 1;
+      }
       const all = [...talkers.values()].reduce((sum, { delivered }) => sum + delivered, 0);
       stuck = all === before ? stuck + 1 : 0;
       before = all;
     }
-    const what = `SEED=${SEED}, ${cuts} cuts, ${consistent} snapshots`;
+    const what = `SEED=${SEED}, ${cuts} cuts, ${consistent.length} snapshots, ${restores} restores`;
     const counts = [...talkers.values()].map(({ delivered }) => delivered);
     expect(counts, what).toEqual(PROCESSES.map(() => PROCESSES.length * most));
     for (const { wrong } of talkers.values()) expect(wrong.slice(0, 3), what).toEqual([]);
@@ -150,20 +172,23 @@ test.each(contests)("%s order, %s", { timeout: 600_000 }, async (level, total) =
     if (ORDER_LEVELS[level].includes("total order")) expect(orders.size, what).toBe(1);
     expect(problems, what).toEqual([]);
     expect(cuts, what).toBeGreaterThan(0);
+    expect(restores, what).toBeGreaterThan(0);
   } finally {
     await Promise.all([...running.values()].map((one) => one.stop()));
     await Promise.all(proxies.map((proxy) => proxy.close()));
   }
 });
 
-/** 1 if a snapshot was taken and is; 0 if it was abandoned. */
-async function isConsistent(one: RunningProcess<unknown, unknown> | undefined): Promise<number> {
+/** A snapshot, if it was not abandoned. */
+async function consistentOf(
+  one: RunningProcess<unknown, unknown> | undefined,
+): Promise<SnapshotId[]> {
   try {
     const snapshot = await one?.snapshot({ timeoutMs: 3000 });
     expect((await snapshot?.verify())?.consistent).toBe(true);
-    return 1;
+    return snapshot ? [snapshot.id] : [];
   } catch (error) {
     if (!isTidemarkError(error, "SNAPSHOT_ABANDONED")) throw error;
-    return 0;
+    return [];
   }
 }
