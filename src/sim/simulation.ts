@@ -270,6 +270,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   readonly #asked = new Map<number, number>();
   /** Tokens of snapshots that were begun before the world healed. */
   readonly #early = new Set<number>();
+  /** Tokens of those that were asked for since and are not begun, with who was asked: that waits for its log. */
+  readonly #wanted = new Map<number, Life<M, State, Request, Reply>>();
   readonly #hash = emptyChannelHash();
   readonly #scratch = new DataView(new ArrayBuffer(32));
   readonly #sent = new Slab();
@@ -398,6 +400,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     const life = this.#life(by);
     this.#numbers += 1;
     if (this.#faulty) this.#early.add(this.#numbers);
+    else this.#wanted.set(this.#numbers, life);
     const { timeoutMs } = this.#options;
     this.#step(life, { type: "snapshot", token: this.#numbers, timeoutMs, nowMs: 0 });
   }
@@ -556,6 +559,9 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
    * arrived that had been sent when it healed.
    */
   unrest(): string | undefined {
+    for (const life of this.#wanted.values())
+      if (life.alive && this.#life(life.id) === life)
+        return `a snapshot of ${life.id} has not begun`;
     for (const { id, settled, initiator, life } of this.#begun)
       if (
         settled === 0 &&
@@ -900,6 +906,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
         this.#started(life, effect.snapshot, effect.token);
         break;
       case "snapshot-refused":
+        this.#wanted.delete(effect.token);
         if (!this.#faulty && !effect.error.message.includes("no path of channels"))
           throw new Violation("liveness", `healed, but ${effect.error.message}`);
         break;
@@ -1102,6 +1109,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   // Snapshots and the store.
 
   #started(life: Life<M, State, Request, Reply>, id: SnapshotId, token: number): void {
+    this.#wanted.delete(token);
     this.#begun.push({
       id,
       initiator: life.id,
