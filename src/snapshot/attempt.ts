@@ -189,17 +189,23 @@ export function attemptsOf(notes: Iterable<AttemptNote>): Attempt[] {
   return attempts
     .map(({ begun: _, ...attempt }) => ({
       ...attempt,
-      shares: [...attempt.shares].sort(byProcess),
-      waits: [...attempt.waits].sort(byProcess),
+      shares: [...attempt.shares.values()].sort(byProcess),
+      waits: [...attempt.waits]
+        .map(([process, waitsFor]) => ({ process, waitsFor }))
+        .sort(byProcess),
     }))
     .sort((a, b) => b.startedAtMs - a.startedAtMs);
 }
 
-type Drafted = { -readonly [K in keyof Attempt]: Attempt[K] } & { begun: boolean };
+type Drafted = { -readonly [K in keyof Attempt as Exclude<K, "shares" | "waits">]: Attempt[K] } & {
+  begun: boolean;
+  readonly shares: Map<ProcessId, AttemptShare>;
+  readonly waits: Map<ProcessId, readonly string[]>;
+};
 
 const draft = (initiator: ProcessId, startedAtMs: number): Drafted => ({
   ...{ initiator, startedAtMs, outcome: "open", begun: false },
-  ...{ shares: [], waits: [], unclosed: [], unstored: [] },
+  ...{ shares: new Map(), waits: new Map(), unclosed: [], unstored: [] },
 });
 
 function add(attempt: Drafted, note: Exclude<AttemptNote, RefusedNote>): void {
@@ -211,15 +217,20 @@ function add(attempt: Drafted, note: Exclude<AttemptNote, RefusedNote>): void {
     const tookMs = atMs - startedAtMs;
     // Whoever stopped before may have taken it for abandoned.
     delete attempt.reason;
-    Object.assign(attempt, { outcome: "complete", startedAtMs, cutMs, tookMs, shares, waits: [] });
+    Object.assign(attempt, { outcome: "complete", startedAtMs, cutMs, tookMs });
+    Object.assign(attempt, { unclosed: [], unstored: [] });
+    attempt.shares.clear();
+    for (const share of shares) attempt.shares.set(share.process, share);
+    attempt.waits.clear();
   } else if (attempt.outcome !== "complete") {
     const { by, atMs, reason, share, waitsFor, unclosed = [], unstored = [] } = note;
     if (by === attempt.initiator)
       Object.assign(attempt, { reason, unclosed, unstored, tookMs: atMs - attempt.startedAtMs });
     else if (attempt.outcome === "open") attempt.reason = reason;
     attempt.outcome = "abandoned";
-    if (share) attempt.shares = [...attempt.shares, share];
-    if (waitsFor.length > 0) attempt.waits = [...attempt.waits, { process: by, waitsFor }];
+    // Whoever died before its log had it notes it again.
+    if (share) attempt.shares.set(by, share);
+    if (waitsFor.length > 0) attempt.waits.set(by, waitsFor);
   }
 }
 

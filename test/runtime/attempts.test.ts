@@ -39,7 +39,8 @@ async function systemOf(store: SnapshotStore, receive: Record<ProcessId, "auto" 
 /** A store with other methods in place of some. */
 function changed(store: SnapshotStore, methods: Partial<SnapshotStore>): SnapshotStore {
   return new Proxy(store, {
-    get: (_, name: keyof SnapshotStore) => methods[name] ?? store[name].bind(store),
+    get: (_, name: keyof SnapshotStore) =>
+      name in methods ? methods[name] : store[name].bind(store),
   });
 }
 
@@ -116,12 +117,15 @@ describe("a process notes", () => {
     else expect(attempt?.outcome).toBe("complete");
   });
 
-  test("and what cannot be noted costs no snapshot, and is told", async () => {
+  test("and what cannot be noted costs no snapshot, and is told once", async () => {
     const store = memoryStore();
     const told: string[] = [];
+    const disk = { full: true };
+    let asked = 0;
     const full = changed(store, {
       note: async () => {
-        throw new Error("no room");
+        asked += 1;
+        if (disk.full) throw new Error("no room");
       },
     });
     await using a = await startProcess({
@@ -135,8 +139,46 @@ describe("a process notes", () => {
       onProblem: ({ message }) => told.push(message),
     });
     expect((await a.snapshot()).id).toBe("a/1");
-    await expect.poll(() => told.length).toBe(2);
-    expect(told[0]).toContain("could not be noted: no room");
+    await expect.poll(() => asked).toBe(2);
+    const once = "what comes of attempts at snapshots cannot be noted: no room";
+    expect(told).toEqual([once]);
+    disk.full = false;
+    await a.snapshot();
+    await expect.poll(() => asked).toBe(4);
+    disk.full = true;
+    await a.snapshot();
+    await expect.poll(() => asked).toBe(6);
+    expect(told).toEqual([once, once]);
+  });
+
+  test("and a store that hangs, or takes no notes, keeps nobody from stopping", async () => {
+    for (const note of [() => new Promise<void>(() => {}), null]) {
+      const told: string[] = [];
+      const a = await startProcess({
+        ...{ id: "a", processes: ["a"], application: silent },
+        transport: new MemoryNetwork().transport(),
+        store: changed(memoryStore(), { note } as Partial<SnapshotStore>),
+        onProblem: ({ message }) => told.push(message),
+      });
+      // More than may wait.
+      for (let i = 0; i < 200; i += 1) await a.snapshot();
+      await a.stop();
+      expect(told).toHaveLength(1);
+      expect(told[0]).toContain(note ? "256 notes wait for the store" : "the store takes no notes");
+    }
+  });
+
+  test("and of the notes that a store did not take before the end it is told", async () => {
+    const told: string[] = [];
+    const a = await startProcess({
+      ...{ id: "a", processes: ["a"], application: silent },
+      transport: new MemoryNetwork().transport(),
+      store: changed(memoryStore(), { note: () => new Promise<void>(() => {}) }),
+      onProblem: ({ message }) => told.push(message),
+    });
+    await a.snapshot();
+    await a.stop();
+    expect(told).toEqual([expect.stringContaining("the store has not taken 2 note(s)")]);
   });
 });
 
