@@ -1,5 +1,6 @@
 /** The attempts at snapshots that a store knows of. */
 
+import { TidemarkError } from "../core/error.ts";
 import { type Attempt, attemptsOf, completeNote } from "../snapshot/attempt.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 
@@ -8,7 +9,7 @@ import type { SnapshotStore } from "./snapshot-store.ts";
  * are kept has a bound; with a directory store it is some thousand for each process.
  *
  * @param damaged is told of notes that are not what was written; they are skipped
- * @throws TidemarkError `STORE_FAILED`, `KEY_REQUIRED`, `WRONG_KEY`
+ * @throws TidemarkError `STORE_FAILED`, `KEY_REQUIRED`, `WRONG_KEY`; `BAD_OPTION` if the store has no `notes`
  *
  * @example
  * ```ts
@@ -21,6 +22,8 @@ export async function readAttempts(
   store: SnapshotStore,
   damaged: (error: Error) => void = () => {},
 ): Promise<Attempt[]> {
+  if (typeof store.notes !== "function")
+    throw new TidemarkError("BAD_OPTION", "this store keeps no notes of attempts");
   const notes = [];
   for await (const note of store.notes(damaged)) notes.push(note);
   const attempts = attemptsOf(notes);

@@ -120,12 +120,11 @@ describe("a process notes", () => {
   test("and what cannot be noted costs no snapshot, and is told once", async () => {
     const store = memoryStore();
     const told: string[] = [];
-    const disk = { full: true };
     let asked = 0;
     const full = changed(store, {
       note: async () => {
         asked += 1;
-        if (disk.full) throw new Error("no room");
+        if (asked <= 2 || asked > 4) throw new Error("no room");
       },
     });
     await using a = await startProcess({
@@ -142,10 +141,8 @@ describe("a process notes", () => {
     await expect.poll(() => asked).toBe(2);
     const once = "what comes of attempts at snapshots cannot be noted: no room";
     expect(told).toEqual([once]);
-    disk.full = false;
     await a.snapshot();
     await expect.poll(() => asked).toBe(4);
-    disk.full = true;
     await a.snapshot();
     await expect.poll(() => asked).toBe(6);
     expect(told).toEqual([once, once]);
@@ -194,6 +191,11 @@ test("an initiator that dies after it has written the manifest need note nothing
     },
   });
   expect(await readAttempts(forgetful)).toMatchObject([{ snapshot: "a/1", outcome: "complete" }]);
+});
+
+test("a store that keeps no notes says so", async () => {
+  const old = changed(memoryStore(), { notes: null } as unknown as Partial<SnapshotStore>);
+  await expect(readAttempts(old)).rejects.toThrow("this store keeps no notes of attempts");
 });
 
 describe("in a directory", () => {
@@ -247,6 +249,34 @@ describe("in a directory", () => {
     await store.close();
   });
 
+  test("what somebody removes while a process runs is made again, and nothing is lost", async () => {
+    const directory = folder();
+    const store = directoryStore(directory, { sync: false });
+    await store.note(note(1));
+    fs.rmSync(join(directory, "attempts"), { recursive: true });
+    await store.note(note(2));
+    expect(await read(store)).toEqual({ times: [2], damaged: [] });
+    fs.rmSync(join(directory, "attempts"), { recursive: true });
+    fs.writeFileSync(join(directory, "attempts"), "");
+    await expect(store.note(note(3))).rejects.toThrow("ENOTDIR");
+    fs.rmSync(join(directory, "attempts"));
+    await store.note(note(4));
+    expect(await read(store)).toEqual({ times: [4], damaged: [] });
+    await store.close();
+  });
+
+  test("a file that cannot be read is told, and the others are read", async () => {
+    const directory = folder();
+    const store = directoryStore(directory, { sync: false });
+    for (const by of ["p1", "p3"]) await store.note(note(1, by));
+    const path = join(directory, "attempts", "p2.jsonl");
+    fs.mkdirSync(path);
+    const { times, damaged } = await read(store);
+    expect(times).toEqual([1, 1]);
+    expect(damaged).toEqual([expect.stringContaining(path)]);
+    await store.close();
+  });
+
   test("a directory that was read only, or without notes, has none", async () => {
     const directory = folder();
     expect(await read(directoryStore(directory))).toEqual({ times: [], damaged: [] });
@@ -268,6 +298,16 @@ describe("in a directory", () => {
       );
     expect(await codeOf()).toBe("KEY_REQUIRED");
     expect(await codeOf(new Uint8Array(32).fill(2))).toBe("WRONG_KEY");
+    // A line that was changed is damaged, also where it says by which key it is sealed.
+    const text = fs.readFileSync(path, "utf8");
+    for (let at = 0; at < text.indexOf("\n"); at += 7) {
+      const changed = text[at] === "A" ? "B" : "A";
+      fs.writeFileSync(path, text.slice(0, at) + changed + text.slice(at + 1));
+      const { times, damaged } = await read(store);
+      expect(times).toEqual([2]);
+      expect(damaged).toEqual([`${path}: 1 line(s) are no notes of p1`]);
+    }
+    fs.writeFileSync(path, text);
     // What somebody put there without the key, or of another process, is no note.
     const [line] = fs.readFileSync(path, "utf8").split("\n");
     fs.appendFileSync(path, `${JSON.stringify(note(3))}\n`);
