@@ -2,13 +2,13 @@
 
 import { Command } from "commander";
 import { isTidemarkError, TidemarkError } from "../core/error.ts";
-import type { ProcessId } from "../core/id.ts";
+import { isSnapshotId, type ProcessId, type SnapshotId } from "../core/id.ts";
 import { byteSize, duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import { type Attempt, type AttemptShare, doneAtMs } from "../snapshot/attempt.ts";
-import { attemptsIn } from "./history.ts";
+import { attemptsIn, named } from "./history.ts";
 import { directoryOption, jsonOption } from "./options.ts";
-import { type KeyOptions, keyOption, SNAPSHOT_NAME } from "./store.ts";
+import { type KeyOptions, keyOption, openStore, SNAPSHOT_NAME } from "./store.ts";
 import type { SystemMethods } from "./system-control.ts";
 import { grouped, painter, printable, table } from "./terminal.ts";
 
@@ -23,6 +23,13 @@ interface Wait {
   readonly waitsFor: readonly string[];
 }
 
+/** What the system says of an attempt that runs. */
+interface Now {
+  readonly waits: readonly Wait[];
+  /** Those that do not answer. */
+  readonly silent: readonly ProcessId[];
+}
+
 const STATUS_TIMEOUT_MS = 5_000;
 const LATEST = "latest";
 
@@ -32,7 +39,9 @@ const HELP = `
 Of a snapshot that is complete: how long each process took for it. Of one that
 was abandoned: why, who waited for what, and how far each process had come.
 Of one that is under way: who waits for what now, if the system answers. All
-times are by the clocks of those that noted them.
+times are by the clocks of those that noted them. Of several with the same label
+it is the newest; a label is what the attempt was begun with, or what the
+snapshot has now.
 
 Exit status: 0; 1 if no such attempt is noted.
 
@@ -51,34 +60,56 @@ export function explainCommand(): Command {
     .addHelpText("after", HELP)
     .action(async (name: string, options: ExplainOptions) => {
       const { dir, json } = options;
-      const attempt = find(await attemptsIn(dir, options), name, dir);
-      const now = attempt.outcome === "open" ? await waitsNow(dir, attempt) : undefined;
-      if (json) console.log(JSON.stringify(now ? { ...attempt, waits: now } : attempt));
+      let attempt = await find(name, dir, options);
+      let now = attempt.outcome === "open" ? await askSystem(dir, attempt) : undefined;
+      if (now?.waits.length === 0 && attempt.snapshot !== undefined) {
+        // It may have come to its end meanwhile.
+        attempt = await find(attempt.snapshot, dir, options);
+        if (attempt.outcome !== "open") now = undefined;
+      }
+      if (json) console.log(JSON.stringify(now ? { ...attempt, waits: now.waits } : attempt));
       else console.log(describe(attempt, now).join("\n"));
     });
 }
 
-/** The newest that has that name. */
-function find(attempts: readonly Attempt[], name: string, directory: string): Attempt {
-  const found = attempts.find(
-    ({ snapshot, label }) => name === LATEST || snapshot === name || label === name,
+/**
+ * The newest that has that name; what is an id is no label.
+ * @throws TidemarkError `NOT_FOUND`, `BAD_OPTION`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`
+ */
+async function find(name: string, directory: string, options: KeyOptions): Promise<Attempt> {
+  const attempts = await attemptsIn(directory, options);
+  const labelled = new Set<SnapshotId | undefined>();
+  if (name !== LATEST && !isSnapshotId(name)) {
+    for await (const { id, label } of openStore(directory, options).list())
+      if (label === name) labelled.add(id);
+  }
+  const found = attempts.find(({ snapshot, label }) =>
+    isSnapshotId(name)
+      ? snapshot === name
+      : name === LATEST || label === name || labelled.has(snapshot),
   );
   if (found) return found;
-  const message = `no attempt ${printable(name)} is noted in ${directory}: tidemark history lists those that are`;
+  const message =
+    name === LATEST
+      ? `no attempts are noted in ${directory}`
+      : `no attempt ${printable(name)} is noted in ${directory}: tidemark history lists those that are`;
   throw new TidemarkError("NOT_FOUND", message);
 }
 
 /** What the processes of the system say that runs there, if one does and answers. */
-async function waitsNow(directory: string, { snapshot }: Attempt): Promise<Wait[] | undefined> {
+async function askSystem(directory: string, { snapshot }: Attempt): Promise<Now | undefined> {
   try {
     const client = await ControlClient.connect<SystemMethods>(directory);
     try {
       const { processes } = await client.call("status", null, { timeoutMs: STATUS_TIMEOUT_MS });
-      return processes.flatMap(({ process, explanation }) =>
-        (explanation?.snapshots ?? [])
-          .filter((one) => one.snapshot === snapshot)
-          .map(({ waitsFor }) => ({ process, waitsFor })),
-      );
+      return {
+        waits: processes.flatMap(({ process, explanation }) =>
+          (explanation?.snapshots ?? [])
+            .filter((one) => one.snapshot === snapshot)
+            .map(({ waitsFor }) => ({ process, waitsFor })),
+        ),
+        silent: processes.flatMap(({ process, explanation }) => (explanation ? [] : process)),
+      };
     } finally {
       client.close();
     }
@@ -88,11 +119,13 @@ async function waitsNow(directory: string, { snapshot }: Attempt): Promise<Wait[
   }
 }
 
-function describe(attempt: Attempt, now: readonly Wait[] | undefined): string[] {
+function describe(attempt: Attempt, now: Now | undefined): string[] {
   const head = [headOf(attempt, now)];
   const { label, timeoutMs, reason, shares } = attempt;
   if (label !== undefined) head.push(`  label    ${printable(label)}`);
   if (reason !== undefined) head.push(`  because  ${printable(reason)}`);
+  else if (attempt.outcome === "open" && !now?.waits.length)
+    head.push(`  because  ${whyOpen(attempt, now)}`);
   if (attempt.outcome === "abandoned" && timeoutMs !== undefined)
     head.push(`  timeout  ${duration(timeoutMs)}`);
   if (attempt.outcome === "complete") head.push(...slowest(attempt));
@@ -103,7 +136,7 @@ function describe(attempt: Attempt, now: readonly Wait[] | undefined): string[] 
   return lines;
 }
 
-function headOf(attempt: Attempt, now: readonly Wait[] | undefined): string {
+function headOf(attempt: Attempt, now: Now | undefined): string {
   const { snapshot, initiator, startedAtMs, outcome, tookMs, processes } = attempt;
   const name = snapshot ?? "a snapshot";
   const when = new Date(startedAtMs).toISOString();
@@ -117,14 +150,18 @@ function headOf(attempt: Attempt, now: readonly Wait[] | undefined): string {
       return `${name} ${paint("red", "was abandoned")}${after}; ${begun}`;
     case "refused":
       return `${initiator} ${paint("red", "refused")} to begin a snapshot at ${when}`;
-    case "open": {
-      if (now && now.length > 0) return `${name} is under way; ${begun}`;
-      const died = now
-        ? `, and no process waits for it: ${initiator} died in the middle of it`
-        : "";
-      return `${name} ${paint("red", "has no end")}${died}; ${begun}`;
-    }
+    case "open":
+      if (now && now.waits.length > 0) return `${name} is under way; ${begun}`;
+      return `${name} ${paint("red", "has no end")}; ${begun}`;
   }
+}
+
+/** Of an attempt without an end: whether it can still have one. */
+function whyOpen({ initiator }: Attempt, now: Now | undefined): string {
+  if (!now)
+    return `it is under way, or ${initiator} ended in the middle of it; no system answers that could tell`;
+  if (now.silent.includes(initiator)) return `${initiator}, which began it, does not answer`;
+  return `${initiator} ended in the middle of it: the system that runs now knows nothing of it`;
 }
 
 /** Where the time of a snapshot went that is complete. */
@@ -142,25 +179,40 @@ function slowest({ startedAtMs, cutMs = 0, tookMs = 0, shares }: Attempt): strin
   ];
 }
 
-/** Who waited, or waits now, for what; and of whom nothing is known but that it was late. */
-function heldBy({ waits, unclosed, unstored, shares }: Attempt, now?: readonly Wait[]): string[] {
-  if (now) return now.map(waitLine);
+/** Who waited, or waits now, for what; and of whom nothing is known but that it was late. Those first that are to blame. */
+function heldBy(attempt: Attempt, now?: Now): string[] {
+  if (now && now.waits.length === 0) return [];
+  const { unclosed, unstored, shares } = attempt;
+  const waits = now?.waits ?? attempt.waits;
   const recorded = new Set(shares.map(({ process }) => process));
   const told = new Set(waits.map(({ process }) => process));
-  const silent = unclosed.filter((id) => !told.has(id));
-  return [
-    ...silent.map((id) =>
-      recorded.has(id)
-        ? `${id}, which did not tell the initiator that its channels were closed`
-        : `${id}, of which nothing is noted: it had not recorded, or was not there any more`,
-    ),
-    ...unstored.map((id) => `${id}, which had not stored its piece`),
-    ...waits.map(waitLine),
-  ];
+  /** Whoever says the same, or of whom the same is to be said, is in one line. */
+  const alike = new Map<string, { readonly processes: ProcessId[]; readonly ofMany: string }>();
+  const say = (process: ProcessId, what: string, ofMany: string = what): void => {
+    const others = alike.get(what);
+    if (others) others.processes.push(process);
+    else alike.set(what, { processes: [process], ofMany });
+  };
+  for (const id of now?.silent ?? []) say(id, "which does not answer", "which do not answer");
+  for (const id of unclosed)
+    if (!told.has(id))
+      say(
+        id,
+        recorded.has(id)
+          ? "from where the initiator did not hear that all channels were closed"
+          : "of which nothing is noted: no state was recorded there, or it is gone",
+      );
+  for (const id of unstored) say(id, "where the piece was not stored");
+  for (const { process, waitsFor } of waits) {
+    const what = waitsFor.join(", and ");
+    if (now) say(process, `which waits for ${what}`, `which wait for ${what}`);
+    else say(process, `which waited for ${what}`);
+  }
+  return [...alike].map(
+    ([what, { processes, ofMany }]) =>
+      `${named(processes)}, ${processes.length > 1 ? ofMany : what}`,
+  );
 }
-
-const waitLine = ({ process, waitsFor }: Wait): string =>
-  `${process}, which waited for ${waitsFor.join(", and ")}`;
 
 const inFlightCell = (messages: number, bytes: number): string =>
   messages === 0 ? "0" : `${grouped(messages)} (${byteSize(bytes)})`;

@@ -29,8 +29,10 @@ export async function readAttempts(
   const attempts = attemptsOf(notes);
   // Whoever died after it had written a manifest noted nothing more.
   const written = [];
-  for (const { snapshot, outcome } of attempts) {
+  for (const { snapshot, outcome, unclosed, unstored } of attempts) {
     if (outcome === "complete" || snapshot === undefined) continue;
+    // While anybody is late no manifest is written.
+    if (unclosed.length > 0 || unstored.length > 0) continue;
     const stored = await store.get(snapshot).catch(() => undefined);
     if (stored) written.push(completeNote(stored.manifest));
   }

@@ -19,6 +19,7 @@ import {
   record,
   snapshotId,
   text,
+  where,
 } from "../core/form.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import type { Manifest, PieceRecord } from "./manifest.ts";
@@ -251,9 +252,14 @@ const names = <T>(form: Form<T>): Form<readonly T[]> => {
   return (value, path) => all(Array.isArray(value) ? value.slice(0, NAMED_MAX) : value, path);
 };
 
+/** The last millisecond that a date can be, and as many before 1970. */
+const TIME_MS_MAX = 8.64e15;
+/** Clocks may be set back; but everybody must be able to show it as a date. */
+const time = where(ms, "be a time", (value) => Math.abs(value) <= TIME_MS_MAX);
+
 const shareForm = record<AttemptShare>({
   process: processId,
-  recordedAtMs: ms,
+  recordedAtMs: time,
   captureMs: ms,
   recordingMs: { optional: ms },
   inFlight: { optional: count },
@@ -270,7 +276,7 @@ const forms: { readonly [K in AttemptNote["note"]]: Form<Extract<AttemptNote, { 
     note: kind("begun"),
     snapshot: snapshotId,
     by: processId,
-    atMs: ms,
+    atMs: time,
     label: { optional: short },
     epoch: count,
     processes: count,
@@ -279,15 +285,15 @@ const forms: { readonly [K in AttemptNote["note"]]: Form<Extract<AttemptNote, { 
   refused: record<RefusedNote>({
     note: kind("refused"),
     by: processId,
-    atMs: ms,
+    atMs: time,
     reason: short,
   }),
   complete: record<CompleteNote>({
     note: kind("complete"),
     snapshot: snapshotId,
     by: processId,
-    atMs: ms,
-    startedAtMs: ms,
+    atMs: time,
+    startedAtMs: time,
     cutMs: ms,
     shares: names(shareForm),
   }),
@@ -295,7 +301,7 @@ const forms: { readonly [K in AttemptNote["note"]]: Form<Extract<AttemptNote, { 
     note: kind("abandoned"),
     snapshot: snapshotId,
     by: processId,
-    atMs: ms,
+    atMs: time,
     reason: short,
     share: { optional: shareForm },
     waitsFor: names(short),

@@ -193,6 +193,60 @@ test("an initiator that dies after it has written the manifest need note nothing
   expect(await readAttempts(forgetful)).toMatchObject([{ snapshot: "a/1", outcome: "complete" }]);
 });
 
+test("one that comes back by its log notes what it had no time to note", async () => {
+  const store = memoryStore();
+  const log = { directory: fs.mkdtempSync(join(tmpdir(), "tidemark-attempts-")) };
+  onTestFinished(() => fs.rmSync(log.directory, { recursive: true }));
+  const start = (store: SnapshotStore) =>
+    startProcess({
+      ...{ id: "a", processes: ["a"], application: silent, log, store },
+      transport: new MemoryNetwork().transport(),
+    });
+  let written = () => {};
+  const isWritten = new Promise<void>((resolve) => {
+    written = resolve;
+  });
+  const first = await start(
+    changed(store, {
+      writeManifest: async (manifest) => {
+        await store.writeManifest(manifest);
+        written();
+        await new Promise(() => {});
+      },
+    }),
+  );
+  first.snapshot({ label: "noon" }).catch(() => {});
+  await isWritten;
+  await first.stop();
+  await (await start(store)).stop();
+  const noted: string[] = [];
+  for await (const { note } of store.notes()) noted.push(note);
+  expect(noted).toEqual(["begun", "abandoned", "complete"]);
+  await store.delete("a/1");
+  expect(await readAttempts(store)).toMatchObject([
+    { snapshot: "a/1", outcome: "complete", label: "noon" },
+  ]);
+});
+
+test("of those for which somebody was late no manifest is looked for", async () => {
+  const store = memoryStore();
+  const asked: string[] = [];
+  const common = { by: "a", atMs: 1, waitsFor: [], reason: "x" };
+  const all = [{ unclosed: ["b"] }, { unstored: ["b"] }, { unclosed: [], unstored: [] }];
+  for (const [i, late] of all.entries()) {
+    const snapshot = `a/${i + 1}` as const;
+    await store.note({ note: "abandoned", ...common, snapshot, ...late });
+  }
+  const watched = changed(store, {
+    get: (id) => {
+      asked.push(id);
+      return store.get(id);
+    },
+  });
+  expect(await readAttempts(watched)).toHaveLength(3);
+  expect(asked).toEqual(["a/3"]);
+});
+
 test("a store that keeps no notes says so", async () => {
   const old = changed(memoryStore(), { notes: null } as unknown as Partial<SnapshotStore>);
   await expect(readAttempts(old)).rejects.toThrow("this store keeps no notes of attempts");
