@@ -6,7 +6,7 @@ import { isSnapshotId, type ProcessId, type SnapshotId } from "../core/id.ts";
 import { byteSize, duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import { type Attempt, type AttemptShare, doneAtMs } from "../snapshot/attempt.ts";
-import { attemptsIn, named } from "./history.ts";
+import { attemptsIn, named, ranOut } from "./history.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { type KeyOptions, keyOption, openStore, SNAPSHOT_NAME } from "./store.ts";
 import type { SystemMethods } from "./system-control.ts";
@@ -126,12 +126,16 @@ function describe(attempt: Attempt, now: Now | undefined): string[] {
   if (reason !== undefined) head.push(`  because  ${printable(reason)}`);
   else if (attempt.outcome === "open" && !now?.waits.length)
     head.push(`  because  ${whyOpen(attempt, now)}`);
-  if (attempt.outcome === "abandoned" && timeoutMs !== undefined)
-    head.push(`  timeout  ${duration(timeoutMs)}`);
+  if (ranOut(reason) && timeoutMs !== undefined) head.push(`  timeout  ${duration(timeoutMs)}`);
   if (attempt.outcome === "complete") head.push(...slowest(attempt));
   const lines = [head.join("\n")];
   const held = heldBy(attempt, now);
-  if (held.length > 0) lines.push("", "held up by", ...held.map((line) => `  ${printable(line)}`));
+  if (held.length > 0)
+    lines.push(
+      "",
+      now || ranOut(reason) ? "held up by" : "not done then",
+      ...held.map((line) => `  ${printable(line)}`),
+    );
   if (shares.length > 0) lines.push("", ...describeShares(attempt));
   return lines;
 }

@@ -21,8 +21,8 @@ const LIMIT = 20;
 
 const HELP = `
 An attempt leaves a snapshot or a reason why not. What is told here stays when
-the snapshot is pruned and when processes end, up to some thousand attempts of
-each process; an attempt is open while it is under way, and for ever if the
+the snapshot is pruned and when processes end, up to about a thousand attempts
+of each process, fewer in large systems; an attempt is open while it is under way, and for ever if the
 process that began it died. tidemark explain says more of one. Works whether a
 system is running or not.
 
@@ -92,9 +92,15 @@ export function named(ids: readonly ProcessId[]): string {
   return rest.length === 0 ? String(last) : `${rest.toReversed().join(", ")} and ${last}`;
 }
 
+/** True if it was given up for somebody was late; else the reason says who is to blame, and whoever was not done is not. */
+export function ranOut(reason: string | undefined): boolean {
+  return reason?.startsWith("timeout") === true;
+}
+
 /** Why there is no snapshot: first whom it was waited for, as far as that is known. */
 function whyNot({ reason, waits, unclosed, unstored }: Attempt): string {
   if (reason === undefined) return "no end is noted: tidemark explain says more";
+  if (!ranOut(reason)) return reason;
   const waited = new Set(waits.map(({ process }) => process));
   const late = unclosed.filter((id) => !waited.has(id));
   // Before the others have noted anything, or when they wait in a circle, it is nobody.

@@ -6,7 +6,7 @@ import type { SnapshotStore } from "./snapshot-store.ts";
 
 /**
  * What came of the attempts at snapshots in a store, newest first: also of those that left none, with who held them up. How many
- * are kept has a bound; with a directory store it is some thousand for each process.
+ * are kept has a bound; with a directory store it is about a thousand for each process, fewer in large systems.
  *
  * @param damaged is told of notes that are not what was written; they are skipped
  * @throws TidemarkError `STORE_FAILED`, `KEY_REQUIRED`, `WRONG_KEY`; `BAD_OPTION` if the store has no `notes`

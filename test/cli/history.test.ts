@@ -157,6 +157,31 @@ held up by
   expect(listed.stdout).toContain("  held up by p20 and p21 (timeout)\n");
 });
 
+test("who was not done when something else ended the attempt is not to blame", async () => {
+  const dir = await directoryWith(
+    { ...BEGUN, timeoutMs: 30_000 },
+    {
+      ...{
+        note: "abandoned",
+        snapshot: "p1/7",
+        by: "p1",
+        atMs: 2_000,
+        waitsFor: ["the marker of p3"],
+      },
+      ...{ reason: "p2 was away", unclosed: ["p1", "p3"], unstored: [] },
+    },
+  );
+  expect((await tidemark(["explain", "p1/7", "--dir", dir])).stdout).toBe(`\
+p1/7 was abandoned after 1.0 s; begun by p1 at 1970-01-01T00:00:01.000Z, of 3 processes
+  because  p2 was away
+
+not done then
+  p3, of which nothing is noted: no state was recorded there, or it is gone
+  p1, which waited for the marker of p3
+`);
+  expect((await tidemark(["history", "--dir", dir])).stdout).toMatch(/ {2}p2 was away\n$/);
+});
+
 test("an id names no label, and a label that a snapshot got later names its attempt", async () => {
   const dir = temporaryDirectory();
   const args = ["--processes", "2", "--count", "3", "--interval", "20ms", "--no-sync"];
