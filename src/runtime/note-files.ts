@@ -176,7 +176,8 @@ export class NoteFiles {
         value = plain && parse(Buffer.from(plain).toString("utf8"));
       } catch (error) {
         if (!isTidemarkError(error, "WRONG_KEY")) throw error;
-        otherKey(error);
+        const message = `${path} is encrypted with another key than the one that was given`;
+        otherKey(new TidemarkError("WRONG_KEY", message));
       }
     } else if (this.#seal) return undefined;
     const checked = checkNote(value);

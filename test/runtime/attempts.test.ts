@@ -351,7 +351,9 @@ describe("in a directory", () => {
         (error: unknown) => (isTidemarkError(error) ? error.code : String(error)),
       );
     expect(await codeOf()).toBe("KEY_REQUIRED");
-    expect(await codeOf(new Uint8Array(32).fill(2))).toBe("WRONG_KEY");
+    const other = new Uint8Array(32).fill(2);
+    expect(await codeOf(other)).toBe("WRONG_KEY");
+    await expect(read(directoryStore(directory, { key: other }))).rejects.toThrow(path);
     // A line that was changed is damaged, also where it says by which key it is sealed.
     const text = fs.readFileSync(path, "utf8");
     for (let at = 0; at < text.indexOf("\n"); at += 7) {
