@@ -2,13 +2,13 @@
 
 import { Command } from "commander";
 import { isTidemarkError, TidemarkError } from "../core/error.ts";
-import type { ProcessId } from "../core/id.ts";
+import { isSnapshotId, type ProcessId, type SnapshotId } from "../core/id.ts";
 import { byteSize, duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import { type Attempt, type AttemptShare, doneAtMs } from "../snapshot/attempt.ts";
-import { attemptsIn } from "./history.ts";
+import { attemptsIn, named, ranOut } from "./history.ts";
 import { directoryOption, jsonOption } from "./options.ts";
-import { type KeyOptions, keyOption, SNAPSHOT_NAME } from "./store.ts";
+import { type KeyOptions, keyOption, openStore, SNAPSHOT_NAME } from "./store.ts";
 import type { SystemMethods } from "./system-control.ts";
 import { grouped, painter, printable, table } from "./terminal.ts";
 
@@ -23,6 +23,13 @@ interface Wait {
   readonly waitsFor: readonly string[];
 }
 
+/** What the system says of an attempt that runs. */
+interface Now {
+  readonly waits: readonly Wait[];
+  /** Those that do not answer. */
+  readonly silent: readonly ProcessId[];
+}
+
 const STATUS_TIMEOUT_MS = 5_000;
 const LATEST = "latest";
 
@@ -32,7 +39,9 @@ const HELP = `
 Of a snapshot that is complete: how long each process took for it. Of one that
 was abandoned: why, who waited for what, and how far each process had come.
 Of one that is under way: who waits for what now, if the system answers. All
-times are by the clocks of those that noted them.
+times are by the clocks of those that noted them. Of several with the same label
+it is the newest; a label is what the attempt was begun with, or what the
+snapshot has now.
 
 Exit status: 0; 1 if no such attempt is noted.
 
@@ -51,34 +60,56 @@ export function explainCommand(): Command {
     .addHelpText("after", HELP)
     .action(async (name: string, options: ExplainOptions) => {
       const { dir, json } = options;
-      const attempt = find(await attemptsIn(dir, options), name, dir);
-      const now = attempt.outcome === "open" ? await waitsNow(dir, attempt) : undefined;
-      if (json) console.log(JSON.stringify(now ? { ...attempt, waits: now } : attempt));
+      let attempt = await find(name, dir, options);
+      let now = attempt.outcome === "open" ? await askSystem(dir, attempt) : undefined;
+      if (now?.waits.length === 0 && attempt.snapshot !== undefined) {
+        // It may have come to its end meanwhile.
+        attempt = await find(attempt.snapshot, dir, options);
+        if (attempt.outcome !== "open") now = undefined;
+      }
+      if (json) console.log(JSON.stringify(now ? { ...attempt, waits: now.waits } : attempt));
       else console.log(describe(attempt, now).join("\n"));
     });
 }
 
-/** The newest that has that name. */
-function find(attempts: readonly Attempt[], name: string, directory: string): Attempt {
-  const found = attempts.find(
-    ({ snapshot, label }) => name === LATEST || snapshot === name || label === name,
+/**
+ * The newest that has that name; what is an id is no label.
+ * @throws TidemarkError `NOT_FOUND`, `BAD_OPTION`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`
+ */
+async function find(name: string, directory: string, options: KeyOptions): Promise<Attempt> {
+  const attempts = await attemptsIn(directory, options);
+  const labelled = new Set<SnapshotId | undefined>();
+  if (name !== LATEST && !isSnapshotId(name)) {
+    for await (const { id, label } of openStore(directory, options).list())
+      if (label === name) labelled.add(id);
+  }
+  const found = attempts.find(({ snapshot, label }) =>
+    isSnapshotId(name)
+      ? snapshot === name
+      : name === LATEST || label === name || labelled.has(snapshot),
   );
   if (found) return found;
-  const message = `no attempt ${printable(name)} is noted in ${directory}: tidemark history lists those that are`;
+  const message =
+    name === LATEST
+      ? `no attempts are noted in ${directory}`
+      : `no attempt ${printable(name)} is noted in ${directory}: tidemark history lists those that are`;
   throw new TidemarkError("NOT_FOUND", message);
 }
 
 /** What the processes of the system say that runs there, if one does and answers. */
-async function waitsNow(directory: string, { snapshot }: Attempt): Promise<Wait[] | undefined> {
+async function askSystem(directory: string, { snapshot }: Attempt): Promise<Now | undefined> {
   try {
     const client = await ControlClient.connect<SystemMethods>(directory);
     try {
       const { processes } = await client.call("status", null, { timeoutMs: STATUS_TIMEOUT_MS });
-      return processes.flatMap(({ process, explanation }) =>
-        (explanation?.snapshots ?? [])
-          .filter((one) => one.snapshot === snapshot)
-          .map(({ waitsFor }) => ({ process, waitsFor })),
-      );
+      return {
+        waits: processes.flatMap(({ process, explanation }) =>
+          (explanation?.snapshots ?? [])
+            .filter((one) => one.snapshot === snapshot)
+            .map(({ waitsFor }) => ({ process, waitsFor })),
+        ),
+        silent: processes.flatMap(({ process, explanation }) => (explanation ? [] : process)),
+      };
     } finally {
       client.close();
     }
@@ -88,22 +119,28 @@ async function waitsNow(directory: string, { snapshot }: Attempt): Promise<Wait[
   }
 }
 
-function describe(attempt: Attempt, now: readonly Wait[] | undefined): string[] {
+function describe(attempt: Attempt, now: Now | undefined): string[] {
   const head = [headOf(attempt, now)];
   const { label, timeoutMs, reason, shares } = attempt;
   if (label !== undefined) head.push(`  label    ${printable(label)}`);
   if (reason !== undefined) head.push(`  because  ${printable(reason)}`);
-  if (attempt.outcome === "abandoned" && timeoutMs !== undefined)
-    head.push(`  timeout  ${duration(timeoutMs)}`);
+  else if (attempt.outcome === "open" && !now?.waits.length)
+    head.push(`  because  ${whyOpen(attempt, now)}`);
+  if (ranOut(reason) && timeoutMs !== undefined) head.push(`  timeout  ${duration(timeoutMs)}`);
   if (attempt.outcome === "complete") head.push(...slowest(attempt));
   const lines = [head.join("\n")];
   const held = heldBy(attempt, now);
-  if (held.length > 0) lines.push("", "held up by", ...held.map((line) => `  ${printable(line)}`));
+  if (held.length > 0)
+    lines.push(
+      "",
+      now || ranOut(reason) ? "held up by" : "not done then",
+      ...held.map((line) => `  ${printable(line)}`),
+    );
   if (shares.length > 0) lines.push("", ...describeShares(attempt));
   return lines;
 }
 
-function headOf(attempt: Attempt, now: readonly Wait[] | undefined): string {
+function headOf(attempt: Attempt, now: Now | undefined): string {
   const { snapshot, initiator, startedAtMs, outcome, tookMs, processes } = attempt;
   const name = snapshot ?? "a snapshot";
   const when = new Date(startedAtMs).toISOString();
@@ -117,14 +154,18 @@ function headOf(attempt: Attempt, now: readonly Wait[] | undefined): string {
       return `${name} ${paint("red", "was abandoned")}${after}; ${begun}`;
     case "refused":
       return `${initiator} ${paint("red", "refused")} to begin a snapshot at ${when}`;
-    case "open": {
-      if (now && now.length > 0) return `${name} is under way; ${begun}`;
-      const died = now
-        ? `, and no process waits for it: ${initiator} died in the middle of it`
-        : "";
-      return `${name} ${paint("red", "has no end")}${died}; ${begun}`;
-    }
+    case "open":
+      if (now && now.waits.length > 0) return `${name} is under way; ${begun}`;
+      return `${name} ${paint("red", "has no end")}; ${begun}`;
   }
+}
+
+/** Of an attempt without an end: whether it can still have one. */
+function whyOpen({ initiator }: Attempt, now: Now | undefined): string {
+  if (!now)
+    return `it is under way, or ${initiator} ended in the middle of it; no system answers that could tell`;
+  if (now.silent.includes(initiator)) return `${initiator}, which began it, does not answer`;
+  return `${initiator} ended in the middle of it: the system that runs now knows nothing of it`;
 }
 
 /** Where the time of a snapshot went that is complete. */
@@ -142,28 +183,44 @@ function slowest({ startedAtMs, cutMs = 0, tookMs = 0, shares }: Attempt): strin
   ];
 }
 
-/** Who waited, or waits now, for what; before them of whom nothing is known but that it was late, and last who was not late itself. */
-function heldBy({ waits, unclosed, unstored, shares }: Attempt, now?: readonly Wait[]): string[] {
-  if (now) return now.map(waitLine);
+/**
+ * Who waited, or waits now, for what. Before them those of whom nothing is known but that they were late, for they are to blame; last
+ * those that were not late, and only not heard.
+ */
+function heldBy(attempt: Attempt, now?: Now): string[] {
+  if (now && now.waits.length === 0) return [];
+  const waits = now?.waits ?? attempt.waits;
+  const shares = new Map(attempt.shares.map((share) => [share.process, share]));
   const told = new Set(waits.map(({ process }) => process));
-  const late: string[] = [];
-  const unheard: string[] = [];
-  for (const id of unclosed.filter((one) => !told.has(one))) {
-    const share = shares.find(({ process }) => process === id);
-    if (!share)
-      late.push(`${id}, of which nothing is noted: it had not recorded, or was not there any more`);
-    else unheard.push(`${id}, whose channels were closed, as the initiator had not heard`);
+  const unclosed = attempt.unclosed.filter((id) => !told.has(id));
+  const hasStored = (id: ProcessId): boolean => shares.get(id)?.storedMs !== undefined;
+  /** Whoever says the same, or of whom the same is to be said, is in one line. */
+  const alike = new Map<string, { readonly processes: ProcessId[]; readonly ofMany: string }>();
+  const say = (process: ProcessId, what: string, ofMany: string = what): void => {
+    const others = alike.get(what);
+    if (others) others.processes.push(process);
+    else alike.set(what, { processes: [process], ofMany });
+  };
+  for (const id of now?.silent ?? []) say(id, "which does not answer", "which do not answer");
+  for (const id of unclosed)
+    if (!shares.has(id))
+      say(id, "of which nothing is noted: no state was recorded there, or it is gone");
+  for (const id of attempt.unstored) if (!hasStored(id)) say(id, "where the piece was not stored");
+  for (const { process, waitsFor } of waits) {
+    const what = waitsFor.join(" and ");
+    if (now) say(process, `which waits for ${what}`, `which wait for ${what}`);
+    else say(process, `which waited for ${what}`);
   }
-  for (const id of unstored) {
-    const stored = shares.some(({ process, storedMs }) => process === id && storedMs !== undefined);
-    if (stored) unheard.push(`${id}, whose piece was stored, as the initiator had not heard`);
-    else late.push(`${id}, which had not stored its piece`);
-  }
-  return [...late, ...waits.map(waitLine), ...unheard];
+  for (const id of unclosed)
+    if (shares.has(id))
+      say(id, "from where the initiator did not hear that all channels were closed");
+  for (const id of attempt.unstored)
+    if (hasStored(id)) say(id, "from where the initiator did not hear that the piece was stored");
+  return [...alike].map(
+    ([what, { processes, ofMany }]) =>
+      `${named(processes)}, ${processes.length > 1 ? ofMany : what}`,
+  );
 }
-
-const waitLine = ({ process, waitsFor }: Wait): string =>
-  `${process}, which waited for ${waitsFor.join(" and ")}`;
 
 const inFlightCell = (messages: number, bytes: number): string =>
   messages === 0 ? "0" : `${grouped(messages)} (${byteSize(bytes)})`;

@@ -1,6 +1,7 @@
 /** `tidemark history`: every attempt at a snapshot, also those that left none. */
 
 import { Command } from "commander";
+import type { ProcessId } from "../core/id.ts";
 import { byteSize, duration } from "../core/quantity.ts";
 import { readAttempts } from "../runtime/attempts.ts";
 import type { Attempt } from "../snapshot/attempt.ts";
@@ -20,8 +21,8 @@ const LIMIT = 20;
 
 const HELP = `
 An attempt leaves a snapshot or a reason why not. What is told here stays when
-the snapshot is pruned and when processes end, up to some thousand attempts of
-each process; an attempt is open while it is under way, and for ever if the
+the snapshot is pruned and when processes end, up to about a thousand attempts
+of each process, fewer in large systems; an attempt is open while it is under way, and for ever if the
 process that began it died. tidemark explain says more of one. Works whether a
 system is running or not.
 
@@ -80,6 +81,34 @@ function describe(attempts: readonly Attempt[], limit: number, paint: Paint): st
   return table([names, ...rows], "<<<>>><");
 }
 
+/** How many processes a line names. */
+const NAMED_MAX = 8;
+
+/** As a sentence has them. */
+export function named(ids: readonly ProcessId[]): string {
+  const [last, ...rest] = ids.toReversed();
+  if (ids.length > NAMED_MAX)
+    return `${ids.slice(0, NAMED_MAX).join(", ")} and ${ids.length - NAMED_MAX} more`;
+  return rest.length === 0 ? String(last) : `${rest.toReversed().join(", ")} and ${last}`;
+}
+
+/** True if it was given up for somebody was late; else the reason says who is to blame, and whoever was not done is not. */
+export function ranOut(reason: string | undefined): boolean {
+  return reason?.startsWith("timeout") === true;
+}
+
+/** Why there is no snapshot: first whom it was waited for, as far as that is known. */
+function whyNot({ reason, waits, unclosed, unstored }: Attempt): string {
+  if (reason === undefined) return "no end is noted: tidemark explain says more";
+  if (!ranOut(reason)) return reason;
+  const waited = new Set(waits.map(({ process }) => process));
+  const late = unclosed.filter((id) => !waited.has(id));
+  // Before the others have noted anything, or when they wait in a circle, it is nobody.
+  const toBlame = late.length < unclosed.length || unclosed.length === 1 ? late : [];
+  const all = [...toBlame, ...unstored];
+  return all.length === 0 ? reason : `held up by ${named(all)} (${reason})`;
+}
+
 /** Whoever asks every second, and is refused, is told once. */
 function countAlike(attempts: readonly Attempt[], from: number): number {
   const { outcome, reason, initiator } = attempts[from] as Attempt;
@@ -93,7 +122,7 @@ function countAlike(attempts: readonly Attempt[], from: number): number {
 }
 
 function rowOf(attempt: Attempt, alike: number, paint: Paint): string[] {
-  const { snapshot, initiator, startedAtMs, outcome, tookMs, shares, label, reason } = attempt;
+  const { snapshot, initiator, startedAtMs, outcome, tookMs, shares, label } = attempt;
   const sum = (of: "inFlight" | "stateBytes"): number =>
     shares.reduce((total, share) => total + (share[of] ?? 0), 0);
   const word = alike > 1 ? `${outcome} ${alike} times` : outcome;
@@ -102,9 +131,9 @@ function rowOf(attempt: Attempt, alike: number, paint: Paint): string[] {
     snapshot ?? `by ${initiator}`,
     new Date(startedAtMs).toISOString(),
     whole ? word : paint("red", word),
-    tookMs === undefined ? "" : duration(tookMs),
+    tookMs === undefined ? "" : duration(Math.max(0, tookMs)),
     whole ? grouped(sum("inFlight")) : "",
     whole ? byteSize(sum("stateBytes")) : "",
-    printable(whole ? (label ?? "") : (reason ?? "nobody has noted an end")),
+    printable(whole ? (label ?? "") : whyNot(attempt)),
   ];
 }

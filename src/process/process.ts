@@ -38,7 +38,7 @@ import {
   type CollectorInput,
   type CollectorState,
   type Late,
-  waitsFor,
+  neededFor,
 } from "../snapshot/collector.ts";
 import { LaiYang } from "../snapshot/lai-yang.ts";
 import type { PieceRecord, TimerRecord } from "../snapshot/manifest.ts";
@@ -1512,7 +1512,7 @@ export class Process<M, State, Request = never, Reply = never>
         snapshots.push({
           snapshot,
           sinceMs: collection.startedAtMs,
-          waitsFor: [waitsFor(collection)],
+          waitsFor: [neededFor(collection)],
         });
     }
     const channels: Explanation["channels"][number][] = [];

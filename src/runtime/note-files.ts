@@ -14,7 +14,7 @@
 
 import * as fs from "node:fs/promises";
 import { join } from "node:path";
-import { TidemarkError } from "../core/error.ts";
+import { isTidemarkError, TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { type AttemptNote, checkNote } from "../snapshot/attempt.ts";
 import type { Failed } from "./directory-lock.ts";
@@ -27,7 +27,7 @@ const FILE_BYTES_MAX = 16 * FILE_BYTES;
 const NOTE_FILE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.jsonl(?:\.old)?$/;
 const NEWLINE = 10;
 
-/** See the head of the file. The folder must be there before something is appended. */
+/** See the head of the file. The folder is made, the one above it must be there. */
 export class NoteFiles {
   readonly folder: string;
   readonly #seal: Seal | undefined;
@@ -50,13 +50,13 @@ export class NoteFiles {
   async #append(note: AttemptNote): Promise<void> {
     const path = join(this.folder, `${note.by}.jsonl`);
     try {
-      let file = await fs.open(path, "a+", 0o600);
+      let file = await this.#openToAppend(path);
       try {
         let { size } = await file.stat();
         if (size >= FILE_BYTES) {
           await file.close();
           await fs.rename(path, `${path}.old`);
-          file = await fs.open(path, "a+", 0o600);
+          file = await this.#openToAppend(path);
           size = 0;
         }
         const torn = size > 0 && (await lastByte(file, size)) !== NEWLINE;
@@ -69,10 +69,18 @@ export class NoteFiles {
     }
   }
 
+  async #openToAppend(path: string): Promise<fs.FileHandle> {
+    const file = await openIfThere(path, "a+");
+    if (file) return file;
+    // Somebody removed the folder, as they may. If it cannot be made, or another has made it meanwhile, the next line tells.
+    await fs.mkdir(this.folder, { mode: 0o700 }).catch(() => {});
+    return await fs.open(path, "a+", 0o600);
+  }
+
   /**
    * All notes that are left, those of one process in the order in which it made them.
    *
-   * @param damaged is told, once for each file, of lines that are not what was written
+   * @param damaged is told, once for each file, of lines that are not what was written, and of files that cannot be read
    * @throws TidemarkError `STORE_FAILED`, `KEY_REQUIRED`, `WRONG_KEY`
    */
   async *read(damaged: (error: TidemarkError) => void = () => {}): AsyncGenerator<AttemptNote> {
@@ -80,11 +88,16 @@ export class NoteFiles {
       const path = join(this.folder, `${process}.jsonl`);
       for (const { path: file, lines } of await this.#linesOf(path, damaged)) {
         let bad = 0;
+        let otherKey: TidemarkError | undefined;
         for (const line of lines) {
-          const note = this.#noteIn(line, process, file);
+          const note = this.#noteIn(line, process, file, (error) => {
+            otherKey ??= error;
+          });
           if (note?.by === process) yield note;
           else bad += 1;
         }
+        // One line among others was changed; with another key none can be read.
+        if (otherKey && bad === lines.length) throw otherKey;
         if (bad > 0)
           damaged(
             new TidemarkError("DAMAGED", `${file}: ${bad} line(s) are no notes of ${process}`),
@@ -113,7 +126,7 @@ export class NoteFiles {
     try {
       // In this order nothing falls between the two, and what became the old one meanwhile is found by its number.
       for (const one of [path, `${path}.old`]) {
-        const file = await openIfThere(one);
+        const file = await openIfThere(one, "r");
         if (file) opened.push({ path: one, file });
       }
       const numbers = await Promise.all(opened.map(async ({ file }) => (await file.stat()).ino));
@@ -131,7 +144,8 @@ export class NoteFiles {
       }
       return read;
     } catch (cause) {
-      throw this.#failed("read", path, cause);
+      damaged(this.#failed("read", path, cause));
+      return [];
     } finally {
       for (const { file } of opened) await file.close().catch(() => {});
     }
@@ -145,14 +159,26 @@ export class NoteFiles {
   }
 
   /** Undefined if the line is none. */
-  #noteIn(line: string, process: ProcessId, path: string): AttemptNote | undefined {
+  #noteIn(
+    line: string,
+    process: ProcessId,
+    path: string,
+    otherKey: (error: TidemarkError) => void,
+  ): AttemptNote | undefined {
     let value = parse(line);
     const { sealed } = (value ?? {}) as { readonly sealed?: unknown };
     if (typeof sealed === "string") {
       if (!this.#seal)
         throw new TidemarkError("KEY_REQUIRED", `${path} is encrypted, and no key was given`);
-      const plain = this.#seal.openManifest(sealName(process), Buffer.from(sealed, "base64"));
-      value = plain && parse(Buffer.from(plain).toString("utf8"));
+      value = undefined;
+      try {
+        const plain = this.#seal.openManifest(sealName(process), Buffer.from(sealed, "base64"));
+        value = plain && parse(Buffer.from(plain).toString("utf8"));
+      } catch (error) {
+        if (!isTidemarkError(error, "WRONG_KEY")) throw error;
+        const message = `${path} is encrypted with another key than the one that was given`;
+        otherKey(new TidemarkError("WRONG_KEY", message));
+      }
     } else if (this.#seal) return undefined;
     const checked = checkNote(value);
     return "problem" in checked ? undefined : checked.note;
@@ -175,9 +201,9 @@ async function lastByte(file: fs.FileHandle, size: number): Promise<number | und
   return buffer[0];
 }
 
-async function openIfThere(path: string): Promise<fs.FileHandle | undefined> {
+async function openIfThere(path: string, how: "r" | "a+"): Promise<fs.FileHandle | undefined> {
   try {
-    return await fs.open(path, "r");
+    return await fs.open(path, how, 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

@@ -257,6 +257,10 @@ const EPOCH_POLL_MS = 1_000;
 /** A process that is stopped waits so long for its log. */
 const DRAIN_MS = 2_000;
 const DRAIN_POLL_MS = 2;
+/** And so long for its store to take the last notes. */
+const NOTED_MS = 2_000;
+/** A store that takes notes at all is not so far behind. */
+const NOTES_WAITING_MAX = 256;
 /** While the log cannot be written no timer is due. */
 const STALLED_MS = 1_000;
 const LABEL_CHARACTERS = 256;
@@ -296,6 +300,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #shares = new Map<SnapshotId, AttemptShare>();
   /** What has been noted of attempts is in the store. */
   #noted: Promise<void> = Promise.resolve();
+  /** So many notes the store has not taken yet. */
+  #notesWaiting = 0;
+  /** It was told that nothing is noted, and nothing has been since. */
+  #noteFailed: boolean = false;
   /** Pieces that are being stored; aborted when they are no longer wanted. */
   readonly #storing = new Map<SnapshotId, AbortController>();
   #incarnation = 0;
@@ -502,7 +510,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#step({ type: "recover", nowMs: Math.max(nowMs(), now.nowMs) });
     if (this.#failure) throw this.#failure;
     for (const snapshot of this.#process.committing) {
-      const written = await this.#store.get(snapshot).then(Boolean, () => false);
+      const written = await this.#store.get(snapshot).catch(() => undefined);
+      // It may have died before it could.
+      if (written) this.#note(completeNote(written.manifest));
       const failed = written
         ? {}
         : { failed: `${this.id} was away before its manifest was written` };
@@ -946,7 +956,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     try {
       await this.#transport.close();
       await this.#closeLog(cause);
-      await this.#keepNotes();
+      await this.#awaitNoted();
     } finally {
       this.#settleStopped(cause);
     }
@@ -958,12 +968,13 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     while (this.#journal?.waits && !this.#failure && performance.now() < untilMs) await pause(1);
   }
 
-  /** Nobody's end waits for ever for a note. */
-  async #keepNotes(): Promise<void> {
-    const kept = new AbortController();
-    const tooLong = pause(DRAIN_MS, undefined, { signal: kept.signal }).catch(() => {});
-    await Promise.race([this.#noted, tooLong]);
-    kept.abort();
+  /** A store that hangs must not keep anybody from stopping. */
+  async #awaitNoted(): Promise<void> {
+    const enough = new AbortController();
+    const late = pause(NOTED_MS, true, { signal: enough.signal }).catch(() => false);
+    if (await Promise.race([this.#noted.then(() => false), late]))
+      this.#notNoted(`the store has not taken ${this.#notesWaiting} note(s)`);
+    enough.abort();
   }
 
   /** With how it is, so that the next program need not take the same steps. */
@@ -1338,15 +1349,32 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#snapshots.clear();
   }
 
-  /** What cannot be noted is told, and nothing waits for it. */
+  /** Nothing waits for it. */
   #note(note: Unsigned<AttemptNote>): void {
+    if (this.#notesWaiting === NOTES_WAITING_MAX) {
+      this.#notNoted(`${NOTES_WAITING_MAX} notes wait for the store already`);
+      return;
+    }
     const signed = { ...note, by: this.id, atMs: nowMs() } as AttemptNote;
-    this.#noted = this.#noted
-      .then(() => this.#store.note(signed))
-      .catch((cause: unknown) => {
-        const message = `what came of an attempt at a snapshot could not be noted: ${textOf(cause)}`;
-        this.#problem(new TidemarkError("STORE_FAILED", message, { cause }));
-      });
+    this.#notesWaiting += 1;
+    this.#noted = this.#noted.then(async () => {
+      try {
+        if (typeof this.#store.note !== "function") throw new Error("the store takes no notes");
+        await this.#store.note(signed);
+        this.#noteFailed = false;
+      } catch (cause) {
+        this.#notNoted(cause);
+      }
+      this.#notesWaiting -= 1;
+    });
+  }
+
+  /** Told once, until something is noted again: what makes the store fail makes it fail with every note. */
+  #notNoted(cause: unknown): void {
+    if (this.#noteFailed) return;
+    this.#noteFailed = true;
+    const message = `what comes of attempts at snapshots cannot be noted: ${textOf(cause)}`;
+    this.#problem(new TidemarkError("STORE_FAILED", message, { cause }));
   }
 
   async #discard(snapshot: SnapshotId): Promise<void> {

@@ -19,6 +19,7 @@ import {
   record,
   snapshotId,
   text,
+  where,
 } from "../core/form.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import type { Manifest, PieceRecord } from "./manifest.ts";
@@ -189,17 +190,23 @@ export function attemptsOf(notes: Iterable<AttemptNote>): Attempt[] {
   return attempts
     .map(({ begun: _, ...attempt }) => ({
       ...attempt,
-      shares: [...attempt.shares].sort(byProcess),
-      waits: [...attempt.waits].sort(byProcess),
+      shares: [...attempt.shares.values()].sort(byProcess),
+      waits: [...attempt.waits]
+        .map(([process, waitsFor]) => ({ process, waitsFor }))
+        .sort(byProcess),
     }))
     .sort((a, b) => b.startedAtMs - a.startedAtMs);
 }
 
-type Drafted = { -readonly [K in keyof Attempt]: Attempt[K] } & { begun: boolean };
+type Drafted = { -readonly [K in keyof Attempt as Exclude<K, "shares" | "waits">]: Attempt[K] } & {
+  begun: boolean;
+  readonly shares: Map<ProcessId, AttemptShare>;
+  readonly waits: Map<ProcessId, readonly string[]>;
+};
 
 const draft = (initiator: ProcessId, startedAtMs: number): Drafted => ({
   ...{ initiator, startedAtMs, outcome: "open", begun: false },
-  ...{ shares: [], waits: [], unclosed: [], unstored: [] },
+  ...{ shares: new Map(), waits: new Map(), unclosed: [], unstored: [] },
 });
 
 function add(attempt: Drafted, note: Exclude<AttemptNote, RefusedNote>): void {
@@ -211,15 +218,20 @@ function add(attempt: Drafted, note: Exclude<AttemptNote, RefusedNote>): void {
     const tookMs = atMs - startedAtMs;
     // Whoever stopped before may have taken it for abandoned.
     delete attempt.reason;
-    Object.assign(attempt, { outcome: "complete", startedAtMs, cutMs, tookMs, shares, waits: [] });
+    Object.assign(attempt, { outcome: "complete", startedAtMs, cutMs, tookMs });
+    Object.assign(attempt, { unclosed: [], unstored: [] });
+    attempt.shares.clear();
+    for (const share of shares) attempt.shares.set(share.process, share);
+    attempt.waits.clear();
   } else if (attempt.outcome !== "complete") {
     const { by, atMs, reason, share, waitsFor, unclosed = [], unstored = [] } = note;
     if (by === attempt.initiator)
       Object.assign(attempt, { reason, unclosed, unstored, tookMs: atMs - attempt.startedAtMs });
     else if (attempt.outcome === "open") attempt.reason = reason;
     attempt.outcome = "abandoned";
-    if (share) attempt.shares = [...attempt.shares, share];
-    if (waitsFor.length > 0) attempt.waits = [...attempt.waits, { process: by, waitsFor }];
+    // Whoever died before its log had it notes it again.
+    if (share) attempt.shares.set(by, share);
+    if (waitsFor.length > 0) attempt.waits.set(by, waitsFor);
   }
 }
 
@@ -240,9 +252,14 @@ const names = <T>(form: Form<T>): Form<readonly T[]> => {
   return (value, path) => all(Array.isArray(value) ? value.slice(0, NAMED_MAX) : value, path);
 };
 
+/** The last millisecond that a date can be, and as many before 1970. */
+const TIME_MS_MAX = 8.64e15;
+/** Clocks may be set back; but everybody must be able to show it as a date. */
+const time = where(ms, "be a time", (value) => Math.abs(value) <= TIME_MS_MAX);
+
 const shareForm = record<AttemptShare>({
   process: processId,
-  recordedAtMs: ms,
+  recordedAtMs: time,
   captureMs: ms,
   recordingMs: { optional: ms },
   inFlight: { optional: count },
@@ -259,7 +276,7 @@ const forms: { readonly [K in AttemptNote["note"]]: Form<Extract<AttemptNote, { 
     note: kind("begun"),
     snapshot: snapshotId,
     by: processId,
-    atMs: ms,
+    atMs: time,
     label: { optional: short },
     epoch: count,
     processes: count,
@@ -268,15 +285,15 @@ const forms: { readonly [K in AttemptNote["note"]]: Form<Extract<AttemptNote, { 
   refused: record<RefusedNote>({
     note: kind("refused"),
     by: processId,
-    atMs: ms,
+    atMs: time,
     reason: short,
   }),
   complete: record<CompleteNote>({
     note: kind("complete"),
     snapshot: snapshotId,
     by: processId,
-    atMs: ms,
-    startedAtMs: ms,
+    atMs: time,
+    startedAtMs: time,
     cutMs: ms,
     shares: names(shareForm),
   }),
@@ -284,7 +301,7 @@ const forms: { readonly [K in AttemptNote["note"]]: Form<Extract<AttemptNote, { 
     note: kind("abandoned"),
     snapshot: snapshotId,
     by: processId,
-    atMs: ms,
+    atMs: time,
     reason: short,
     share: { optional: shareForm },
     waitsFor: names(short),

@@ -171,6 +171,14 @@ function lateOf({ incomplete, unstored }: Collection): Late {
   };
 }
 
+/** What a snapshot waits for, as in "it waits for". */
+export function neededFor(collection: Collection): string {
+  const { unclosed, unstored } = lateOf(collection);
+  if (unclosed.length > 0) return `the channels of ${unclosed.join(", ")}`;
+  if (unstored.length > 0) return `the pieces of ${unstored.join(", ")}`;
+  return "its manifest";
+}
+
 /** Says whom a snapshot waits for. */
 export function waitsFor(collection: Collection): string {
   const { unclosed, unstored } = lateOf(collection);

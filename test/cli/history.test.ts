@@ -1,12 +1,13 @@
 /** `tidemark history` and `tidemark explain`. */
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { ControlServer } from "../../src/runtime/control-socket.ts";
 import { directoryStore } from "../../src/runtime/directory-store.ts";
 import type { AbandonedNote, AttemptNote } from "../../src/snapshot/attempt.ts";
-import { tidemark } from "./support/command.ts";
+import { parseLines, temporaryDirectory, tidemark } from "./support/command.ts";
 
 async function directoryWith(...notes: readonly AttemptNote[]): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), "tidemark-history-"));
@@ -43,7 +44,7 @@ test("attempts are listed, newest first, and those that are refused alike in one
     "attempt  begun                     outcome            took  in flight    state  label or reason",
     "by p2    1970-01-01T00:00:20.039Z  refused 40 times                             p3?[31m is lost",
     "p1/8     1970-01-01T00:00:09.000Z  complete          30 ms      2,400  4.0 KiB",
-    "p1/7     1970-01-01T00:00:01.000Z  open                                         nobody has noted an end",
+    "p1/7     1970-01-01T00:00:01.000Z  open                                         no end is noted: tidemark explain says more",
     "",
   ]);
   const failed = await tidemark(["history", "--dir", dir, "--failed", "--limit", "1"]);
@@ -87,7 +88,129 @@ test("of one that has no end only what is known is said", async () => {
   const dir = await directoryWith(BEGUN);
   const { stdout, status } = await tidemark(["explain", "p1/7", "--dir", dir]);
   expect(status).toBe(0);
-  expect(stdout).toContain("p1/7 has no end; begun by p1 at 1970-01-01T00:00:01.000Z");
+  expect(stdout).toBe(`\
+p1/7 has no end; begun by p1 at 1970-01-01T00:00:01.000Z, of 3 processes
+  because  it is under way, or p1 ended in the middle of it; no system answers that could tell
+`);
+});
+
+test("of one that has no end the system is asked that runs there", async () => {
+  const dir = await directoryWith(BEGUN);
+  const status: { processes: unknown[] } = { processes: [] };
+  const control = await ControlServer.listen(dir, { status: async () => status });
+  onTestFinished(() => control.close());
+  const explained = async () => (await tidemark(["explain", "p1/7", "--dir", dir])).stdout;
+  const waiting = (process: string, ...waitsFor: string[]) => ({
+    ...{ process, explanation: { snapshots: [{ snapshot: "p1/7", waitsFor }] } },
+  });
+  const elsewhere = { process: "p4", explanation: { snapshots: [] } };
+  const late = "the marker of p3";
+  status.processes = [waiting("p1", late), waiting("p2", late), { process: "p3" }, elsewhere];
+  expect(await explained()).toBe(`\
+p1/7 is under way; begun by p1 at 1970-01-01T00:00:01.000Z, of 3 processes
+
+held up by
+  p3, which does not answer
+  p1 and p2, which wait for the marker of p3
+`);
+  // Nobody knows of it: then its initiator has come back without it, or hangs.
+  status.processes = [elsewhere];
+  expect(await explained()).toContain("because  p1 ended in the middle of it: the system that");
+  status.processes = [elsewhere, { process: "p1" }];
+  expect(await explained()).toContain("because  p1, which began it, does not answer\n");
+});
+
+test("an attempt that ends while the system is asked is over", async () => {
+  const dir = await directoryWith({ ...BEGUN, snapshot: "p1/8", atMs: 9_000 });
+  const control = await ControlServer.listen(dir, {
+    status: async () => {
+      const store = directoryStore(dir, { sync: false });
+      await store.note(COMPLETE);
+      await store.close();
+      return { processes: [{ process: "p1", explanation: { snapshots: [] } }] };
+    },
+  });
+  onTestFinished(() => control.close());
+  const { stdout } = await tidemark(["explain", "latest", "--dir", dir]);
+  expect(stdout).toContain("p1/8 is complete after 30 ms");
+});
+
+test("of many who waited for the same there is one line, below those that are to blame", async () => {
+  const ids = Array.from({ length: 12 }, (_, i) => `p${10 + i}`);
+  const dir = await directoryWith(
+    { ...BEGUN, snapshot: "p10/1", by: "p10", processes: 12 },
+    ...ids.slice(0, 10).map(
+      (by): AttemptNote => ({
+        ...{ note: "abandoned", snapshot: "p10/1", by, atMs: 2_000, reason: "timeout" },
+        ...{ waitsFor: ["the marker of p20", "the marker of p21"] },
+        ...(by === "p10" && { unclosed: ids, unstored: [] }),
+      }),
+    ),
+  );
+  const { stdout } = await tidemark(["explain", "p10/1", "--dir", dir]);
+  expect(stdout).toContain(`
+held up by
+  p20 and p21, of which nothing is noted: no state was recorded there, or it is gone
+  p10, p11, p12, p13, p14, p15, p16, p17 and 2 more, which waited for the marker of p20 and the marker of p21
+`);
+  const listed = await tidemark(["history", "--dir", dir]);
+  expect(listed.stdout).toContain("  held up by p20 and p21 (timeout)\n");
+});
+
+test("who was not done when something else ended the attempt is not to blame", async () => {
+  const dir = await directoryWith(
+    { ...BEGUN, timeoutMs: 30_000 },
+    {
+      ...{
+        note: "abandoned",
+        snapshot: "p1/7",
+        by: "p1",
+        atMs: 2_000,
+        waitsFor: ["the marker of p3"],
+      },
+      ...{ reason: "p2 was away", unclosed: ["p1", "p3"], unstored: [] },
+    },
+  );
+  expect((await tidemark(["explain", "p1/7", "--dir", dir])).stdout).toBe(`\
+p1/7 was abandoned after 1.0 s; begun by p1 at 1970-01-01T00:00:01.000Z, of 3 processes
+  because  p2 was away
+
+not done then
+  p3, of which nothing is noted: no state was recorded there, or it is gone
+  p1, which waited for the marker of p3
+`);
+  expect((await tidemark(["history", "--dir", dir])).stdout).toMatch(/ {2}p2 was away\n$/);
+});
+
+test("an id names no label, and a label that a snapshot got later names its attempt", async () => {
+  const dir = temporaryDirectory();
+  const args = ["--processes", "2", "--count", "3", "--interval", "20ms", "--no-sync"];
+  expect(await tidemark(["up", "--dir", dir, ...args])).toMatchObject({ status: 0 });
+  const all = parseLines((await tidemark(["history", "--json", "--dir", dir])).stdout);
+  const [, second, third] = all.map(({ snapshot }) => snapshot).reverse();
+  const named = async (name: string) => (await tidemark(["explain", name, "--dir", dir])).stdout;
+  expect(await tidemark(["label", second, "noon", "--dir", dir])).toMatchObject({ status: 0 });
+  expect(await named("noon")).toContain(`${second} is complete`);
+  // A program may give such a label.
+  const noting = directoryStore(dir, { sync: false });
+  const [by] = third.split("/");
+  const atMs = Date.now() + 1_000;
+  await noting.note({ ...BEGUN, snapshot: `${by}/999`, by, atMs, label: second } as AttemptNote);
+  await noting.close();
+  expect(await named(second)).toContain(`${second} is complete`);
+  expect(await named("latest")).toContain(`${by}/999 has no end`);
+});
+
+test("what says that it was at no time is passed over", async () => {
+  const dir = await directoryWith(BEGUN);
+  appendFileSync(
+    join(dir, "attempts", "p1.jsonl"),
+    `${JSON.stringify({ ...BEGUN, snapshot: "p1/9", atMs: 1e300 })}\n`,
+  );
+  const { stdout, stderr, status } = await tidemark(["history", "--dir", dir]);
+  expect(status).toBe(0);
+  expect(stdout).toContain("p1/7");
+  expect(stderr).toContain("1 line(s) are no notes of p1");
 });
 
 test("of one that was abandoned those come first who were late, and last those who were not", async () => {
@@ -103,16 +226,13 @@ test("of one that was abandoned those come first who were late, and last those w
     { ...by("p5", {}), waitsFor: ["the marker of p3", "the marker of p6"] },
   );
   const { stdout } = await tidemark(["explain", "p1/7", "--dir", dir]);
-  expect(stdout.split("\n").slice(0, 9)).toEqual([
-    "p1/7 was abandoned after 1.0 s; begun by p1 at 1970-01-01T00:00:01.000Z, of 3 processes",
-    "  because  p3 was away",
-    "",
-    "held up by",
-    "  p3, of which nothing is noted: it had not recorded, or was not there any more",
-    "  p1, which had not stored its piece",
+  expect(stdout.split("\n").slice(3, 9)).toEqual([
+    "not done then",
+    "  p3, of which nothing is noted: no state was recorded there, or it is gone",
+    "  p1, where the piece was not stored",
     "  p5, which waited for the marker of p3 and the marker of p6",
-    "  p2, whose channels were closed, as the initiator had not heard",
-    "  p4, whose piece was stored, as the initiator had not heard",
+    "  p2, from where the initiator did not hear that all channels were closed",
+    "  p4, from where the initiator did not hear that the piece was stored",
   ]);
 });
 

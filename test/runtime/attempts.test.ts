@@ -39,7 +39,8 @@ async function systemOf(store: SnapshotStore, receive: Record<ProcessId, "auto" 
 /** A store with other methods in place of some. */
 function changed(store: SnapshotStore, methods: Partial<SnapshotStore>): SnapshotStore {
   return new Proxy(store, {
-    get: (_, name: keyof SnapshotStore) => methods[name] ?? store[name].bind(store),
+    get: (_, name: keyof SnapshotStore) =>
+      name in methods ? methods[name] : store[name].bind(store),
   });
 }
 
@@ -116,12 +117,14 @@ describe("a process notes", () => {
     else expect(attempt?.outcome).toBe("complete");
   });
 
-  test("and what cannot be noted costs no snapshot, and is told", async () => {
+  test("and what cannot be noted costs no snapshot, and is told once", async () => {
     const store = memoryStore();
     const told: string[] = [];
+    let asked = 0;
     const full = changed(store, {
       note: async () => {
-        throw new Error("no room");
+        asked += 1;
+        if (asked <= 2 || asked > 4) throw new Error("no room");
       },
     });
     await using a = await startProcess({
@@ -135,8 +138,44 @@ describe("a process notes", () => {
       onProblem: ({ message }) => told.push(message),
     });
     expect((await a.snapshot()).id).toBe("a/1");
-    await expect.poll(() => told.length).toBe(2);
-    expect(told[0]).toContain("could not be noted: no room");
+    await expect.poll(() => asked).toBe(2);
+    const once = "what comes of attempts at snapshots cannot be noted: no room";
+    expect(told).toEqual([once]);
+    await a.snapshot();
+    await expect.poll(() => asked).toBe(4);
+    await a.snapshot();
+    await expect.poll(() => asked).toBe(6);
+    expect(told).toEqual([once, once]);
+  });
+
+  test("and a store that hangs, or takes no notes, keeps nobody from stopping", async () => {
+    for (const note of [() => new Promise<void>(() => {}), null]) {
+      const told: string[] = [];
+      const a = await startProcess({
+        ...{ id: "a", processes: ["a"], application: silent },
+        transport: new MemoryNetwork().transport(),
+        store: changed(memoryStore(), { note } as Partial<SnapshotStore>),
+        onProblem: ({ message }) => told.push(message),
+      });
+      // More than may wait.
+      for (let i = 0; i < 200; i += 1) await a.snapshot();
+      await a.stop();
+      expect(told).toHaveLength(1);
+      expect(told[0]).toContain(note ? "256 notes wait for the store" : "the store takes no notes");
+    }
+  });
+
+  test("and of the notes that a store did not take before the end it is told", async () => {
+    const told: string[] = [];
+    const a = await startProcess({
+      ...{ id: "a", processes: ["a"], application: silent },
+      transport: new MemoryNetwork().transport(),
+      store: changed(memoryStore(), { note: () => new Promise<void>(() => {}) }),
+      onProblem: ({ message }) => told.push(message),
+    });
+    await a.snapshot();
+    await a.stop();
+    expect(told).toEqual([expect.stringContaining("the store has not taken 2 note(s)")]);
   });
 });
 
@@ -160,6 +199,65 @@ test("an initiator that dies after it has written the manifest need note nothing
     },
   });
   expect(await readAttempts(forgetful)).toMatchObject([{ snapshot: "a/1", outcome: "complete" }]);
+});
+
+test("one that comes back by its log notes what it had no time to note", async () => {
+  const store = memoryStore();
+  const log = { directory: fs.mkdtempSync(join(tmpdir(), "tidemark-attempts-")) };
+  onTestFinished(() => fs.rmSync(log.directory, { recursive: true }));
+  const start = (store: SnapshotStore) =>
+    startProcess({
+      ...{ id: "a", processes: ["a"], application: silent, log, store },
+      transport: new MemoryNetwork().transport(),
+    });
+  let written = () => {};
+  const isWritten = new Promise<void>((resolve) => {
+    written = resolve;
+  });
+  const first = await start(
+    changed(store, {
+      writeManifest: async (manifest) => {
+        await store.writeManifest(manifest);
+        written();
+        await new Promise(() => {});
+      },
+    }),
+  );
+  first.snapshot({ label: "noon" }).catch(() => {});
+  await isWritten;
+  await first.stop();
+  await (await start(store)).stop();
+  const noted: string[] = [];
+  for await (const { note } of store.notes()) noted.push(note);
+  expect(noted).toEqual(["begun", "abandoned", "complete"]);
+  await store.delete("a/1");
+  expect(await readAttempts(store)).toMatchObject([
+    { snapshot: "a/1", outcome: "complete", label: "noon" },
+  ]);
+});
+
+test("of those for which somebody was late no manifest is looked for", async () => {
+  const store = memoryStore();
+  const asked: string[] = [];
+  const common = { by: "a", atMs: 1, waitsFor: [], reason: "x" };
+  const all = [{ unclosed: ["b"] }, { unstored: ["b"] }, { unclosed: [], unstored: [] }];
+  for (const [i, late] of all.entries()) {
+    const snapshot = `a/${i + 1}` as const;
+    await store.note({ note: "abandoned", ...common, snapshot, ...late });
+  }
+  const watched = changed(store, {
+    get: (id) => {
+      asked.push(id);
+      return store.get(id);
+    },
+  });
+  expect(await readAttempts(watched)).toHaveLength(3);
+  expect(asked).toEqual(["a/3"]);
+});
+
+test("a store that keeps no notes says so", async () => {
+  const old = changed(memoryStore(), { notes: null } as unknown as Partial<SnapshotStore>);
+  await expect(readAttempts(old)).rejects.toThrow("this store keeps no notes of attempts");
 });
 
 describe("in a directory", () => {
@@ -213,6 +311,34 @@ describe("in a directory", () => {
     await store.close();
   });
 
+  test("what somebody removes while a process runs is made again, and nothing is lost", async () => {
+    const directory = folder();
+    const store = directoryStore(directory, { sync: false });
+    await store.note(note(1));
+    fs.rmSync(join(directory, "attempts"), { recursive: true });
+    await store.note(note(2));
+    expect(await read(store)).toEqual({ times: [2], damaged: [] });
+    fs.rmSync(join(directory, "attempts"), { recursive: true });
+    fs.writeFileSync(join(directory, "attempts"), "");
+    await expect(store.note(note(3))).rejects.toThrow("ENOTDIR");
+    fs.rmSync(join(directory, "attempts"));
+    await store.note(note(4));
+    expect(await read(store)).toEqual({ times: [4], damaged: [] });
+    await store.close();
+  });
+
+  test("a file that cannot be read is told, and the others are read", async () => {
+    const directory = folder();
+    const store = directoryStore(directory, { sync: false });
+    for (const by of ["p1", "p3"]) await store.note(note(1, by));
+    const path = join(directory, "attempts", "p2.jsonl");
+    fs.mkdirSync(path);
+    const { times, damaged } = await read(store);
+    expect(times).toEqual([1, 1]);
+    expect(damaged).toEqual([expect.stringContaining(path)]);
+    await store.close();
+  });
+
   test("a directory that was read only, or without notes, has none", async () => {
     const directory = folder();
     expect(await read(directoryStore(directory))).toEqual({ times: [], damaged: [] });
@@ -233,7 +359,19 @@ describe("in a directory", () => {
         (error: unknown) => (isTidemarkError(error) ? error.code : String(error)),
       );
     expect(await codeOf()).toBe("KEY_REQUIRED");
-    expect(await codeOf(new Uint8Array(32).fill(2))).toBe("WRONG_KEY");
+    const other = new Uint8Array(32).fill(2);
+    expect(await codeOf(other)).toBe("WRONG_KEY");
+    await expect(read(directoryStore(directory, { key: other }))).rejects.toThrow(path);
+    // A line that was changed is damaged, also where it says by which key it is sealed.
+    const text = fs.readFileSync(path, "utf8");
+    for (let at = 0; at < text.indexOf("\n"); at += 7) {
+      const changed = text[at] === "A" ? "B" : "A";
+      fs.writeFileSync(path, text.slice(0, at) + changed + text.slice(at + 1));
+      const { times, damaged } = await read(store);
+      expect(times).toEqual([2]);
+      expect(damaged).toEqual([`${path}: 1 line(s) are no notes of p1`]);
+    }
+    fs.writeFileSync(path, text);
     // What somebody put there without the key, or of another process, is no note.
     const [line] = fs.readFileSync(path, "utf8").split("\n");
     fs.appendFileSync(path, `${JSON.stringify(note(3))}\n`);

@@ -52,6 +52,17 @@ describe("an attempt", () => {
       ]);
   });
 
+  test("has what a process noted last, if it notes the same again", () => {
+    const again = { ...OF_OTHER, atMs: 7_000, waitsFor: ["the marker of p1"] };
+    const share1 = { ...share("p2"), captureMs: 3 };
+    const [attempt] = attemptsOf([BEGUN, OF_INITIATOR, OF_OTHER, { ...again, share: share1 }]);
+    expect(attempt?.shares).toEqual([share("p1"), share1]);
+    expect(attempt?.waits).toEqual([
+      { process: "p1", waitsFor: ["the marker of p3"] },
+      { process: "p2", waitsFor: ["the marker of p1"] },
+    ]);
+  });
+
   test("whose initiator died has what the others know", () => {
     expect(attemptsOf([OF_OTHER])).toMatchObject([
       { snapshot: "p1/7", initiator: "p1", outcome: "abandoned", reason: OF_OTHER.reason },

@@ -2,7 +2,12 @@
 // everything else abandons it, once.
 import { describe, expect, test } from "vitest";
 import type { SnapshotId } from "../../src/core/id.ts";
-import { Collector, type CollectorEffect, waitsFor } from "../../src/snapshot/collector.ts";
+import {
+  Collector,
+  type CollectorEffect,
+  neededFor,
+  waitsFor,
+} from "../../src/snapshot/collector.ts";
 import type { PieceRecord } from "../../src/snapshot/manifest.ts";
 
 const S = "p1/1" as const;
@@ -141,12 +146,16 @@ test("it says whom it waits for", () => {
   const desk = new Desk();
   desk.begin();
   const waits = (): string => [...desk.state.collections.values()].map(waitsFor).join();
+  const needs = (): string => [...desk.state.collections.values()].map(neededFor).join();
   expect(waits()).toBe("channels are not closed at p1, p2, p3");
   desk.complete("p2");
   expect(waits()).toBe("channels are not closed at p1, p3");
+  expect(needs()).toBe("the channels of p1, p3");
   for (const id of ["p1", "p3"]) desk.complete(id);
   desk.stored("p1");
   expect(waits()).toBe("pieces are not stored at p2, p3");
+  expect(needs()).toBe("the pieces of p2, p3");
   for (const id of ["p2", "p3"]) desk.stored(id);
   expect(waits()).toBe("the manifest is not written");
+  expect(needs()).toBe("its manifest");
 });
