@@ -59,7 +59,6 @@ export {
   groupedCodecs,
 } from "./process/grouped.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
-export { readAttempts } from "./runtime/attempts.ts";
 export { type CloneOptions, cloneSnapshot } from "./runtime/clone-snapshot.ts";
 export {
   type ChannelComparison,
@@ -88,6 +87,7 @@ export {
 export { memoryStore } from "./runtime/memory-store.ts";
 export { MemoryNetwork, type MemoryOptions } from "./runtime/memory-transport.ts";
 export { msgpackCodec } from "./runtime/msgpack-codec.ts";
+export { readAttempts } from "./runtime/read-attempts.ts";
 export {
   type ProcessConfiguration,
   type RecordedHere,

@@ -3,9 +3,9 @@
 import { Command } from "commander";
 import type { ProcessId } from "../core/id.ts";
 import { byteSize, duration } from "../core/quantity.ts";
-import { readAttempts } from "../runtime/attempts.ts";
+import { readAttempts } from "../runtime/read-attempts.ts";
 import type { Attempt } from "../snapshot/attempt.ts";
-import { directoryOption, jsonOption, wholeNumber } from "./options.ts";
+import { directoryOption, jsonOption, limitOption } from "./options.ts";
 import { checkDirectory } from "./snapshots.ts";
 import { type KeyOptions, keyOption, openStore } from "./store.ts";
 import { grouped, type Paint, painter, printable, table } from "./terminal.ts";
@@ -22,9 +22,9 @@ const LIMIT = 20;
 const HELP = `
 An attempt leaves a snapshot or a reason why not. What is told here stays when
 the snapshot is pruned and when processes end, up to about a thousand attempts
-of each process, fewer in large systems; an attempt is open while it is under way, and for ever if the
-process that began it died. tidemark explain says more of one. Works whether a
-system is running or not.
+of each process, fewer in large systems. An attempt is open while it is under
+way, and for ever if the process that began it died and no other knew of it.
+tidemark explain says more of one. Works whether a system is running or not.
 
 Exit status: 0; 1 if there is no such directory.
 
@@ -38,12 +38,7 @@ export function historyCommand(): Command {
     .description("list the attempts at snapshots, newest first, and what came of them")
     .addOption(directoryOption())
     .addOption(keyOption())
-    .option(
-      "--limit <number>",
-      "list no more than so many",
-      wholeNumber(1, Number.MAX_SAFE_INTEGER),
-      LIMIT,
-    )
+    .addOption(limitOption(LIMIT))
     .option("--failed", "only those that left no snapshot")
     .addOption(jsonOption("print a line of JSON for each"))
     .addHelpText("after", HELP)

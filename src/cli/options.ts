@@ -17,6 +17,13 @@ export function jsonOption(what: string): Option {
   return new Option("--json", what);
 }
 
+/** @param byDefault Infinity: all */
+export function limitOption(byDefault: number): Option {
+  return new Option("--limit <number>", "list no more than so many")
+    .default(byDefault, byDefault === Number.POSITIVE_INFINITY ? "all" : undefined)
+    .argParser(wholeNumber(1, Number.MAX_SAFE_INTEGER));
+}
+
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 /** The longest delay that timers take. */
 const DURATION_MS_MAX = 2 ** 31 - 1;

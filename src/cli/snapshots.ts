@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { byteSize, duration } from "../core/quantity.ts";
 import type { SnapshotSummary } from "../snapshot/manifest.ts";
-import { directoryOption, jsonOption, wholeNumber } from "./options.ts";
+import { directoryOption, jsonOption, limitOption } from "./options.ts";
 import { type KeyOptions, keyOption, openStore } from "./store.ts";
 import { grouped, printable, table } from "./terminal.ts";
 
@@ -29,12 +29,7 @@ export function snapshotsCommand(): Command {
     .description("list the snapshots of a directory, newest first")
     .addOption(directoryOption())
     .addOption(keyOption())
-    .option(
-      "--limit <number>",
-      "list no more than so many",
-      wholeNumber(1, Number.MAX_SAFE_INTEGER),
-      Number.POSITIVE_INFINITY,
-    )
+    .addOption(limitOption(Number.POSITIVE_INFINITY))
     .addOption(jsonOption("print a line of JSON for each"))
     .addHelpText("after", HELP)
     .action(async (options: SnapshotsOptions) => {

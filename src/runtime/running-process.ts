@@ -23,8 +23,6 @@ import {
   type RestoredPiece,
 } from "../process/process.ts";
 import type { ProcessImage, ProcessSettings } from "../process/process-image.ts";
-import { type AttemptNote, type AttemptShare, completeNote } from "../snapshot/attempt.ts";
-import type { Late } from "../snapshot/collector.ts";
 import {
   MANIFEST_FORMAT,
   type Manifest,
@@ -32,7 +30,7 @@ import {
   type PieceRecord,
 } from "../snapshot/manifest.ts";
 import { checkManifest } from "../snapshot/manifest-check.ts";
-import type { RecordedChannels } from "../snapshot/recordings.ts";
+import { AttemptNotes } from "./attempt-notes.ts";
 import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
 import { type LogConfiguration, ProcessLog } from "./process-log.ts";
@@ -257,10 +255,6 @@ const EPOCH_POLL_MS = 1_000;
 /** A process that is stopped waits so long for its log. */
 const DRAIN_MS = 2_000;
 const DRAIN_POLL_MS = 2;
-/** And so long for its store to take the last notes. */
-const NOTED_MS = 2_000;
-/** A store that takes notes at all is not so far behind. */
-const NOTES_WAITING_MAX = 256;
 /** While the log cannot be written no timer is due. */
 const STALLED_MS = 1_000;
 const LABEL_CHARACTERS = 256;
@@ -296,14 +290,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #receivers: Receiver<M>[] = [];
   /** Those for whom something has been taken, which they do not have yet. */
   readonly #receiving: Receiver<M>[] = [];
-  /** How far snapshots have come here that are under way. */
-  readonly #shares = new Map<SnapshotId, AttemptShare>();
-  /** What has been noted of attempts is in the store. */
-  #noted: Promise<void> = Promise.resolve();
-  /** So many notes the store has not taken yet. */
-  #notesWaiting = 0;
-  /** It was told that nothing is noted, and nothing has been since. */
-  #noteFailed: boolean = false;
+  readonly #notes: AttemptNotes;
   /** Pieces that are being stored; aborted when they are no longer wanted. */
   readonly #storing = new Map<SnapshotId, AbortController>();
   #incarnation = 0;
@@ -339,6 +326,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#configuration = configuration;
     this.#transport = transport;
     this.#store = configuration.store;
+    this.#notes = new AttemptNotes(id, this.#store, nowMs, this.#problems);
     this.#messageCodec = configuration.messageCodec ?? msgpackCodec<M>();
     this.#stateCodec = (configuration.stateCodec ?? msgpackCodec()) as Codec<unknown>;
     this.#lastCount = lastCount;
@@ -512,7 +500,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     for (const snapshot of this.#process.committing) {
       const written = await this.#store.get(snapshot).catch(() => undefined);
       // It may have died before it could.
-      if (written) this.#note(completeNote(written.manifest));
+      if (written) this.#notes.complete(written.manifest);
       const failed = written
         ? {}
         : { failed: `${this.id} was away before its manifest was written` };
@@ -687,7 +675,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     for (const waiter of [...this.#starting.values(), ...this.#snapshots.values()])
       waiter.reject(error);
     this.#starting.clear();
-    this.#noteUnsettled(message);
+    this.#notes.unsettled(this.#snapshots.keys(), message);
+    this.#snapshots.clear();
     for (const { waiter } of [...this.#receiving.splice(0), ...this.#receivers.splice(0)])
       waiter.reject(error);
     for (const storing of this.#storing.values()) storing.abort();
@@ -949,14 +938,16 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#held.length = 0;
     for (const waiter of [...this.#starting.values(), ...this.#snapshots.values()])
       waiter.reject(end);
-    this.#noteUnsettled(cause?.message ?? `${this.id} stops`);
+    // Elsewhere one may still become complete, and then that counts.
+    this.#notes.unsettled(this.#snapshots.keys(), cause?.message ?? `${this.id} stops`);
+    this.#snapshots.clear();
     for (const { waiter } of [...this.#receiving.splice(0), ...this.#receivers.splice(0)])
       waiter.reject(end);
     for (const storing of this.#storing.values()) storing.abort();
     try {
       await this.#transport.close();
       await this.#closeLog(cause);
-      await this.#awaitNoted();
+      await this.#notes.taken();
     } finally {
       this.#settleStopped(cause);
     }
@@ -966,15 +957,6 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   async #drain(): Promise<void> {
     const untilMs = performance.now() + DRAIN_MS;
     while (this.#journal?.waits && !this.#failure && performance.now() < untilMs) await pause(1);
-  }
-
-  /** A store that hangs must not keep anybody from stopping. */
-  async #awaitNoted(): Promise<void> {
-    const enough = new AbortController();
-    const late = pause(NOTED_MS, true, { signal: enough.signal }).catch(() => false);
-    if (await Promise.race([this.#noted.then(() => false), late]))
-      this.#notNoted(`the store has not taken ${this.#notesWaiting} note(s)`);
-    enough.abort();
   }
 
   /** With how it is, so that the next program need not take the same steps. */
@@ -1103,21 +1085,22 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         const waiter = this.#starting.get(effect.token);
         this.#starting.delete(effect.token);
         if (waiter) this.#snapshots.set(effect.snapshot, waiter);
-        this.#noteBegun(effect.snapshot, waiter?.options);
+        this.#notes.begun(effect.snapshot, {
+          epoch: this.#epoch,
+          processes: this.#process.topology.processes.length,
+          timeoutMs: waiter?.options.timeoutMs ?? SNAPSHOT_TIMEOUT_MS,
+          ...(waiter?.options.label !== undefined && { label: waiter.options.label }),
+        });
         if (waiter?.options.signal?.aborted) this.#giveUp(effect.snapshot);
         break;
       }
       case "snapshot-refused":
-        this.#note({ note: "refused", reason: effect.error.message });
+        this.#notes.refused(effect.error.message);
         this.#starting.get(effect.token)?.reject(effect.error);
         this.#starting.delete(effect.token);
         break;
       case "recorded":
-        this.#shares.set(effect.snapshot, {
-          process: this.id,
-          recordedAtMs: nowMs(),
-          captureMs: performance.now() - this.#stepStartedMs,
-        });
+        this.#notes.recorded(effect.snapshot, performance.now() - this.#stepStartedMs);
         this.#callBack(() =>
           this.#snapshots.get(effect.snapshot)?.options.onRecorded?.(effect.snapshot),
         );
@@ -1179,12 +1162,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     const storing = new AbortController();
     this.#storing.set(snapshot, storing);
     const { recordedAtMs, recordingMs } = effect;
-    const captureMs = this.#shares.get(snapshot)?.captureMs ?? 0;
-    const share: AttemptShare = {
-      ...{ process: this.id, recordedAtMs, captureMs, recordingMs },
-      ...inFlightIn(recorded),
-    };
-    this.#shares.set(snapshot, share);
+    const { captureMs } = this.#notes.closed(snapshot, recorded, { recordedAtMs, recordingMs });
     const sinceMs = performance.now();
     try {
       const stored = await this.#store.writePiece({
@@ -1200,7 +1178,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       if (storing.signal.aborted) return;
       const storedMs = performance.now() - sinceMs;
       const stateBytes = stored.state.reduce((sum, { bytes }) => sum + bytes, 0);
-      this.#shares.set(snapshot, { ...share, storedMs, stateBytes });
+      this.#notes.stored(snapshot, storedMs, stateBytes);
       const piece: PieceRecord = {
         snapshot,
         process: this.id,
@@ -1285,7 +1263,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         .get(snapshot)
         ?.resolve(new GlobalSnapshot<State, M>(this.#stored(manifest), this.#codecs()));
       this.#snapshots.delete(snapshot);
-      this.#note(completeNote(manifest, nowMs()));
+      this.#notes.complete(manifest, nowMs());
     }
     this.#step({ type: "committed", snapshot, ...failed, nowMs: nowMs() });
   }
@@ -1309,72 +1287,16 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   #settled(settled: Extract<ProcessEffect<M, Reply>, { type: "settled" }>): void {
     const { snapshot, reason, waitsFor = [], late } = settled;
     if (reason === undefined) {
-      this.#shares.delete(snapshot);
+      this.#notes.settled(snapshot);
       return;
     }
-    this.#noteAbandoned(snapshot, reason, { waitsFor, ...late });
+    this.#notes.abandoned(snapshot, reason, { waitsFor, ...late });
     const waiter = this.#snapshots.get(snapshot);
     this.#snapshots.delete(snapshot);
     waiter?.reject(new TidemarkError("SNAPSHOT_ABANDONED", `${snapshot} was abandoned: ${reason}`));
     const storing = this.#storing.get(snapshot);
     if (storing) storing.abort();
     else void this.#discard(snapshot);
-  }
-
-  // What came of attempts.
-
-  #noteBegun(snapshot: SnapshotId, options: SnapshotOptions = {}): void {
-    const { label, timeoutMs = SNAPSHOT_TIMEOUT_MS } = options;
-    const processes = this.#process.topology.processes.length;
-    this.#note({
-      ...{ note: "begun", snapshot, epoch: this.#epoch, processes, timeoutMs },
-      ...(label !== undefined && { label }),
-    });
-  }
-
-  #noteAbandoned(
-    snapshot: SnapshotId,
-    reason: string,
-    held: { readonly waitsFor: readonly string[] } & Partial<Late>,
-  ): void {
-    const share = this.#shares.get(snapshot);
-    this.#shares.delete(snapshot);
-    this.#note({ ...{ note: "abandoned", snapshot, reason, ...held }, ...(share && { share }) });
-  }
-
-  /** Of snapshots that nobody settles here any more; elsewhere one may still become complete, and then that counts. */
-  #noteUnsettled(reason: string): void {
-    for (const snapshot of new Set([...this.#snapshots.keys(), ...this.#shares.keys()]))
-      this.#noteAbandoned(snapshot, reason, { waitsFor: [] });
-    this.#snapshots.clear();
-  }
-
-  /** Nothing waits for it. */
-  #note(note: Unsigned<AttemptNote>): void {
-    if (this.#notesWaiting === NOTES_WAITING_MAX) {
-      this.#notNoted(`${NOTES_WAITING_MAX} notes wait for the store already`);
-      return;
-    }
-    const signed = { ...note, by: this.id, atMs: nowMs() } as AttemptNote;
-    this.#notesWaiting += 1;
-    this.#noted = this.#noted.then(async () => {
-      try {
-        if (typeof this.#store.note !== "function") throw new Error("the store takes no notes");
-        await this.#store.note(signed);
-        this.#noteFailed = false;
-      } catch (cause) {
-        this.#notNoted(cause);
-      }
-      this.#notesWaiting -= 1;
-    });
-  }
-
-  /** Told once, until something is noted again: what makes the store fail makes it fail with every note. */
-  #notNoted(cause: unknown): void {
-    if (this.#noteFailed) return;
-    this.#noteFailed = true;
-    const message = `what comes of attempts at snapshots cannot be noted: ${textOf(cause)}`;
-    this.#problem(new TidemarkError("STORE_FAILED", message, { cause }));
   }
 
   async #discard(snapshot: SnapshotId): Promise<void> {
@@ -1385,21 +1307,6 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       this.#problem(new TidemarkError("STORE_FAILED", reason, { cause: thrown }));
     }
   }
-}
-
-/** A note without what every note of a process has. */
-type Unsigned<N> = N extends AttemptNote ? Omit<N, "by" | "atMs"> : never;
-
-function inFlightIn({
-  incoming,
-}: RecordedChannels): Pick<AttemptShare, "inFlight" | "inFlightBytes"> {
-  let inFlight = 0;
-  let inFlightBytes = 0;
-  for (const channel of incoming) {
-    inFlight += channel.inFlight;
-    for (const { length } of channel.messages) inFlightBytes += length;
-  }
-  return { inFlight, inFlightBytes };
 }
 
 /** @throws TidemarkError `BAD_MESSAGE` */

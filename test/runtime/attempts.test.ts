@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { isTidemarkError } from "../../src/core/error.ts";
 import type { ProcessId } from "../../src/core/id.ts";
-import { readAttempts } from "../../src/runtime/attempts.ts";
 import { directoryStore } from "../../src/runtime/directory-store.ts";
 import { memoryStore } from "../../src/runtime/memory-store.ts";
 import { MemoryNetwork } from "../../src/runtime/memory-transport.ts";
+import { readAttempts } from "../../src/runtime/read-attempts.ts";
 import { startProcess } from "../../src/runtime/running-process.ts";
 import type { SnapshotStore } from "../../src/runtime/snapshot-store.ts";
 import type { AttemptNote } from "../../src/snapshot/attempt.ts";
@@ -177,14 +177,6 @@ describe("a process notes", () => {
     await a.stop();
     expect(told).toEqual([expect.stringContaining("the store has not taken 2 note(s)")]);
   });
-});
-
-test("a store that takes no note keeps no process from stopping", async () => {
-  const deaf = changed(memoryStore(), { note: () => new Promise<void>(() => {}) });
-  const [a] = await systemOf(deaf, { a: "auto" });
-  await a?.snapshot();
-  await a?.stop();
-  expect(await a?.stopped).toBeUndefined();
 });
 
 test("an initiator that dies after it has written the manifest need note nothing more", async () => {
