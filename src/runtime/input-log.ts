@@ -38,8 +38,9 @@ import {
   captureName,
   cutLog,
   damage,
-  fitting,
+  findNext,
   flushFolder,
+  goesOn,
   HEADER_BYTES,
   IDENTITY_BYTES,
   logFailed,
@@ -374,14 +375,12 @@ class DiskLog implements InputLog {
       const segment = { path, handle, position: last?.position ?? position, size: last?.end ?? 0 };
       const capture = base && (await readCapture(base.file, base.position));
       const log = new DiskLog(directory, lock, settings, found, capture, segment, folder);
-      // A process that was killed may have left what nobody has flushed, names of files among it; from now on it is acted on.
-      if (settings.policy !== "none" || !last) {
-        if (position > found.synced)
-          for (const { file } of chain.slice(0, -1)) await flushFile(file);
-        await attempt("flush", path, handle.datasync());
-        await log.#flushFolder();
-        log.#synced = position;
-      }
+      // A process that was killed may have left what nobody has flushed, names of files and what was cut back among it. From now on it
+      // is acted on, whatever the policy: else what was cut back may be there again, in the place of what came after it.
+      if (position > found.synced) for (const { file } of chain.slice(0, -1)) await flushFile(file);
+      await attempt("flush", path, handle.datasync());
+      await log.#flushFolder();
+      log.#synced = position;
       return log;
     } catch (error) {
       await handle.close().catch(() => {});
@@ -412,10 +411,7 @@ class DiskLog implements InputLog {
       const file = await BlockFile.open(path);
       try {
         for (let at = 0; at < end; ) {
-          const block = await file.block(at);
-          // What held no record was passed over when the log was opened, and so it is here.
-          const next =
-            block ?? (await file.find(at + 4, fitting(at, position, 1, this.#identity)))?.block;
+          const next = (await findNext(file, at, position, this.#identity))?.block;
           if (next?.position !== position) throw damage(path, at, "it changed since it was opened");
           const records = readRecords(next.body);
           position += next.body.length;
@@ -423,7 +419,7 @@ class DiskLog implements InputLog {
           // Small batches that are in memory already go with it.
           while (at < end) {
             const more = file.peek(at);
-            if (more?.position !== position) break;
+            if (!goesOn(more, position, this.#identity)) break;
             forEachRecord(more.body, (record) => void records.push(record));
             position += more.body.length;
             at = more.end;

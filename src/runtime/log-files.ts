@@ -455,14 +455,8 @@ class Chain {
     this.segments.push(segment);
     while (segment.end < file.size) {
       const at = segment.end;
-      const block = file.peek(at) ?? (await file.block(at));
-      if (block && this.#fits(block)) {
-        this.#take(segment, block);
-        continue;
-      }
-      // What lies here may have held no record: a mark, or the half of a batch that was written again.
-      const found = await file.find(at + 4, fitting(at, this.position, 1, this.identity));
-      if (found && found.block.position === this.position && this.#fits(found.block)) {
+      const found = await findNext(file, at, this.position, this.identity);
+      if (found?.block.position === this.position) {
         this.#take(segment, found.block);
         continue;
       }
@@ -472,10 +466,6 @@ class Chain {
       if (found) await this.#lookBehind(file, found.offset, this.position, at);
       return;
     }
-  }
-
-  #fits({ kind, position, identity }: Block): boolean {
-    return kind === "batch" && position === this.position && sameIdentity(this.identity, identity);
   }
 
   #take(segment: FoundSegment, block: Block): void {
@@ -506,8 +496,34 @@ class Chain {
   }
 }
 
+/**
+ * The batch that a log goes on with, after what ends at `at` of a file and at `position` of the log; or, if that is not there, the next
+ * that may be of the log. What lies in between may have held no record: a mark, or the half of a batch that was written again.
+ */
+export async function findNext(
+  file: BlockFile,
+  at: number,
+  position: number,
+  identity: Uint8Array | undefined,
+): Promise<{ readonly offset: number; readonly block: Block } | undefined> {
+  const block = file.peek(at) ?? (await file.block(at));
+  if (goesOn(block, position, identity)) return { offset: at, block };
+  return await file.find(at + 4, fitting(at, position, 1, identity));
+}
+
+/** True for the batch that a log goes on with at that position. */
+export function goesOn(
+  block: Block | undefined,
+  position: number,
+  identity: Uint8Array | undefined,
+): block is Block {
+  return (
+    block?.kind === "batch" && block.position === position && sameIdentity(identity, block.identity)
+  );
+}
+
 /** A batch of this log may lie there, if at least `between` whole ones lie between it and that place. */
-export function fitting(
+function fitting(
   offset: number,
   position: number,
   between: number,

@@ -260,6 +260,8 @@ describe("whatever survives, what comes back is a beginning, and has what was pr
   test("also when writing fails now and then", async () => {
     const happened: Happened = new Map();
     const policies: LogPolicy[] = ["always", "everysec", "none"];
+    // After a write that failed and a kill, what was cut back came again when power was lost.
+    await runSeeds([9_132], policies, happened, 0.1);
     await runSeeds(seeds("log-power", 60, 20_000), policies, happened, 0.1);
     const more = ["LOG_FAILED", "LOG_RESUMED", "a capture failed"];
     for (const what of [...interesting, ...more])
@@ -426,7 +428,8 @@ describe("a log that was closed and then spoiled", () => {
     const alike = await written(90, { segmentBytes: 700, turns: 3 });
     const happened = new Map<string, number>();
     const note = (what: string): void => void happened.set(what, (happened.get(what) ?? 0) + 1);
-    for (const seed of seeds("log-fuzz", 500, 200_000)) {
+    // In the first one a whole batch of another place lay where the log was passed over when it was opened.
+    for (const seed of [142_471, ...seeds("log-fuzz", 500, 200_000)]) {
       const random = new Random(seed);
       const files = new Map(random.chance(0.5) ? whole : alike);
       const done: string[] = [];
