@@ -21,6 +21,7 @@ afterEach(async () => {
 
 /** One process, seen from the thread that started it. */
 class Account {
+  readonly id: string;
   readonly worker: Worker;
   readonly news: AccountNews[] = [];
   readonly errors: unknown[] = [];
@@ -28,6 +29,7 @@ class Account {
   readonly exit: Promise<number>;
 
   constructor(network: WorkerNetwork, id: string, directory: string, balance = MONEY) {
+    this.id = id;
     const port = network.port();
     const workerData: AccountTask = { id, port, processes: IDS, directory, balance };
     this.worker = new Worker(CHILD, {
@@ -89,6 +91,12 @@ class Account {
   }
 }
 
+/** Waits until each hears each other one: before that, a snapshot is refused or abandoned by whom it does not reach. */
+async function connected(accounts: readonly Account[]): Promise<void> {
+  for (const account of accounts)
+    for (const other of accounts) if (other !== account) await account.receivesFrom(other.id);
+}
+
 /** What a snapshot has, in accounts and under way; and that it is consistent. */
 async function verified(directory: string, id: SnapshotId): Promise<number> {
   const store = directoryStore(directory);
@@ -114,9 +122,7 @@ test("messages flow between three threads, and every snapshot adds up", async ()
   const directory = newDirectory(onTestFinished);
   const network = new WorkerNetwork();
   const accounts = IDS.map((id) => new Account(network, id, directory));
-  for (const account of accounts)
-    for (const peer of IDS)
-      if (account !== accounts[IDS.indexOf(peer)]) await account.receivesFrom(peer);
+  await connected(accounts);
   for (let i = 0; i < cases("worker-system", 6, 500); i += 1) {
     const id = await (accounts[i % 3] as Account).snapshot();
     expect(await verified(directory, id)).toBe(3 * MONEY);
@@ -138,8 +144,7 @@ test("a process whose thread ends under load, however it does, is lost at once, 
   const ways = cases("worker-system", 1, 10);
   const orders = Array.from({ length: ways }, () => ["spin", "exit", "throw", undefined] as const);
   for (const order of orders.flat()) {
-    await p1.receivesFrom("p3");
-    await p3.receivesFrom("p1");
+    await connected([p1, p2, p3]);
     const id = await p3.snapshot();
     await verified(directory, id);
     const lost = [p1, p2].map((one) => one.next("peer", (news) => news.change === "lost"));
@@ -157,7 +162,7 @@ test("a process whose thread ends under load, however it does, is lost at once, 
     p3 = new Account(network, "p3", directory, MONEY);
     await Promise.all(restarted);
   }
-  await p2.receivesFrom("p3");
+  await connected([p1, p2, p3]);
   await verified(directory, await p1.snapshot());
   const codes = new Set(
     [p1, p2].flatMap(({ news }) => news.map((one) => "code" in one && one.code)),
