@@ -75,7 +75,10 @@ export interface Turn<M, Reply = never> {
    * @throws TidemarkError `NO_CHANNEL`, `CHANNEL_FULL` (see `limitBytes`), `MESSAGE_TOO_LARGE`, `BAD_MESSAGE`
    */
   send(to: ProcessId | readonly ProcessId[], message: M): boolean;
-  /** Answers a request. A second answer, or one to nobody, is ignored. */
+  /**
+   * Answers a request. A second answer, or one to nobody, is ignored. With `UNASKED` it is for whoever listens to what nobody asked for
+   * (`onUnasked` of the running process), and like any reply it leaves when what led to it is as safe as the log's policy says.
+   */
   reply(request: number, reply: Reply): void;
   /**
    * Calls `timer(name)` after that many milliseconds, 0 or more. The same name again moves the timer.
@@ -83,6 +86,9 @@ export interface Turn<M, Reply = never> {
    */
   setTimer(name: string, afterMs: number): void;
 }
+
+/** No request has this id: `turn.reply(UNASKED, …)` says something that nobody asked for. */
+export const UNASKED = 0;
 
 /**
  * A state that is fixed in O(1) and encoded later, slice by slice, between turns, so that capturing a large

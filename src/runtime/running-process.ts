@@ -9,7 +9,7 @@ import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, type SnapshotId } from "../core/id.ts";
 import { copyOf, readRecords } from "../core/record.ts";
 import { type Channel, Topology } from "../core/topology.ts";
-import { type Application, FrozenState, type Renamed } from "../process/application.ts";
+import { type Application, FrozenState, type Renamed, UNASKED } from "../process/application.ts";
 import { type Codec, encodeApart } from "../process/codec.ts";
 import { Journal } from "../process/journal.ts";
 import {
@@ -108,6 +108,11 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
    * may or may not have taken effect
    */
   request(request: Request, options?: { readonly signal?: AbortSignal }): Promise<Reply>;
+  /**
+   * Has a listener, in place of the one before, hear what the application says without being asked (`turn.reply(UNASKED, …)`): within
+   * the turn, so it must not take long; and not again what was said before a crash.
+   */
+  onUnasked(listener: (reply: Reply) => void): void;
   /**
    * Takes a global snapshot, with this process as the initiator; the system runs on meanwhile.
    *
@@ -293,6 +298,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   readonly #notes: AttemptNotes;
   /** Pieces that are being stored; aborted when they are no longer wanted. */
   readonly #storing = new Map<SnapshotId, AbortController>();
+  #unasked: ((reply: Reply) => void) | undefined;
   #incarnation = 0;
   readonly #maxWaitingRequests: number;
   /** Peers that the transport reaches, with their incarnations. */
@@ -901,6 +907,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#transport.connect(process, address);
   }
 
+  onUnasked(listener: (reply: Reply) => void): void {
+    this.#unasked = listener;
+  }
+
   async drain({ timeoutMs = DRAIN_MS }: { readonly timeoutMs?: number } = {}): Promise<number> {
     this.#draining = true;
     const untilMs = performance.now() + timeoutMs;
@@ -1063,8 +1073,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         if (!this.#transport.send(effect.to, effect.frame)) this.#dropped(effect.to);
         break;
       case "reply":
-        this.#requests.get(effect.id)?.resolve(effect.reply);
-        this.#requests.delete(effect.id);
+        if (effect.id === UNASKED) this.#tellUnasked(effect.reply);
+        else {
+          this.#requests.get(effect.id)?.resolve(effect.reply);
+          this.#requests.delete(effect.id);
+        }
         break;
       case "timer":
         this.#setTimer(effect.name, effect.afterMs);
@@ -1127,6 +1140,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         this.#stopping ??= this.#stop(effect.error);
         break;
     }
+  }
+
+  #tellUnasked(reply: Reply): void {
+    this.#callBack(() => this.#unasked?.(reply));
   }
 
   /** The link must know, but not before this turn's effects are performed. */

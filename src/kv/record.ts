@@ -1,0 +1,93 @@
+/**
+ * What replicas are told: a stream of records of each server, in pieces, for a message has a limit and a request has none. All replicas
+ * put the stream together again and take each record when its last byte is there, so in the same order.
+ *
+ * A message, little-endian:
+ *
+ * | offset | type | field |
+ * |---|---|---|
+ * | 0 | f64 | when it was submitted, milliseconds since 1970 |
+ * | 8 | u32 | stream: another one begins whenever a server starts or begins anew |
+ * | 12 | | the next bytes of the stream |
+ *
+ * A record of the stream:
+ *
+ * | offset | type | field |
+ * |---|---|---|
+ * | 0 | u32 | length of what follows |
+ * | 4 | u8 | kind |
+ * | 5 | u8 | database |
+ * | 6 | u32 | session: which connection of the server it is of; 0: none |
+ * | 10 | | requests, as the client sent them: of `command` one, of `transaction` any number, of `sweep` databases and keys |
+ */
+
+export const HEADER_BYTES = 12;
+export const RECORD_HEAD_BYTES = 10;
+/** Largest messages: small beside the window of a group, large beside what one costs. */
+export const MESSAGE_BYTES: number = 32 * 1024;
+
+/** What a record is. */
+export const KIND = {
+  command: 1,
+  transaction: 2,
+  /** The session waits no longer: its time is over. */
+  timeout: 3,
+  /** The session waits no longer: it is to have an error. */
+  unblock: 4,
+  /** The session is over. */
+  closed: 5,
+  /** The time has come for keys: a request of words, a database and a key in turn. */
+  sweep: 6,
+} as const;
+
+/** Puts records together to messages. */
+export class RecordWriter {
+  readonly #submit: (message: Uint8Array) => void;
+  readonly #bytes: Uint8Array = new Uint8Array(MESSAGE_BYTES);
+  readonly #view: DataView = new DataView(this.#bytes.buffer);
+  #at = HEADER_BYTES;
+
+  /** @param submit takes each message; its bytes are its own */
+  constructor(stream: number, submit: (message: Uint8Array) => void) {
+    this.#submit = submit;
+    this.#view.setUint32(8, stream, true);
+  }
+
+  get isEmpty(): boolean {
+    return this.#at === HEADER_BYTES;
+  }
+
+  add(
+    kind: number,
+    db: number,
+    session: number,
+    payload: Uint8Array,
+    from: number,
+    to: number,
+  ): void {
+    if (this.#at + RECORD_HEAD_BYTES > MESSAGE_BYTES) this.flush();
+    const at = this.#at;
+    this.#view.setUint32(at, RECORD_HEAD_BYTES - 4 + to - from, true);
+    this.#bytes[at + 4] = kind;
+    this.#bytes[at + 5] = db;
+    this.#view.setUint32(at + 6, session, true);
+    this.#at = at + RECORD_HEAD_BYTES;
+    for (let next = from; next < to; ) {
+      if (this.#at === MESSAGE_BYTES) this.flush();
+      const size = Math.min(to - next, MESSAGE_BYTES - this.#at);
+      if (size < 256)
+        for (let i = 0; i < size; i += 1) this.#bytes[this.#at + i] = payload[next + i] as number;
+      else this.#bytes.set(payload.subarray(next, next + size), this.#at);
+      this.#at += size;
+      next += size;
+    }
+  }
+
+  /** Submits what there is. */
+  flush(): void {
+    if (this.isEmpty) return;
+    const message = this.#bytes.slice(0, this.#at);
+    this.#at = HEADER_BYTES;
+    this.#submit(message);
+  }
+}

@@ -1,0 +1,764 @@
+/**
+ * One replica of the store: an application in a group, to which servers multicast records and which does what they say.
+ *
+ * Assumptions. The group gives all replicas the same messages in the same order, those of one server as it sent them (`fifo-total`).
+ *
+ * Theory of operation (state machine replication: Schneider 1990, "Implementing Fault-Tolerant Services Using the State Machine
+ * Approach"). Whatever changes keys comes as a record and is done by every replica, with the same time and the same randomness, which
+ * are a part of the state: the time is the latest that any message was submitted at. So are the clients that wait for keys or watch
+ * them. Replies are written by the replica whose server asked, and by no other; they leave when the message that brought the record
+ * has been taken for good (`turn.reply(UNASKED, …)` waits for the log like any effect). Reads change nothing: a server does them at its own
+ * replica, beside all this, with `read`.
+ *
+ * A server that starts, or whose system was restored, begins another stream: its clients of before are gone, and so is what replicas know
+ * of them.
+ */
+
+import { textOf } from "../core/error.ts";
+import type { ProcessId } from "../core/id.ts";
+import { Random, type RandomState } from "../core/random.ts";
+import { FrozenState, UNASKED } from "../process/application.ts";
+import type { Delivery, GroupApplication, GroupTurn } from "../process/grouped.ts";
+import type { Client, Server } from "./client.ts";
+import {
+  type Call,
+  type CommandTable,
+  chosen,
+  type EventClass,
+  type KnownCommand,
+  Refusal,
+} from "./command.ts";
+import { type Deadline, DeadlineHeap } from "./deadline-heap.ts";
+import { DATABASES, type Database, Keyspace, type SlotImage } from "./keyspace.ts";
+import { HEADER_BYTES, KIND, MESSAGE_BYTES, RECORD_HEAD_BYTES } from "./record.ts";
+import { Reply } from "./reply.ts";
+import { RequestReader } from "./request-reader.ts";
+
+/** The one group. */
+export const GROUP = "kv";
+
+/** Replies, and what else clients are to hear, in order. */
+export class Output extends Reply {
+  /** For whom each part is: a session, or 0 for what is in `news` next. */
+  readonly sessions: number[] = [];
+  /** Where each part ends. */
+  readonly ends: number[] = [];
+  readonly news: News[] = [];
+
+  get isEmpty(): boolean {
+    return this.sessions.length === 0;
+  }
+
+  /** Up to where it is marked for whom it is. */
+  get marked(): number {
+    return this.ends.at(-1) ?? 0;
+  }
+
+  /** What was written since the last mark is for that one. */
+  mark(session: number): void {
+    this.sessions.push(session);
+    this.ends.push(this.length);
+  }
+
+  tell(news: News): void {
+    this.news.push(news);
+    this.mark(0);
+  }
+
+  clear(): void {
+    this.length = 0;
+    this.sessions.length = 0;
+    this.ends.length = 0;
+    this.news.length = 0;
+  }
+}
+
+/** What is to be said to those who listen to a channel, or that a client waits no more. */
+export type News =
+  | { readonly type: "message"; readonly channel: string; readonly message: string }
+  | { readonly type: "blocked"; readonly session: number; readonly atMs: number };
+
+/** What a replica needs of the server beside it. */
+export interface ReplicaServer extends Server {
+  /** Who has that session; nobody if it is gone. */
+  clientOf(session: number): Client | undefined;
+  /** How many of its clients hear of that channel. */
+  subscribers(channel: string): number;
+  /** Which events of that class its clients may hear of: 1 by key, 2 by event, 3 both. */
+  tellsOf(events: EventClass): number;
+  /** A command did what it never should. */
+  problem(reason: string): void;
+}
+
+/** Where a stream of records has come to. */
+interface Origin {
+  stream: number;
+  /** Of a record that is not whole. */
+  rest: Uint8Array[];
+  restBytes: number;
+}
+
+/** A client that waits for a key. */
+interface Blocked {
+  readonly db: number;
+  readonly keys: readonly string[];
+  readonly args: readonly string[];
+}
+
+/** A client that watches keys. */
+interface Watch {
+  /** As `placeOf` gives them; with whether the key was there. */
+  readonly keys: Map<string, boolean>;
+  isDirty: boolean;
+}
+
+/** The first slice of a captured state. */
+interface Head {
+  readonly nowMs: number;
+  readonly random: RandomState;
+  readonly applied: number;
+  readonly origins: readonly (readonly [ProcessId, number, Uint8Array])[];
+  readonly blocked: readonly (readonly [string, Blocked])[];
+  readonly watches: readonly (readonly [
+    string,
+    readonly (readonly [string, boolean])[],
+    boolean,
+  ])[];
+}
+
+/** A captured state: what is known of clients, and then all slots that have keys. */
+export type ReplicaState = readonly [Head, ...SlotImage[]];
+
+export interface ReplicaOptions {
+  readonly self: ProcessId;
+  readonly table: CommandTable;
+}
+
+/** What the server of a replica asks of its process: to multicast a message. */
+export type ReplicaRequest = Uint8Array;
+/** Whether there is room for more; and, unasked, that there is again, what clients are to hear, and that the system was restored. */
+export type ReplicaReply = boolean | Output | "restored";
+
+const UNLIMITED = { bulkBytes: 2 ** 32, queryBytes: 2 ** 40, authenticated: true };
+/** So many entries may be out of date before they are gathered anew. */
+const STALE_DEADLINES = 10_000;
+/** While a command runs that clients wait for, others may become able to go on; so often at the most. */
+const READY_ROUNDS = 1_000_000;
+
+/** A session of any server, as one text. */
+const nameOf = (origin: ProcessId, session: number): string => `${origin}/${session}`;
+/** A key of any database, as one text. */
+const placeOf = (db: number, key: string): string => `${db}:${key}`;
+
+/** See the head of the file. */
+export class Replica
+  implements GroupApplication<Uint8Array, ReplicaState, ReplicaRequest, ReplicaReply>
+{
+  readonly keyspace: Keyspace = new Keyspace();
+  readonly #self: ProcessId;
+  readonly #table: CommandTable;
+  readonly #call: RunningCall;
+  readonly #reader: RequestReader = new RequestReader({ ...UNLIMITED });
+  readonly #origins = new Map<ProcessId, Origin>();
+  /** Who waits, by session; and, in the order that they came, for which key. */
+  readonly #blocked = new Map<string, Blocked>();
+  readonly #waiting = new Map<string, string[]>();
+  readonly #watches = new Map<string, Watch>();
+  readonly #watched = new Map<string, Set<string>>();
+  /** Keys that clients wait for and that have been changed. */
+  #ready: { readonly db: number; readonly key: string }[] = [];
+  #nowMs = 0;
+  /** Randomness of commands that change something: the same at all replicas. */
+  #random = new Random("tidemark/kv");
+  /** Of those that do not. */
+  readonly #ownRandom: Random;
+  /** What clients are to hear beside replies, after the command that is being done. */
+  readonly #news: News[] = [];
+  /** The command that is being done does not reply: its client waits. */
+  #isBlocked: boolean = false;
+  /** Databases have been swapped or emptied. */
+  #isMixed: boolean = false;
+  /** Records that have been done. */
+  #applied = 0;
+  #server: ReplicaServer | undefined;
+  /** Of the server beside it. */
+  #stream = 0;
+  #output = new Output();
+  /** Of keys here. Not a part of the state: it follows from it. */
+  readonly #deadlines = new DeadlineHeap();
+  readonly #spare: Output[] = [];
+
+  constructor({ self, table }: ReplicaOptions) {
+    this.#self = self;
+    this.#table = table;
+    this.#ownRandom = new Random(self);
+    this.#call = new RunningCall(this, this.keyspace);
+    this.keyspace.deadlineSet = (database, key, atMs) => this.#addDeadline(database, key, atMs);
+  }
+
+  /** The time of the replica. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** How many records have been done here: the same number, the same state. */
+  get applied(): number {
+    return this.#applied;
+  }
+
+  /** The server beside it, which has begun that stream. */
+  attach(server: ReplicaServer, stream: number): void {
+    this.#server = server;
+    this.#stream = stream;
+    // Sweeps that were under way may be lost.
+    this.#gatherDeadlines();
+  }
+
+  /**
+   * Keys that are past their deadline and still there, as the words of a sweep.
+   * @param limit so many at the most
+   */
+  expired(nowMs: number, limit: number): string[] {
+    const words: string[] = [];
+    while (words.length < 2 * limit && this.#deadlines.nextMs < nowMs) {
+      const { atMs, db, key } = this.#deadlines.take() as Deadline;
+      if (this.keyspace.databases[db]?.deadline(key) === atMs) words.push(String(db), key);
+    }
+    return words;
+  }
+
+  /** Deadlines are those of the keys that there are. */
+  #gatherDeadlines(): void {
+    this.#deadlines.clear();
+    for (const [db, database] of this.keyspace.databases.entries())
+      for (const [key, atMs] of database.allDeadlines()) this.#deadlines.add(atMs, db, key);
+  }
+
+  #addDeadline(database: Database, key: string, atMs: number): void {
+    const { databases } = this.keyspace;
+    this.#deadlines.add(atMs, databases.indexOf(database), key);
+    const live = databases.reduce((sum, { deadlines }) => sum + deadlines, 0);
+    if (this.#deadlines.size > STALE_DEADLINES + 4 * live) this.#gatherDeadlines();
+  }
+
+  /** Takes an output back that has been told. */
+  recycle(output: Output): void {
+    output.clear();
+    if (this.#spare.length < 16) this.#spare.push(output);
+  }
+
+  /** Does, at once, a command that changes nothing. */
+  read(
+    client: Client,
+    db: number,
+    command: KnownCommand,
+    args: readonly string[],
+    reply: Reply,
+    nowMs: number,
+  ): void {
+    this.keyspace.nowMs = Math.max(this.#nowMs, nowMs);
+    const call = this.#call;
+    call.begin(reply, this.keyspace.nowMs, this.#ownRandom, client, this.#server as ReplicaServer);
+    call.from = "";
+    call.session = client.id;
+    call.select(db);
+    call.canBlock = false;
+    this.#run(command, args);
+  }
+
+  request(id: number, message: ReplicaRequest, turn: GroupTurn<Uint8Array, ReplicaReply>): void {
+    if (message.length < HEADER_BYTES || message.length > MESSAGE_BYTES) {
+      turn.reply(id, false);
+      return;
+    }
+    new DataView(message.buffer, message.byteOffset).setFloat64(0, turn.nowMs, true);
+    turn.reply(id, turn.multicast(GROUP, message, { order: "fifo-total" }));
+  }
+
+  /** The system was restored: whoever asked something before has no answer to expect. */
+  resume(turn: GroupTurn<Uint8Array, ReplicaReply>): void {
+    turn.reply(UNASKED, "restored");
+  }
+
+  groupWritable(_group: string, turn: GroupTurn<Uint8Array, ReplicaReply>): void {
+    turn.reply(UNASKED, true);
+  }
+
+  deliver(
+    _group: string,
+    { from, message }: Delivery<Uint8Array>,
+    turn: GroupTurn<Uint8Array, ReplicaReply>,
+  ): void {
+    if (message.length < HEADER_BYTES) return;
+    const view = new DataView(message.buffer, message.byteOffset, message.length);
+    const atMs = Math.floor(view.getFloat64(0, true));
+    const stream = view.getUint32(8, true);
+    // A time that is none would be for ever.
+    if (atMs > this.#nowMs && atMs < 2 ** 52) this.#nowMs = atMs;
+    let origin = this.#origins.get(from);
+    if (origin?.stream !== stream) {
+      this.#forgetSessions(from);
+      origin = { stream, rest: [], restBytes: 0 };
+      this.#origins.set(from, origin);
+    }
+    const isOwn = from === this.#self && stream === this.#stream && !turn.replays;
+    this.#take(origin, message.subarray(HEADER_BYTES), from, isOwn);
+    if (turn.replays) this.#output.clear();
+    else if (!this.#output.isEmpty) {
+      turn.reply(UNASKED, this.#output);
+      this.#output = this.#spare.pop() ?? new Output();
+    }
+  }
+
+  capture(): FrozenState {
+    const keys = this.keyspace.freeze();
+    const head: Head = {
+      nowMs: this.#nowMs,
+      random: [...this.#random.state],
+      applied: this.#applied,
+      origins: [...this.#origins].map(([id, { stream, rest }]) => [id, stream, joined(rest)]),
+      blocked: [...this.#blocked],
+      watches: [...this.#watches].map(([session, { keys, isDirty }]) => [
+        session,
+        [...keys],
+        isDirty,
+      ]),
+    };
+    let begun = false;
+    const next = (): unknown => {
+      if (begun) return keys.next();
+      begun = true;
+      return head;
+    };
+    return new FrozenState(next, keys.release);
+  }
+
+  restore([head, ...slots]: ReplicaState): void {
+    this.#nowMs = head.nowMs;
+    this.#random = new Random(head.random);
+    this.#applied = head.applied;
+    this.#origins.clear();
+    for (const [id, stream, rest] of head.origins) {
+      const bytes = Uint8Array.from(rest);
+      this.#origins.set(id, {
+        stream,
+        rest: rest.length > 0 ? [bytes] : [],
+        restBytes: rest.length,
+      });
+    }
+    this.#blocked.clear();
+    this.#waiting.clear();
+    for (const [session, blocked] of head.blocked) this.#wait(session, blocked);
+    this.#watches.clear();
+    this.#watched.clear();
+    for (const [session, keys, isDirty] of head.watches)
+      for (const [place, wasThere] of keys) this.#watch(session, place, wasThere, isDirty);
+    this.keyspace.restore(slots);
+    this.#gatherDeadlines();
+  }
+
+  // What commands do with it.
+
+  changed(events: EventClass, event: string, key: string, db: number): void {
+    if (this.#watched.size > 0)
+      for (const session of this.#watched.get(placeOf(db, key)) ?? []) this.#touch(session);
+    if (this.#waiting.size > 0 && this.#waiting.has(placeOf(db, key)))
+      this.#ready.push({ db, key });
+    const told = this.#server?.tellsOf(events) ?? 0;
+    if (told & 1) this.#tell(`__keyspace@${db}__:${key}`, event);
+    if (told & 2) this.#tell(`__keyevent@${db}__:${event}`, key);
+  }
+
+  /** All keys of a database may have been changed. */
+  changedAll(db: number): void {
+    this.#isMixed = true;
+    const prefix = placeOf(db, "");
+    for (const [place, sessions] of this.#watched)
+      if (place.startsWith(prefix)) for (const session of sessions) this.#touch(session);
+    for (const place of this.#waiting.keys())
+      if (place.startsWith(prefix)) this.#ready.push({ db, key: place.slice(prefix.length) });
+  }
+
+  publish(channel: string, message: string): number {
+    const count = this.#server?.subscribers(channel) ?? 0;
+    if (count > 0) this.#tell(channel, message);
+    return count;
+  }
+
+  #tell(channel: string, message: string): void {
+    this.#news.push({ type: "message", channel, message });
+  }
+
+  /** @param session its number at its server, if that is the one beside this replica */
+  block(name: string, session: number, blocked: Blocked, atMs: number): void {
+    this.#wait(name, blocked);
+    this.#isBlocked = true;
+    if (session !== 0) this.#news.push({ type: "blocked", session, atMs });
+  }
+
+  watch(session: string, db: number, key: string): void {
+    const wasThere = (this.keyspace.databases[db] as Database).has(key);
+    this.#watch(session, placeOf(db, key), wasThere, false);
+  }
+
+  unwatch(session: string): void {
+    const watch = this.#watches.get(session);
+    if (!watch) return;
+    this.#watches.delete(session);
+    for (const place of watch.keys.keys()) {
+      const sessions = this.#watched.get(place);
+      sessions?.delete(session);
+      if (sessions?.size === 0) this.#watched.delete(place);
+    }
+  }
+
+  // Records.
+
+  #take(origin: Origin, bytes: Uint8Array, from: ProcessId, isOwn: boolean): void {
+    if (origin.restBytes === 0) {
+      const done = this.#takeRecords(bytes, from, isOwn);
+      if (done < bytes.length) {
+        origin.rest.push(bytes.slice(done));
+        origin.restBytes = bytes.length - done;
+      }
+      return;
+    }
+    origin.rest.push(bytes.slice());
+    origin.restBytes += bytes.length;
+    // A long record is put together once, when it is whole.
+    const [first = bytes] = origin.rest;
+    const head = first.length >= 4 ? first : joined(origin.rest);
+    if (head.length < 4 || origin.restBytes < 4 + lengthAt(head, 0)) return;
+    const whole = joined(origin.rest);
+    const done = this.#takeRecords(whole, from, isOwn);
+    origin.rest = done < whole.length ? [whole.slice(done)] : [];
+    origin.restBytes = whole.length - done;
+  }
+
+  /** Gives where the first record begins that is not whole. */
+  #takeRecords(bytes: Uint8Array, from: ProcessId, isOwn: boolean): number {
+    let at = 0;
+    for (;;) {
+      if (at + RECORD_HEAD_BYTES > bytes.length) return at;
+      const end = at + 4 + lengthAt(bytes, at);
+      if (end > bytes.length) return at;
+      this.#applied += 1;
+      const kind = bytes[at + 4] as number;
+      const db = (bytes[at + 5] as number) % DATABASES;
+      const session = lengthAt(bytes, at + 6);
+      this.#do(kind, db, session, bytes, at + RECORD_HEAD_BYTES, end, from, isOwn);
+      at = end;
+    }
+  }
+
+  #do(
+    kind: number,
+    db: number,
+    session: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    from: ProcessId,
+    isOwn: boolean,
+  ): void {
+    this.keyspace.nowMs = this.#nowMs;
+    const call = this.#call;
+    const output = this.#output;
+    const client = isOwn ? this.#server?.clientOf(session) : undefined;
+    output.muted = !isOwn;
+    output.resp3 = client?.resp3 ?? false;
+    call.begin(output, this.#nowMs, this.#random, client ?? NOBODY, this.#server ?? NO_SERVER);
+    call.from = from;
+    call.session = session;
+    call.isOwn = isOwn;
+    this.#isBlocked = false;
+    call.select(db);
+    call.canBlock = kind === KIND.command;
+    const reader = this.#reader;
+    reader.feed(bytes, start, Math.max(start, end));
+    if (kind === KIND.command) {
+      if (reader.next()) this.#doCommand(isOwn);
+    } else if (kind === KIND.transaction) this.#doTransaction(isOwn);
+    else if (kind === KIND.sweep) this.#doSweep();
+    else if (kind === KIND.closed) this.#forgetSession(call.name);
+    else if (kind === KIND.timeout || kind === KIND.unblock)
+      this.#doUnblock(call.name, kind === KIND.unblock);
+    reader.reset();
+    // Whoever asked something is answered, if with nothing; but not who waits.
+    const isAnswer = kind <= KIND.transaction ? !this.#isBlocked : output.length > output.marked;
+    if (isOwn && isAnswer) output.mark(session);
+    this.#tellNews();
+    if (this.#ready.length > 0) this.#serveReady();
+    if (this.#isMixed) {
+      this.#isMixed = false;
+      this.#gatherDeadlines();
+    }
+  }
+
+  #tellNews(): void {
+    if (this.#news.length === 0) return;
+    for (const news of this.#news) this.#output.tell(news);
+    this.#news.length = 0;
+  }
+
+  #doCommand(isOwn: boolean): void {
+    const reader = this.#reader;
+    const command = this.#table.find(reader.bytes, reader.start(0), reader.end(0));
+    if (!command || !(isOwn || command.isEverywhere)) return;
+    this.#run(command, reader.arguments());
+  }
+
+  #doTransaction(isOwn: boolean): void {
+    const reader = this.#reader;
+    const call = this.#call;
+    const isDirty = this.#isDirty(call.name);
+    this.unwatch(call.name);
+    if (isDirty) {
+      call.reply.nullArray();
+      return;
+    }
+    // How many there are stands in front of them.
+    const requests: (readonly string[])[] = [];
+    while (reader.next()) requests.push(reader.arguments());
+    call.reply.array(requests.length);
+    for (const args of requests) {
+      const command = this.#table.get(args[0] as string);
+      if (command && (isOwn || command.isEverywhere)) this.#run(command, args);
+    }
+  }
+
+  #doSweep(): void {
+    const reader = this.#reader;
+    if (!reader.next()) return;
+    for (let i = 0; i + 1 < reader.count; i += 2) {
+      const db = Number(reader.argument(i));
+      const key = reader.argument(i + 1);
+      if (this.keyspace.databases[db]?.expire(key)) this.changed("x", "expired", key, db);
+    }
+  }
+
+  #doUnblock(session: string, isError: boolean): void {
+    const blocked = this.#blocked.get(session);
+    if (!blocked) return;
+    this.#forgetBlocked(session);
+    const { reply } = this.#call;
+    if (isError) reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    else this.#table.get(blocked.args[0] as string)?.timedOut?.(reply);
+  }
+
+  /** Those who wait for keys that have been changed, as long as that helps. */
+  #serveReady(): void {
+    const call = this.#call;
+    for (let round = 0; this.#ready.length > 0 && round < READY_ROUNDS; round += 1) {
+      const { db, key } = this.#ready.shift() as { db: number; key: string };
+      for (const session of [...(this.#waiting.get(placeOf(db, key)) ?? [])]) {
+        const blocked = this.#blocked.get(session) as Blocked;
+        const [origin = "", number = ""] = session.split("/");
+        const isOwn = origin === this.#self && this.#origins.get(origin)?.stream === this.#stream;
+        const client = isOwn ? this.#server?.clientOf(Number(number)) : undefined;
+        const output = this.#output;
+        output.muted = !isOwn;
+        output.resp3 = client?.resp3 ?? false;
+        call.begin(output, this.#nowMs, this.#random, client ?? NOBODY, this.#server ?? NO_SERVER);
+        call.from = origin;
+        call.session = Number(number);
+        call.isOwn = isOwn;
+        call.canBlock = false;
+        call.select(db);
+        const command = this.#table.get(blocked.args[0] as string);
+        if (!this.#serves(command, blocked.args, key)) continue;
+        this.#forgetBlocked(session);
+        if (isOwn) output.mark(Number(number));
+        this.#tellNews();
+      }
+    }
+    this.#ready = [];
+  }
+
+  #serves(command: KnownCommand | undefined, args: readonly string[], key: string): boolean {
+    const call = this.#call;
+    const start = call.reply.length;
+    try {
+      return command?.serve?.(call, args, key) ?? true;
+    } catch (thrown) {
+      call.reply.length = start;
+      // Something else is there now: it waits on.
+      if (thrown instanceof Refusal) return false;
+      throw thrown;
+    }
+  }
+
+  #run(command: KnownCommand, args: readonly string[]): void {
+    const { reply } = this.#call;
+    const start = reply.length;
+    this.#call.args = args;
+    try {
+      chosen(command, args).run(this.#call, args);
+    } catch (thrown) {
+      reply.length = start;
+      if (thrown instanceof Refusal) reply.error(thrown.message);
+      else {
+        // All replicas have come as far with it.
+        reply.error(`ERR internal error: ${textOf(thrown)}`);
+        this.#server?.problem(`${command.name} failed: ${textOf(thrown)}`);
+      }
+    }
+  }
+
+  // Clients.
+
+  #wait(session: string, blocked: Blocked): void {
+    this.#blocked.set(session, blocked);
+    for (const key of blocked.keys) {
+      const place = placeOf(blocked.db, key);
+      const waiting = this.#waiting.get(place);
+      if (!waiting) this.#waiting.set(place, [session]);
+      else if (!waiting.includes(session)) waiting.push(session);
+    }
+  }
+
+  #forgetBlocked(session: string): void {
+    const blocked = this.#blocked.get(session);
+    this.#blocked.delete(session);
+    for (const key of blocked?.keys ?? []) {
+      const place = placeOf(blocked?.db ?? 0, key);
+      const left = this.#waiting.get(place)?.filter((one) => one !== session) ?? [];
+      if (left.length > 0) this.#waiting.set(place, left);
+      else this.#waiting.delete(place);
+    }
+  }
+
+  #watch(session: string, place: string, wasThere: boolean, isDirty: boolean): void {
+    let watch = this.#watches.get(session);
+    if (!watch) {
+      watch = { keys: new Map(), isDirty };
+      this.#watches.set(session, watch);
+    }
+    if (watch.keys.has(place)) return;
+    watch.keys.set(place, wasThere);
+    const sessions = this.#watched.get(place);
+    if (sessions) sessions.add(session);
+    else this.#watched.set(place, new Set([session]));
+  }
+
+  #touch(session: string): void {
+    (this.#watches.get(session) as Watch).isDirty = true;
+  }
+
+  /** Also if a key is past its deadline by now. */
+  #isDirty(session: string): boolean {
+    const watch = this.#watches.get(session);
+    if (!watch) return false;
+    if (watch.isDirty) return true;
+    for (const [place, wasThere] of watch.keys) {
+      const colon = place.indexOf(":");
+      const database = this.keyspace.databases[Number(place.slice(0, colon))];
+      if (wasThere && !database?.has(place.slice(colon + 1))) return true;
+    }
+    return false;
+  }
+
+  #forgetSession(session: string): void {
+    this.#forgetBlocked(session);
+    this.unwatch(session);
+  }
+
+  #forgetSessions(origin: ProcessId): void {
+    const prefix = nameOf(origin, 0).slice(0, -1);
+    for (const session of [...this.#blocked.keys(), ...this.#watches.keys()])
+      if (session.startsWith(prefix)) this.#forgetSession(session);
+  }
+}
+
+/** For what is done for clients of other servers: nothing asks it anything. */
+const NOBODY = { id: 0, resp3: false } as Client;
+const NO_SERVER = {} as Server;
+
+/** The one call: commands run one at a time. */
+class RunningCall implements Call {
+  readonly keyspace: Keyspace;
+  readonly #replica: Replica;
+  db: Database;
+  dbNumber = 0;
+  reply: Reply = new Reply();
+  nowMs = 0;
+  random: Random = new Random(0);
+  client: Client = NOBODY;
+  server: Server = NO_SERVER;
+  canBlock: boolean = false;
+  /** Whose it is. */
+  from: ProcessId = "";
+  session = 0;
+  /** The server of this replica has that session. */
+  isOwn: boolean = false;
+  args: readonly string[] = [];
+
+  constructor(replica: Replica, keyspace: Keyspace) {
+    this.#replica = replica;
+    this.keyspace = keyspace;
+    this.db = keyspace.databases[0] as Database;
+  }
+
+  get name(): string {
+    return nameOf(this.from, this.session);
+  }
+
+  begin(reply: Reply, nowMs: number, random: Random, client: Client, server: Server): void {
+    this.reply = reply;
+    this.nowMs = nowMs;
+    this.random = random;
+    this.client = client;
+    this.server = server;
+  }
+
+  changed(events: EventClass, event: string, key: string, db: number = this.dbNumber): void {
+    this.#replica.changed(events, event, key, db);
+  }
+
+  changedAll(db: number): void {
+    this.#replica.changedAll(db);
+  }
+
+  block(keys: readonly string[], timeoutMs: number): void {
+    const blocked = { db: this.dbNumber, keys, args: this.args };
+    const atMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.nowMs + timeoutMs;
+    this.#replica.block(this.name, this.isOwn ? this.session : 0, blocked, atMs);
+  }
+
+  select(db: number): void {
+    this.dbNumber = db;
+    this.db = this.keyspace.databases[db] as Database;
+  }
+
+  publish(channel: string, message: string): number {
+    return this.#replica.publish(channel, message);
+  }
+
+  watch(key: string): void {
+    this.#replica.watch(this.name, this.dbNumber, key);
+  }
+
+  unwatch(): void {
+    this.#replica.unwatch(this.name);
+  }
+}
+
+function lengthAt(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)) >>>
+    0
+  );
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}

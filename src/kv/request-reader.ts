@@ -1,0 +1,342 @@
+/**
+ * Cuts what a client sends into requests: arrays of bulks, or lines of words ("inline"), of the Redis serialization protocol. Bytes come
+ * in pieces of any size. Nothing is copied while whole requests come: an argument is where it lies in what was fed. What is left of a
+ * request that is not whole is kept, and read on from where reading stopped, so that a long request costs no more in pieces.
+ *
+ * Errors are those of Redis 7.0, after which nothing more can be read.
+ */
+
+import { latin1Bytes, readLatin1 } from "./latin1.ts";
+
+/** What a client may send. */
+export interface RequestLimits {
+  /** Of one argument. */
+  bulkBytes: number;
+  /** Of one request that is not whole yet. */
+  queryBytes: number;
+  /** Until it has said who it is, a client may send less. */
+  authenticated: boolean;
+}
+
+const [CR, LF, DOLLAR, STAR, MINUS, ZERO] = [13, 10, 36, 42, 45, 48];
+const INLINE_BYTES = 64 * 1024;
+const ARGUMENTS_MAX = 1024 * 1024;
+const STRANGER_ARGUMENTS = 10;
+const STRANGER_BULK_BYTES = 16 * 1024;
+const NO_BYTES = new Uint8Array(0);
+
+/** See the head of the file. */
+export class RequestReader {
+  readonly #limits: RequestLimits;
+  /** Where the request lies, with all that belongs to it: from here up to there. */
+  bytes: Uint8Array = NO_BYTES;
+  from: number = 0;
+  to: number = 0;
+  /** How many arguments it has, the name of the command among them. */
+  count: number = 0;
+  /** What is wrong with what came; nothing more is read. */
+  problem: string | undefined;
+  /** Where arguments begin and end, in pairs. */
+  #extents: Int32Array = new Int32Array(64);
+  /** What came. */
+  #input: Uint8Array = NO_BYTES;
+  /** Of the request that is being read. */
+  #start = 0;
+  /** Up to where bytes are there. */
+  #end = 0;
+  /** Reading goes on here. */
+  #at = 0;
+  /** Arguments that the request is to have; -1 before that is known. */
+  #expected = -1;
+  /** Of the argument that is being read; -1 before that is known. */
+  #bulkBytes = -1;
+  /** `#input` is of this reader's own, with room behind the end. */
+  #isOwn: boolean = false;
+
+  constructor(limits: RequestLimits) {
+    this.#limits = limits;
+  }
+
+  /** Bytes that were fed and belong to no whole request yet. */
+  get keptBytes(): number {
+    return this.#end - this.#start;
+  }
+
+  /** Adds what came, from `start` up to `end`. It must stay as it is until `keep`. */
+  feed(bytes: Uint8Array, start: number = 0, end: number = bytes.length): void {
+    if (this.#end === this.#start) this.#take(bytes, start, end, false);
+    else this.#append(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
+  }
+
+  /** Forgets what was fed, and what was wrong with it. */
+  reset(): void {
+    this.#take(NO_BYTES, 0, 0, false);
+    this.#expected = -1;
+    this.#bulkBytes = -1;
+    this.problem = undefined;
+  }
+
+  /** Copies what is left, so that what was fed can be used again. */
+  keep(): void {
+    if (this.#end === this.#start) this.#take(NO_BYTES, 0, 0, false);
+    else if (!this.#isOwn) this.#own(this.keptBytes);
+  }
+
+  /**
+   * Reads the next request. False when it is not whole, or with a `problem`. Its arguments are good until the next call of `next`,
+   * `feed` or `keep`.
+   */
+  next(): boolean {
+    for (;;) {
+      if (this.#expected < 0) this.#start = this.#at;
+      if (this.problem !== undefined || this.#at >= this.#end) return this.#stop();
+      const isArray = this.#expected >= 0 || this.#input[this.#at] === STAR;
+      if (!(isArray ? this.#nextArray() : this.#nextInline())) return this.#stop();
+      this.#expected = -1;
+      // A request of nothing is answered with nothing.
+      if (this.count > 0) return true;
+    }
+  }
+
+  /** Has the request that was read last read once more. */
+  again(): void {
+    this.#at = this.#start;
+  }
+
+  /** An argument, as text. */
+  argument(index: number): string {
+    return readLatin1(this.bytes, this.start(index), this.end(index));
+  }
+
+  /** All arguments. */
+  arguments(): string[] {
+    const all = new Array<string>(this.count);
+    for (let i = 0; i < this.count; i += 1) all[i] = this.argument(i);
+    return all;
+  }
+
+  start(index: number): number {
+    return this.from + (this.#extents[2 * index] as number);
+  }
+
+  end(index: number): number {
+    return this.from + (this.#extents[2 * index + 1] as number);
+  }
+
+  #nextArray(): boolean {
+    if (this.#expected < 0) {
+      const count = this.#number(1, "too big mbulk count string");
+      if (count === undefined) return false;
+      const { authenticated } = this.#limits;
+      if (Number.isNaN(count) || count > ARGUMENTS_MAX)
+        return this.#refuse("invalid multibulk length");
+      if (!authenticated && count > STRANGER_ARGUMENTS)
+        return this.#refuse("unauthenticated multibulk length");
+      this.#expected = Math.max(0, count);
+      this.count = 0;
+    }
+    while (this.count < this.#expected) if (!this.#nextBulk()) return false;
+    this.bytes = this.#input;
+    this.from = this.#start;
+    this.to = this.#at;
+    return true;
+  }
+
+  #nextBulk(): boolean {
+    const bytes = this.#input;
+    if (this.#bulkBytes < 0) {
+      if (this.#at >= this.#end) return false;
+      const type = bytes[this.#at] as number;
+      if (type !== DOLLAR) {
+        const shown = String.fromCharCode(type);
+        // Redis says so once it has the line.
+        if (!this.#hasLine("too big bulk count string")) return false;
+        return this.#refuse(`expected '$', got '${shown}'`);
+      }
+      const { authenticated, bulkBytes } = this.#limits;
+      const size = this.#number(1, "too big bulk count string");
+      if (size === undefined) return false;
+      if (!(size >= 0 && size <= bulkBytes)) return this.#refuse("invalid bulk length");
+      if (!authenticated && size > STRANGER_BULK_BYTES)
+        return this.#refuse("unauthenticated bulk length");
+      this.#bulkBytes = size;
+    }
+    const end = this.#at + this.#bulkBytes;
+    if (this.#end < end + 2) return false;
+    this.#add(this.#at - this.#start, end - this.#start);
+    // What follows an argument is taken for a line's end, whatever it is.
+    this.#at = end + 2;
+    this.#bulkBytes = -1;
+    return true;
+  }
+
+  /** A number between the type and the line's end. `undefined` if the line is not whole, NaN if it is none. */
+  #number(skip: number, tooLong: string): number | undefined {
+    const bytes = this.#input;
+    let at = this.#at + skip;
+    let value = 0;
+    const isNegative = bytes[at] === MINUS;
+    if (isNegative) at += 1;
+    const first = at;
+    const end = this.#end;
+    for (; at < end; at += 1) {
+      const digit = (bytes[at] as number) - ZERO;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+    }
+    if (at < end && bytes[at] === CR) {
+      if (at + 1 >= end) return undefined;
+      this.#at = at + 2;
+      const digits = at - first;
+      const isPlain = digits === 1 || (digits > 1 && digits < 20 && bytes[first] !== ZERO);
+      return isPlain && !(isNegative && value === 0) ? (isNegative ? -value : value) : Number.NaN;
+    }
+    if (!this.#hasLine(tooLong)) return undefined;
+    const cr = this.#input.indexOf(CR, this.#at);
+    this.#at = cr + 2;
+    return Number.NaN;
+  }
+
+  /** True if a line's end is there. */
+  #hasLine(tooLong: string): boolean {
+    const cr = this.#input.indexOf(CR, this.#at);
+    if (cr >= 0 && cr + 1 < this.#end) return true;
+    if (cr < 0 || cr >= this.#end) if (this.#end - this.#at > INLINE_BYTES) this.#refuse(tooLong);
+    return false;
+  }
+
+  /** A line of words: for people with nothing but a terminal. */
+  #nextInline(): boolean {
+    const bytes = this.#input;
+    const lf = bytes.indexOf(LF, this.#at);
+    if (lf < 0 || lf >= this.#end) {
+      if (this.#end - this.#at > INLINE_BYTES) this.#refuse("too big inline request");
+      return false;
+    }
+    const end = lf > this.#at && bytes[lf - 1] === CR ? lf - 1 : lf;
+    const words = splitWords(readLatin1(bytes, this.#at, end));
+    if (!words) return this.#refuse("unbalanced quotes in request");
+    this.#at = lf + 1;
+    // As if it had come as an array.
+    this.count = 0;
+    this.bytes = encodeRequest(words);
+    this.from = 0;
+    this.to = this.bytes.length;
+    let at = `*${words.length}\r\n`.length;
+    for (const word of words) {
+      at += `$${word.length}\r\n`.length;
+      this.#add(at, at + word.length);
+      at += word.length + 2;
+    }
+    return true;
+  }
+
+  #add(start: number, end: number): void {
+    const at = 2 * this.count;
+    if (at === this.#extents.length) {
+      const larger = new Int32Array(2 * at);
+      larger.set(this.#extents);
+      this.#extents = larger;
+    }
+    this.#extents[at] = start;
+    this.#extents[at + 1] = end;
+    this.count += 1;
+  }
+
+  #refuse(problem: string): false {
+    this.problem = `Protocol error: ${problem}`;
+    return false;
+  }
+
+  /** Nothing more to be read for now, or ever. */
+  #stop(): false {
+    if (this.problem === undefined && this.keptBytes > this.#limits.queryBytes)
+      this.problem = `a request of more than ${this.#limits.queryBytes} bytes`;
+    return false;
+  }
+
+  #append(bytes: Uint8Array): void {
+    const needed = this.keptBytes + bytes.length;
+    if (!this.#isOwn || needed > this.#input.length) this.#own(needed + (needed >> 1));
+    else if (this.#end + bytes.length > this.#input.length) {
+      this.#input.copyWithin(0, this.#start, this.#end);
+      this.#moved();
+    }
+    this.#input.set(bytes, this.#end);
+    this.#end += bytes.length;
+  }
+
+  #take(bytes: Uint8Array, start: number, end: number, isOwn: boolean): void {
+    this.#input = bytes;
+    this.#isOwn = isOwn;
+    this.#start = start;
+    this.#at = start;
+    this.#end = end;
+  }
+
+  /** What is left goes to the beginning of bytes of its own. */
+  #own(size: number): void {
+    const own = new Uint8Array(size);
+    own.set(this.#input.subarray(this.#start, this.#end));
+    this.#input = own;
+    this.#isOwn = true;
+    this.#moved();
+  }
+
+  #moved(): void {
+    this.#end -= this.#start;
+    this.#at -= this.#start;
+    this.#start = 0;
+  }
+}
+
+/** A request as an array of bulks. */
+export function encodeRequest(words: readonly string[]): Uint8Array {
+  const parts = words.map((word) => `$${word.length}\r\n${word}\r\n`);
+  return latin1Bytes(`*${words.length}\r\n${parts.join("")}`);
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
+const isSpace = (char: string): boolean => " \n\r\t\v\f\0".includes(char);
+
+/** The words of a line; in double quotes with escapes, in single quotes as they are. `undefined` if a quote is not closed as it must be. */
+export function splitWords(line: string): string[] | undefined {
+  const words: string[] = [];
+  let at = 0;
+  for (;;) {
+    while (at < line.length && isSpace(line[at] as string)) at += 1;
+    if (at >= line.length) return words;
+    let word = "";
+    let quote = "";
+    for (;;) {
+      const char = line[at];
+      if (char === undefined) {
+        if (quote) return undefined;
+        break;
+      }
+      at += 1;
+      if (quote === '"' && char === "\\") {
+        const hex = /^x([0-9a-f]{2})/i.exec(line.slice(at, at + 3));
+        const next = line[at];
+        if (hex) {
+          word += String.fromCharCode(Number.parseInt(hex[1] as string, 16));
+          at += 3;
+        } else if (next !== undefined) {
+          word += ESCAPES[next] ?? next;
+          at += 1;
+        }
+      } else if (quote === "'" && char === "\\" && line[at] === "'") {
+        word += "'";
+        at += 1;
+      } else if (quote && char === quote) {
+        const next = line[at];
+        if (next !== undefined && !isSpace(next)) return undefined;
+        break;
+      } else if (quote) word += char;
+      else if (isSpace(char)) break;
+      else if (char === '"' || char === "'") quote = char;
+      else word += char;
+    }
+    words.push(word);
+  }
+}

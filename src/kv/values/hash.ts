@@ -1,0 +1,57 @@
+/** The value behind `HSET`: fields, each with a text. */
+
+import type { Aggregate } from "../value.ts";
+import { Table, type TableImage } from "./table.ts";
+
+/** Redis' `hash-max-listpack-entries` and `-value`. */
+const [SMALL_ENTRIES, SMALL_BYTES] = [128, 64];
+const ENTRY_BYTES = 64;
+
+export class Hash implements Aggregate {
+  readonly type = "hash";
+  readonly fields: Table<string>;
+  /** Once large, always large: as in Redis. */
+  #isLarge: boolean;
+
+  constructor(
+    version: number,
+    fields: Table<string> = new Table(version),
+    isLarge: boolean = false,
+  ) {
+    this.fields = fields;
+    this.#isLarge = isLarge;
+  }
+
+  get version(): number {
+    return this.fields.version;
+  }
+
+  get encoding(): string {
+    return this.#isLarge ? "hashtable" : "listpack";
+  }
+
+  get memoryBytes(): number {
+    return this.fields.size * ENTRY_BYTES;
+  }
+
+  /** True if the field is new. */
+  set(field: string, value: string): boolean {
+    const isNew = this.fields.set(field, value);
+    this.#isLarge ||=
+      field.length > SMALL_BYTES || value.length > SMALL_BYTES || this.fields.size > SMALL_ENTRIES;
+    return isNew;
+  }
+
+  clone(version: number): Hash {
+    return new Hash(version, this.fields.clone(version), this.#isLarge);
+  }
+
+  encode(): unknown {
+    return [this.#isLarge, this.fields.encode()];
+  }
+
+  static decode(image: unknown, version: number): Hash {
+    const [isLarge, parts] = image as [boolean, TableImage];
+    return new Hash(version, Table.decode<string>(parts, version), isLarge);
+  }
+}

@@ -1,0 +1,70 @@
+/** The value behind `SADD`: members, each once. */
+
+import { parseInteger } from "../numbers.ts";
+import type { Aggregate } from "../value.ts";
+import { Table, type TableImage } from "./table.ts";
+
+/** Redis' `set-max-intset-entries`. */
+const SMALL_ENTRIES = 512;
+const ENTRY_BYTES = 48;
+
+export class SetValue implements Aggregate {
+  readonly type = "set";
+  readonly members: Table<true>;
+  #isNumbers: boolean;
+
+  constructor(
+    version: number,
+    members: Table<true> = new Table(version),
+    isNumbers: boolean = true,
+  ) {
+    this.members = members;
+    this.#isNumbers = isNumbers;
+  }
+
+  get version(): number {
+    return this.members.version;
+  }
+
+  get size(): number {
+    return this.members.size;
+  }
+
+  get encoding(): string {
+    return this.#isNumbers ? "intset" : "hashtable";
+  }
+
+  get memoryBytes(): number {
+    return this.members.size * ENTRY_BYTES;
+  }
+
+  has(member: string): boolean {
+    return this.members.has(member);
+  }
+
+  /** True if it is new. */
+  add(member: string): boolean {
+    const isNew = this.members.set(member, true);
+    if (this.#isNumbers && isNew)
+      this.#isNumbers = this.members.size <= SMALL_ENTRIES && parseInteger(member) !== undefined;
+    return isNew;
+  }
+
+  /** True if it was there. */
+  delete(member: string): boolean {
+    return this.members.delete(member);
+  }
+
+  clone(version: number): SetValue {
+    return new SetValue(version, this.members.clone(version), this.#isNumbers);
+  }
+
+  encode(): unknown {
+    return [this.#isNumbers, this.members.encode(true)];
+  }
+
+  static decode(image: unknown, version: number): SetValue {
+    const [isNumbers, parts] = image as [boolean, TableImage];
+    return new SetValue(version, Table.decode<true>(parts, version, true), isNumbers);
+  }
+}

@@ -1,0 +1,74 @@
+/** The store as a system of processes: what `tidemark kv` runs. */
+
+import type { ProcessId } from "../core/id.ts";
+import { commandTable } from "../kv/commands.ts";
+import { MESSAGE_BYTES } from "../kv/record.ts";
+import {
+  GROUP,
+  Replica,
+  type ReplicaReply,
+  type ReplicaRequest,
+  type ReplicaState,
+} from "../kv/replica.ts";
+import { bytesCodec, lentBytesCodec } from "../process/codec.ts";
+import { Grouped, groupedCodecs } from "../process/grouped.ts";
+import { msgpackCodec } from "../runtime/msgpack-codec.ts";
+import { defineSystem, type SystemDefinition } from "../runtime/system-definition.ts";
+import { RedisServer } from "./redis-server.ts";
+
+/** How the store is set up. */
+export interface KvSystemOptions {
+  readonly processes: readonly ProcessId[];
+  /** Of the first process; the next ones follow. 0: any that are free. */
+  readonly port: number;
+  readonly host?: string;
+  /** As `CONFIG SET` takes them. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Hears of where each process serves. */
+  readonly onServing?: (process: ProcessId, port: number) => void;
+  readonly onProblem?: (process: ProcessId, reason: string) => void;
+}
+
+/** What is multicast and not with all members yet. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
+
+/** The definition of the system. */
+export function kvSystem(
+  options: KvSystemOptions,
+): SystemDefinition<Uint8Array, unknown, ReplicaRequest, ReplicaReply> {
+  const { processes, port, host, settings } = options;
+  const replicas = new Map<ProcessId, Replica>();
+  return defineSystem<Uint8Array, unknown, ReplicaRequest, ReplicaReply>({
+    processes,
+    system: "tidemark/kv",
+    application(self) {
+      const replica = new Replica({ self, table: commandTable });
+      replicas.set(self, replica);
+      return new Grouped<Uint8Array, ReplicaState, ReplicaRequest, ReplicaReply>({
+        self,
+        application: replica,
+        groups: { [GROUP]: { members: processes } },
+        messageCodec: lentBytesCodec,
+        maxMessageBytes: MESSAGE_BYTES,
+        windowBytes: WINDOW_BYTES,
+        limitBytes: 16 * WINDOW_BYTES,
+      });
+    },
+    ...groupedCodecs<Uint8Array, unknown>({
+      messageCodec: lentBytesCodec,
+      stateCodec: msgpackCodec<unknown>(),
+    }),
+    requestCodec: bytesCodec,
+    async serve(running) {
+      const server = await RedisServer.start(running, replicas.get(running.id) as Replica, {
+        port: port === 0 ? 0 : port + processes.indexOf(running.id),
+        ...(host === undefined ? {} : { host }),
+        ...(settings && { settings }),
+        sweeps: running.id === processes[0],
+        onProblem: (reason) => options.onProblem?.(running.id, reason),
+      });
+      options.onServing?.(running.id, server.port);
+      return () => server.close();
+    },
+  });
+}

@@ -1,0 +1,834 @@
+/**
+ * Serves clients of the Redis protocol beside one replica of the store.
+ *
+ * Theory of operation. What a client sends is cut into requests. Those that change something go through the order of the group as records;
+ * all that come in one round of the event loop, from all clients, are one message. Their replies come back, in order, as the replica
+ * does the records, and leave when that is safe (kv/replica.ts). Everything else is done here and now: reads at the replica beside this
+ * server, and what is about the connection or the server. Replies of a client are in the order of its requests, so a read behind
+ * a write that is not answered yet goes through the order as well; and what is about the connection waits for it, as does all that
+ * comes behind a command that blocks.
+ *
+ * What a client may cost is limited: the length of a request, what waits to be sent to it, how many there are. A client that does not
+ * read is not read from either, and is closed when what it was sent unasked becomes too much.
+ */
+
+import { randomBytes } from "node:crypto";
+import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import type { Client } from "../kv/client.ts";
+import { chosen, type EventClass, type KnownCommand, Refusal } from "../kv/command.ts";
+import { commandTable } from "../kv/commands.ts";
+import { matches } from "../kv/glob.ts";
+import { KIND, RecordWriter } from "../kv/record.ts";
+import {
+  type News,
+  Output,
+  type Replica,
+  type ReplicaReply,
+  type ReplicaRequest,
+  type ReplicaServer,
+} from "../kv/replica.ts";
+import { Reply } from "../kv/reply.ts";
+import { encodeRequest, type RequestLimits, RequestReader } from "../kv/request-reader.ts";
+import type { RunningProcess } from "../runtime/running-process.ts";
+import { ServerSettings } from "./server-settings.ts";
+
+/** How a server is set up. */
+export interface RedisServerOptions {
+  /** 0: any that is free. */
+  readonly port: number;
+  /** @default "127.0.0.1" */
+  readonly host?: string;
+  /** As `CONFIG SET` takes them. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** This server has keys expire that are past their deadline and that nobody asks for; one of a group is to. */
+  readonly sweeps: boolean;
+  readonly onProblem: (reason: string) => void;
+}
+
+type Running = RunningProcess<unknown, unknown, ReplicaRequest, ReplicaReply>;
+
+/** A client that has so much to read is not read from. */
+const UNREAD_BYTES = 1024 * 1024;
+const SWEEP_MS = 100;
+/** In one sweep. */
+const SWEEP_KEYS = 1_000;
+const SUBSCRIBER_COMMANDS: ReadonlySet<string> = new Set([
+  ...["subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"],
+]);
+/** Done at once within a transaction, not kept for its end. */
+const NOT_QUEUED: ReadonlySet<string> = new Set([
+  ...["exec", "discard", "multi", "watch", "quit", "reset"],
+]);
+const SHOWN_CHARACTERS = 128;
+
+const nowMs = (): number => Math.floor(performance.timeOrigin + performance.now());
+
+/** See the head of the file. */
+export class RedisServer implements ReplicaServer {
+  readonly runId: string = randomBytes(20).toString("hex");
+  readonly startedMs: number = nowMs();
+  readonly settingsOf: ServerSettings;
+  readonly #options: RedisServerOptions;
+  readonly #running: Running;
+  readonly #replica: Replica;
+  readonly #net: NetServer;
+  readonly #connections = new Map<number, Connection>();
+  readonly channels: Map<string, number> = new Map();
+  readonly patterns: Map<string, number> = new Map();
+  /** Replies that are made here, one after another. */
+  reply: Reply = new Reply();
+  #writer: RecordWriter;
+  #stream = 0;
+  /** What was added to the message is submitted when this round of the event loop is over. */
+  #isFlushing: boolean = false;
+  /** The group has no room: nothing is read from clients. */
+  #isCongested: boolean = false;
+  #lastClient = 0;
+  #sweeper: NodeJS.Timeout | undefined;
+  #saving: Promise<void> | undefined;
+  snapshotMs: number;
+  #snapshotFailed: boolean = false;
+  readonly counts = { commands: 0, connections: 0, rejected: 0 };
+
+  private constructor(running: Running, replica: Replica, options: RedisServerOptions) {
+    this.#running = running;
+    this.#replica = replica;
+    this.#options = options;
+    this.snapshotMs = this.startedMs;
+    this.settingsOf = new ServerSettings(options.settings ?? {});
+    this.#writer = this.#begin();
+    this.#net = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    running.onUnasked((reply) => this.#hear(reply));
+  }
+
+  /**
+   * Starts to serve.
+   * @throws TidemarkError `ADDRESS_IN_USE`, `BAD_OPTION`
+   */
+  static async start(
+    running: Running,
+    replica: Replica,
+    options: RedisServerOptions,
+  ): Promise<RedisServer> {
+    const server = new RedisServer(running, replica, options);
+    await server.#listen();
+    return server;
+  }
+
+  get port(): number {
+    const address = this.#net.address();
+    return address !== null && typeof address === "object" ? address.port : 0;
+  }
+
+  /** Takes no more clients, and closes those that there are once they have what they are owed. */
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper);
+    const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
+    for (const connection of this.#connections.values()) connection.close();
+    await closed;
+  }
+
+  async #listen(): Promise<void> {
+    const { port, host = "127.0.0.1", sweeps } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      this.#net.once("error", (cause: NodeJS.ErrnoException) =>
+        reject(
+          cause.code === "EADDRINUSE"
+            ? new TidemarkError("ADDRESS_IN_USE", `port ${port} of ${host} is taken`, { cause })
+            : new TidemarkError(
+                "BAD_OPTION",
+                `cannot listen on ${host}:${port}: ${cause.message}`,
+                {
+                  cause,
+                },
+              ),
+        ),
+      );
+      this.#net.listen({ port, host, backlog: 511 }, resolve);
+    });
+    this.#net.on("error", (error) => this.problem(error.message));
+    if (sweeps) this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
+    // Others forget at once whoever asked a server of this process before.
+    this.submit(KIND.closed, 0, 0, new Uint8Array(0), 0, 0);
+  }
+
+  #begin(): RecordWriter {
+    this.#stream = randomBytes(4).readUInt32LE();
+    this.#replica.attach(this, this.#stream);
+    return new RecordWriter(this.#stream, (message) => this.#request(message));
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#connections.size >= Number(this.settings.get("maxclients"))) {
+      this.counts.rejected += 1;
+      socket.on("error", () => {});
+      socket.end("-ERR max number of clients reached\r\n");
+      return;
+    }
+    this.counts.connections += 1;
+    this.#lastClient += 1;
+    const connection = new Connection(this, this.#lastClient, socket);
+    this.#connections.set(connection.id, connection);
+    if (this.#isCongested) socket.pause();
+  }
+
+  // What connections do with it.
+
+  /** Adds a record to the message of this round. */
+  submit(
+    kind: number,
+    db: number,
+    session: number,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+  ): void {
+    this.#writer.add(kind, db, session, bytes, from, to);
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    setImmediate(() => {
+      this.#isFlushing = false;
+      this.#writer.flush();
+    });
+  }
+
+  /** Does a command here and now, into `reply`. */
+  run(connection: Connection, command: KnownCommand, args: readonly string[]): void {
+    this.#replica.read(connection, connection.db, command, args, this.reply, nowMs());
+  }
+
+  gone(connection: Connection): void {
+    this.#connections.delete(connection.id);
+  }
+
+  #request(message: Uint8Array): void {
+    this.#running.request(message).then(
+      (reply) => {
+        if (reply === false) this.#congest(true);
+      },
+      (thrown: unknown) => this.#failed(thrown),
+    );
+  }
+
+  #congest(isCongested: boolean): void {
+    if (this.#isCongested === isCongested) return;
+    this.#isCongested = isCongested;
+    for (const connection of this.#connections.values()) connection.hold(isCongested);
+  }
+
+  #hear(reply: ReplicaReply): void {
+    if (reply instanceof Output) this.#send(reply);
+    else if (reply === "restored")
+      this.#failed(new TidemarkError("RESTORED", "the system was restored to a snapshot"));
+    else this.#congest(!reply);
+  }
+
+  /** Whoever waits for an answer has an error: nobody knows what became of what was asked. */
+  #failed(thrown: unknown): void {
+    const code = isTidemarkError(thrown) ? thrown.code : "ERR";
+    this.#writer = this.#begin();
+    for (const connection of this.#connections.values())
+      connection.lost(`TRYAGAIN ${code}: ${textOf(thrown)}; it may or may not have been done`);
+    if (code === "STOPPED") return;
+    this.submit(KIND.closed, 0, 0, new Uint8Array(0), 0, 0);
+    this.#tell(`__tidemark__:epoch`, String(this.#running.epoch));
+  }
+
+  /** Writes what clients are to have. Whose bytes are not all taken by the system at once still needs the output. */
+  #send(output: Output): void {
+    const { sessions, ends, bytes, news } = output;
+    let start = 0;
+    let told = 0;
+    let isFree = true;
+    for (let i = 0; i < sessions.length; i += 1) {
+      const session = sessions[i] as number;
+      if (session === 0) {
+        this.#hearNews(news[told] as News);
+        told += 1;
+        continue;
+      }
+      let answers = 1;
+      while (sessions[i + 1] === session) {
+        i += 1;
+        answers += 1;
+      }
+      const end = ends[i] as number;
+      const connection = this.#connections.get(session);
+      if (connection && !connection.answer(bytes, start, end, answers)) isFree = false;
+      start = end;
+    }
+    if (isFree) this.#replica.recycle(output);
+  }
+
+  #hearNews(news: News): void {
+    if (news.type === "message") this.#tell(news.channel, news.message);
+    else this.#connections.get(news.session)?.blockedUntil(news.atMs);
+  }
+
+  #tell(channel: string, message: string): void {
+    if (this.channels.size + this.patterns.size === 0) return;
+    for (const connection of this.#connections.values()) connection.tell(channel, message);
+  }
+
+  /** Sends what was made in `reply`, if the client is there to have it. */
+  flushReply(connection: Connection): void {
+    const { reply } = this;
+    if (reply.length === 0) return;
+    const isFree = connection.write(reply.bytes, 0, reply.length);
+    if (!isFree) this.reply = new Reply();
+    this.reply.length = 0;
+  }
+
+  #sweep(): void {
+    const words = this.#replica.expired(nowMs(), SWEEP_KEYS);
+    if (words.length === 0) return;
+    const bytes = encodeRequest(words);
+    this.submit(KIND.sweep, 0, 0, bytes, 0, bytes.length);
+  }
+
+  // ReplicaServer.
+
+  clientOf(session: number): Client | undefined {
+    return this.#connections.get(session);
+  }
+
+  subscribers(channel: string): number {
+    let count = this.channels.get(channel) ?? 0;
+    for (const [pattern, listeners] of this.patterns)
+      if (matches(pattern, channel)) count += listeners;
+    return count;
+  }
+
+  tellsOf(events: EventClass): number {
+    return this.channels.size + this.patterns.size === 0 ? 0 : this.settingsOf.tellsOf(events);
+  }
+
+  problem(reason: string): void {
+    this.#options.onProblem(reason);
+  }
+
+  // Server.
+
+  get settings(): ReadonlyMap<string, string> {
+    return this.settingsOf.values;
+  }
+
+  get commands(): readonly KnownCommand[] {
+    return commandTable.commands;
+  }
+
+  get clients(): Iterable<Client> {
+    return this.#connections.values();
+  }
+
+  configure(settings: ReadonlyMap<string, string>): void {
+    this.settingsOf.change(settings);
+    for (const connection of this.#connections.values()) connection.limit(this.settingsOf);
+  }
+
+  admits(user: string, password: string): boolean {
+    const asked = this.settings.get("requirepass") ?? "";
+    return user === "default" && (asked === "" || asked === password);
+  }
+
+  info(): ReadonlyMap<string, ReadonlyMap<string, string | number>> {
+    const uptime = Math.floor((nowMs() - this.startedMs) / 1000);
+    const { heapUsed, rss } = process.memoryUsage();
+    const { databases } = this.#replica.keyspace;
+    const blocked = [...this.#connections.values()].filter(({ isBlocked }) => isBlocked).length;
+    const sections: Record<string, Record<string, string | number>> = {
+      Server: {
+        redis_version: "7.0.15",
+        redis_mode: "standalone",
+        os: `${process.platform} ${process.arch}`,
+        arch_bits: 64,
+        process_id: process.pid,
+        run_id: this.runId,
+        tcp_port: this.port,
+        uptime_in_seconds: uptime,
+        uptime_in_days: Math.floor(uptime / 86_400),
+        tidemark_process: this.#running.id,
+        tidemark_epoch: this.#running.epoch,
+      },
+      Clients: {
+        connected_clients: this.#connections.size,
+        maxclients: this.settings.get("maxclients") ?? "",
+        blocked_clients: blocked,
+      },
+      Memory: {
+        used_memory: heapUsed,
+        used_memory_rss: rss,
+        maxmemory: this.settings.get("maxmemory") ?? "0",
+        maxmemory_policy: this.settings.get("maxmemory-policy") ?? "noeviction",
+      },
+      Persistence: {
+        loading: 0,
+        rdb_bgsave_in_progress: this.#saving ? 1 : 0,
+        rdb_last_save_time: Math.floor(this.snapshotMs / 1000),
+        rdb_last_bgsave_status: this.#snapshotFailed ? "err" : "ok",
+        aof_enabled: 0,
+      },
+      Stats: {
+        total_connections_received: this.counts.connections,
+        total_commands_processed: this.counts.commands,
+        rejected_connections: this.counts.rejected,
+        pubsub_channels: this.channels.size,
+        pubsub_patterns: this.patterns.size,
+        tidemark_records: this.#replica.applied,
+      },
+      Replication: { role: "master", connected_slaves: 0 },
+      Keyspace: Object.fromEntries(
+        databases.flatMap(({ size, deadlines }, db) =>
+          size === 0 ? [] : [[`db${db}`, `keys=${size},expires=${deadlines},avg_ttl=0`]],
+        ),
+      ),
+    };
+    return new Map(
+      Object.entries(sections).map(([name, lines]) => [name, new Map(Object.entries(lines))]),
+    );
+  }
+
+  command(name: string): KnownCommand | undefined {
+    return commandTable.get(name);
+  }
+
+  kill(fits: (client: Client) => boolean): number {
+    const chosenOnes = [...this.#connections.values()].filter(fits);
+    for (const connection of chosenOnes) connection.close();
+    return chosenOnes.length;
+  }
+
+  unblock(id: number, isError: boolean): boolean {
+    const connection = this.#connections.get(id);
+    if (!connection?.isBlocked) return false;
+    this.submit(isError ? KIND.unblock : KIND.timeout, connection.db, id, new Uint8Array(0), 0, 0);
+    return true;
+  }
+
+  sleep(ms: number): void {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  }
+
+  snapshot(): boolean {
+    if (this.#saving) return false;
+    this.#saving = this.#running
+      .snapshot()
+      .then(
+        () => {
+          this.snapshotMs = nowMs();
+          this.#snapshotFailed = false;
+        },
+        (thrown: unknown) => {
+          this.#snapshotFailed = true;
+          this.problem(textOf(thrown));
+        },
+      )
+      .finally(() => {
+        this.#saving = undefined;
+      });
+    return true;
+  }
+
+  resetStatistics(): void {
+    this.counts.commands = 0;
+    this.counts.connections = 0;
+    this.counts.rejected = 0;
+  }
+}
+
+/** One client. */
+class Connection implements Client {
+  readonly id: number;
+  readonly sinceMs: number = nowMs();
+  readonly address: string;
+  readonly localAddress: string;
+  resp3: boolean = false;
+  name = "";
+  user = "default";
+  isAuthenticated: boolean;
+  lastCommand = "";
+  db = 0;
+  silence: "none" | "all" | "next" = "none";
+  noEvict: boolean = false;
+  isLinearizable: boolean = false;
+  activeMs: number = this.sinceMs;
+  readonly channels: Set<string> = new Set();
+  readonly patterns: Set<string> = new Set();
+  readonly #server: RedisServer;
+  readonly #socket: Socket;
+  readonly #limits: RequestLimits;
+  readonly #reader: RequestReader;
+  /** What it asked through the order and has no answer to yet. */
+  #pending = 0;
+  /** Nothing more of it is read before what is pending is answered. */
+  #waits: boolean = false;
+  /** The request that was read last is yet to be done. */
+  #isHeld: boolean = false;
+  /** Its command waits for a key; and until when. */
+  #unblocking: NodeJS.Timeout | undefined;
+  #isBlocked: boolean = false;
+  /** The commands of its transaction, as it sent them. */
+  #queue: Uint8Array[] | undefined;
+  /** Something is wrong with its transaction. */
+  #isSpoiled: boolean = false;
+  /** Replicas know something of it. */
+  #isKnown: boolean = false;
+  #isClosing: boolean = false;
+  #isGone: boolean = false;
+
+  constructor(server: RedisServer, id: number, socket: Socket) {
+    this.#server = server;
+    this.id = id;
+    this.#socket = socket;
+    this.address = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.localAddress = `${socket.localAddress}:${socket.localPort}`;
+    this.isAuthenticated = server.admits("default", "");
+    this.#limits = { bulkBytes: 0, queryBytes: 0, authenticated: true };
+    this.#reader = new RequestReader(this.#limits);
+    this.limit(server.settingsOf);
+    socket.on("data", (bytes) => this.#read(bytes));
+    socket.on("drain", () => this.hold(false));
+    socket.on("error", () => {});
+    socket.on("close", () => this.#end());
+  }
+
+  get queued(): number | undefined {
+    return this.#queue?.length;
+  }
+
+  get isBlocked(): boolean {
+    return this.#isBlocked;
+  }
+
+  get queryBytes(): number {
+    return this.#reader.keptBytes;
+  }
+
+  get outputBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  limit(settings: ServerSettings): void {
+    this.#limits.bulkBytes = settings.bulkBytes;
+    this.#limits.queryBytes = settings.queryBytes;
+    this.#limits.authenticated = this.isAuthenticated;
+  }
+
+  // Requests.
+
+  #read(bytes: Uint8Array): void {
+    this.#reader.feed(bytes);
+    if (!this.#waits) this.#goOn();
+    this.#reader.keep();
+    if (this.#waits && this.#reader.keptBytes > UNREAD_BYTES) this.#socket.pause();
+  }
+
+  /** Does what it has asked, as far as that is possible now. */
+  #goOn(): void {
+    const reader = this.#reader;
+    if (this.#isHeld) {
+      reader.again();
+      this.#isHeld = false;
+    }
+    while (!this.#waits && !this.#isClosing && reader.next()) this.#do();
+    if (reader.problem !== undefined && !this.#isClosing && !this.#waits) {
+      if (this.#pending > 0) this.#waits = true;
+      else {
+        this.#server.reply.error(`ERR ${reader.problem}`);
+        this.#server.flushReply(this);
+        this.close();
+      }
+    }
+    this.#server.flushReply(this);
+    if (this.#isClosing) this.#finish();
+  }
+
+  /** Waits until what is pending is answered, and does the request that was read last then. */
+  #hold(): void {
+    this.#waits = true;
+    this.#isHeld = true;
+  }
+
+  #do(): void {
+    const reader = this.#reader;
+    const server = this.#server;
+    const command = commandTable.find(reader.bytes, reader.start(0), reader.end(0));
+    // What is in order needs no more than this.
+    if (command?.isOrdered && this.#isPlain && !command.isBlocking && command.arity !== 0) {
+      const fits =
+        command.arity < 0 ? reader.count >= -command.arity : reader.count === command.arity;
+      if (fits && (this.resp3 || this.channels.size + this.patterns.size === 0)) {
+        server.counts.commands += 1;
+        this.lastCommand = command.name;
+        this.#submit(KIND.command, command);
+        return;
+      }
+    }
+    if (this.#pending > 0 && !command?.flags.includes("readonly")) {
+      this.#hold();
+      return;
+    }
+    server.counts.commands += 1;
+    this.activeMs = nowMs();
+    try {
+      this.#doChecked(command, reader.arguments());
+    } catch (thrown) {
+      if (!(thrown instanceof Refusal)) throw thrown;
+      if (this.#queue) this.#isSpoiled = true;
+      this.#reply((reply) => reply.error(thrown.message));
+    }
+  }
+
+  /** Nothing is special about it. */
+  get #isPlain(): boolean {
+    return this.#queue === undefined && this.isAuthenticated && this.silence === "none";
+  }
+
+  /** @throws Refusal */
+  #doChecked(given: KnownCommand | undefined, args: readonly string[]): void {
+    const name = args[0] as string;
+    if (!given) throw new Refusal(unknownCommand(name, args));
+    const command = chosen(given, args);
+    this.lastCommand = given === command ? given.name : `${given.name}|${command.name}`;
+    if (!this.isAuthenticated && !command.flags.includes("no_auth"))
+      throw new Refusal("NOAUTH Authentication required.");
+    if (this.#queue && command.flags.includes("no_multi") && !NOT_QUEUED.has(given.name))
+      throw new Refusal("ERR Command not allowed inside a transaction");
+    const isListening = this.channels.size + this.patterns.size > 0;
+    if (isListening && !this.resp3 && !SUBSCRIBER_COMMANDS.has(given.name))
+      throw new Refusal(
+        `ERR Can't execute '${name.toLowerCase()}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET ` +
+          "are allowed in this context",
+      );
+    if (this.#queue && !NOT_QUEUED.has(given.name)) {
+      const { bytes, from, to } = this.#reader;
+      this.#queue.push(bytes.slice(from, to));
+      this.#reply((reply) => reply.simple("QUEUED"));
+    } else if (given.name === "exec") this.#exec();
+    else if (this.#queue && given.name === "multi")
+      this.#reply((reply) => reply.error("ERR MULTI calls can not be nested"));
+    else if (this.#queue && given.name === "watch")
+      this.#reply((reply) => reply.error("ERR WATCH inside MULTI is not allowed"));
+    else if (
+      command.isOrdered ||
+      this.#pending > 0 ||
+      (this.isLinearizable && command.flags.includes("readonly"))
+    )
+      this.#submit(KIND.command, command);
+    else {
+      this.#reply(() => this.#server.run(this, given, args));
+      this.#limits.authenticated = this.isAuthenticated;
+    }
+  }
+
+  #submit(kind: number, command: KnownCommand): void {
+    const { bytes, from, to } = this.#reader;
+    this.#pending += 1;
+    this.#isKnown ||= command.isBlocking || command.name === "watch";
+    if (command.isBlocking) this.#waits = true;
+    this.#server.submit(kind, this.db, this.id, bytes, from, to);
+  }
+
+  #exec(): void {
+    const queue = this.#queue;
+    if (!queue) throw new Refusal("ERR EXEC without MULTI");
+    this.#queue = undefined;
+    if (this.#isSpoiled) {
+      this.#isSpoiled = false;
+      this.#forgetWatches();
+      throw new Refusal("EXECABORT Transaction discarded because of previous errors.");
+    }
+    const bytes = Buffer.concat(queue);
+    this.#pending += 1;
+    // Which database it selects is known afterwards.
+    this.#waits = true;
+    this.#server.submit(KIND.transaction, this.db, this.id, bytes, 0, bytes.length);
+  }
+
+  #forgetWatches(): void {
+    if (!this.#isKnown) return;
+    this.#server.submit(KIND.closed, 0, this.id, new Uint8Array(0), 0, 0);
+  }
+
+  /** Writes a reply, if the client wants one. */
+  #reply(write: (reply: Reply) => void): void {
+    const { reply } = this.#server;
+    const { length } = reply;
+    reply.resp3 = this.resp3;
+    const { silence } = this;
+    write(reply);
+    if (silence === "all" && this.silence === "all") reply.length = length;
+    else if (silence === "next") {
+      reply.length = length;
+      this.silence = "none";
+    }
+  }
+
+  // What comes back.
+
+  /** So many answers. Gives whether the bytes are needed no more. */
+  answer(bytes: Uint8Array, start: number, end: number, answers: number): boolean {
+    this.#pending = Math.max(0, this.#pending - answers);
+    const isFree = this.silence !== "none" || this.write(bytes, start, end);
+    if (this.silence === "next") this.silence = "none";
+    if (this.#pending === 0) this.#settled();
+    return isFree;
+  }
+
+  #settled(): void {
+    clearTimeout(this.#unblocking);
+    this.#isBlocked = false;
+    if (this.#isClosing) this.#finish();
+    else if (this.#waits) {
+      this.#waits = false;
+      this.#goOn();
+      this.#reader.keep();
+      this.hold(false);
+    }
+  }
+
+  /** Its command waits for a key. */
+  blockedUntil(atMs: number): void {
+    this.#isBlocked = true;
+    const wait = (): void => {
+      const leftMs = atMs - nowMs();
+      if (leftMs <= 0) this.#server.unblock(this.id, false);
+      else this.#unblocking = setTimeout(wait, Math.min(leftMs, 2 ** 31 - 1));
+    };
+    if (Number.isFinite(atMs)) wait();
+  }
+
+  /** What it asked will not be answered. */
+  lost(problem: string): void {
+    if (this.#pending === 0) return;
+    const { reply } = this.#server;
+    for (; this.#pending > 0; this.#pending -= 1) reply.error(problem);
+    this.#server.flushReply(this);
+    this.#settled();
+  }
+
+  /** Somebody says something on a channel. */
+  tell(channel: string, message: string): void {
+    if (this.channels.size + this.patterns.size === 0) return;
+    const { reply } = this.#server;
+    reply.resp3 = this.resp3;
+    if (this.channels.has(channel)) {
+      reply.push(3);
+      reply.bulk("message");
+      reply.bulk(channel);
+      reply.bulk(message);
+    }
+    for (const pattern of this.patterns) {
+      if (!matches(pattern, channel)) continue;
+      reply.push(4);
+      reply.bulk("pmessage");
+      reply.bulk(pattern);
+      reply.bulk(channel);
+      reply.bulk(message);
+    }
+    this.#server.flushReply(this);
+    const limit = this.#server.settingsOf.subscriberBytes;
+    if (limit > 0 && this.outputBytes > limit) this.#socket.destroy();
+  }
+
+  /** Gives whether the system has taken all: then the bytes are needed no more. */
+  write(bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.#isGone || start === end) return true;
+    this.#socket.write(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start));
+    if (this.#socket.writableLength === 0) return true;
+    if (this.#socket.writableLength > UNREAD_BYTES) this.#socket.pause();
+    return false;
+  }
+
+  /** @param isHeld nothing is read from it for now */
+  hold(isHeld: boolean): void {
+    if (isHeld) this.#socket.pause();
+    else if (
+      this.#socket.writableLength < UNREAD_BYTES &&
+      !(this.#waits && this.#reader.keptBytes > UNREAD_BYTES)
+    )
+      this.#socket.resume();
+  }
+
+  // What commands do with it.
+
+  subscribe(kind: "channel" | "pattern", name: string): number {
+    const [own, all] =
+      kind === "channel"
+        ? [this.channels, this.#server.channels]
+        : [this.patterns, this.#server.patterns];
+    if (!own.has(name)) {
+      own.add(name);
+      all.set(name, (all.get(name) ?? 0) + 1);
+    }
+    return own.size;
+  }
+
+  unsubscribe(kind: "channel" | "pattern", name: string): number {
+    const [own, all] =
+      kind === "channel"
+        ? [this.channels, this.#server.channels]
+        : [this.patterns, this.#server.patterns];
+    if (own.delete(name)) {
+      const left = (all.get(name) ?? 1) - 1;
+      if (left > 0) all.set(name, left);
+      else all.delete(name);
+    }
+    return own.size;
+  }
+
+  reset(): void {
+    this.discard();
+    for (const name of [...this.channels]) this.unsubscribe("channel", name);
+    for (const name of [...this.patterns]) this.unsubscribe("pattern", name);
+    this.resp3 = false;
+    this.name = "";
+    this.db = 0;
+    this.silence = "none";
+    this.isLinearizable = false;
+    this.isAuthenticated = this.#server.admits("default", "");
+  }
+
+  multi(): void {
+    this.#queue = [];
+  }
+
+  discard(): void {
+    this.#queue = undefined;
+    this.#isSpoiled = false;
+    this.#forgetWatches();
+  }
+
+  close(): void {
+    this.#isClosing = true;
+    if (this.#pending === 0 || this.#isBlocked) this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#isGone) return;
+    this.#server.flushReply(this);
+    this.#socket.end();
+    // One that does not take what it is sent is not waited for for ever.
+    setTimeout(() => this.#socket.destroy(), 1_000).unref();
+  }
+
+  #end(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    clearTimeout(this.#unblocking);
+    for (const name of [...this.channels]) this.unsubscribe("channel", name);
+    for (const name of [...this.patterns]) this.unsubscribe("pattern", name);
+    if (this.#isKnown) this.#server.submit(KIND.closed, 0, this.id, new Uint8Array(0), 0, 0);
+    this.#server.gone(this);
+  }
+}
+
+function unknownCommand(name: string, args: readonly string[]): string {
+  let shown = "";
+  for (const arg of args.slice(1)) {
+    if (shown.length >= SHOWN_CHARACTERS) break;
+    shown += `'${arg.slice(0, SHOWN_CHARACTERS - shown.length)}' `;
+  }
+  return `ERR unknown command '${name.slice(0, SHOWN_CHARACTERS)}', with args beginning with: ${shown}`;
+}
