@@ -12,6 +12,7 @@ import { exploreCommand } from "./explore.ts";
 import { exportCommand, importCommand } from "./export.ts";
 import { historyCommand } from "./history.ts";
 import { initCommand } from "./init.ts";
+import { kvCommand } from "./kv.ts";
 import { labelCommand } from "./label.ts";
 import { logCommand } from "./log.ts";
 import { pruneCommand } from "./prune.ts";
@@ -77,6 +78,7 @@ function program(): Command {
     .showHelpAfterError("(tidemark --help lists the commands)");
   for (const command of [
     upCommand(),
+    kvCommand(),
     initCommand(),
     statusCommand(),
     requestCommand(),

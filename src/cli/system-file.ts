@@ -12,6 +12,7 @@ import {
   type RestartRule,
   type SystemDefinition,
 } from "../runtime/system-definition.ts";
+import { type KvSystemOptions, kvSystem } from "../serve/kv-system.ts";
 import { checkKeys, checkMs, checkNumber, refuse, told } from "../sim/check.ts";
 import { checkApplication } from "../sim/world-check.ts";
 import { loadDefault } from "./user-file.ts";
@@ -22,13 +23,15 @@ export type AnySystem = SystemDefinition<unknown, unknown, unknown, unknown>;
 /** How a host comes to its definition: a function does not travel from one operating-system process to another. */
 export type SystemSource =
   | { readonly file: string }
-  | { readonly bank: { readonly money: number; readonly rate: number | "max" } };
+  | { readonly bank: { readonly money: number; readonly rate: number | "max" } }
+  | { readonly kv: KvSystemOptions };
 
 export const PROCESSES_MAX = 64;
 
 /** @throws TidemarkError `BAD_OPTION` naming the file */
 export async function loadSystem(source: SystemSource): Promise<AnySystem> {
   if ("bank" in source) return bank(source.bank) as unknown as AnySystem;
+  if ("kv" in source) return kvSystem(source.kv) as unknown as AnySystem;
   const { file } = source;
   const definition = await loadDefault(file, "system");
   if (typeof (definition as Partial<AnySystem> | undefined)?.application !== "function")

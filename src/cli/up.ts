@@ -2,17 +2,9 @@
 
 import { dirname, relative, resolve } from "node:path";
 import { Command, Option } from "commander";
-import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
-import type { ProcessId } from "../core/id.ts";
-import { Random } from "../core/random.ts";
-import { ControlServer } from "../runtime/control-socket.ts";
+import { TidemarkError } from "../core/error.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
-import type { Restoration } from "../runtime/running-process.ts";
-import type { SnapshotStore } from "../runtime/snapshot-store.ts";
-import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
-import type { RestartRule } from "../runtime/system-definition.ts";
 import { jsonAppReport, lineAppReport } from "./app-report.ts";
-import { audit, prove } from "./audit.ts";
 import {
   directoryOption,
   jsonOption,
@@ -23,76 +15,31 @@ import {
   probability,
   wholeNumber,
 } from "./options.ts";
-import { Retention } from "./retention.ts";
-import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
-import { stopSignal } from "./stop-signal.ts";
-import { compressOption, type KeyOptions, keyOption, openStore, readKey } from "./store.ts";
-import { HostedSystem } from "./system.ts";
-import {
-  checkApplicationRequest,
-  checkRestoreRequest,
-  checkSnapshotRequest,
-  proofResult,
-  type SystemMethods,
-  snapshotResult,
-} from "./system-control.ts";
-import { type About, beginIn } from "./system-directory.ts";
-import {
-  loadSystem,
-  PROCESSES_MAX,
-  processNames,
-  type SystemSource,
-  wholeRule,
-} from "./system-file.ts";
-import { isLive, shellWord } from "./terminal.ts";
+import { type Plan, PORT_MAX, type RunOptions, runSystem } from "./run-system.ts";
+import { compressOption, keyOption } from "./store.ts";
+import { loadSystem, PROCESSES_MAX, processNames, wholeRule } from "./system-file.ts";
+import { isLive } from "./terminal.ts";
 import { jsonReport, lineReport, type Report, tableReport } from "./up-report.ts";
-import { jsonLine } from "./values.ts";
 
 /** The options as commander gives them. */
-interface UpOptions extends KeyOptions {
+interface UpOptions extends RunOptions {
   readonly processes: number;
   readonly money: number;
   readonly rate: number | "max";
   readonly interval: number;
-  readonly count?: number;
-  readonly timeout: number;
-  readonly port: number;
   readonly dir: string;
   readonly keep: number;
-  readonly sync: boolean;
-  readonly compress?: number;
   readonly seed?: number;
-  readonly delay?: readonly [number, number];
-  readonly loss: number;
-  readonly repeat: number;
   readonly log?: LogPolicy | "off";
   readonly restarts?: number;
   readonly then?: "stop" | "restore";
-  readonly new?: true;
   readonly json?: true;
-}
-
-/** What is to run, whatever it is. */
-interface Plan {
-  readonly source: SystemSource;
-  readonly processes: readonly ProcessId[];
-  /** All the money there is, in a bank. */
-  readonly expected?: number;
-  readonly about: About;
-  readonly directory: string;
-  readonly log?: LogPolicy | undefined;
-  readonly restart: Required<RestartRule>;
-  readonly intervalMs: number;
-  readonly keep: number;
-  readonly seed?: number | undefined;
-  readonly report: Report;
 }
 
 /** What only the bank has. */
 const BANK_OPTIONS = ["processes", "money", "rate"] as const;
 const RESTARTS_MAX = 1_000_000;
 const MONEY_MAX = 1e12;
-const PORT_MAX = 65_535;
 
 const HELP = `
 Without a file it is a bank: every interval each process is asked for its
@@ -216,7 +163,7 @@ export function upCommand(): Command {
     .addHelpText("after", HELP)
     .action(async (file: string | undefined, options: UpOptions, command: Command) => {
       const plan = file === undefined ? bankPlan(options) : await filePlan(file, options, command);
-      process.exitCode = await up(plan, options);
+      process.exitCode = await runSystem(plan, options);
     });
 }
 
@@ -274,158 +221,7 @@ async function filePlan(file: string, options: UpOptions, command: Command): Pro
   };
 }
 
-/** Gives the exit status. */
-async function up(plan: Plan, options: UpOptions): Promise<number> {
-  const { processes, source, log, restart, seed, report, about } = plan;
-  const { port, sync, timeout: timeoutMs } = options;
-  if (port + processes.length - 1 > PORT_MAX)
-    throw new TidemarkError("BAD_OPTION", `there are no ${processes.length} ports from ${port} on`);
-  const random = new Random(seed === undefined ? `${Math.random()}` : `${seed} initiators`);
-  const startedAtMs = Date.now();
-  const dir = plan.directory;
-  const directory = resolve(dir);
-  const stop = stopSignal();
-  const totals: Totals = { snapshots: 0, consistent: 0, naiveWrong: 0, transfers: 0 };
-  const bank = plan.expected !== undefined;
-  let expected = plan.expected ?? 0;
-  /** Everything was as it should be. */
-  let whole = true;
-  let system: HostedSystem | undefined;
-  const running = (): HostedSystem => {
-    if (system) return system;
-    throw new TidemarkError("BUSY", "the system is starting: try again in a moment");
-  };
-
-  const compressLevel = options.compress ?? 0;
-  const key = readKey(options);
-  const store = openStore(dir, options, { sync, compressLevel });
-  // Before anything is started: is it the key of what there is?
-  for await (const _ of store.list()) break;
-
-  const control = await ControlServer.listen<SystemMethods>(dir, {
-    async status() {
-      const { snapshots } = totals;
-      const known = { pid: process.pid, directory, startedAtMs, ...(bank && { expected }) };
-      return { ...known, snapshots, processes: (await system?.status()) ?? [] };
-    },
-    async snapshot(parameter) {
-      const request = checkSnapshotRequest(parameter);
-      const initiator = random.pick(processes) as string;
-      const taking = await running().snapshot(initiator, { ...request, timeoutMs });
-      const { snapshot, problem } = taking;
-      if (snapshot === undefined || problem !== undefined)
-        throw new TidemarkError("SNAPSHOT_ABANDONED", String(problem));
-      if (request.label === undefined) retention.add(snapshot);
-      if (!bank) return proofResult(await prove(store, snapshot));
-      return snapshotResult(await audit(store, snapshot), expected);
-    },
-    async restore(parameter) {
-      const request = checkRestoreRequest(parameter);
-      const done = await running().restore(request.snapshot, request.timeoutMs);
-      report.note(restoredText(done));
-      if (done.proof !== undefined) retention.add(done.proof);
-      return done;
-    },
-    async request(parameter) {
-      const { process: of, request, timeoutMs } = checkApplicationRequest(parameter);
-      const reply = await running().request(of, request, timeoutMs);
-      // What has no form in JSON has one for people.
-      return { reply: JSON.parse(jsonLine(reply ?? null)) };
-    },
-  });
-  const retention = new Retention(store, plan.keep, (text) => report.note(text));
-  const listener = {
-    note: (text: string) => report.note(text),
-    round(round: Round) {
-      // That a snapshot is abandoned is part of a restart.
-      const excused = restart.restarts > 0 && !round.audit && !round.proof;
-      if (!tally(totals, round, expected) && !excused) whole = false;
-      const proof = round.audit ?? round.proof;
-      if (proof) retention.add(proof.manifest.id);
-      report.round(round, totals);
-    },
-  };
-  try {
-    const beginning = { logs: log !== undefined, anew: options.new === true };
-    const { epoch, restored } = await beginIn(dir, store, about, beginning, listener.note);
-    if (bank && restored) expected = await moneyIn(store, restored.snapshot, expected);
-    const spoil = spoilOf(options, seed ?? Math.floor(Math.random() * 2 ** 32));
-    const kept = { directory, sync, compressLevel, ...(key && { key: hexOf(key) }) };
-    const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart };
-    system = await HostedSystem.start(what, store, listener, stop);
-    void system.lost.then(({ message }) => {
-      whole = false;
-      report.note(message);
-    });
-    const statuses = await system.status();
-    report.started(statuses, expected, dir);
-    // A bank that neither logs nor was restored always begins.
-    if (!bank || log || restored || options.new)
-      report.note(`${beginningText(system.began)}, in epoch ${statuses[0]?.epoch ?? epoch}`);
-    const count = options.count ?? Number.POSITIVE_INFINITY;
-    const rounds = { intervalMs: plan.intervalMs, count, timeoutMs, random, bank };
-    await makeRounds(system, store, rounds, listener, stop);
-    for (const { sent = 0 } of await system.status()) totals.transfers += sent;
-  } catch (error) {
-    // Whoever stops a system that is starting wants nothing else.
-    if (!stop.aborted) throw error;
-  } finally {
-    await system?.stop();
-    await retention.close();
-    await control.close();
-    await store.close();
-  }
-  if (totals.consistent < totals.snapshots)
-    report.note(`tidemark history --failed --dir ${shellWord(dir)} says what came of attempts`);
-  report.end(totals, whole);
-  return whole ? 0 : 1;
-}
-
-/** All the money in the snapshot that the system goes on from. */
-async function moneyIn(store: SnapshotStore, snapshot: string, byDefault: number): Promise<number> {
-  try {
-    return (await audit(store, snapshot as Parameters<typeof audit>[1])).sum;
-  } catch (error) {
-    if (isTidemarkError(error, "NOT_FOUND")) return byDefault;
-    throw new TidemarkError(
-      "DAMAGED",
-      `the system cannot go on from ${snapshot}: ${textOf(error)}`,
-    );
-  }
-}
-
-/** "the system goes on from its logs", or who goes on from what. */
-function beginningText(began: ReadonlyMap<ProcessId, string>): string {
-  const groups = new Map<string, ProcessId[]>();
-  for (const [id, from] of began) groups.set(from, [...(groups.get(from) ?? []), id]);
-  const does = (from: string, one: boolean, whose: string): string => {
-    if (from === "nothing") return one ? "begins" : "begin";
-    return `${one ? "goes" : "go"} on from ${from === "log" ? whose : from}`;
-  };
-  const [only] = groups.keys();
-  if (groups.size === 1) return `the system ${does(String(only), true, "its logs")}`;
-  return [...groups]
-    .map(
-      ([from, ids]) =>
-        `${ids.join(", ")} ${does(from, ids.length === 1, ids.length === 1 ? "its log" : "their logs")}`,
-    )
-    .join("; ");
-}
-
-function restoredText({ snapshot, epoch, absent, reason }: Restoration): string {
-  const but = reason === undefined ? "" : `, but ${reason}`;
-  const who = absent.length === 0 ? "" : ` without ${absent.join(", ")}`;
-  return `the system was restored to ${snapshot}${who}, in epoch ${epoch}${but}`;
-}
-
-function spoilOf({ delay, loss, repeat }: UpOptions, seed: number): SpoiledOptions | undefined {
-  if (!delay && loss === 0 && repeat === 0) return undefined;
-  return { seed: `${seed} network`, loss, repeat, ...(delay && { delayMs: delay }) };
-}
-
 function makeReport({ json }: UpOptions): Report {
   if (json) return jsonReport(process.stdout);
   return isLive(process.stdout) ? tableReport(process.stdout) : lineReport(process.stdout);
 }
-
-const hexOf = (key: Uint8Array): string => Buffer.from(key).toString("hex");

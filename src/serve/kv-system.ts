@@ -19,14 +19,11 @@ import { RedisServer } from "./redis-server.ts";
 /** How the store is set up. */
 export interface KvSystemOptions {
   readonly processes: readonly ProcessId[];
-  /** Of the first process; the next ones follow. 0: any that are free. */
+  /** Of the first process; the next ones follow. */
   readonly port: number;
   readonly host?: string;
   /** As `CONFIG SET` takes them. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Hears of where each process serves. */
-  readonly onServing?: (process: ProcessId, port: number) => void;
-  readonly onProblem?: (process: ProcessId, reason: string) => void;
 }
 
 /** What is multicast and not with all members yet. */
@@ -61,13 +58,11 @@ export function kvSystem(
     requestCodec: bytesCodec,
     async serve(running) {
       const server = await RedisServer.start(running, replicas.get(running.id) as Replica, {
-        port: port === 0 ? 0 : port + processes.indexOf(running.id),
+        port: port + processes.indexOf(running.id),
         ...(host === undefined ? {} : { host }),
         ...(settings && { settings }),
         sweeps: running.id === processes[0],
-        onProblem: (reason) => options.onProblem?.(running.id, reason),
       });
-      options.onServing?.(running.id, server.port);
       return () => server.close();
     },
   });

@@ -43,7 +43,6 @@ export interface RedisServerOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** This server has keys expire that are past their deadline and that nobody asks for; one of a group is to. */
   readonly sweeps: boolean;
-  readonly onProblem: (reason: string) => void;
 }
 
 type Running = RunningProcess<unknown, unknown, ReplicaRequest, ReplicaReply>;
@@ -86,7 +85,7 @@ export class RedisServer implements ReplicaServer {
   #isCongested: boolean = false;
   #lastClient = 0;
   #sweeper: NodeJS.Timeout | undefined;
-  #saving: Promise<void> | undefined;
+  #isSaving: boolean = false;
   snapshotMs: number;
   #snapshotFailed: boolean = false;
   readonly counts = { commands: 0, connections: 0, rejected: 0 };
@@ -305,7 +304,7 @@ export class RedisServer implements ReplicaServer {
   }
 
   problem(reason: string): void {
-    this.#options.onProblem(reason);
+    process.emitWarning(reason, { type: "TidemarkWarning" });
   }
 
   // Server.
@@ -364,7 +363,7 @@ export class RedisServer implements ReplicaServer {
       },
       Persistence: {
         loading: 0,
-        rdb_bgsave_in_progress: this.#saving ? 1 : 0,
+        rdb_bgsave_in_progress: this.#isSaving ? 1 : 0,
         rdb_last_save_time: Math.floor(this.snapshotMs / 1000),
         rdb_last_bgsave_status: this.#snapshotFailed ? "err" : "ok",
         aof_enabled: 0,
@@ -411,22 +410,20 @@ export class RedisServer implements ReplicaServer {
   }
 
   snapshot(): boolean {
-    if (this.#saving) return false;
-    this.#saving = this.#running
-      .snapshot()
-      .then(
-        () => {
-          this.snapshotMs = nowMs();
-          this.#snapshotFailed = false;
-        },
-        (thrown: unknown) => {
-          this.#snapshotFailed = true;
-          this.problem(textOf(thrown));
-        },
-      )
-      .finally(() => {
-        this.#saving = undefined;
-      });
+    if (this.#isSaving) return false;
+    this.#isSaving = true;
+    this.#running.snapshot().then(
+      () => {
+        this.#isSaving = false;
+        this.#snapshotFailed = false;
+        this.snapshotMs = nowMs();
+      },
+      (thrown: unknown) => {
+        this.#isSaving = false;
+        this.#snapshotFailed = true;
+        this.problem(textOf(thrown));
+      },
+    );
     return true;
   }
 

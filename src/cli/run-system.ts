@@ -1,0 +1,214 @@
+/** Runs a system of real processes until it is stopped, and records it again and again. */
+
+import { resolve } from "node:path";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import type { ProcessId } from "../core/id.ts";
+import { Random } from "../core/random.ts";
+import { ControlServer } from "../runtime/control-socket.ts";
+import type { LogPolicy } from "../runtime/input-log.ts";
+import type { Restoration } from "../runtime/running-process.ts";
+import type { SnapshotStore } from "../runtime/snapshot-store.ts";
+import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
+import type { RestartRule } from "../runtime/system-definition.ts";
+import { audit, prove } from "./audit.ts";
+import { Retention } from "./retention.ts";
+import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
+import { stopSignal } from "./stop-signal.ts";
+import { type KeyOptions, openStore, readKey } from "./store.ts";
+import { HostedSystem } from "./system.ts";
+import {
+  checkApplicationRequest,
+  checkRestoreRequest,
+  checkSnapshotRequest,
+  proofResult,
+  type SystemMethods,
+  snapshotResult,
+} from "./system-control.ts";
+import { type About, beginIn } from "./system-directory.ts";
+import type { SystemSource } from "./system-file.ts";
+import { shellWord } from "./terminal.ts";
+import type { Report } from "./up-report.ts";
+import { jsonLine } from "./values.ts";
+
+export const PORT_MAX = 65_535;
+
+/** How it is run, as its command was told. */
+export interface RunOptions extends KeyOptions {
+  readonly count?: number;
+  readonly timeout: number;
+  /** Of transports: this one and the ones after it; 0: any. */
+  readonly port: number;
+  readonly sync: boolean;
+  readonly compress?: number;
+  readonly delay?: readonly [number, number];
+  readonly loss: number;
+  readonly repeat: number;
+  readonly new?: true;
+}
+
+/** What is to run, whatever it is. */
+export interface Plan {
+  readonly source: SystemSource;
+  readonly processes: readonly ProcessId[];
+  /** All the money there is, in a bank. */
+  readonly expected?: number;
+  readonly about: About;
+  readonly directory: string;
+  readonly log?: LogPolicy | undefined;
+  readonly restart: Required<RestartRule>;
+  readonly intervalMs: number;
+  readonly keep: number;
+  readonly seed?: number | undefined;
+  readonly report: Report;
+}
+
+/** Runs it until it is to stop. Gives the exit status. */
+export async function runSystem(plan: Plan, options: RunOptions): Promise<number> {
+  const { processes, source, log, restart, seed, report, about } = plan;
+  const { port, sync, timeout: timeoutMs } = options;
+  if (port + processes.length - 1 > PORT_MAX)
+    throw new TidemarkError("BAD_OPTION", `there are no ${processes.length} ports from ${port} on`);
+  const random = new Random(seed === undefined ? `${Math.random()}` : `${seed} initiators`);
+  const startedAtMs = Date.now();
+  const dir = plan.directory;
+  const directory = resolve(dir);
+  const stop = stopSignal();
+  const totals: Totals = { snapshots: 0, consistent: 0, naiveWrong: 0, transfers: 0 };
+  const bank = plan.expected !== undefined;
+  let expected = plan.expected ?? 0;
+  /** Everything was as it should be. */
+  let whole = true;
+  let system: HostedSystem | undefined;
+  const running = (): HostedSystem => {
+    if (system) return system;
+    throw new TidemarkError("BUSY", "the system is starting: try again in a moment");
+  };
+
+  const compressLevel = options.compress ?? 0;
+  const key = readKey(options);
+  const store = openStore(dir, options, { sync, compressLevel });
+  // Before anything is started: is it the key of what there is?
+  for await (const _ of store.list()) break;
+
+  const control = await ControlServer.listen<SystemMethods>(dir, {
+    async status() {
+      const { snapshots } = totals;
+      const known = { pid: process.pid, directory, startedAtMs, ...(bank && { expected }) };
+      return { ...known, snapshots, processes: (await system?.status()) ?? [] };
+    },
+    async snapshot(parameter) {
+      const request = checkSnapshotRequest(parameter);
+      const initiator = random.pick(processes) as string;
+      const taking = await running().snapshot(initiator, { ...request, timeoutMs });
+      const { snapshot, problem } = taking;
+      if (snapshot === undefined || problem !== undefined)
+        throw new TidemarkError("SNAPSHOT_ABANDONED", String(problem));
+      if (request.label === undefined) retention.add(snapshot);
+      if (!bank) return proofResult(await prove(store, snapshot));
+      return snapshotResult(await audit(store, snapshot), expected);
+    },
+    async restore(parameter) {
+      const request = checkRestoreRequest(parameter);
+      const done = await running().restore(request.snapshot, request.timeoutMs);
+      report.note(restoredText(done));
+      if (done.proof !== undefined) retention.add(done.proof);
+      return done;
+    },
+    async request(parameter) {
+      const { process: of, request, timeoutMs } = checkApplicationRequest(parameter);
+      const reply = await running().request(of, request, timeoutMs);
+      // What has no form in JSON has one for people.
+      return { reply: JSON.parse(jsonLine(reply ?? null)) };
+    },
+  });
+  const retention = new Retention(store, plan.keep, (text) => report.note(text));
+  const listener = {
+    note: (text: string) => report.note(text),
+    round(round: Round) {
+      // That a snapshot is abandoned is part of a restart.
+      const excused = restart.restarts > 0 && !round.audit && !round.proof;
+      if (!tally(totals, round, expected) && !excused) whole = false;
+      const proof = round.audit ?? round.proof;
+      if (proof) retention.add(proof.manifest.id);
+      report.round(round, totals);
+    },
+  };
+  try {
+    const beginning = { logs: log !== undefined, anew: options.new === true };
+    const { epoch, restored } = await beginIn(dir, store, about, beginning, listener.note);
+    if (bank && restored) expected = await moneyIn(store, restored.snapshot, expected);
+    const spoil = spoilOf(options, seed ?? Math.floor(Math.random() * 2 ** 32));
+    const kept = { directory, sync, compressLevel, ...(key && { key: hexOf(key) }) };
+    const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart };
+    system = await HostedSystem.start(what, store, listener, stop);
+    void system.lost.then(({ message }) => {
+      whole = false;
+      report.note(message);
+    });
+    const statuses = await system.status();
+    report.started(statuses, expected, dir);
+    // A bank that neither logs nor was restored always begins.
+    if (!bank || log || restored || options.new)
+      report.note(`${beginningText(system.began)}, in epoch ${statuses[0]?.epoch ?? epoch}`);
+    const count = options.count ?? Number.POSITIVE_INFINITY;
+    const rounds = { intervalMs: plan.intervalMs, count, timeoutMs, random, bank };
+    await makeRounds(system, store, rounds, listener, stop);
+    for (const { sent = 0 } of await system.status()) totals.transfers += sent;
+  } catch (error) {
+    // Whoever stops a system that is starting wants nothing else.
+    if (!stop.aborted) throw error;
+  } finally {
+    await system?.stop();
+    await retention.close();
+    await control.close();
+    await store.close();
+  }
+  if (totals.consistent < totals.snapshots)
+    report.note(`tidemark history --failed --dir ${shellWord(dir)} says what came of attempts`);
+  report.end(totals, whole);
+  return whole ? 0 : 1;
+}
+
+/** All the money in the snapshot that the system goes on from. */
+async function moneyIn(store: SnapshotStore, snapshot: string, byDefault: number): Promise<number> {
+  try {
+    return (await audit(store, snapshot as Parameters<typeof audit>[1])).sum;
+  } catch (error) {
+    if (isTidemarkError(error, "NOT_FOUND")) return byDefault;
+    throw new TidemarkError(
+      "DAMAGED",
+      `the system cannot go on from ${snapshot}: ${textOf(error)}`,
+    );
+  }
+}
+
+/** "the system goes on from its logs", or who goes on from what. */
+function beginningText(began: ReadonlyMap<ProcessId, string>): string {
+  const groups = new Map<string, ProcessId[]>();
+  for (const [id, from] of began) groups.set(from, [...(groups.get(from) ?? []), id]);
+  const does = (from: string, one: boolean, whose: string): string => {
+    if (from === "nothing") return one ? "begins" : "begin";
+    return `${one ? "goes" : "go"} on from ${from === "log" ? whose : from}`;
+  };
+  const [only] = groups.keys();
+  if (groups.size === 1) return `the system ${does(String(only), true, "its logs")}`;
+  return [...groups]
+    .map(
+      ([from, ids]) =>
+        `${ids.join(", ")} ${does(from, ids.length === 1, ids.length === 1 ? "its log" : "their logs")}`,
+    )
+    .join("; ");
+}
+
+function restoredText({ snapshot, epoch, absent, reason }: Restoration): string {
+  const but = reason === undefined ? "" : `, but ${reason}`;
+  const who = absent.length === 0 ? "" : ` without ${absent.join(", ")}`;
+  return `the system was restored to ${snapshot}${who}, in epoch ${epoch}${but}`;
+}
+
+function spoilOf({ delay, loss, repeat }: RunOptions, seed: number): SpoiledOptions | undefined {
+  if (!delay && loss === 0 && repeat === 0) return undefined;
+  return { seed: `${seed} network`, loss, repeat, ...(delay && { delayMs: delay }) };
+}
+
+const hexOf = (key: Uint8Array): string => Buffer.from(key).toString("hex");
