@@ -34,7 +34,7 @@ import { AttemptNotes } from "./attempt-notes.ts";
 import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
 import { type LogConfiguration, ProcessLog } from "./process-log.ts";
-import type { EpochRecord, SnapshotStore } from "./snapshot-store.ts";
+import type { EpochRecord, SnapshotStore, StoredSnapshot } from "./snapshot-store.ts";
 import type { Transport } from "./transport.ts";
 
 /** What `startProcess` takes. */
@@ -1285,14 +1285,15 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#step({ type: "committed", snapshot, ...failed, nowMs: nowMs() });
   }
 
-  /** Bodies are read when they are asked for. */
-  #stored(manifest: Manifest): ConstructorParameters<typeof GlobalSnapshot>[0] {
+  /** Bodies are read when they are asked for, by the way to them that the first one finds. */
+  #stored(manifest: Manifest): StoredSnapshot {
+    let found: StoredSnapshot | undefined;
     return {
       manifest,
       part: async (reference) => {
-        const stored = await this.#store.get(manifest.id);
-        if (!stored) throw new TidemarkError("NOT_FOUND", `${manifest.id} has been deleted`);
-        return stored.part(reference);
+        found ??= await this.#store.get(manifest.id);
+        if (!found) throw new TidemarkError("NOT_FOUND", `${manifest.id} has been deleted`);
+        return found.part(reference);
       },
     };
   }

@@ -517,6 +517,29 @@ describe("snapshots", () => {
     expect(application.values[3]).toBe(11);
     expect(application.released).toEqual(["released"]);
   });
+
+  test("of many slices are looked up once, not once for each slice", async () => {
+    const application: Application<never, number[]> = {
+      capture() {
+        let slice = 0;
+        return new FrozenState(() => {
+          slice += 1;
+          return slice > 50 ? undefined : slice;
+        });
+      },
+      restore: () => {},
+    };
+    const store = memoryStore();
+    await using process = await startProcess({
+      ...{ id: "a", processes: ["a"], application, store },
+      transport: new MemoryNetwork().transport(),
+    });
+    const snapshot = await process.snapshot();
+    const lookedUp = vi.spyOn(store, "get");
+    expect(await snapshot.verify()).toMatchObject({ consistent: true });
+    expect(await snapshot.state("a")).toHaveLength(50);
+    expect(lookedUp.mock.calls.length).toBe(1);
+  });
 });
 
 describe("manual receiving", () => {
