@@ -34,23 +34,22 @@ interface Slot {
 
 type Slots = (Slot | undefined)[];
 
-/** One slot as it is stored: keys, each followed by its value and its deadline or null. */
+/** Some slots, one behind the other, as they are stored: keys, each followed by its value and its deadline or null. */
 export interface SlotImage {
   readonly db: number;
+  /** The first one. */
   readonly slot: number;
   readonly keys: readonly unknown[];
 }
+
+/** Of so many keys a slice has about the size that is encoded, hashed and compared best. */
+const SLICE_KEYS = 64;
 
 /** A value as it is stored: a text, or what its class makes of it. */
 type ValueImage = string | readonly [TypeName, unknown];
 
 /** What is fixed by `freeze`. */
 interface Frozen {
-  readonly contents: readonly {
-    readonly db: number;
-    readonly position: number;
-    readonly slots: Slots;
-  }[];
   /** The position that is encoded next. */
   at: number;
 }
@@ -184,6 +183,17 @@ export class Database {
     this.deadlines = 0;
   }
 
+  /** As it was when it was frozen; nobody hears of it. */
+  load(key: string, value: Value, deadline: number | null): void {
+    const slot = this.#own(slotOf(key));
+    slot.values.set(key, value);
+    this.size += 1;
+    if (deadline === null) return;
+    slot.deadlines ??= new Map();
+    slot.deadlines.set(key, deadline);
+    this.deadlines += 1;
+  }
+
   #isPast({ deadlines }: Slot, key: string): boolean {
     const deadline = deadlines?.get(key);
     return deadline !== undefined && deadline < this.#keyspace.nowMs;
@@ -259,31 +269,35 @@ export class Keyspace {
   /** Fixes what is there, to be had slot by slot. `release` must follow. */
   freeze(): FrozenKeys {
     const contents = this.databases
-      .map(({ position, slots }, db) => ({ db, position, slots: [...slots] }))
+      .map(({ position, slots, size }, db) => ({
+        ...{ db, position, slots: [...slots], span: slotsPerSlice(size) },
+      }))
       .filter(({ slots }) => slots.length > 0)
       .sort((a, b) => a.position - b.position);
-    const frozen: Frozen = { contents, at: 0 };
+    const frozen: Frozen = { at: 0 };
     this.version += 1;
     this.#frozen.add(frozen);
     this.#share();
     let index = 0;
     const next = (): SlotImage | undefined => {
-      for (;;) {
+      for (; ; index += 1) {
         const content = contents[index];
         if (content === undefined) return undefined;
-        const { db, position, slots } = content;
-        const number = Math.max(0, frozen.at - position);
-        if (number >= slots.length) {
-          index += 1;
-          continue;
+        const { db, position, slots, span } = content;
+        let slot = Math.max(0, frozen.at - position);
+        const keys: unknown[] = [];
+        while (slot < SLOTS && keys.length === 0) {
+          const first = slot;
+          for (; slot < first + span; slot += 1) {
+            const one = slots[slot];
+            if (one !== undefined) encodeSlot(one, keys);
+            slots[slot] = undefined;
+          }
+          if (keys.length === 0) continue;
+          frozen.at = position + slot;
+          this.#share();
+          return { db, slot: first, keys };
         }
-        const slot = slots[number];
-        slots[number] = undefined;
-        frozen.at = position + number + 1;
-        if (slot === undefined) continue;
-        const image = encodeSlot(db, number, slot);
-        this.#share();
-        return image;
       }
     };
     const release = (): void => {
@@ -298,22 +312,14 @@ export class Keyspace {
     this.version += 1;
     for (const database of this.databases) database.clear();
     this.databases.sort((a, b) => a.position - b.position);
-    for (const { db, slot: number, keys } of images) {
+    for (const { db, keys } of images) {
       const database = this.databases[db] as Database;
-      if (database.slots.length === 0)
-        database.slots = new Array<Slot | undefined>(SLOTS).fill(undefined);
-      const slot: Slot = { version: this.version, values: new Map(), deadlines: undefined };
-      for (let i = 0; i < keys.length; i += 3) {
-        const key = keys[i] as string;
-        slot.values.set(key, decodeValue(keys[i + 1] as ValueImage, this.version));
-        const deadline = keys[i + 2] as number | null;
-        if (deadline === null) continue;
-        slot.deadlines ??= new Map();
-        slot.deadlines.set(key, deadline);
-        database.deadlines += 1;
-      }
-      database.slots[number] = slot;
-      database.size += slot.values.size;
+      for (let i = 0; i < keys.length; i += 3)
+        database.load(
+          keys[i] as string,
+          decodeValue(keys[i + 1] as ValueImage, this.version),
+          keys[i + 2] as number | null,
+        );
     }
   }
 
@@ -330,11 +336,15 @@ export interface FrozenKeys {
   release(): void;
 }
 
-function encodeSlot(db: number, slot: number, { values, deadlines }: Slot): SlotImage {
-  const keys: unknown[] = [];
+/** A power of two, so that it changes seldom, and slices with it. */
+function slotsPerSlice(keys: number): number {
+  const wanted = (SLICE_KEYS * SLOTS) / Math.max(1, keys);
+  return 2 ** Math.floor(Math.log2(Math.min(SLOTS, Math.max(1, wanted))));
+}
+
+function encodeSlot({ values, deadlines }: Slot, keys: unknown[]): void {
   for (const [key, value] of values)
     keys.push(key, encodeValue(value), deadlines?.get(key) ?? null);
-  return { db, slot, keys };
 }
 
 function encodeValue(value: Value): ValueImage {
