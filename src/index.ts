@@ -43,6 +43,7 @@ export {
   type PeerChange,
   type Renamed,
   type Turn,
+  UNASKED,
 } from "./process/application.ts";
 export { bytesCodec, type Codec, jsonCodec, lentBytesCodec } from "./process/codec.ts";
 export {

@@ -16,6 +16,7 @@ import {
   type Transport,
   type Turn,
   tcpTransport,
+  UNASKED,
 } from "../../src/index.ts";
 
 type Request = { readonly add: number; readonly to?: string } | "silence" | "throw" | "later";
@@ -276,6 +277,27 @@ describe("requests", () => {
       },
       { windowBytes: 64, maxWaitingRequests: 4 },
     ));
+});
+
+test("what an application says unasked is heard, in order with its replies", async () => {
+  const application: Application<never, null, number, number> = {
+    request(id, many, turn) {
+      for (let i = 1; i <= many; i += 1) turn.reply(UNASKED, i);
+      turn.reply(id, many);
+    },
+    capture: () => null,
+    restore: () => {},
+  };
+  await using process = await startProcess({
+    ...{ id: "a", processes: ["a"], application, store: memoryStore() },
+    transport: new MemoryNetwork().transport(),
+  });
+  // Nobody listens yet.
+  await process.request(1);
+  const heard: number[] = [];
+  process.onUnasked((reply) => heard.push(reply));
+  expect(await process.request(3)).toBe(3);
+  expect(heard).toEqual([1, 2, 3]);
 });
 
 test("an application that throws ends its process, with the reason", () =>
