@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { durability } from "./durability.ts";
+import { kv } from "./kv.ts";
 import { latency } from "./latency.ts";
 import { machine } from "./machine.ts";
 import { multicast } from "./multicast.ts";
@@ -21,6 +22,7 @@ const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   store,
   sim,
   multicast,
+  kv,
 };
 
 const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
@@ -33,6 +35,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
   durability  what input logs cost, by policy; acknowledgements a second beside flushes; coming back from a million inputs
   store     what is written of a state of a million entries, at first and when 1 % of it has changed
   sim       the simulator: events a second, and of a search through all schedules states a second
+  kv        the store beside redis-server, by redis-benchmark: one process, and three replicas
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 
 Without a name: all of them. Figures are medians of at least three rounds; on a busy machine look at ratios only.`;
