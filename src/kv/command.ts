@@ -165,7 +165,7 @@ export function asText(value: Value | undefined): string | undefined {
   return value.slice(0);
 }
 
-export function wrongArity(name: string): string {
+function wrongArity(name: string): string {
   return `ERR wrong number of arguments for '${name}' command`;
 }
 

@@ -2,13 +2,23 @@
 
 import { CommandTable } from "./command.ts";
 import { connectionCommands } from "./commands/connection.ts";
+import { hashCommands } from "./commands/hashes.ts";
 import { keyCommands } from "./commands/keys.ts";
+import { listCommands } from "./commands/lists.ts";
 import { pubsubCommands } from "./commands/pubsub.ts";
+import { serverCommands } from "./commands/server.ts";
+import { setCommands } from "./commands/sets.ts";
+import { sortedSetCommands } from "./commands/sorted-sets.ts";
 import { stringCommands } from "./commands/strings.ts";
 
 export const commandTable: CommandTable = new CommandTable([
   ...stringCommands,
   ...keyCommands,
+  ...listCommands,
+  ...hashCommands,
+  ...setCommands,
+  ...sortedSetCommands,
   ...connectionCommands,
   ...pubsubCommands,
+  ...serverCommands,
 ]);

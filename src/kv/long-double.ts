@@ -19,10 +19,11 @@ interface LongDouble {
 
 /**
  * The sum of two numbers.
+ * @param problem of the first one, if it is none
  * @throws Refusal if one is none, or the sum is infinite
  */
-export function addLongDouble(one: string, other: string): string {
-  const a = parse(one, NOT_FLOAT);
+export function addLongDouble(one: string, other: string, problem: string = NOT_FLOAT): string {
+  const a = parse(one, problem);
   const b = parse(other, NOT_FLOAT);
   if (a === undefined || b === undefined)
     throw new Refusal("ERR increment would produce NaN or Infinity");

@@ -582,9 +582,9 @@ export class Replica
       return command?.serve?.(call, args, key) ?? true;
     } catch (thrown) {
       call.reply.length = start;
-      // Something else is there now: it waits on.
-      if (thrown instanceof Refusal) return false;
-      throw thrown;
+      if (!(thrown instanceof Refusal)) throw thrown;
+      call.reply.error(thrown.message);
+      return true;
     }
   }
 

@@ -300,7 +300,7 @@ const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b
 const isSpace = (char: string): boolean => " \n\r\t\v\f\0".includes(char);
 
 /** The words of a line; in double quotes with escapes, in single quotes as they are. `undefined` if a quote is not closed as it must be. */
-export function splitWords(line: string): string[] | undefined {
+function splitWords(line: string): string[] | undefined {
   const words: string[] = [];
   let at = 0;
   for (;;) {

@@ -10,7 +10,7 @@ const AUTH_FAILED = "WRONGPASS invalid username-password pair or user is disable
 const NO_PASSWORD =
   "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
 /** What Tidemark says it is to clients that look: the Redis whose commands it has. */
-export const REDIS_VERSION = "7.0.15";
+const REDIS_VERSION = "7.0.15";
 
 function ping(call: Call, args: readonly string[]): void {
   const { client, reply } = call;
@@ -96,7 +96,7 @@ function select(call: Call, args: readonly string[]): void {
 }
 
 /** One line of `CLIENT LIST`. */
-export function describeClient(client: Client, nowMs: number): string {
+function describeClient(client: Client, nowMs: number): string {
   const seconds = (sinceMs: number): number => Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
   const flags = [
     ...(client.channels.size + client.patterns.size > 0 ? ["P"] : []),

@@ -11,8 +11,6 @@ import { typeOf, type Value } from "../value.ts";
 const NO_DB = "ERR DB index is out of range";
 /** Redis' `embstr` ends here. */
 const EMBEDDED_BYTES = 44;
-/** About what a key takes beside its text and its value. */
-const KEY_BYTES = 64;
 
 function remove(call: Call, args: readonly string[]): void {
   let count = 0;
@@ -282,10 +280,6 @@ function encoding(value: Value): string {
   const number = value.length <= 20 ? parseInteger(value) : undefined;
   if (number !== undefined && BigInt(number) <= INT64_MAX) return "int";
   return value.length <= EMBEDDED_BYTES ? "embstr" : "raw";
-}
-
-export function memoryOf(key: string, value: Value): number {
-  return KEY_BYTES + key.length + (typeof value === "string" ? value.length : value.memoryBytes);
 }
 
 const ONE = [1, 1, 1] as const;

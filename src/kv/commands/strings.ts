@@ -7,19 +7,19 @@ import type { Value } from "../value.ts";
 import { ByteString } from "../values/byte-string.ts";
 
 /** The longest string: what V8 has room for, a little less than Redis. */
-export const STRING_BYTES_MAX: number = 512 * 1024 * 1024 - 32;
+const STRING_BYTES_MAX: number = 512 * 1024 * 1024 - 32;
 /** From this length on a string is changed in place. */
 const LONG_BYTES = 1024;
 
 const text = (call: Call, key: string): string | undefined => asText(call.db.get(key));
 
-export function checkLength(bytes: number): void {
+function checkLength(bytes: number): void {
   if (bytes > STRING_BYTES_MAX)
     throw new Refusal("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 }
 
 /** A string that can be changed in place; made if there is none. */
-export function bytesToChange(call: Call, key: string): ByteString {
+function bytesToChange(call: Call, key: string): ByteString {
   const value = call.db.change(key);
   if (value !== undefined && typeof value !== "string") {
     if (value.type !== "string") throw new Refusal(WRONG_TYPE);
@@ -30,7 +30,7 @@ export function bytesToChange(call: Call, key: string): ByteString {
   return bytes;
 }
 
-export function lengthOf(value: Value | undefined): number {
+function lengthOf(value: Value | undefined): number {
   if (value === undefined) return 0;
   if (typeof value === "string") return value.length;
   if (value.type !== "string") throw new Refusal(WRONG_TYPE);

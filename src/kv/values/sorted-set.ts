@@ -1,17 +1,52 @@
-/** The value behind `ZADD`. */
+/**
+ * The value behind `ZADD`: members with scores. A table has the score of each member; beside it they lie in order, by score and then by
+ * member, in blocks that are sorted arrays. A block is found by halving, its place by adding up the sizes before it; a change moves what is
+ * in one block, and while a snapshot is taken copies it.
+ */
 
 import type { Aggregate } from "../value.ts";
 import { Table, type TableImage } from "./table.ts";
 
+/** Beyond it, a block is split. */
+const BLOCK_ENTRIES = 256;
+/** Redis' `zset-max-listpack-entries` and `-value`. */
+const [SMALL_ENTRIES, SMALL_BYTES] = [128, 64];
+const ENTRY_BYTES = 96;
+
+interface Block {
+  readonly version: number;
+  readonly members: string[];
+  readonly scores: number[];
+}
+
+/** A place between entries: everything before it is less. */
+export type Before = (score: number, member: string) => boolean;
+
+/** See the head of the file. There are no empty blocks. */
 export class SortedSet implements Aggregate {
   readonly type = "zset";
-  readonly encoding = "skiplist";
-  readonly version: number;
   readonly scores: Table<number>;
+  readonly #blocks: Block[];
+  /** Once large, always large: as in Redis. */
+  #isLarge: boolean;
 
-  constructor(version: number, scores: Table<number> = new Table(version)) {
-    this.version = version;
+  constructor(
+    version: number,
+    scores: Table<number> = new Table(version),
+    blocks: Block[] = [],
+    isLarge: boolean = false,
+  ) {
     this.scores = scores;
+    this.#blocks = blocks;
+    this.#isLarge = isLarge;
+  }
+
+  get version(): number {
+    return this.scores.version;
+  }
+
+  get encoding(): string {
+    return this.#isLarge ? "skiplist" : "listpack";
   }
 
   get size(): number {
@@ -19,18 +54,150 @@ export class SortedSet implements Aggregate {
   }
 
   get memoryBytes(): number {
-    return this.scores.size * 96;
+    return this.size * ENTRY_BYTES;
+  }
+
+  score(member: string): number | undefined {
+    return this.scores.get(member);
+  }
+
+  /** True if the member is new. */
+  set(member: string, score: number): boolean {
+    const old = this.scores.get(member);
+    if (old === score && Object.is(old, score)) return false;
+    if (old !== undefined) this.#take(old, member);
+    this.scores.set(member, score);
+    this.#put(score, member);
+    this.#isLarge ||= this.size > SMALL_ENTRIES || member.length > SMALL_BYTES;
+    return old === undefined;
+  }
+
+  /** True if it was there. */
+  delete(member: string): boolean {
+    const score = this.scores.get(member);
+    if (score === undefined) return false;
+    this.scores.delete(member);
+    this.#take(score, member);
+    return true;
+  }
+
+  /** How many are before a place. */
+  countBefore(before: Before): number {
+    const index = this.#blockOf(before);
+    let count = 0;
+    for (let i = 0; i < index; i += 1) count += (this.#blocks[i] as Block).members.length;
+    const block = this.#blocks[index];
+    return block ? count + placeIn(block, before) : count;
+  }
+
+  /** How many are before a member that is there. */
+  rank(member: string): number {
+    const score = this.scores.get(member) as number;
+    return this.countBefore((s, m) => isLess(s, m, score, member));
+  }
+
+  /** The entries from one rank up to before another. */
+  range(start: number, end: number): (readonly [member: string, score: number])[] {
+    const found: (readonly [string, number])[] = [];
+    let at = 0;
+    for (const { members, scores } of this.#blocks) {
+      if (at >= end) break;
+      const from = Math.max(0, start - at);
+      const to = Math.min(members.length, end - at);
+      for (let i = from; i < to; i += 1) found.push([members[i] as string, scores[i] as number]);
+      at += members.length;
+    }
+    return found;
   }
 
   clone(version: number): SortedSet {
-    return new SortedSet(version, this.scores.clone(version));
+    return new SortedSet(version, this.scores.clone(version), [...this.#blocks], this.#isLarge);
   }
 
   encode(): unknown {
-    return this.scores.encode();
+    return [this.#isLarge, this.scores.encode()];
   }
 
   static decode(image: unknown, version: number): SortedSet {
-    return new SortedSet(version, Table.decode<number>(image as TableImage, version));
+    const [isLarge, parts] = image as [boolean, TableImage];
+    const table = Table.decode<number>(parts, version);
+    const sorted = [...table.entries()].sort(([a, x], [b, y]) => (isLess(x, a, y, b) ? -1 : 1));
+    const blocks: Block[] = [];
+    for (let at = 0; at < sorted.length; at += BLOCK_ENTRIES) {
+      const some = sorted.slice(at, at + BLOCK_ENTRIES);
+      blocks.push({
+        version,
+        members: some.map(([member]) => member),
+        scores: some.map(([, score]) => score),
+      });
+    }
+    return new SortedSet(version, table, blocks, isLarge);
   }
+
+  #put(score: number, member: string): void {
+    const before: Before = (s, m) => isLess(s, m, score, member);
+    const blocks = this.#blocks;
+    if (blocks.length === 0) blocks.push({ version: this.version, members: [], scores: [] });
+    const index = Math.min(this.#blockOf(before), blocks.length - 1);
+    const block = this.#own(index);
+    const at = placeIn(block, before);
+    block.members.splice(at, 0, member);
+    block.scores.splice(at, 0, score);
+    if (block.members.length <= BLOCK_ENTRIES) return;
+    // What comes in ascending order fills its blocks.
+    const isLast = index === blocks.length - 1 && at === BLOCK_ENTRIES;
+    const half = isLast ? BLOCK_ENTRIES : BLOCK_ENTRIES / 2;
+    const members = block.members.splice(half);
+    const scores = block.scores.splice(half);
+    blocks.splice(index + 1, 0, { version: this.version, members, scores });
+  }
+
+  #take(score: number, member: string): void {
+    const before: Before = (s, m) => isLess(s, m, score, member);
+    const index = this.#blockOf(before);
+    const block = this.#own(index);
+    const at = placeIn(block, before);
+    block.members.splice(at, 1);
+    block.scores.splice(at, 1);
+    if (block.members.length === 0) this.#blocks.splice(index, 1);
+  }
+
+  /** The first block that has something which is not before the place. */
+  #blockOf(before: Before): number {
+    let [low, high] = [0, this.#blocks.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const { members, scores } = this.#blocks[middle] as Block;
+      const last = members.length - 1;
+      if (before(scores[last] as number, members[last] as string)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #own(index: number): Block {
+    const block = this.#blocks[index] as Block;
+    if (block.version === this.version) return block;
+    const own = {
+      version: this.version,
+      members: [...block.members],
+      scores: [...block.scores],
+    };
+    this.#blocks[index] = own;
+    return own;
+  }
+}
+
+function placeIn({ members, scores }: Block, before: Before): number {
+  let [low, high] = [0, members.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (before(scores[middle] as number, members[middle] as string)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function isLess(score: number, member: string, otherScore: number, otherMember: string): boolean {
+  return score < otherScore || (score === otherScore && member < otherMember);
 }
