@@ -117,8 +117,8 @@ export interface Call {
    * @param event its name, such as `set`
    */
   changed(events: EventClass, event: string, key: string, db?: number): void;
-  /** All keys of a database may have been changed, by a command that has no more to say of each. */
-  changedAll(db: number): void;
+  /** All keys that a database has may have been changed, by a command that has no more to say of each; or also those of another one. */
+  changedAll(db: number, other?: number): void;
   /**
    * The client waits until one of these keys has what the command needs, and is replied to by `serve` then; or, when the time is
    * over, by `timedOut`. To be called by a command with the flag `blocking`, if `canBlock`, instead of a reply.

@@ -1,6 +1,7 @@
 /** The table of all commands: what there is, and what `COMMAND` tells of it. */
 
 import { CommandTable } from "./command.ts";
+import { bitCommands } from "./commands/bits.ts";
 import { connectionCommands } from "./commands/connection.ts";
 import { hashCommands } from "./commands/hashes.ts";
 import { keyCommands } from "./commands/keys.ts";
@@ -8,6 +9,7 @@ import { listCommands } from "./commands/lists.ts";
 import { pubsubCommands } from "./commands/pubsub.ts";
 import { serverCommands } from "./commands/server.ts";
 import { setCommands } from "./commands/sets.ts";
+import { sortCommands } from "./commands/sort.ts";
 import { sortedSetCommands } from "./commands/sorted-sets.ts";
 import { stringCommands } from "./commands/strings.ts";
 
@@ -18,6 +20,8 @@ export const commandTable: CommandTable = new CommandTable([
   ...hashCommands,
   ...setCommands,
   ...sortedSetCommands,
+  ...bitCommands,
+  ...sortCommands,
   ...connectionCommands,
   ...pubsubCommands,
   ...serverCommands,

@@ -20,13 +20,18 @@ interface LongDouble {
 /**
  * The sum of two numbers.
  * @param problem of the first one, if it is none
+ * @param infinite of a sum that has no end
  * @throws Refusal if one is none, or the sum is infinite
  */
-export function addLongDouble(one: string, other: string, problem: string = NOT_FLOAT): string {
+export function addLongDouble(
+  one: string,
+  other: string,
+  problem: string = NOT_FLOAT,
+  infinite: string = "ERR increment would produce NaN or Infinity",
+): string {
   const a = parse(one, problem);
   const b = parse(other, NOT_FLOAT);
-  if (a === undefined || b === undefined)
-    throw new Refusal("ERR increment would produce NaN or Infinity");
+  if (a === undefined || b === undefined) throw new Refusal(infinite);
   const exponent = Math.min(a.exponent, b.exponent);
   const sum = shifted(a, exponent) + shifted(b, exponent);
   return format(rounded(sum, 1n, exponent));

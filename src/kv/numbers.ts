@@ -38,7 +38,7 @@ const HEXADECIMAL = /^([+-]?)0x([0-9a-f]*)(?:\.([0-9a-f]*))?(?:p([+-]?[0-9]+))?$
 /** A number as C's `strtod` takes it, without spaces around it and without NaN; `undefined` for anything else. */
 export function parseFloat64(text: string): number | undefined {
   if (FLOAT.test(text)) {
-    if (!/inf/i.test(text)) return Number(text);
+    if (!/inf/i.test(text)) return inRange(Number(text), text);
     return text.startsWith("-") ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   }
   const [, sign, whole = "", part = "", power = "0"] = HEXADECIMAL.exec(text) ?? [];
@@ -46,7 +46,13 @@ export function parseFloat64(text: string): number | undefined {
   let value = 0;
   for (const digit of whole + part) value = value * 16 + Number.parseInt(digit, 16);
   value *= 2 ** (Number(power) - 4 * part.length);
-  return sign === "-" ? -value : value;
+  return inRange(sign === "-" ? -value : value, whole + part);
+}
+
+/** Neither too large nor, without being 0, too small. */
+function inRange(value: number, text: string): number | undefined {
+  if (!Number.isFinite(value)) return undefined;
+  return value === 0 && /[1-9a-f]/i.test(text.replace(/e.*$/i, "")) ? undefined : value;
 }
 
 const DIGITS = 17;

@@ -369,12 +369,17 @@ export class Replica
     if (told & 2) this.#tell(`__keyevent@${db}__:${event}`, key);
   }
 
-  /** All keys of a database may have been changed. */
-  changedAll(db: number): void {
+  /** All keys that a database has, or that another one has, may have been changed. */
+  changedAll(db: number, other: number): void {
     this.#isMixed = true;
     const prefix = placeOf(db, "");
-    for (const [place, sessions] of this.#watched)
-      if (place.startsWith(prefix)) for (const session of sessions) this.#touch(session);
+    const { databases } = this.keyspace;
+    for (const [place, sessions] of this.#watched) {
+      if (!place.startsWith(prefix)) continue;
+      const key = place.slice(prefix.length);
+      if (databases[db]?.has(key) || databases[other]?.has(key))
+        for (const session of sessions) this.#touch(session);
+    }
     for (const place of this.#waiting.keys())
       if (place.startsWith(prefix)) this.#ready.push({ db, key: place.slice(prefix.length) });
   }
@@ -522,6 +527,8 @@ export class Replica
     while (reader.next()) requests.push(reader.arguments());
     call.reply.array(requests.length);
     for (const args of requests) {
+      // Databases may have been swapped.
+      call.select(call.dbNumber);
       const command = this.#table.get(args[0] as string);
       if (command && (isOwn || command.isEverywhere)) this.#run(command, args);
     }
@@ -715,8 +722,8 @@ class RunningCall implements Call {
     this.#replica.changed(events, event, key, db);
   }
 
-  changedAll(db: number): void {
-    this.#replica.changedAll(db);
+  changedAll(db: number, other: number = db): void {
+    this.#replica.changedAll(db, other);
   }
 
   block(keys: readonly string[], timeoutMs: number): void {

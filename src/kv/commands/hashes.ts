@@ -1,7 +1,7 @@
 /** Commands of hashes. */
 
 import { indexIn, integerIn, sumOf } from "../arguments.ts";
-import { asType, type Call, type Command, Refusal, SYNTAX } from "../command.ts";
+import { asType, type Call, type Command, NOT_FLOAT, Refusal, SYNTAX } from "../command.ts";
 import { matches } from "../glob.ts";
 import { addLongDouble } from "../long-double.ts";
 import { Hash } from "../values/hash.ts";
@@ -82,6 +82,7 @@ function increment(call: Call, args: readonly string[]): void {
 
 function incrementFloat(call: Call, args: readonly string[]): void {
   const [, key = "", field = "", given = ""] = args;
+  addLongDouble("0", given, NOT_FLOAT, "ERR value is NaN or Infinity");
   const old = look(call, key)?.fields.get(field) ?? "0";
   const sum = addLongDouble(old, given, "ERR hash value is not a float");
   made(call, key).set(field, sum);

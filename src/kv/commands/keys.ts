@@ -1,6 +1,6 @@
 /** Commands of keys, whatever they have. */
 
-import { deadlineIn, indexIn, rangeIn } from "../arguments.ts";
+import { deadlineIn, indexIn } from "../arguments.ts";
 import { type Call, type Command, NO_KEY, Refusal, SYNTAX } from "../command.ts";
 import { matches } from "../glob.ts";
 import { copyOfValue, DATABASES, type Database } from "../keyspace.ts";
@@ -37,7 +37,6 @@ function type(call: Call, args: readonly string[]): void {
 function expire(name: string, unit: 1 | 1000, isAbsolute: boolean) {
   return (call: Call, args: readonly string[]): void => {
     const [, key = "", given] = args;
-    const deadline = deadlineIn(given, unit, isAbsolute ? 0 : call.nowMs, name);
     const options = new Set(args.slice(3).map((word) => word.toUpperCase()));
     for (const [i, option] of args.slice(3).entries())
       if (!["NX", "XX", "GT", "LT"].includes(option.toUpperCase()))
@@ -46,6 +45,7 @@ function expire(name: string, unit: 1 | 1000, isAbsolute: boolean) {
       throw new Refusal("ERR NX and XX, GT or LT options at the same time are not compatible");
     if (options.has("GT") && options.has("LT"))
       throw new Refusal("ERR GT and LT options at the same time are not compatible");
+    const deadline = deadlineIn(given, unit, isAbsolute ? 0 : call.nowMs, name);
     const { db, reply } = call;
     if (!db.has(key)) {
       reply.integer(0);
@@ -263,8 +263,8 @@ function swapDb(call: Call, args: readonly string[]): void {
   const [other] = databaseIn(call, args[2], "ERR invalid second DB index");
   if (one !== other) {
     call.keyspace.swap(one, other);
-    call.changedAll(one);
-    call.changedAll(other);
+    call.changedAll(one, other);
+    call.changedAll(other, one);
   }
   call.reply.ok();
 }
@@ -475,5 +475,7 @@ export const keyCommands: readonly Command[] = [
 
 /** A number of a database. */
 export function databaseNumber(text: string | undefined): number {
-  return rangeIn(text, 0, DATABASES - 1, NO_DB);
+  const number = indexIn(text);
+  if (number < 0 || number >= DATABASES) throw new Refusal(NO_DB);
+  return number;
 }

@@ -58,7 +58,7 @@ function pop(fromHead: boolean) {
     const [name = "", key = "", given] = args;
     if (args.length > 3)
       throw new Refusal(`ERR wrong number of arguments for '${name.toLowerCase()}' command`);
-    const count = given === undefined ? undefined : rangeIn(given, 0, 2 ** 53, NOT_POSITIVE);
+    const count = given === undefined ? undefined : rangeIn(given, 0, 2 ** 63, NOT_POSITIVE);
     const list = toChange(call, key);
     if (!list) {
       if (count === undefined) call.reply.null();
@@ -171,7 +171,6 @@ function position(call: Call, args: readonly string[]): void {
           "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... " +
             "or use negative to start from the end of the list",
         );
-      if (rank <= -(2 ** 63)) throw new Refusal("ERR value is out of range, must be positive");
     } else if (word === "COUNT") count = rangeIn(value, 0, 2 ** 64, "ERR COUNT can't be negative");
     else if (word === "MAXLEN")
       lookedAt = rangeIn(value, 0, 2 ** 64, "ERR MAXLEN can't be negative");
@@ -244,7 +243,7 @@ function multiPopRequest(args: readonly string[], at: number): PopRequest {
       i + 1 >= args.length
     )
       throw new Refusal(SYNTAX);
-    count = rangeIn(args[i + 1], 1, 2 ** 53, "ERR count should be greater than 0");
+    count = rangeIn(args[i + 1], 1, 2 ** 63, "ERR count should be greater than 0");
   }
   return { keys, fromHead, count: count ?? 1 };
 }

@@ -66,7 +66,7 @@ function pop(call: Call, args: readonly string[]): void {
   const count =
     given === undefined
       ? undefined
-      : rangeIn(given, 0, 2 ** 62, "ERR value is out of range, must be positive");
+      : rangeIn(given, 0, 2 ** 63, "ERR value is out of range, must be positive");
   const set = toChange(call, key);
   if (!set) {
     if (count === undefined) call.reply.null();

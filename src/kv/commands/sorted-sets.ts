@@ -150,7 +150,10 @@ interface ScoreBound {
 function scoreBound(text: string | undefined): ScoreBound {
   const problem = "ERR min or max is not a float";
   const isOpen = text?.startsWith("(") ?? false;
-  return { score: floatIn(isOpen ? text?.slice(1) : text, problem), isOpen };
+  const bound = (isOpen ? text?.slice(1) : text)?.trimStart() ?? "";
+  // A bound may lie beyond all numbers.
+  const isBeyond = /^[+-]?\d+(\.\d*)?e\+?\d+$/i.test(bound);
+  return { score: isBeyond ? Number(bound) : floatIn(bound, problem), isOpen };
 }
 
 function byScore(least: string | undefined, most: string | undefined): Range {
@@ -362,7 +365,7 @@ function pop(fromMin: boolean) {
     const wanted =
       given === undefined
         ? 1
-        : rangeIn(given, 0, 2 ** 62, "ERR value is out of range, must be positive");
+        : rangeIn(given, 0, 2 ** 63, "ERR value is out of range, must be positive");
     const set = toChange(call, key);
     const entries = set && wanted > 0 ? take(call, key, set, wanted, fromMin) : [];
     if (given !== undefined) replyEntries(call.reply, entries, true);
@@ -396,7 +399,7 @@ function multiPopRequest(args: readonly string[], at: number): PopRequest {
       i + 1 >= args.length
     )
       throw new Refusal(SYNTAX);
-    wanted = rangeIn(args[i + 1], 1, 2 ** 53, "ERR count should be greater than 0");
+    wanted = rangeIn(args[i + 1], 1, 2 ** 63, "ERR count should be greater than 0");
   }
   return { keys: args.slice(at + 1, end), fromMin: word === "MIN", count: wanted ?? 1 };
 }
@@ -550,12 +553,8 @@ function combine(way: Way, stores: boolean) {
 }
 
 function intersectionCard(call: Call, args: readonly string[]): void {
-  const many = rangeIn(
-    args[1],
-    1,
-    2 ** 31,
-    "ERR at least 1 input key is needed for 'zintercard' command",
-  );
+  const many = indexIn(args[1]);
+  if (many < 1) throw new Refusal("ERR at least 1 input key is needed for 'zintercard' command");
   const end = 2 + many;
   if (end > args.length) throw new Refusal(SYNTAX);
   let limit = 0;

@@ -7,19 +7,19 @@ import type { Value } from "../value.ts";
 import { ByteString } from "../values/byte-string.ts";
 
 /** The longest string: what V8 has room for, a little less than Redis. */
-const STRING_BYTES_MAX: number = 512 * 1024 * 1024 - 32;
+export const STRING_BYTES_MAX: number = 512 * 1024 * 1024 - 32;
 /** From this length on a string is changed in place. */
 const LONG_BYTES = 1024;
 
 const text = (call: Call, key: string): string | undefined => asText(call.db.get(key));
 
-function checkLength(bytes: number): void {
+export function checkLength(bytes: number): void {
   if (bytes > STRING_BYTES_MAX)
     throw new Refusal("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 }
 
 /** A string that can be changed in place; made if there is none. */
-function bytesToChange(call: Call, key: string): ByteString {
+export function bytesToChange(call: Call, key: string): ByteString {
   const value = call.db.change(key);
   if (value !== undefined && typeof value !== "string") {
     if (value.type !== "string") throw new Refusal(WRONG_TYPE);

@@ -62,9 +62,11 @@ export class SortedSet implements Aggregate {
   }
 
   /** True if the member is new. */
-  set(member: string, score: number): boolean {
+  set(member: string, given: number): boolean {
+    // Small ones of Redis have no negative zero.
+    const score = this.#isLarge ? given : given + 0;
     const old = this.scores.get(member);
-    if (old === score && Object.is(old, score)) return false;
+    if (old === score) return false;
     if (old !== undefined) this.#take(old, member);
     this.scores.set(member, score);
     this.#put(score, member);
