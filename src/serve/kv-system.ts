@@ -19,11 +19,13 @@ import { RedisServer } from "./redis-server.ts";
 /** How the store is set up. */
 export interface KvSystemOptions {
   readonly processes: readonly ProcessId[];
-  /** Of the first process; the next ones follow. */
+  /** Of the first process; the next ones follow. 0: any that are free. */
   readonly port: number;
   readonly host?: string;
   /** As `CONFIG SET` takes them. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Hears of each server that serves, and of the replica beside it. */
+  readonly onServing?: (process: ProcessId, server: RedisServer, replica: Replica) => void;
 }
 
 /** What is multicast and not with all members yet. */
@@ -57,12 +59,14 @@ export function kvSystem(
     }),
     requestCodec: bytesCodec,
     async serve(running) {
-      const server = await RedisServer.start(running, replicas.get(running.id) as Replica, {
-        port: port + processes.indexOf(running.id),
+      const replica = replicas.get(running.id) as Replica;
+      const server = await RedisServer.start(running, replica, {
+        port: port === 0 ? 0 : port + processes.indexOf(running.id),
         ...(host === undefined ? {} : { host }),
         ...(settings && { settings }),
         sweeps: running.id === processes[0],
       });
+      options.onServing?.(running.id, server, replica);
       return () => server.close();
     },
   });

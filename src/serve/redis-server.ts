@@ -49,6 +49,8 @@ type Running = RunningProcess<unknown, unknown, ReplicaRequest, ReplicaReply>;
 
 /** A client that has so much to read is not read from. */
 const UNREAD_BYTES = 1024 * 1024;
+/** Replies are sent when they have so many bytes. */
+const FLUSHED_BYTES = 256 * 1024;
 const SWEEP_MS = 100;
 /** In one sweep. */
 const SWEEP_KEYS = 1_000;
@@ -469,6 +471,11 @@ class Connection implements Client {
   #queue: Uint8Array[] | undefined;
   /** Something is wrong with its transaction. */
   #isSpoiled: boolean = false;
+  /** It has so much to read that nothing more is done for it. */
+  #isFull: boolean = false;
+  /** It watches keys; and what became of them is not known any more. */
+  #isWatching: boolean = false;
+  #isVoid: boolean = false;
   /** Replicas know something of it. */
   #isKnown: boolean = false;
   #isClosing: boolean = false;
@@ -485,7 +492,7 @@ class Connection implements Client {
     this.#reader = new RequestReader(this.#limits);
     this.limit(server.settingsOf);
     socket.on("data", (bytes) => this.#read(bytes));
-    socket.on("drain", () => this.hold(false));
+    socket.on("drain", () => this.#drained());
     socket.on("error", () => {});
     socket.on("close", () => this.#end());
   }
@@ -516,7 +523,7 @@ class Connection implements Client {
 
   #read(bytes: Uint8Array): void {
     this.#reader.feed(bytes);
-    if (!this.#waits) this.#goOn();
+    if (!this.#waits && !this.#isFull) this.#goOn();
     this.#reader.keep();
     if (this.#waits && this.#reader.keptBytes > UNREAD_BYTES) this.#socket.pause();
   }
@@ -528,7 +535,10 @@ class Connection implements Client {
       reader.again();
       this.#isHeld = false;
     }
-    while (!this.#waits && !this.#isClosing && reader.next()) this.#do();
+    while (!this.#waits && !this.#isFull && !this.#isClosing && reader.next()) {
+      this.#do();
+      if (this.#server.reply.length > FLUSHED_BYTES) this.#server.flushReply(this);
+    }
     if (reader.problem !== undefined && !this.#isClosing && !this.#waits) {
       if (this.#pending > 0) this.#waits = true;
       else {
@@ -622,7 +632,9 @@ class Connection implements Client {
   #submit(kind: number, command: KnownCommand): void {
     const { bytes, from, to } = this.#reader;
     this.#pending += 1;
-    this.#isKnown ||= command.isBlocking || command.name === "watch";
+    this.#isWatching = command.name === "watch" || (this.#isWatching && command.name !== "unwatch");
+    this.#isVoid &&= this.#isWatching;
+    this.#isKnown ||= command.isBlocking || this.#isWatching;
     if (command.isBlocking) this.#waits = true;
     this.#server.submit(kind, this.db, this.id, bytes, from, to);
   }
@@ -636,6 +648,13 @@ class Connection implements Client {
       this.#forgetWatches();
       throw new Refusal("EXECABORT Transaction discarded because of previous errors.");
     }
+    const isVoid = this.#isVoid;
+    this.#isWatching = false;
+    this.#isVoid = false;
+    if (isVoid) {
+      this.#reply((reply) => reply.nullArray());
+      return;
+    }
     const bytes = Buffer.concat(queue);
     this.#pending += 1;
     // Which database it selects is known afterwards.
@@ -644,6 +663,8 @@ class Connection implements Client {
   }
 
   #forgetWatches(): void {
+    this.#isWatching = false;
+    this.#isVoid = false;
     if (!this.#isKnown) return;
     this.#server.submit(KIND.closed, 0, this.id, new Uint8Array(0), 0, 0);
   }
@@ -696,8 +717,9 @@ class Connection implements Client {
     if (Number.isFinite(atMs)) wait();
   }
 
-  /** What it asked will not be answered. */
+  /** What it asked will not be answered, and nobody knows of the keys that it watches. */
   lost(problem: string): void {
+    this.#isVoid = this.#isWatching;
     if (this.#pending === 0) return;
     const { reply } = this.#server;
     for (; this.#pending > 0; this.#pending -= 1) reply.error(problem);
@@ -734,17 +756,25 @@ class Connection implements Client {
     if (this.#isGone || start === end) return true;
     this.#socket.write(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start));
     if (this.#socket.writableLength === 0) return true;
-    if (this.#socket.writableLength > UNREAD_BYTES) this.#socket.pause();
+    if (this.#socket.writableLength > UNREAD_BYTES) {
+      this.#isFull = true;
+      this.#socket.pause();
+    }
     return false;
+  }
+
+  /** It has read what it was sent. */
+  #drained(): void {
+    this.#isFull = false;
+    if (!this.#waits) this.#goOn();
+    this.#reader.keep();
+    this.hold(false);
   }
 
   /** @param isHeld nothing is read from it for now */
   hold(isHeld: boolean): void {
     if (isHeld) this.#socket.pause();
-    else if (
-      this.#socket.writableLength < UNREAD_BYTES &&
-      !(this.#waits && this.#reader.keptBytes > UNREAD_BYTES)
-    )
+    else if (!this.#isFull && !(this.#waits && this.#reader.keptBytes > UNREAD_BYTES))
       this.#socket.resume();
   }
 
