@@ -61,6 +61,8 @@ const SUBSCRIBER_COMMANDS: ReadonlySet<string> = new Set([
 const NOT_QUEUED: ReadonlySet<string> = new Set([
   ...["exec", "discard", "multi", "watch", "quit", "reset"],
 ]);
+const ABORTED = "EXECABORT Transaction discarded";
+const WRONG_NUMBER = "ERR wrong number of arguments";
 const SHOWN_CHARACTERS = 128;
 
 const nowMs = (): number => Math.floor(performance.timeOrigin + performance.now());
@@ -582,8 +584,13 @@ class Connection implements Client {
       this.#doChecked(command, reader.arguments());
     } catch (thrown) {
       if (!(thrown instanceof Refusal)) throw thrown;
-      if (this.#queue) this.#isSpoiled = true;
-      this.#reply((reply) => reply.error(thrown.message));
+      const { message } = thrown;
+      // With a word too many it ends a transaction, also one that is not there.
+      const isEnd = command?.name === "exec" && message.startsWith(WRONG_NUMBER);
+      if (isEnd) this.discard();
+      else if (this.#queue) this.#isSpoiled = true;
+      const problem = isEnd ? `${ABORTED} because of: ${message.slice("ERR ".length)}` : message;
+      this.#reply((reply) => reply.error(problem));
     }
   }
 
@@ -646,7 +653,7 @@ class Connection implements Client {
     if (this.#isSpoiled) {
       this.#isSpoiled = false;
       this.#forgetWatches();
-      throw new Refusal("EXECABORT Transaction discarded because of previous errors.");
+      throw new Refusal(`${ABORTED} because of previous errors.`);
     }
     const isVoid = this.#isVoid;
     this.#isWatching = false;

@@ -442,7 +442,7 @@ export const listCommands: readonly Command[] = [
     },
     serve: (call, args, key) =>
       isList(call, key) && moves(call, key, args[2] as string, endIn(args[3]), endIn(args[4])),
-    timedOut: noBulk,
+    timedOut: noArray,
   },
   {
     name: "brpoplpush",
@@ -457,7 +457,7 @@ export const listCommands: readonly Command[] = [
     },
     serve: (call, args, key) =>
       isList(call, key) && moves(call, key, args[2] as string, false, true),
-    timedOut: noBulk,
+    timedOut: noArray,
   },
   {
     name: "blmpop",
