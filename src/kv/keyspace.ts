@@ -25,11 +25,17 @@ import { SortedSet } from "./values/sorted-set.ts";
 
 export const DATABASES = 16;
 
-interface Slot {
+/** A map, and not an object with one: on the way to a value, each step is a miss of the processor's cache. */
+class Slot extends Map<string, Value> {
   readonly version: number;
-  readonly values: Map<string, Value>;
   /** Of keys that are to expire. */
   deadlines: Map<string, number> | undefined;
+
+  constructor(version: number, from?: Slot) {
+    super(from);
+    this.version = version;
+    this.deadlines = from?.deadlines && new Map(from.deadlines);
+  }
 }
 
 type Slots = (Slot | undefined)[];
@@ -74,8 +80,8 @@ export class Database {
   get(key: string): Value | undefined {
     const slot = this.slots[slotOf(key)];
     if (slot === undefined) return undefined;
-    if (slot.deadlines !== undefined && this.#isPast(slot, key)) return undefined;
-    return slot.values.get(key);
+    if (this.deadlines > 0 && this.#isPast(slot, key)) return undefined;
+    return slot.get(key);
   }
 
   has(key: string): boolean {
@@ -87,16 +93,16 @@ export class Database {
     const index = slotOf(key);
     const shared = this.slots[index];
     if (shared === undefined) return undefined;
-    if (shared.deadlines !== undefined && this.#isPast(shared, key)) {
+    if (this.deadlines > 0 && this.#isPast(shared, key)) {
       this.#remove(index, key);
       return undefined;
     }
-    const value = shared.values.get(key);
+    const value = shared.get(key);
     if (value === undefined || typeof value === "string") return value;
     const { version } = this.#keyspace;
     if (value.version === version || !this.#keyspace.isShared(this.position + index)) return value;
     const clone = value.clone(version);
-    this.#own(index).values.set(key, clone);
+    this.#own(index).set(key, clone);
     return clone;
   }
 
@@ -104,29 +110,27 @@ export class Database {
   put(key: string, value: Value): void {
     const index = slotOf(key);
     const slot = this.#own(index);
-    if (slot.deadlines !== undefined && this.#isPast(slot, key)) this.#forgetDeadline(slot, key);
-    const { values } = slot;
-    const before = values.size;
-    values.set(key, value);
-    if (values.size !== before) this.size += 1;
+    if (this.deadlines > 0 && this.#isPast(slot, key)) this.#forgetDeadline(slot, key);
+    const before = slot.size;
+    slot.set(key, value);
+    if (slot.size !== before) this.size += 1;
   }
 
   /** The key has another value, and no deadline. */
   replace(key: string, value: Value): void {
     const index = slotOf(key);
     const slot = this.#own(index);
-    if (slot.deadlines !== undefined) this.#forgetDeadline(slot, key);
-    const { values } = slot;
-    const before = values.size;
-    values.set(key, value);
-    if (values.size !== before) this.size += 1;
+    if (this.deadlines > 0) this.#forgetDeadline(slot, key);
+    const before = slot.size;
+    slot.set(key, value);
+    if (slot.size !== before) this.size += 1;
   }
 
   /** True if it was there, and not past its deadline. */
   delete(key: string): boolean {
     const index = slotOf(key);
     const slot = this.slots[index];
-    if (slot === undefined || !slot.values.has(key)) return false;
+    if (slot === undefined || !slot.has(key)) return false;
     const isPast = slot.deadlines !== undefined && this.#isPast(slot, key);
     this.#remove(index, key);
     return !isPast;
@@ -168,7 +172,7 @@ export class Database {
   slotKeys(index: number): readonly string[] {
     const slot = this.slots[index];
     if (slot === undefined) return [];
-    const keys = [...slot.values.keys()];
+    const keys = [...slot.keys()];
     return slot.deadlines === undefined ? keys : keys.filter((key) => !this.#isPast(slot, key));
   }
 
@@ -186,7 +190,7 @@ export class Database {
   /** As it was when it was frozen; nobody hears of it. */
   load(key: string, value: Value, deadline: number | null): void {
     const slot = this.#own(slotOf(key));
-    slot.values.set(key, value);
+    slot.set(key, value);
     this.size += 1;
     if (deadline === null) return;
     slot.deadlines ??= new Map();
@@ -201,29 +205,22 @@ export class Database {
 
   #own(index: number): Slot {
     const slot = this.slots[index];
-    const { version } = this.#keyspace;
-    if (slot === undefined) {
-      const made: Slot = { version, values: new Map(), deadlines: undefined };
-      if (this.slots.length === 0) this.slots = new Array<Slot | undefined>(SLOTS).fill(undefined);
-      this.slots[index] = made;
-      return made;
-    }
-    if (slot.version === version || !this.#keyspace.isShared(this.position + index)) return slot;
-    const own: Slot = {
-      version,
-      values: new Map(slot.values),
-      deadlines: slot.deadlines && new Map(slot.deadlines),
-    };
+    if (slot !== undefined) {
+      const isOwn = !this.#keyspace.isShared(this.position + index);
+      if (isOwn || slot.version === this.#keyspace.version) return slot;
+    } else if (this.slots.length === 0)
+      this.slots = new Array<Slot | undefined>(SLOTS).fill(undefined);
+    const own = new Slot(this.#keyspace.version, slot);
     this.slots[index] = own;
     return own;
   }
 
   #remove(index: number, key: string): void {
     const slot = this.#own(index);
-    if (slot.deadlines !== undefined) this.#forgetDeadline(slot, key);
-    slot.values.delete(key);
+    if (this.deadlines > 0) this.#forgetDeadline(slot, key);
+    slot.delete(key);
     this.size -= 1;
-    if (slot.values.size === 0) this.slots[index] = undefined;
+    if (slot.size === 0) this.slots[index] = undefined;
   }
 
   #forgetDeadline(slot: Slot, key: string): void {
@@ -342,9 +339,9 @@ function slotsPerSlice(keys: number): number {
   return 2 ** Math.floor(Math.log2(Math.min(SLOTS, Math.max(1, wanted))));
 }
 
-function encodeSlot({ values, deadlines }: Slot, keys: unknown[]): void {
-  for (const [key, value] of values)
-    keys.push(key, encodeValue(value), deadlines?.get(key) ?? null);
+function encodeSlot(slot: Slot, keys: unknown[]): void {
+  for (const [key, value] of slot)
+    keys.push(key, encodeValue(value), slot.deadlines?.get(key) ?? null);
 }
 
 function encodeValue(value: Value): ValueImage {

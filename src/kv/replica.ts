@@ -428,16 +428,20 @@ export class Replica
       }
       return;
     }
-    origin.rest.push(bytes.slice());
-    origin.restBytes += bytes.length;
     // A long record is put together once, when it is whole.
-    const [first = bytes] = origin.rest;
-    const head = first.length >= 4 ? first : joined(origin.rest);
-    if (head.length < 4 || origin.restBytes < 4 + lengthAt(head, 0)) return;
-    const whole = joined(origin.rest);
-    const done = this.#takeRecords(whole, from, isOwn);
-    origin.rest = done < whole.length ? [whole.slice(done)] : [];
-    origin.restBytes = whole.length - done;
+    const first = origin.rest[0] as Uint8Array;
+    const head = first.length >= 4 ? first : joined([...origin.rest, bytes.subarray(0, 4)]);
+    const missing = head.length < 4 ? bytes.length + 1 : 4 + lengthAt(head, 0) - origin.restBytes;
+    if (bytes.length < missing) {
+      origin.rest.push(bytes.slice());
+      origin.restBytes += bytes.length;
+      return;
+    }
+    const record = joined([...origin.rest, bytes.subarray(0, missing)]);
+    origin.rest = [];
+    origin.restBytes = 0;
+    this.#takeRecords(record, from, isOwn);
+    this.#take(origin, bytes.subarray(missing), from, isOwn);
   }
 
   /** Gives where the first record begins that is not whole. */
