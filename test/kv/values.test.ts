@@ -1,0 +1,290 @@
+/** Values and the keyspace against simple models; what was cloned or frozen stays as it was, whatever is done afterwards. */
+
+import { describe, expect, test } from "vitest";
+import { Random } from "../../src/index.ts";
+import { Keyspace, type SlotImage } from "../../src/kv/keyspace.ts";
+import { ByteString } from "../../src/kv/values/byte-string.ts";
+import { List } from "../../src/kv/values/list.ts";
+import { SortedSet } from "../../src/kv/values/sorted-set.ts";
+import { Table } from "../../src/kv/values/table.ts";
+import { seeds } from "../support/soak.ts";
+
+const STEPS = 400;
+const NAMES = 700;
+
+const pick = (random: Random): string => `n${random.below(NAMES)}`;
+
+describe("values", () => {
+  test("a table is a map, and its clones stay", () => {
+    for (const seed of seeds("kv-tables", 30, 3_000)) {
+      const random = new Random(`table ${seed}`);
+      let version = 1;
+      let table = new Table<number>(version);
+      const model = new Map<string, number>();
+      const kept: (readonly [Table<number>, ReadonlyMap<string, number>])[] = [];
+      for (let step = 0; step < STEPS * 4; step += 1) {
+        const key = pick(random);
+        if (random.chance(0.6)) {
+          expect(table.set(key, step)).toBe(!model.has(key));
+          model.set(key, step);
+        } else expect(table.delete(key)).toBe(model.delete(key));
+        if (random.chance(0.005)) {
+          kept.push([table, new Map(model)]);
+          version += 1;
+          table = table.clone(version);
+        }
+      }
+      kept.push([table, model]);
+      for (const [one, expected] of kept) {
+        expect(new Map(one.entries()), `seed ${seed}`).toEqual(expected);
+        expect(one.size).toBe(expected.size);
+        const again = Table.decode<number>(one.encode(), 99);
+        expect([...again.entries()]).toEqual([...one.entries()]);
+        for (const [key, value] of expected) expect(again.get(key)).toBe(value);
+      }
+    }
+  });
+
+  test("a scan of a table has all that was there all the time", () => {
+    for (const seed of seeds("kv-scans", 30, 3_000)) {
+      const random = new Random(`scan ${seed}`);
+      const table = new Table<true>(1);
+      for (let i = 0; i < 300; i += 1) table.set(`s${i}`, true);
+      const seen = new Set<string>();
+      for (let part = 0; part < table.parts; part += 1) {
+        for (const key of table.partEntries(part).keys()) seen.add(key);
+        for (let i = 0; i < 400; i += 1) {
+          const key = pick(random);
+          if (random.chance(0.7)) table.set(key, true);
+          else table.delete(key);
+        }
+      }
+      for (let i = 0; i < 300; i += 1) expect(seen.has(`s${i}`), `seed ${seed}`).toBe(true);
+    }
+  });
+
+  test("a list is an array, and its clones stay", () => {
+    for (const seed of seeds("kv-lists", 60, 6_000)) {
+      const random = new Random(`list ${seed}`);
+      let version = 1;
+      let list = new List(version);
+      let model: string[] = [];
+      const kept: (readonly [List, readonly string[]])[] = [];
+      for (let step = 0; step < STEPS; step += 1) {
+        const atHead = random.chance(0.5);
+        const name = `n${random.below(20)}`;
+        const index = random.below(model.length + 1);
+        switch (random.below(9)) {
+          case 0:
+          case 1:
+          case 2:
+            for (let i = 0; i < 10; i += 1) {
+              list.push(name, atHead);
+              if (atHead) model.unshift(name);
+              else model.push(name);
+            }
+            break;
+          case 3:
+            expect(list.pop(atHead)).toBe(atHead ? model.shift() : model.pop());
+            break;
+          case 4:
+            list.insert(index, name);
+            model.splice(index, 0, name);
+            break;
+          case 5:
+            if (index < model.length) {
+              list.set(index, name);
+              model[index] = name;
+            }
+            break;
+          case 6: {
+            const limit = random.between(1, 3);
+            let left = limit;
+            const order = atHead ? model : model.toReversed();
+            const rest = order.filter((one) => one !== name || left-- <= 0);
+            expect(list.remove(name, limit, atHead)).toBe(model.length - rest.length);
+            model = atHead ? rest : rest.reverse();
+            break;
+          }
+          case 7:
+            if (random.chance(0.1)) {
+              const end = random.between(index, model.length);
+              list.trim(index, end);
+              model = model.slice(index, end);
+            }
+            break;
+          default:
+            kept.push([list, [...model]]);
+            version += 1;
+            list = list.clone(version);
+        }
+        expect(list.length).toBe(model.length);
+        expect(list.get(index)).toBe(model[index]);
+      }
+      kept.push([list, model]);
+      for (const [one, expected] of kept) {
+        expect(one.range(0, one.length), `seed ${seed}`).toEqual(expected);
+        const again = List.decode(one.encode(), 99);
+        expect(again.range(0, again.length)).toEqual(expected);
+        const found = expected.flatMap((element, i) => (element === "n7" ? [i] : []));
+        expect([...one.find("n7", true, one.length)]).toEqual(found);
+        expect([...one.find("n7", false, one.length)]).toEqual(found.reverse());
+      }
+    }
+  });
+
+  test("a sorted set is in order, and its clones stay", () => {
+    for (const seed of seeds("kv-sorted-sets", 20, 2_000)) {
+      const random = new Random(`sorted set ${seed}`);
+      let version = 1;
+      let set = new SortedSet(version);
+      const model = new Map<string, number>();
+      const inOrder = (): (readonly [string, number])[] =>
+        [...model].sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1));
+      const kept: (readonly [SortedSet, readonly (readonly [string, number])[]])[] = [];
+      for (let step = 0; step < STEPS * 5; step += 1) {
+        const name = pick(random);
+        if (random.chance(0.75)) {
+          const score = random.chance(0.1) ? Number.POSITIVE_INFINITY : random.below(40);
+          expect(set.set(name, score)).toBe(!model.has(name));
+          model.set(name, score);
+        } else expect(set.delete(name)).toBe(model.delete(name));
+        if (random.chance(0.004)) {
+          kept.push([set, inOrder()]);
+          version += 1;
+          set = set.clone(version);
+        }
+      }
+      kept.push([set, inOrder()]);
+      for (const [one, expected] of kept) {
+        expect(one.range(0, one.size), `seed ${seed}`).toEqual(expected);
+        const again = SortedSet.decode(one.encode(), 99);
+        expect(again.range(0, again.size)).toEqual(expected);
+        for (const [rank, [name]] of expected.entries()) expect(one.rank(name)).toBe(rank);
+        const before = expected.filter(([, score]) => score < 20).length;
+        expect(one.countBefore((score) => score < 20)).toBe(before);
+      }
+    }
+  });
+
+  test("a string of bytes is bytes, and its clones stay", () => {
+    for (const seed of seeds("kv-byte-strings", 20, 1_000)) {
+      const random = new Random(`bytes ${seed}`);
+      let version = 1;
+      let bytes = new ByteString(version);
+      let model = "";
+      const kept: (readonly [ByteString, string])[] = [];
+      for (let step = 0; step < 60; step += 1) {
+        const at = random.below(random.chance(0.1) ? 60_000 : 2_000);
+        const text = String.fromCharCode(random.below(256)).repeat(random.between(1, 3_000));
+        bytes.write(at, text);
+        model = model.padEnd(at, "\0");
+        model = model.slice(0, at) + text + model.slice(at + text.length);
+        const far = random.below(model.length);
+        expect(bytes.byte(far)).toBe(model.charCodeAt(far));
+        if (random.chance(0.2)) {
+          kept.push([bytes, model]);
+          version += 1;
+          bytes = bytes.clone(version);
+        }
+      }
+      kept.push([bytes, model]);
+      for (const [one, expected] of kept)
+        expect(one.slice(0) === expected, `seed ${seed}`).toBe(true);
+    }
+  });
+});
+
+describe("the keyspace", () => {
+  test("a frozen state is what it was, and makes the same again, whatever is done meanwhile", () => {
+    for (const seed of seeds("kv-frozen", 60, 6_000)) {
+      const random = new Random(`keyspace ${seed}`);
+      const keyspace = new Keyspace();
+      keyspace.nowMs = 1;
+      const change = (): void => {
+        const database = keyspace.databases[random.below(3)];
+        if (!database) return;
+        const key = `k${random.below(random.chance(0.5) ? 20 : 400)}`;
+        const { version } = keyspace;
+        switch (random.below(9)) {
+          case 0:
+            database.replace(key, `v${random.below(100)}`);
+            break;
+          case 1:
+            database.delete(key);
+            break;
+          case 2:
+            if (database.has(key)) database.setDeadline(key, 2 + random.below(1_000_000));
+            break;
+          case 3: {
+            const value = database.change(key);
+            if (value instanceof List) value.push("x", random.chance(0.5));
+            else database.replace(key, new List(version));
+            break;
+          }
+          case 4: {
+            const value = database.change(key);
+            if (value instanceof SortedSet) value.set(pick(random), random.below(9));
+            else database.replace(key, new SortedSet(version));
+            break;
+          }
+          case 5: {
+            const value = database.change(key);
+            const deadline = database.deadline(key);
+            if (value === undefined) break;
+            database.delete(key);
+            database.replace(`k${random.below(400)}`, value);
+            if (deadline !== undefined) keyspace.nowMs = Math.min(keyspace.nowMs + 1, deadline);
+            break;
+          }
+          case 6:
+            if (random.chance(0.05)) keyspace.swap(random.below(3), random.below(3));
+            break;
+          case 7:
+            if (random.chance(0.02)) database.clear();
+            break;
+          default:
+            database.put(key, "kept");
+        }
+      };
+      for (let i = 0; i < 300; i += 1) change();
+      /** Each with what it must be in the end, and what it gave so far. */
+      const open: {
+        readonly frozen: ReturnType<Keyspace["freeze"]>;
+        readonly expected: string;
+        readonly slices: SlotImage[];
+      }[] = [];
+      const whole = (): SlotImage[] => {
+        const frozen = keyspace.freeze();
+        const slices: SlotImage[] = [];
+        for (let slice = frozen.next(); slice; slice = frozen.next())
+          slices.push(structuredClone(slice));
+        frozen.release();
+        return slices;
+      };
+      for (let step = 0; step < 150; step += 1) {
+        if (open.length < 3 && random.chance(0.1)) {
+          const expected = JSON.stringify(whole());
+          open.push({ frozen: keyspace.freeze(), expected, slices: [] });
+        }
+        for (let i = 0; i < 20; i += 1) change();
+        for (const one of [...open]) {
+          const slice = random.chance(0.5) ? one.frozen.next() : undefined;
+          if (slice) one.slices.push(structuredClone(slice));
+        }
+      }
+      for (const { frozen, expected, slices } of open) {
+        for (let slice = frozen.next(); slice; slice = frozen.next())
+          slices.push(structuredClone(slice));
+        frozen.release();
+        expect(JSON.stringify(slices) === expected, `seed ${seed}`).toBe(true);
+      }
+      const image = whole();
+      const again = new Keyspace();
+      again.nowMs = keyspace.nowMs;
+      again.restore(image);
+      const sizes = (one: Keyspace): unknown => one.databases.map(({ size }) => size);
+      expect(sizes(again)).toEqual(sizes(keyspace));
+    }
+  });
+});
