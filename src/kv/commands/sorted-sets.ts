@@ -250,6 +250,7 @@ function rangeRequest(
     else if (isOpen && word === "BYLEX") order = "lex";
     else throw new Refusal(SYNTAX);
   }
+  if (order === "rank" && limit?.[1] === -1) limit = undefined;
   if (limit && order === "rank")
     throw new Refusal(
       "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
