@@ -5,11 +5,9 @@ import { asType, type Call, type Command, Refusal, SYNTAX, WRONG_TYPE } from "..
 import { formatFloat64, parseAnyFloat64, parseInteger } from "../numbers.ts";
 import type { Reply } from "../reply.ts";
 import type { SetValue } from "../values/set-value.ts";
-import { type Before, SortedSet } from "../values/sorted-set.ts";
+import { type Before, type Entry, inOrder, SortedSet } from "../values/sorted-set.ts";
 import { chanceCount, chosenByChance } from "./chance.ts";
 import { scanTable } from "./keys.ts";
-
-type Entry = readonly [member: string, score: number];
 
 const look = (call: Call, key: string): SortedSet | undefined =>
   asType<SortedSet>(call.db.get(key), "zset");
@@ -282,9 +280,7 @@ function rangeOf(order: Order | undefined, isReverse: boolean) {
 
 function store(call: Call, key: string, entries: readonly Entry[], event: string): void {
   if (entries.length > 0) {
-    const set = new SortedSet(call.keyspace.version);
-    for (const [member, score] of entries) set.set(member, score);
-    call.db.replace(key, set);
+    call.db.replace(key, SortedSet.of(entries, call.keyspace.version));
     call.changed("z", event, key);
   } else if (call.db.delete(key)) call.changed("g", "del", key);
   call.reply.integer(entries.length);
@@ -551,7 +547,7 @@ function combined(way: Way, sources: readonly Source[], aggregate: Aggregated): 
       : way === "union"
         ? united(sources, aggregate)
         : common(sources, aggregate);
-  return [...all].sort(([a, x], [b, y]) => (x < y || (x === y && a < b) ? -1 : 1));
+  return [...all].sort(inOrder);
 }
 
 function combine(way: Way, stores: boolean) {
