@@ -69,16 +69,29 @@ export function formatFloat64(value: number): string {
   if (Number.isInteger(value) && Math.abs(value) < 1e15)
     return Object.is(value, -0) ? "-0" : String(value);
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
-  const [mantissa = "", exponent = ""] = value.toExponential(DIGITS - 1).split("e");
+  const [mantissa = "", exponent = ""] = toDigits(Math.abs(value)).split("e");
   const power = Number(exponent);
+  const sign = value < 0 ? "-" : "";
   if (power >= DIGITS || power < -4) {
     const size = Math.abs(power);
-    return `${trimmed(mantissa)}e${power < 0 ? "-" : "+"}${size < 10 ? "0" : ""}${size}`;
+    return `${sign}${trimmed(mantissa)}e${power < 0 ? "-" : "+"}${size < 10 ? "0" : ""}${size}`;
   }
-  return trimmed(value.toFixed(DIGITS - 1 - power));
+  const digits = mantissa.replace(".", "");
+  return power < 0
+    ? trimmed(`${sign}0.${"0".repeat(-power - 1)}${digits}`)
+    : sign + trimmed(`${digits.slice(0, power + 1)}.${digits.slice(power + 1)}`);
+}
+
+/** `toExponential`, which rounds up what lies in the middle of two; C gives the even one. */
+function toDigits(value: number): string {
+  const rounded = value.toExponential(DIGITS - 1);
+  const [mantissa = "", exponent = ""] = value.toExponential(DIGITS).split("e");
+  if (!/[02468]5$/.test(mantissa)) return rounded;
+  const isMiddle = value.toExponential(2 * DIGITS).startsWith(mantissa + "0".repeat(DIGITS));
+  return isMiddle ? `${mantissa.slice(0, -1)}e${exponent}` : rounded;
 }
 
 /** Without zeros at the end of a fraction. */
 function trimmed(text: string): string {
-  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  return text.includes(".") ? text.replace(/\.?0*$/, "") : text;
 }

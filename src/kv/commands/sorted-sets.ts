@@ -621,12 +621,21 @@ function random(call: Call, args: readonly string[]): void {
   replyEntries(call.reply, entries, withScores);
 }
 
+/** Redis keeps whole numbers of small sets as such, and `ZSCAN` shows them so. */
+function scannedScore(score: number, isSmall: boolean): string {
+  const isWhole = isSmall && Number.isInteger(score) && Math.abs(score) <= 2 ** 62;
+  return isWhole ? String(BigInt(score)) : formatFloat64(score);
+}
+
 function scan(call: Call, args: readonly string[]): void {
-  scanTable(
-    call,
-    args,
-    (key) => look(call, key)?.scores,
-    (found, member, value) => found.push(member, formatFloat64(value)),
+  let isSmall = false;
+  const scoresOf = (key: string): SortedSet["scores"] | undefined => {
+    const set = look(call, key);
+    isSmall = set?.encoding === "listpack";
+    return set?.scores;
+  };
+  scanTable(call, args, scoresOf, (found, member, value) =>
+    found.push(member, scannedScore(value, isSmall)),
   );
 }
 
