@@ -1,14 +1,14 @@
 /**
  * The value behind `ZADD`: members with scores. A table has the score of each member; beside it they lie in order, by score and then by
- * member, in blocks that are sorted arrays. A block is found by halving, its place by adding up the sizes before it; a change moves what is
- * in one block, and while a snapshot is taken copies it.
+ * member, in blocks that are sorted arrays. A block is found by halving, its place by adding up the sizes before it, which are kept as far
+ * as they are right; a change moves what is in one block, and while a snapshot is taken copies it.
  */
 
 import type { Aggregate } from "../value.ts";
 import { Table, type TableImage } from "./table.ts";
 
 /** Beyond it, a block is split. */
-const BLOCK_ENTRIES = 256;
+const BLOCK_ENTRIES = 512;
 /** Redis' `zset-max-listpack-entries` and `-value`. */
 const [SMALL_ENTRIES, SMALL_BYTES] = [128, 64];
 const ENTRY_BYTES = 96;
@@ -31,6 +31,9 @@ export class SortedSet implements Aggregate {
   readonly type = "zset";
   readonly scores: Table<number>;
   readonly #blocks: Block[];
+  /** How many entries are before a block; so many of these are right. */
+  readonly #before: number[] = [0];
+  #counted = 1;
   /** Once large, always large: as in Redis. */
   #isLarge: boolean;
 
@@ -90,8 +93,7 @@ export class SortedSet implements Aggregate {
   /** How many are before a place. */
   countBefore(before: Before): number {
     const index = this.#blockOf(before);
-    let count = 0;
-    for (let i = 0; i < index; i += 1) count += (this.#blocks[i] as Block).members.length;
+    const count = this.#countTo(index);
     const block = this.#blocks[index];
     return block ? count + placeIn(block, before) : count;
   }
@@ -105,13 +107,21 @@ export class SortedSet implements Aggregate {
   /** The entries from one rank up to before another. */
   range(start: number, end: number): Entry[] {
     const found: Entry[] = [];
-    let at = 0;
-    for (const { members, scores } of this.#blocks) {
+    const blocks = this.#blocks;
+    this.#countTo(blocks.length);
+    let [first, beyond] = [0, blocks.length];
+    while (first < beyond) {
+      const middle = (first + beyond) >> 1;
+      if ((this.#before[middle + 1] as number) <= start) first = middle + 1;
+      else beyond = middle;
+    }
+    for (let index = first; index < blocks.length; index += 1) {
+      const at = this.#before[index] as number;
       if (at >= end) break;
+      const { members, scores } = blocks[index] as Block;
       const from = Math.max(0, start - at);
       const to = Math.min(members.length, end - at);
       for (let i = from; i < to; i += 1) found.push([members[i] as string, scores[i] as number]);
-      at += members.length;
     }
     return found;
   }
@@ -148,6 +158,7 @@ export class SortedSet implements Aggregate {
     if (blocks.length === 0) blocks.push({ version: this.version, members: [], scores: [] });
     const index = Math.min(this.#blockOf(before), blocks.length - 1);
     const block = this.#own(index);
+    this.#counted = Math.min(this.#counted, index + 1);
     const at = placeIn(block, before);
     block.members.splice(at, 0, member);
     block.scores.splice(at, 0, score);
@@ -164,6 +175,7 @@ export class SortedSet implements Aggregate {
     const before: Before = (s, m) => isLess(s, m, score, member);
     const index = this.#blockOf(before);
     const block = this.#own(index);
+    this.#counted = Math.min(this.#counted, index + 1);
     const at = placeIn(block, before);
     block.members.splice(at, 1);
     block.scores.splice(at, 1);
@@ -181,6 +193,15 @@ export class SortedSet implements Aggregate {
       else high = middle;
     }
     return low;
+  }
+
+  /** How many are before a block, or behind the last one. */
+  #countTo(index: number): number {
+    for (; this.#counted <= index; this.#counted += 1) {
+      const { members } = this.#blocks[this.#counted - 1] as Block;
+      this.#before[this.#counted] = (this.#before[this.#counted - 1] as number) + members.length;
+    }
+    return this.#before[index] as number;
   }
 
   #own(index: number): Block {
