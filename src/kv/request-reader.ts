@@ -20,7 +20,7 @@ export interface RequestLimits {
 
 const [CR, LF, DOLLAR, STAR, MINUS, ZERO] = [13, 10, 36, 42, 45, 48];
 const INLINE_BYTES = 64 * 1024;
-const ARGUMENTS_MAX = 1024 * 1024;
+const ARGUMENTS_MAX = 2 ** 31 - 1;
 const STRANGER_ARGUMENTS = 10;
 const STRANGER_BULK_BYTES = 16 * 1024;
 const NO_BYTES = new Uint8Array(0);

@@ -82,7 +82,7 @@ describe("a request reader", () => {
       return reader.problem;
     };
     expect(problemOf("*1\r\n$1000001\r\n")).toBe("Protocol error: invalid bulk length");
-    expect(problemOf("*1048577\r\n")).toBe("Protocol error: invalid multibulk length");
+    expect(problemOf("*2147483648\r\n")).toBe("Protocol error: invalid multibulk length");
     expect(problemOf("*1\r\n$1000000\r\n")).toBeUndefined();
     const stranger = { authenticated: false };
     expect(problemOf("*11\r\n", stranger)).toBe("Protocol error: unauthenticated multibulk length");
