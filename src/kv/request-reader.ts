@@ -297,7 +297,9 @@ export function encodeRequest(words: readonly string[]): Uint8Array {
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
-const isSpace = (char: string): boolean => " \n\r\t\v\f\0".includes(char);
+const isSpace = (char: string): boolean => " \n\r\t\v\f".includes(char);
+/** Not all spaces end a word, as in Redis. */
+const endsWord = (char: string): boolean => " \n\r\t\0".includes(char);
 
 /** The words of a line; in double quotes with escapes, in single quotes as they are. `undefined` if a quote is not closed as it must be. */
 function splitWords(line: string): string[] | undefined {
@@ -333,7 +335,7 @@ function splitWords(line: string): string[] | undefined {
         if (next !== undefined && !isSpace(next)) return undefined;
         break;
       } else if (quote) word += char;
-      else if (isSpace(char)) break;
+      else if (endsWord(char)) break;
       else if (char === '"' || char === "'") quote = char;
       else word += char;
     }
