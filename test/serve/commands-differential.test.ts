@@ -51,6 +51,8 @@ async function startRedis(): Promise<number> {
   }
 }
 
+const NOT_NUMBERS = "-ERR One or more scores can't be converted into double";
+
 /** A reply that can be compared: where there is no order, put in one. */
 function comparable(name: string, heard: Heard): string {
   // The two have begun to count at moments that are a little apart.
@@ -98,7 +100,9 @@ test.skipIf(!hasRedis && process.env["CI"] === undefined).each(["2", "3"])(
           name === "EXEC"
             ? comparableAll(queued, expected) === comparableAll(queued, heard)
             : comparable(name, expected) === comparable(name, heard);
-        if (!same) {
+        // Redis looks at an error number that an earlier command may have left behind.
+        const isStale = name === "SORT" && expected === NOT_NUMBERS && typeof heard !== "string";
+        if (!same && !isStale) {
           const latest = asked.slice(-10).map((one) => JSON.stringify(one));
           expect(heard, `seed ${seed}, after\n${latest.join("\n")}\n`).toEqual(expected);
         }
