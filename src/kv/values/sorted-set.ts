@@ -12,12 +12,16 @@ const BLOCK_ENTRIES = 256;
 /** Redis' `zset-max-listpack-entries` and `-value`. */
 const [SMALL_ENTRIES, SMALL_BYTES] = [128, 64];
 const ENTRY_BYTES = 96;
+/** Small ones of Redis have none; it is gone when this is added. */
+const NO_NEGATIVE_ZERO = 0;
 
 interface Block {
   readonly version: number;
   readonly members: string[];
   readonly scores: number[];
 }
+
+export type Entry = readonly [member: string, score: number];
 
 /** A place between entries: everything before it is less. */
 export type Before = (score: number, member: string) => boolean;
@@ -63,14 +67,14 @@ export class SortedSet implements Aggregate {
 
   /** True if the member is new. */
   set(member: string, given: number): boolean {
-    // Small ones of Redis have no negative zero.
-    const score = this.#isLarge ? given : given + 0;
     const old = this.scores.get(member);
-    if (old === score) return false;
+    if (old === given) return false;
+    this.#isLarge ||=
+      old === undefined && (this.size >= SMALL_ENTRIES || member.length > SMALL_BYTES);
+    const score = this.#isLarge ? given : given + NO_NEGATIVE_ZERO;
     if (old !== undefined) this.#take(old, member);
     this.scores.set(member, score);
     this.#put(score, member);
-    this.#isLarge ||= this.size > SMALL_ENTRIES || member.length > SMALL_BYTES;
     return old === undefined;
   }
 
@@ -99,8 +103,8 @@ export class SortedSet implements Aggregate {
   }
 
   /** The entries from one rank up to before another. */
-  range(start: number, end: number): (readonly [member: string, score: number])[] {
-    const found: (readonly [string, number])[] = [];
+  range(start: number, end: number): Entry[] {
+    const found: Entry[] = [];
     let at = 0;
     for (const { members, scores } of this.#blocks) {
       if (at >= end) break;
@@ -123,17 +127,19 @@ export class SortedSet implements Aggregate {
   static decode(image: unknown, version: number): SortedSet {
     const [isLarge, parts] = image as [boolean, TableImage];
     const table = Table.decode<number>(parts, version);
-    const sorted = [...table.entries()].sort(([a, x], [b, y]) => (isLess(x, a, y, b) ? -1 : 1));
-    const blocks: Block[] = [];
-    for (let at = 0; at < sorted.length; at += BLOCK_ENTRIES) {
-      const some = sorted.slice(at, at + BLOCK_ENTRIES);
-      blocks.push({
-        version,
-        members: some.map(([member]) => member),
-        scores: some.map(([, score]) => score),
-      });
-    }
-    return new SortedSet(version, table, blocks, isLarge);
+    return new SortedSet(version, table, blocksOf([...table.entries()], version), isLarge);
+  }
+
+  /** One that has these, each member once. */
+  static of(entries: readonly Entry[], version: number): SortedSet {
+    const isLarge =
+      entries.length > SMALL_ENTRIES || entries.some(([member]) => member.length > SMALL_BYTES);
+    const all = isLarge
+      ? entries
+      : entries.map(([member, score]): Entry => [member, score + NO_NEGATIVE_ZERO]);
+    const table = new Table<number>(version);
+    for (const [member, score] of all) table.set(member, score);
+    return new SortedSet(version, table, blocksOf(all, version), isLarge);
   }
 
   #put(score: number, member: string): void {
@@ -188,6 +194,25 @@ export class SortedSet implements Aggregate {
     this.#blocks[index] = own;
     return own;
   }
+}
+
+function blocksOf(entries: readonly Entry[], version: number): Block[] {
+  const sorted = [...entries].sort(inOrder);
+  const blocks: Block[] = [];
+  for (let at = 0; at < sorted.length; at += BLOCK_ENTRIES) {
+    const some = sorted.slice(at, at + BLOCK_ENTRIES);
+    blocks.push({
+      version,
+      members: some.map(([member]) => member),
+      scores: some.map(([, score]) => score),
+    });
+  }
+  return blocks;
+}
+
+/** As `sort` needs it, of entries that differ. */
+export function inOrder([a, x]: Entry, [b, y]: Entry): number {
+  return isLess(x, a, y, b) ? -1 : 1;
 }
 
 function placeIn({ members, scores }: Block, before: Before): number {
