@@ -38,7 +38,9 @@ export class RandomCommands {
     const words = (this.#random.pick(family(this.#tools)) as () => Words)();
     // Now and then one word too many or too few.
     if (this.#random.chance(0.01)) return [...words, "extra"];
-    return this.#random.chance(0.01) && words.length > 1 ? words.slice(0, -1) : words;
+    // But what `SPOP` takes without a count is decided by chance.
+    const isCut = words.length > 1 && words[0] !== "SPOP" && this.#random.chance(0.01);
+    return isCut ? words.slice(0, -1) : words;
   }
 
   get #tools(): Tools {
@@ -280,13 +282,7 @@ const others: Family = ({ pick, key, value, some, maybe }) => [
   () => [
     "SORT",
     key(),
-    ...maybe(
-      "DESC",
-      ["LIMIT", "0", "2"],
-      ["BY", "w_*"],
-      ["GET", pick("#", "d*")],
-      ["STORE", key()],
-    ),
+    ...maybe("DESC", ["LIMIT", "0", "2"], ["BY", "w_*"], ["GET", pick("#", "d*")]),
   ],
   () => [
     "SORT",

@@ -1,6 +1,7 @@
 /** The server, by clients of several replicas in this operating-system process. */
 
 import { describe, expect, test, vi } from "vitest";
+import { Random } from "../../src/index.ts";
 import { startStore, TestClient } from "./store.ts";
 
 /** Until all have done the same number of records. */
@@ -278,5 +279,41 @@ describe("three replicas", () => {
     await watcher.ask("SET", "other", "2");
     expect(await watcher.ask("EXEC")).toBe("*-1");
     expect(await a.ask("GET", "key7")).toBe("$7");
+  });
+
+  test("a snapshot under transfers between keys of different slots adds up in every replica", async () => {
+    const members = await startStore(3);
+    const clients = members.map(({ server }) => new TestClient(server.port));
+    const accounts = Array.from({ length: 20 }, (_, i) => `account:${i}`);
+    for (const account of accounts) await clients[0]?.ask("SET", account, "100");
+    let isOver: boolean = false;
+    const transfers = clients.map(async (client, i) => {
+      const random = new Random(`transfers ${i}`);
+      while (!isOver) {
+        const [from = "", to = ""] = [random.pick(accounts), random.pick(accounts)];
+        const amount = String(random.below(10));
+        client.send("MULTI");
+        client.send("DECRBY", from, amount);
+        client.send("INCRBY", to, amount);
+        client.send("EXEC");
+        for (let replies = 0; replies < 4; replies += 1) await client.next();
+      }
+    });
+    const sums: number[] = [];
+    for (let i = 0; i < 10; i += 1) {
+      const initiator = members[i % 3] as (typeof members)[number];
+      const snapshot = await initiator.running.snapshot();
+      expect(await snapshot.verify()).toMatchObject({ consistent: true });
+      for (const { id } of members) {
+        const slices = (await snapshot.state(id)) as { slice?: { keys?: unknown[] } }[];
+        const keys = slices.flatMap(({ slice }) => slice?.keys ?? []);
+        let sum = 0;
+        for (let at = 0; at < keys.length; at += 3) sum += Number(keys[at + 1]);
+        sums.push(sum);
+      }
+    }
+    isOver = true;
+    await Promise.all(transfers);
+    expect(new Set(sums)).toEqual(new Set([2_000]));
   });
 });
