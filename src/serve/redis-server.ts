@@ -598,12 +598,6 @@ class Connection implements Client {
       this.#doChecked(command, reader.arguments());
     } catch (thrown) {
       if (!(thrown instanceof Refusal)) throw thrown;
-      // What it asked before is answered first: then this is refused again.
-      if (this.#pending > 0) {
-        server.counts.commands -= 1;
-        this.#hold();
-        return;
-      }
       const { message } = thrown;
       // With a word too many it ends a transaction, also one that is not there.
       const isEnd = command?.name === "exec" && message.startsWith(WRONG_NUMBER);
