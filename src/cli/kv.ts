@@ -1,8 +1,9 @@
 /** `tidemark kv`: the replicated store, for clients of the Redis protocol. */
 
 import { Command, InvalidArgumentError, Option } from "commander";
-import { TidemarkError } from "../core/error.ts";
+import { TidemarkError, textOf } from "../core/error.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
+import { ServerSettings } from "../serve/server-settings.ts";
 import { jsonAppReport, lineAppReport } from "./app-report.ts";
 import {
   directoryOption,
@@ -45,7 +46,7 @@ Examples:
   redis-cli -p 7379 SET greeting hello
   redis-cli -p 7381 GET greeting
   tidemark kv --processes 1 --log always
-  tidemark kv --set requirepass=secret --set maxmemory=1gb`;
+  tidemark kv --set requirepass=secret --set maxclients=100`;
 
 export function kvCommand(): Command {
   return new Command("kv")
@@ -119,6 +120,7 @@ function planOf(options: KvOptions): Plan {
   const processes = processNames(options.processes);
   if (port + processes.length - 1 > PORT_MAX)
     throw new TidemarkError("BAD_OPTION", `there are no ${processes.length} ports from ${port} on`);
+  checkSettings(options.set ?? {});
   const rule = wholeRule();
   const where = processes.map((id, i) => `${id} serves ${host}:${port + i}`).join(", ");
   return {
@@ -134,6 +136,16 @@ function planOf(options: KvOptions): Plan {
       ? jsonAppReport(process.stdout)
       : lineAppReport(process.stdout, `a store (${where})`),
   };
+}
+
+/** Before anything is started. @throws TidemarkError `BAD_OPTION` */
+function checkSettings(settings: Readonly<Record<string, string>>): void {
+  try {
+    new ServerSettings(settings);
+  } catch (cause) {
+    const reason = textOf(cause).replace(/^ERR /, "");
+    throw new TidemarkError("BAD_OPTION", `--set: ${reason}`, { cause });
+  }
 }
 
 function parseSetting(

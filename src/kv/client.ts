@@ -22,8 +22,6 @@ export interface Client {
   /** Replies that it does not want: all, or the next. */
   silence: "none" | "all" | "next";
   noEvict: boolean;
-  /** Every command of it goes through the order, reads as well. */
-  isLinearizable: boolean;
   readonly channels: ReadonlySet<string>;
   readonly patterns: ReadonlySet<string>;
   /** Commands that wait for `EXEC`; `undefined` outside of a transaction. */

@@ -34,8 +34,8 @@ export const KIND = {
   timeout: 3,
   /** The session waits no longer: it is to have an error. */
   unblock: 4,
-  /** The session is over. */
-  closed: 5,
+  /** What is known of the session, the keys that it waits for and watches, need not be known any more. */
+  forget: 5,
   /** The time has come for keys: a request of words, a database and a key in turn. */
   sweep: 6,
 } as const;

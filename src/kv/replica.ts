@@ -489,7 +489,7 @@ export class Replica
       if (reader.next()) this.#doCommand(isOwn);
     } else if (kind === KIND.transaction) this.#doTransaction(isOwn);
     else if (kind === KIND.sweep) this.#doSweep();
-    else if (kind === KIND.closed) this.#forgetSession(call.name);
+    else if (kind === KIND.forget) this.#forgetSession(call.name);
     else if (kind === KIND.timeout || kind === KIND.unblock)
       this.#doUnblock(call.name, kind === KIND.unblock);
     reader.reset();

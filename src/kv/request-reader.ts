@@ -248,7 +248,7 @@ export class RequestReader {
     return false;
   }
 
-  /** Nothing more to be read for now, or ever. */
+  /** Nothing more can be read until more comes, or at all. */
   #stop(): false {
     if (this.problem === undefined && this.keptBytes > this.#limits.queryBytes)
       this.problem = `a request of more than ${this.#limits.queryBytes} bytes`;

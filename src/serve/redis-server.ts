@@ -159,7 +159,7 @@ export class RedisServer implements ReplicaServer {
     this.#net.on("error", (error) => this.problem(error.message));
     if (sweeps) this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
     // Others forget at once whoever asked a server of this process before.
-    this.submit(KIND.closed, 0, 0, new Uint8Array(0), 0, 0);
+    this.submit(KIND.forget, 0, 0, new Uint8Array(0), 0, 0);
   }
 
   #begin(): RecordWriter {
@@ -242,7 +242,7 @@ export class RedisServer implements ReplicaServer {
     for (const connection of this.#connections.values())
       connection.lost(`TRYAGAIN ${code}: ${textOf(thrown)}; it may or may not have been done`);
     if (code === "STOPPED") return;
-    this.submit(KIND.closed, 0, 0, new Uint8Array(0), 0, 0);
+    this.submit(KIND.forget, 0, 0, new Uint8Array(0), 0, 0);
     this.#tell(`__tidemark__:epoch`, String(this.#running.epoch));
   }
 
@@ -460,7 +460,6 @@ class Connection implements Client {
   db = 0;
   silence: "none" | "all" | "next" = "none";
   noEvict: boolean = false;
-  isLinearizable: boolean = false;
   activeMs: number = this.sinceMs;
   readonly channels: Set<string> = new Set();
   readonly patterns: Set<string> = new Set();
@@ -644,12 +643,7 @@ class Connection implements Client {
       this.#reply((reply) => reply.error("ERR MULTI calls can not be nested"));
     else if (this.#queue && given.name === "watch")
       this.#reply((reply) => reply.error("ERR WATCH inside MULTI is not allowed"));
-    else if (
-      command.isOrdered ||
-      this.#pending > 0 ||
-      (this.isLinearizable && command.flags.includes("readonly"))
-    )
-      this.#submit(KIND.command, command);
+    else if (command.isOrdered || this.#pending > 0) this.#submit(KIND.command, command);
     else {
       this.#reply(() => this.#server.run(this, given, args));
       this.#limits.authenticated = this.isAuthenticated;
@@ -693,7 +687,7 @@ class Connection implements Client {
     this.#isWatching = false;
     this.#isVoid = false;
     if (!this.#isKnown) return;
-    this.#server.submit(KIND.closed, 0, this.id, new Uint8Array(0), 0, 0);
+    this.#server.submit(KIND.forget, 0, this.id, new Uint8Array(0), 0, 0);
   }
 
   /** Writes a reply, if the client wants one. */
@@ -805,7 +799,7 @@ class Connection implements Client {
     this.#closeIfEnded();
   }
 
-  /** @param isHeld nothing is read from it for now */
+  /** @param isHeld nothing is read from it until it is not held any more */
   hold(isHeld: boolean): void {
     if (isHeld) this.#socket.pause();
     else if (!this.#isFull && !(this.#waits && this.#reader.keptBytes > UNREAD_BYTES))
@@ -847,7 +841,6 @@ class Connection implements Client {
     this.name = "";
     this.db = 0;
     this.silence = "none";
-    this.isLinearizable = false;
     this.isAuthenticated = this.#server.admits("default", "");
   }
 
@@ -886,7 +879,7 @@ class Connection implements Client {
     clearTimeout(this.#unblocking);
     for (const name of [...this.channels]) this.unsubscribe("channel", name);
     for (const name of [...this.patterns]) this.unsubscribe("pattern", name);
-    if (this.#isKnown) this.#server.submit(KIND.closed, 0, this.id, new Uint8Array(0), 0, 0);
+    if (this.#isKnown) this.#server.submit(KIND.forget, 0, this.id, new Uint8Array(0), 0, 0);
     this.#server.gone(this);
   }
 }

@@ -41,6 +41,18 @@ const oneOf =
 
 const any = (text: string): string => text;
 
+/** A setting that clients look at, and that nothing else depends on. */
+const only =
+  (value: string, problem: string) =>
+  (text: string): string | { readonly problem: string } =>
+    text === value ? value : { problem };
+
+/** For each class of clients a limit, a lower one, and for how many seconds that may be passed. */
+const outputLimits = (text: string): string | { readonly problem: string } =>
+  /^(?:(?:normal|slave|replica|pubsub)(?: \d+){3}(?: |$))+$/.test(text)
+    ? text
+    : { problem: "Wrong number of arguments in buffer limit configuration." };
+
 /** Classes of events, in the order in which Redis writes them; `A` stands for the first. */
 const EVENTS = "g$lshzxetd";
 const EVENT_MAX = `${EVENTS}KEmn`;
@@ -56,23 +68,23 @@ const events = (text: string): string | { readonly problem: string } => {
 
 const SETTINGS: Readonly<Record<string, Setting>> = {
   maxclients: { byDefault: "10000", check: whole(1, 2 ** 32 - 1) },
-  maxmemory: { byDefault: "0", check: bytes },
-  "maxmemory-policy": { byDefault: "noeviction", check: oneOf("noeviction", "allkeys-lru") },
+  maxmemory: { byDefault: "0", check: only("0", "the store has no limit of memory") },
+  "maxmemory-policy": { byDefault: "noeviction", check: oneOf("noeviction") },
   requirepass: { byDefault: "", check: any },
   "proto-max-bulk-len": { byDefault: "536870880", check: bytes },
   "client-query-buffer-limit": { byDefault: "1073741824", check: bytes },
   "client-output-buffer-limit": {
     byDefault: "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
-    check: any,
+    check: outputLimits,
   },
   "notify-keyspace-events": { byDefault: "", check: events },
-  timeout: { byDefault: "0", check: whole(0, 2 ** 31 - 1) },
-  "tcp-keepalive": { byDefault: "300", check: whole(0, 2 ** 31 - 1) },
+  timeout: { byDefault: "0", check: only("0", "a client may be silent for ever") },
   databases: { byDefault: "16", check: whole(16, 16), isFixed: true },
-  save: { byDefault: "", check: any },
+  save: {
+    byDefault: "",
+    check: only("", "when snapshots are taken is said where the store is started"),
+  },
   appendonly: { byDefault: "no", check: oneOf("no") },
-  "slowlog-log-slower-than": { byDefault: "10000", check: whole(-1, 2 ** 53) },
-  "slowlog-max-len": { byDefault: "128", check: whole(0, 2 ** 31) },
 };
 
 /** See the head of the file. */

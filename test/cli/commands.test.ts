@@ -61,7 +61,9 @@ describe("a system that runs", () => {
     for (const row of rows) expect(row).toMatch(/ 127\.0\.0\.1:[0-9]+ +up +1 +[0-9,]+ +[0-9,]+$/);
     expect(status.status).toBe(0);
 
-    const [seen] = parseLines((await tidemark(["status", "--json", ...at])).stdout);
+    const again = await tidemark(["status", "--json", ...at]);
+    expect(again).toMatchObject({ stderr: "", status: 0 });
+    const [seen] = parseLines(again.stdout);
     expect(seen).toMatchObject({ pid: up.pid, expected: 3000 });
     expect(Object.keys(seen.processes[0])).toEqual([
       "process",
@@ -75,9 +77,9 @@ describe("a system that runs", () => {
     ]);
 
     const taken = await tidemark(["snapshot", "--json", "--label", "before the test", ...at]);
+    expect(taken).toMatchObject({ stderr: "", status: 0 });
     const [result] = parseLines(taken.stdout);
     expect(result).toMatchObject({ processes: 3, sum: 3000, expected: 3000, consistent: true });
-    expect(taken.status).toBe(0);
     const plain = await tidemark(["snapshot", ...at]);
     expect(plain.stdout).toMatch(
       /^p[123]\/[0-9]+ is consistent: 3 processes, .*, 3,000 of 3,000, /,
@@ -321,6 +323,10 @@ describe("the command line", () => {
     [["up", "--delay", "50ms..0"], "Use the least and the most: 0..50ms."],
     [["up", "--loss", "1"], "Use a number from 0 to below 1: 0.2."],
     [["up", "--port", "65535"], "there are no 4 ports from 65535 on"],
+    [["kv", "--port", "65534"], "there are no 3 ports from 65534 on"],
+    [["kv", "--set", "maxclients"], "Write it as name=value."],
+    [["kv", "--set", "maxclient=1"], "Unknown option"],
+    [["kv", "--set", "maxclients=none"], "couldn't be parsed into an integer"],
     [["show"], "missing required argument 'snapshot'"],
     [["show", "p1/1", "--channel", "p1"], "Use the sender and the receiver: p1,p2."],
     [["status", "now"], "too many arguments for 'status'"],

@@ -122,6 +122,23 @@ describe("one replica", () => {
     expect(await speaker.ask("PUBLISH", "news", text)).toBe(":0");
   });
 
+  test("takes settings that it has, all or none, and says of others that it has not", async () => {
+    const [one] = await startStore(1);
+    const client = new TestClient(one?.server.port ?? 0);
+    const refused = [
+      ["maxclients", "7", "nothing", "1"],
+      ["maxclients", "7", "maxmemory", "1gb"],
+      ["maxclients", "7", "client-output-buffer-limit", "pubsub much 1 1"],
+      ["maxclients", "7", "notify-keyspace-events", "?"],
+      ["databases", "16"],
+    ];
+    for (const words of refused)
+      expect(await client.ask("CONFIG", "SET", ...words)).toContain("-ERR ");
+    expect(await client.ask("CONFIG", "GET", "maxclients")).toEqual(["*", "$maxclients", "$10000"]);
+    expect(await client.ask("CONFIG", "SET", "maxclients", "7", "timeout", "0")).toBe("+OK");
+    expect(await client.ask("CONFIG", "GET", "maxc*")).toEqual(["*", "$maxclients", "$7"]);
+  });
+
   test("keeps to its limit of clients", async () => {
     const [one] = await startStore(1, { maxclients: "2" });
     const port = one?.server.port ?? 0;
