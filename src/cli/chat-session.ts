@@ -160,11 +160,13 @@ export class ChatSession {
     return true;
   }
 
-  /** Waits a while until the others have what was said here, if nobody is in a hurry; gives the exit status. */
+  /** Waits a while until the others have what was said here, and know what came here, if nobody is in a hurry; gives the exit status. */
   async end(hurry: AbortSignal): Promise<number> {
     const untilMs = performance.now() + FAREWELL_MS;
     const waits = (): boolean => !hurry.aborted && performance.now() < untilMs;
-    while (waits() && this.#unacknowledged(false).length > 0) await pause(WAIT_MS);
+    const isOwing = (): boolean =>
+      this.#unacknowledged(false).length > 0 || this.#grouped.explain(GROUP)?.isUntold === true;
+    while (waits() && isOwing()) await pause(WAIT_MS);
     const unacknowledged = this.#unacknowledged(true);
     while (!hurry.aborted && this.#snapshots > 0) await pause(WAIT_MS);
     clearInterval(this.#looking);

@@ -19,6 +19,8 @@ export interface GroupExplanation {
   readonly gaps: readonly Gap[];
   /** Own packets that not all members have; absent if there are none. */
   readonly unstable?: Unstable;
+  /** Whether it has packets that it has not told the others of: they may take them for unstable if it leaves now. */
+  readonly isUntold: boolean;
 }
 
 /** Why a packet is not delivered yet. */

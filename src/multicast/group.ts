@@ -394,6 +394,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       held,
       gaps,
       ...(unstable ? { unstable } : {}),
+      isUntold: this.state.tellAtMs < Number.POSITIVE_INFINITY,
     };
   }
 

@@ -208,6 +208,17 @@ describe("in sentences", () => {
   });
 });
 
+test("what came and the others have not been told of is untold, until they are", () => {
+  const trio = new Trio();
+  const isUntold = (): boolean => trio.member("p2").explain().isUntold;
+  expect(isUntold()).toBe(false);
+  trio.give(trio.say("p1", "fifo"), "p2");
+  expect(isUntold()).toBe(true);
+  trio.give(sent("p2", trio.wake("p2", 20)), "p1");
+  expect(isUntold()).toBe(false);
+  expect(trio.member("p1").explain().unstable?.by).toMatchObject([{ member: "p3" }]);
+});
+
 describe("what lasts is told unasked", () => {
   test("once, with the members that it comes down to; and once when it is over", () => {
     const trio = new Trio();
