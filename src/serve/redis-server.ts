@@ -53,6 +53,8 @@ const UNREAD_BYTES = 1024 * 1024;
 const FLUSHED_BYTES = 256 * 1024;
 /** So long a client has to take what it is sent at the end. */
 const LINGER_MS = 1_000;
+/** Behind so many commands that are not answered yet, a read goes through the order; behind more, it waits. */
+const READS_BEHIND = 64;
 const SWEEP_MS = 100;
 /** In one sweep. */
 const SWEEP_KEYS = 1_000;
@@ -587,8 +589,9 @@ class Connection implements Client {
       this.#submit(KIND.command, command);
       return;
     }
-    // What is refused here and now would be answered too early.
-    if (this.#pending > 0 && !(isSure && command.flags.includes("readonly"))) {
+    // What is refused here and now would be answered too early. And what reads can say has no end.
+    const isRead = isSure && command.flags.includes("readonly");
+    if (this.#pending > (isRead ? READS_BEHIND : 0)) {
       this.#hold();
       return;
     }

@@ -94,7 +94,7 @@ const strings: Family = ({ pick, key, value, integer, score, some, maybe }) => [
   () => ["APPEND", key(), value()],
   () => ["STRLEN", key()],
   () => ["SETRANGE", key(), pick("0", "1", "5", "-1", "2000", "x"), value()],
-  () => ["GETRANGE", key(), integer(), integer()],
+  () => [pick("GETRANGE", "GETRANGE", "SUBSTR"), key(), integer(), integer()],
   () => [pick("INCR", "DECR"), key()],
   () => [pick("INCRBY", "DECRBY"), key(), integer()],
   () => ["INCRBYFLOAT", key(), score()],
@@ -138,16 +138,24 @@ const keys: Family = ({ pick, key, some, maybe }) => [
     ...maybe("NX", "XX", "GT", "LT", "ZZ"),
   ],
   () => [
-    ...["EXPIREAT", key(), pick("99999999999", "1", "88888888888")],
+    ...[pick("EXPIREAT", "PEXPIREAT"), key(), pick("99999999999", "1", "88888888888888", "x")],
     ...maybe("NX", "XX", "GT", "LT"),
   ],
-  () => [pick("PERSIST", "EXPIRETIME", "PEXPIRETIME"), key()],
+  () => [pick("PERSIST", "EXPIRETIME", "PEXPIRETIME", "TTL", "PTTL"), key()],
   () => [pick("RENAME", "RENAMENX"), key(), key()],
   () => ["COPY", key(), key(), ...maybe("REPLACE", ["DB", "1"])],
   () => ["MOVE", key(), pick("0", "1", "2", "16", "x")],
   () => ["SELECT", pick("0", "0", "0", "0", "1", "99", "x")],
   () => ["SWAPDB", "0", pick("1", "0", "99", "x")],
-  () => ["DBSIZE"],
+  () => [pick("DBSIZE", "DBSIZE", "RANDOMKEY")],
+  () => [
+    "SCAN",
+    pick("0", "0", "x"),
+    "COUNT",
+    "1000",
+    ...maybe(["MATCH", pick("a*", "[b-d]")], ["TYPE", "list"]),
+  ],
+  () => ["OBJECT", pick("ENCODING", "encoding", "NONE"), key()],
   () => ["KEYS", pick("*", "a*", "[a-c]", "?", "\\a")],
 ];
 
@@ -169,6 +177,7 @@ const lists: Family = ({ pick, key, member, integer, some, maybe }) => {
     ],
     () => ["LMOVE", key(), key(), end(), end()],
     () => ["RPOPLPUSH", key(), key()],
+    () => ["BRPOPLPUSH", key(), key(), pick("0.001", "-1")],
     () => ["LMPOP", pick("1", "2", "0", "x"), key(), key(), end(), ...maybe(["COUNT", integer()])],
     () => [pick("BLPOP", "BRPOP"), key(), key(), pick("0.001", "-1", "x")],
     () => ["BLMPOP", "0.001", "1", key(), end()],
@@ -176,7 +185,7 @@ const lists: Family = ({ pick, key, member, integer, some, maybe }) => {
   ];
 };
 
-const hashes: Family = ({ pick, key, member, value, integer, score, some }) => [
+const hashes: Family = ({ pick, key, member, value, integer, score, some, maybe }) => [
   () => [pick("HSET", "HMSET"), key(), ...some(() => [member(), value()])],
   () => ["HSETNX", key(), member(), value()],
   () => [pick("HGET", "HEXISTS", "HSTRLEN"), key(), member()],
@@ -185,6 +194,8 @@ const hashes: Family = ({ pick, key, member, value, integer, score, some }) => [
   () => ["HDEL", key(), ...some(member)],
   () => ["HINCRBY", key(), member(), integer()],
   () => ["HINCRBYFLOAT", key(), member(), score()],
+  () => ["HRANDFIELD", key(), ...maybe([pick("100", "-5", "x"), ...maybe("WITHVALUES")])],
+  () => ["HSCAN", key(), pick("0", "0", "x"), "COUNT", "1000", ...maybe(["MATCH", "m*"])],
 ];
 
 const sets: Family = ({ pick, key, member, integer, some, maybe }) => [
@@ -197,6 +208,8 @@ const sets: Family = ({ pick, key, member, integer, some, maybe }) => [
   () => [pick("SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"), key(), ...some(key)],
   () => ["SINTERCARD", pick("1", "2", "0", "x"), key(), key(), ...maybe(["LIMIT", integer()])],
   () => ["SPOP", key(), "100"],
+  () => ["SRANDMEMBER", key(), ...maybe(pick("100", "-5", "0", "x"))],
+  () => ["SSCAN", key(), pick("0", "0", "x"), "COUNT", "1000", ...maybe(["MATCH", "[mx]*"])],
 ];
 
 const sortedSets: Family = (tools) => {
@@ -274,6 +287,8 @@ const sortedSets: Family = (tools) => {
       ...[pick("ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE"), key(), "2", key(), key()],
       ...maybe(["WEIGHTS", score(), score()], ["AGGREGATE", pick("SUM", "MIN", "MAX")]),
     ],
+    () => ["ZRANDMEMBER", key(), ...maybe([pick("100", "-5", "x"), ...maybe("WITHSCORES")])],
+    () => ["ZSCAN", key(), pick("0", "0", "x"), "COUNT", "1000", ...maybe(["MATCH", "m*"])],
     () => ["ZINTERCARD", pick("1", "2", "0", "x"), key(), key(), ...maybe(["LIMIT", integer()])],
   ];
 };
@@ -301,8 +316,17 @@ const others: Family = ({ pick, key, value, some, maybe }) => [
   () => ["WATCH", key()],
   () => ["PING"],
   () => ["ECHO", value()],
+  () => ["PUBLISH", key(), value()],
+  () => [
+    "SORT_RO",
+    key(),
+    ...maybe("ALPHA", "DESC", ["BY", "nosort"], ["GET", "#"], ["STORE", key()]),
+  ],
   () => [pick("GET", "LPUSH", "ZADD", "SELECT", "FOO", "HSET"), ...some(key)],
-  () => (pick("FLUSHDB", "PING", "PING") === "FLUSHDB" ? ["FLUSHDB", ...maybe("x")] : ["PING"]),
+  () =>
+    pick("FLUSHDB", "PING", "PING") === "FLUSHDB"
+      ? [pick("FLUSHDB", "FLUSHALL"), ...maybe("x")]
+      : ["PING"],
 ];
 
 const FAMILIES: readonly Family[] = [
