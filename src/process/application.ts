@@ -77,7 +77,8 @@ export interface Turn<M, Reply = never> {
   send(to: ProcessId | readonly ProcessId[], message: M): boolean;
   /**
    * Answers a request. A second answer, or one to nobody, is ignored. With `UNASKED` it is for whoever listens to what nobody asked for
-   * (`onUnasked` of the running process), and like any reply it leaves when what led to it is as safe as the log's policy says.
+   * (`onUnasked` of the running process), and like any reply it leaves when what led to it is as safe as the log's policy says;
+   * in a replay it may say something else, or nothing.
    */
   reply(request: number, reply: Reply): void;
   /**

@@ -25,8 +25,9 @@
  * | | | body: the frame, the request |
  *
  * The fingerprint is over the kinds of the effects, the sizes of frames with what stands at both ends of them, and replies that are
- * numbers or texts. If a replay leads to others, the application is not deterministic or has been changed, and the replay ends with
- * that. What differs in the middle of a large message, or in the state alone until it shows in a message, is not seen.
+ * numbers or texts, but not what is said unasked. If a replay leads to others, the application is not deterministic or has been changed,
+ * and the replay ends with that. What differs in the middle of a large message, or in the state alone until it shows in a message, is
+ * not seen.
  */
 
 import { TidemarkError, textOf } from "../core/error.ts";
@@ -35,6 +36,7 @@ import { type Channel, Topology } from "../core/topology.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import type { PieceRecord } from "../snapshot/manifest.ts";
 import { checkPiece } from "../snapshot/manifest-check.ts";
+import { UNASKED } from "./application.ts";
 import type { Codec } from "./codec.ts";
 import type { CaptureFailure, Process, ProcessEffect, ProcessInput } from "./process.ts";
 
@@ -287,11 +289,15 @@ const isInner = ({ type }: ProcessEffect<unknown, unknown>): boolean =>
 /** Of a frame so many bytes at either end are looked at: all of most, and what costs next to nothing of the largest. */
 const LOOKED_AT_BYTES = 128;
 
+/** For whoever listens, which is nobody in a replay. */
+const isUnasked = (effect: ProcessEffect<unknown, unknown>): boolean =>
+  effect.type === "reply" && effect.id === UNASKED;
+
 /** What went wrong may be told otherwise the second time: it is left out. */
 function fingerprintOf(effects: readonly ProcessEffect<unknown, unknown>[]): number {
   let print = 0;
   for (const effect of effects) {
-    if (effect.type === "problem") continue;
+    if (effect.type === "problem" || isUnasked(effect)) continue;
     if (effect.type === "frame") print = mixBytes(print, effect.frame);
     else print = mix(print, effect.type.length << 24);
     if (effect.type === "reply") print = mixReply(print, effect.reply);

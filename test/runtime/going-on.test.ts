@@ -15,6 +15,7 @@ import {
   startProcess,
   type TidemarkError,
   type Turn,
+  UNASKED,
 } from "../../src/index.ts";
 import { newDirectory } from "./directory-store-support.ts";
 import { until } from "./logged-processes.ts";
@@ -318,6 +319,26 @@ describe("an application that is not deterministic", () => {
     await a.stop();
     const again = start({ application: Object.assign(new Adder(), methods), processes, log });
     await expect(again).rejects.toMatchObject({ code: "DIVERGED" });
+  });
+
+  test("but not when it says something else unasked: nobody listens to a replay", async () => {
+    const saying: Partial<Application<number, number, Request, number>> = {
+      request: (id, _request, turn) => {
+        if (!turn.replays) turn.reply(UNASKED, 7);
+        turn.reply(id, 0);
+      },
+    };
+    const log = { directory: newLog() };
+    const application = Object.assign(new Adder(), saying);
+    const process = await start({ application, log });
+    await process.request({ add: 0 });
+    application.capture = () => {
+      throw new Error("killed");
+    };
+    await process.stop();
+    const again = await start({ application: Object.assign(new Adder(), saying), log });
+    expect(again.beganWith).toBe("log");
+    await again.stop();
   });
 });
 

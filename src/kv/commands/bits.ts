@@ -256,15 +256,30 @@ function writeField(bytes: ByteString, { bits }: Field, offset: number, value: b
   }
 }
 
-/** What a field becomes; `undefined`: it stays, for it would overflow. */
-function fitted(value: bigint, { isSigned, bits }: Field, overflow: Overflow): bigint | undefined {
+/**
+ * What a field becomes; `undefined`: it stays, for it would overflow. As Redis reckons it, in 64 bits that wrap: so what is too small by
+ * nearly all of them counts as too large.
+ */
+function added(
+  value: bigint,
+  by: bigint,
+  { isSigned, bits }: Field,
+  overflow: Overflow,
+): bigint | undefined {
   const size = BigInt(bits);
   const least = isSigned ? -(1n << (size - 1n)) : 0n;
   const most = isSigned ? (1n << (size - 1n)) - 1n : (1n << size) - 1n;
-  if (value >= least && value <= most) return value;
+  const room = BigInt.asIntN(64, most - value);
+  const depth = BigInt.asIntN(64, least - value);
+  const isNarrow = isSigned && bits !== 64;
+  const isOver =
+    value > most || (isNarrow ? by > room : by > 0n && by > room && (!isSigned || value >= 0n));
+  const isUnder =
+    value < least || (isNarrow ? by < depth : by < 0n && by < depth && (!isSigned || value < 0n));
+  if (!isOver && !isUnder) return value + by;
   if (overflow === "FAIL") return undefined;
-  if (overflow === "SAT") return value < least ? least : most;
-  return isSigned ? BigInt.asIntN(bits, value) : BigInt.asUintN(bits, value);
+  if (overflow === "SAT") return isOver ? most : least;
+  return isSigned ? BigInt.asIntN(bits, value + by) : BigInt.asUintN(bits, value + by);
 }
 
 function bitField(isReadOnly: boolean) {
@@ -293,9 +308,11 @@ function bitField(isReadOnly: boolean) {
         continue;
       }
       // An operand has 64 bits, whatever the field.
-      const wanted =
-        type === "INCRBY" ? old + operand : field.isSigned ? operand : BigInt.asUintN(64, operand);
-      const next = fitted(wanted, field, overflow);
+      const given = field.isSigned ? operand : BigInt.asUintN(64, operand);
+      const next =
+        type === "INCRBY"
+          ? added(old, operand, field, overflow)
+          : added(given, 0n, field, overflow);
       if (next === undefined) {
         call.reply.null();
         continue;

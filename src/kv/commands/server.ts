@@ -129,7 +129,10 @@ function getKeys(call: Call, args: readonly string[]): void {
   if (command.keys === undefined) throw new Refusal("ERR The command has no key arguments");
   if (!fitsArity(command, words.length))
     throw new Refusal("ERR Invalid number of arguments specified for command");
-  call.reply.bulks(keyPlaces(command, words).map((place) => words[place] as string));
+  const places = keyPlaces(command, words);
+  if (places.length === 0 || places.some((place) => place >= words.length))
+    throw new Refusal("ERR Invalid arguments specified for command");
+  call.reply.bulks(places.map((place) => words[place] as string));
 }
 
 // INFO and CONFIG.
