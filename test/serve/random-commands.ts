@@ -7,6 +7,8 @@ type Words = readonly string[];
 const KEYS = ["a", "b", "c", "d", "{t}e"];
 /** All its scores are equal, so that ranges by text mean something. */
 const LEX_KEY = "lex";
+/** Always a list: what is not sorted has an order then. */
+const LIST_KEY = "list";
 const MEMBERS = ["m1", "m2", "m3", "x", "y", "7", "-3", "12345678901234567890", ""];
 const INTEGERS = [
   ...["0", "1", "-1", "2", "-2", "3", "5", "10", "-10", "100", "abc", "1.5", " 1", "01"],
@@ -311,10 +313,11 @@ const others: Family = ({ pick, key, value, some, maybe }) => [
   () => ["PING"],
   () => ["ECHO", value()],
   () => ["PUBLISH", key(), value()],
+  () => ["SORT_RO", key(), ...maybe("ALPHA", "DESC", ["GET", "#"], ["STORE", key()])],
+  () => [pick("RPUSH", "LPUSH"), LIST_KEY, pick("3", "1", "2")],
   () => [
-    "SORT_RO",
-    key(),
-    ...maybe("ALPHA", "DESC", ["BY", "nosort"], ["GET", "#"], ["STORE", key()]),
+    ...[pick("SORT", "SORT_RO"), pick(LIST_KEY, LIST_KEY, LEX_KEY), "BY", "nosort"],
+    ...maybe("ALPHA", "DESC", ["GET", "#"], ["LIMIT", pick("0", "1", "-1"), pick("2", "-1")]),
   ],
   () => [pick("GET", "LPUSH", "ZADD", "SELECT", "FOO", "HSET"), ...some(key)],
   () =>
