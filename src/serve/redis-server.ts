@@ -492,6 +492,8 @@ class Connection implements Client {
   #isKnown: boolean = false;
   /** It sends nothing more, and may still be owed something. */
   #isEnded: boolean = false;
+  /** A command of it is being done; its reply comes yet. */
+  #isDoing: boolean = false;
   #isClosing: boolean = false;
   #isGone: boolean = false;
 
@@ -556,7 +558,9 @@ class Connection implements Client {
       this.#isHeld = false;
     }
     while (!this.#waits && !this.#isFull && !this.#isClosing && reader.next()) {
+      this.#isDoing = true;
       this.#do();
+      this.#isDoing = false;
       if (this.#server.reply.length > FLUSHED_BYTES) this.#server.flushReply(this);
     }
     if (reader.problem !== undefined && !this.#isClosing && !this.#waits) {
@@ -866,7 +870,7 @@ class Connection implements Client {
 
   close(): void {
     this.#isClosing = true;
-    if (this.#pending === 0 || this.#isBlocked) this.#finish();
+    if (!this.#isDoing && (this.#pending === 0 || this.#isBlocked)) this.#finish();
   }
 
   /** As `close`, and does not wait for ever. */
