@@ -78,12 +78,11 @@ const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 function sorted(call: Call, request: SortRequest, value: Value | undefined): readonly string[] {
   const { by, isDescending, isAlpha, limit } = request;
   let elements = elementsOf(value);
-  const isSortedSet = value !== undefined && typeof value !== "string" && value.type === "zset";
   const isSet = value !== undefined && typeof value !== "string" && value.type === "set";
   // Without a star, the weight of all is the same: they stay as they are. But what is stored or counted out must be in some order.
   const stays = by !== undefined && !by.includes("*") && !(isSet && request.destination);
   if (stays) {
-    if (isSortedSet && isDescending) elements.reverse();
+    if (isDescending && !isSet) elements.reverse();
   } else {
     const usesBy = by?.includes("*") ?? false;
     const weights = new Map<string, string | undefined>();
