@@ -192,6 +192,15 @@ export function chosen(command: KnownCommand, args: readonly string[]): KnownCom
   return subcommand;
 }
 
+/** Of keys behind their number; in front of it may be the one that is stored to. Of none, if the number cannot be. */
+export const numbered =
+  (at: number, ...before: readonly number[]): KeySpec =>
+  (args) => {
+    const many = Number.parseInt(args[at] ?? "", 10);
+    if (!(many >= 1 && many < args.length - at)) return [];
+    return [...before, ...Array.from({ length: many }, (_, i) => at + 1 + i)];
+  };
+
 /** Where its keys are among the words. */
 export function keyPlaces({ keys }: Command, args: readonly string[]): readonly number[] {
   if (keys === undefined) return [];

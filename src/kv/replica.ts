@@ -142,8 +142,6 @@ export type ReplicaReply = boolean | Output | "restored";
 const UNLIMITED = { bulkBytes: 2 ** 32, queryBytes: 2 ** 40, authenticated: true };
 /** So many entries may be out of date before they are gathered anew. */
 const STALE_DEADLINES = 10_000;
-/** While a command runs that clients wait for, others may become able to go on; so often at the most. */
-const READY_ROUNDS = 1_000_000;
 
 /** A session of any server, as one text. */
 const nameOf = (origin: ProcessId, session: number): string => `${origin}/${session}`;
@@ -162,11 +160,11 @@ export class Replica
   readonly #origins = new Map<ProcessId, Origin>();
   /** Who waits, by session; and, in the order that they came, for which key. */
   readonly #blocked = new Map<string, Blocked>();
-  readonly #waiting = new Map<string, string[]>();
+  readonly #waiting = new Map<string, Set<string>>();
   readonly #watches = new Map<string, Watch>();
   readonly #watched = new Map<string, Set<string>>();
-  /** Keys that clients wait for and that have been changed. */
-  #ready: { readonly db: number; readonly key: string }[] = [];
+  /** Keys that clients wait for and that have been changed, each by its place, in the order in which they had what may serve them. */
+  readonly #ready = new Map<string, { readonly db: number; readonly key: string }>();
   #nowMs = 0;
   /** Randomness of commands that change something: the same at all replicas. */
   #random = new Random("tidemark/kv");
@@ -362,8 +360,7 @@ export class Replica
   changed(events: EventClass, event: string, key: string, db: number): void {
     if (this.#watched.size > 0)
       for (const session of this.#watched.get(placeOf(db, key)) ?? []) this.#touch(session);
-    if (this.#waiting.size > 0 && this.#waiting.has(placeOf(db, key)))
-      this.#ready.push({ db, key });
+    if (this.#waiting.size > 0) this.#wake(db, key);
     const told = this.#server?.tellsOf(events) ?? 0;
     if (told & 1) this.#tell(`__keyspace@${db}__:${key}`, event);
     if (told & 2) this.#tell(`__keyevent@${db}__:${event}`, key);
@@ -381,7 +378,16 @@ export class Replica
         for (const session of sessions) this.#touch(session);
     }
     for (const place of this.#waiting.keys())
-      if (place.startsWith(prefix)) this.#ready.push({ db, key: place.slice(prefix.length) });
+      if (place.startsWith(prefix)) this.#ready.set(place, { db, key: place.slice(prefix.length) });
+  }
+
+  /** Those who wait for a key are looked at after this command: if it has by now what they may wait for. */
+  #wake(db: number, key: string): void {
+    const place = placeOf(db, key);
+    if (!this.#waiting.has(place)) return;
+    const value = this.keyspace.databases[db]?.get(key);
+    if (value === undefined || typeof value === "string") return;
+    if (value.type === "list" || value.type === "zset") this.#ready.set(place, { db, key });
   }
 
   publish(channel: string, message: string): number {
@@ -497,7 +503,7 @@ export class Replica
     const isAnswer = kind <= KIND.transaction ? !this.#isBlocked : output.length > output.marked;
     if (isOwn && isAnswer) output.mark(session);
     this.#tellNews();
-    if (this.#ready.length > 0) this.#serveReady();
+    if (this.#ready.size > 0) this.#serveReady();
     if (this.#isMixed) {
       this.#isMixed = false;
       this.#gatherDeadlines();
@@ -557,12 +563,13 @@ export class Replica
     else this.#table.get(blocked.args[0] as string)?.timedOut?.(reply);
   }
 
-  /** Those who wait for keys that have been changed, as long as that helps. */
+  /** Those who wait for keys that have been changed. Who is served may change others: they come behind. It ends, for fewer wait then. */
   #serveReady(): void {
     const call = this.#call;
-    for (let round = 0; this.#ready.length > 0 && round < READY_ROUNDS; round += 1) {
-      const { db, key } = this.#ready.shift() as { db: number; key: string };
-      for (const session of [...(this.#waiting.get(placeOf(db, key)) ?? [])]) {
+    for (const [place, { db, key }] of this.#ready) {
+      this.#ready.delete(place);
+      for (const session of this.#waiting.get(place) ?? []) {
+        if (!this.keyspace.databases[db]?.has(key)) break;
         const blocked = this.#blocked.get(session) as Blocked;
         const [origin = "", number = ""] = session.split("/");
         const isOwn = origin === this.#self && this.#origins.get(origin)?.stream === this.#stream;
@@ -583,7 +590,6 @@ export class Replica
         this.#tellNews();
       }
     }
-    this.#ready = [];
   }
 
   #serves(command: KnownCommand | undefined, args: readonly string[], key: string): boolean {
@@ -623,8 +629,8 @@ export class Replica
     for (const key of blocked.keys) {
       const place = placeOf(blocked.db, key);
       const waiting = this.#waiting.get(place);
-      if (!waiting) this.#waiting.set(place, [session]);
-      else if (!waiting.includes(session)) waiting.push(session);
+      if (waiting) waiting.add(session);
+      else this.#waiting.set(place, new Set([session]));
     }
   }
 
@@ -633,9 +639,9 @@ export class Replica
     this.#blocked.delete(session);
     for (const key of blocked?.keys ?? []) {
       const place = placeOf(blocked?.db ?? 0, key);
-      const left = this.#waiting.get(place)?.filter((one) => one !== session) ?? [];
-      if (left.length > 0) this.#waiting.set(place, left);
-      else this.#waiting.delete(place);
+      const waiting = this.#waiting.get(place);
+      waiting?.delete(session);
+      if (waiting?.size === 0) this.#waiting.delete(place);
     }
   }
 

@@ -53,6 +53,8 @@ const UNREAD_BYTES = 1024 * 1024;
 const FLUSHED_BYTES = 256 * 1024;
 /** So long a client has to take what it is sent at the end. */
 const LINGER_MS = 1_000;
+/** Behind so many commands that are not answered yet, a read goes through the order; behind more, it waits. */
+const READS_BEHIND = 64;
 const SWEEP_MS = 100;
 /** In one sweep. */
 const SWEEP_KEYS = 1_000;
@@ -489,6 +491,8 @@ class Connection implements Client {
   #isKnown: boolean = false;
   /** It sends nothing more, and may still be owed something. */
   #isEnded: boolean = false;
+  /** A command of it is being done; its reply comes yet. */
+  #isDoing: boolean = false;
   #isClosing: boolean = false;
   #isGone: boolean = false;
 
@@ -553,7 +557,9 @@ class Connection implements Client {
       this.#isHeld = false;
     }
     while (!this.#waits && !this.#isFull && !this.#isClosing && reader.next()) {
+      this.#isDoing = true;
       this.#do();
+      this.#isDoing = false;
       if (this.#server.reply.length > FLUSHED_BYTES) this.#server.flushReply(this);
     }
     if (reader.problem !== undefined && !this.#isClosing && !this.#waits) {
@@ -586,8 +592,9 @@ class Connection implements Client {
       this.#submit(KIND.command, command);
       return;
     }
-    // What is refused here and now would be answered too early.
-    if (this.#pending > 0 && !(isSure && command.flags.includes("readonly"))) {
+    // What is refused here and now would be answered too early. And what reads can say has no end.
+    const isRead = isSure && command.flags.includes("readonly");
+    if (this.#pending > (isRead ? READS_BEHIND : 0)) {
       this.#hold();
       return;
     }
@@ -856,7 +863,7 @@ class Connection implements Client {
 
   close(): void {
     this.#isClosing = true;
-    if (this.#pending === 0 || this.#isBlocked) this.#finish();
+    if (!this.#isDoing && (this.#pending === 0 || this.#isBlocked)) this.#finish();
   }
 
   /** As `close`, and does not wait for ever. */

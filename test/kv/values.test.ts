@@ -11,6 +11,8 @@ import { seeds } from "../support/soak.ts";
 
 const STEPS = 400;
 const NAMES = 700;
+/** A few of it fill a chunk of a list. */
+const LONG = "-".repeat(30_000);
 
 const pick = (random: Random): string => `n${random.below(NAMES)}`;
 
@@ -72,7 +74,7 @@ describe("values", () => {
       const kept: (readonly [List, readonly string[]])[] = [];
       for (let step = 0; step < STEPS; step += 1) {
         const atHead = random.chance(0.5);
-        const name = `n${random.below(20)}`;
+        const name = random.chance(0.02) ? LONG : `n${random.below(20)}`;
         const index = random.below(model.length + 1);
         switch (random.below(9)) {
           case 0:
@@ -125,6 +127,10 @@ describe("values", () => {
       for (const [one, expected] of kept) {
         expect(one.range(0, one.length), `seed ${seed}`).toEqual(expected);
         const again = List.decode(one.encode(), 99);
+        const bytes = expected.reduce((sum, { length }) => sum + 24 + length, 0);
+        expect([one.memoryBytes, again.memoryBytes]).toEqual([bytes, bytes]);
+        const isFit = ({ length }: readonly string[]): boolean => length > 0 && length <= 128;
+        expect((one.encode() as string[][]).every(isFit)).toBe(true);
         expect(again.range(0, again.length)).toEqual(expected);
         const found = expected.flatMap((element, i) => (element === "n7" ? [i] : []));
         expect([...one.find("n7", true, one.length)]).toEqual(found);

@@ -7,6 +7,8 @@ type Words = readonly string[];
 const KEYS = ["a", "b", "c", "d", "{t}e"];
 /** All its scores are equal, so that ranges by text mean something. */
 const LEX_KEY = "lex";
+/** Always a list: what is not sorted has an order then. */
+const LIST_KEY = "list";
 const MEMBERS = ["m1", "m2", "m3", "x", "y", "7", "-3", "12345678901234567890", ""];
 const INTEGERS = [
   ...["0", "1", "-1", "2", "-2", "3", "5", "10", "-10", "100", "abc", "1.5", " 1", "01"],
@@ -94,7 +96,7 @@ const strings: Family = ({ pick, key, value, integer, score, some, maybe }) => [
   () => ["APPEND", key(), value()],
   () => ["STRLEN", key()],
   () => ["SETRANGE", key(), pick("0", "1", "5", "-1", "2000", "x"), value()],
-  () => ["GETRANGE", key(), integer(), integer()],
+  () => [pick("GETRANGE", "GETRANGE", "SUBSTR"), key(), integer(), integer()],
   () => [pick("INCR", "DECR"), key()],
   () => [pick("INCRBY", "DECRBY"), key(), integer()],
   () => ["INCRBYFLOAT", key(), score()],
@@ -138,16 +140,24 @@ const keys: Family = ({ pick, key, some, maybe }) => [
     ...maybe("NX", "XX", "GT", "LT", "ZZ"),
   ],
   () => [
-    ...["EXPIREAT", key(), pick("99999999999", "1", "88888888888")],
+    ...[pick("EXPIREAT", "PEXPIREAT"), key(), pick("99999999999", "1", "88888888888888", "x")],
     ...maybe("NX", "XX", "GT", "LT"),
   ],
-  () => [pick("PERSIST", "EXPIRETIME", "PEXPIRETIME"), key()],
+  () => [pick("PERSIST", "EXPIRETIME", "PEXPIRETIME", "TTL", "PTTL"), key()],
   () => [pick("RENAME", "RENAMENX"), key(), key()],
   () => ["COPY", key(), key(), ...maybe("REPLACE", ["DB", "1"])],
   () => ["MOVE", key(), pick("0", "1", "2", "16", "x")],
   () => ["SELECT", pick("0", "0", "0", "0", "1", "99", "x")],
   () => ["SWAPDB", "0", pick("1", "0", "99", "x")],
-  () => ["DBSIZE"],
+  () => [pick("DBSIZE", "DBSIZE", "RANDOMKEY")],
+  () => [
+    "SCAN",
+    pick("0", "0", "x"),
+    "COUNT",
+    "1000",
+    ...maybe(["MATCH", pick("a*", "[b-d]")], ["TYPE", "list"]),
+  ],
+  () => ["OBJECT", pick("ENCODING", "encoding", "NONE"), key()],
   () => ["KEYS", pick("*", "a*", "[a-c]", "?", "\\a")],
 ];
 
@@ -169,6 +179,7 @@ const lists: Family = ({ pick, key, member, integer, some, maybe }) => {
     ],
     () => ["LMOVE", key(), key(), end(), end()],
     () => ["RPOPLPUSH", key(), key()],
+    () => ["BRPOPLPUSH", key(), key(), pick("0.001", "-1")],
     () => ["LMPOP", pick("1", "2", "0", "x"), key(), key(), end(), ...maybe(["COUNT", integer()])],
     () => [pick("BLPOP", "BRPOP"), key(), key(), pick("0.001", "-1", "x")],
     () => ["BLMPOP", "0.001", "1", key(), end()],
@@ -176,7 +187,7 @@ const lists: Family = ({ pick, key, member, integer, some, maybe }) => {
   ];
 };
 
-const hashes: Family = ({ pick, key, member, value, integer, score, some }) => [
+const hashes: Family = ({ pick, key, member, value, integer, score, some, maybe }) => [
   () => [pick("HSET", "HMSET"), key(), ...some(() => [member(), value()])],
   () => ["HSETNX", key(), member(), value()],
   () => [pick("HGET", "HEXISTS", "HSTRLEN"), key(), member()],
@@ -185,6 +196,8 @@ const hashes: Family = ({ pick, key, member, value, integer, score, some }) => [
   () => ["HDEL", key(), ...some(member)],
   () => ["HINCRBY", key(), member(), integer()],
   () => ["HINCRBYFLOAT", key(), member(), score()],
+  () => ["HRANDFIELD", key(), ...maybe([pick("100", "-5", "x"), ...maybe("WITHVALUES")])],
+  () => ["HSCAN", key(), pick("0", "0", "x"), "COUNT", "1000", ...maybe(["MATCH", "m*"])],
 ];
 
 const sets: Family = ({ pick, key, member, integer, some, maybe }) => [
@@ -197,6 +210,8 @@ const sets: Family = ({ pick, key, member, integer, some, maybe }) => [
   () => [pick("SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"), key(), ...some(key)],
   () => ["SINTERCARD", pick("1", "2", "0", "x"), key(), key(), ...maybe(["LIMIT", integer()])],
   () => ["SPOP", key(), "100"],
+  () => ["SRANDMEMBER", key(), ...maybe(pick("100", "-5", "0", "x"))],
+  () => ["SSCAN", key(), pick("0", "0", "x"), "COUNT", "1000", ...maybe(["MATCH", "[mx]*"])],
 ];
 
 const sortedSets: Family = (tools) => {
@@ -274,6 +289,8 @@ const sortedSets: Family = (tools) => {
       ...[pick("ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE"), key(), "2", key(), key()],
       ...maybe(["WEIGHTS", score(), score()], ["AGGREGATE", pick("SUM", "MIN", "MAX")]),
     ],
+    () => ["ZRANDMEMBER", key(), ...maybe([pick("100", "-5", "x"), ...maybe("WITHSCORES")])],
+    () => ["ZSCAN", key(), pick("0", "0", "x"), "COUNT", "1000", ...maybe(["MATCH", "m*"])],
     () => ["ZINTERCARD", pick("1", "2", "0", "x"), key(), key(), ...maybe(["LIMIT", integer()])],
   ];
 };
@@ -295,8 +312,18 @@ const others: Family = ({ pick, key, value, some, maybe }) => [
   () => ["WATCH", key()],
   () => ["PING"],
   () => ["ECHO", value()],
+  () => ["PUBLISH", key(), value()],
+  () => ["SORT_RO", key(), ...maybe("ALPHA", "DESC", ["GET", "#"], ["STORE", key()])],
+  () => [pick("RPUSH", "LPUSH"), LIST_KEY, pick("3", "1", "2")],
+  () => [
+    ...[pick("SORT", "SORT_RO"), pick(LIST_KEY, LIST_KEY, LEX_KEY), "BY", "nosort"],
+    ...maybe("ALPHA", "DESC", ["GET", "#"], ["LIMIT", pick("0", "1", "-1"), pick("2", "-1")]),
+  ],
   () => [pick("GET", "LPUSH", "ZADD", "SELECT", "FOO", "HSET"), ...some(key)],
-  () => (pick("FLUSHDB", "PING", "PING") === "FLUSHDB" ? ["FLUSHDB", ...maybe("x")] : ["PING"]),
+  () =>
+    pick("FLUSHDB", "PING", "PING") === "FLUSHDB"
+      ? [pick("FLUSHDB", "FLUSHALL"), ...maybe("x")]
+      : ["PING"],
 ];
 
 const FAMILIES: readonly Family[] = [

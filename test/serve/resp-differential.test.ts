@@ -106,12 +106,12 @@ function talk(port: number, text: string, random?: Random): Promise<Talk> {
     const socket = connect({ port, host: "127.0.0.1", noDelay: true });
     const talked = { heard: "", isCut: false };
     let at = 0;
-    const isSlow = random?.chance(0.3);
+    const isSlow = text.length < 3_000 && random?.chance(0.3);
     const send = (): void => {
       if (socket.destroyed) return;
       let size = text.length;
       if (random)
-        size = isSlow ? random.between(1, 40) : (random.pick([10, 1_000, 100_000]) as number);
+        size = isSlow ? random.between(1, 40) : (random.pick([100, 1_000, 100_000]) as number);
       socket.write(Buffer.from(text.slice(at, at + size), "latin1"));
       at += size;
       if (at >= text.length) socket.end();
@@ -138,7 +138,7 @@ test.skipIf(lacksRedis)(
       const random = new Random(`resp ${seed}`);
       let text = random.chance(0.03) ? (random.pick(FOREIGN) as string) : "";
       for (let i = random.between(1, 8); i > 0; i -= 1) text += request(random, `key${seed}`);
-      if (random.chance(0.1)) text = text.slice(0, random.below(text.length + 1));
+      if (random.chance(0.1)) text = text.slice(0, -random.between(1, 200));
       text += "\r\nPING\r\n";
       const sent = JSON.stringify(
         text.replace(/(.)\1{99,}/g, (all, one) => `<${all.length} ${one}>`),
@@ -160,7 +160,7 @@ test.skipIf(lacksRedis)(
       }
     };
     let batch: Promise<void>[] = [];
-    for (const seed of seeds("resp-differential", 500, 100_000)) {
+    for (const seed of seeds("resp-differential", 300, 100_000)) {
       batch.push(compare(seed));
       if (batch.length < AT_ONCE) continue;
       await Promise.all(batch);

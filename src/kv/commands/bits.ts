@@ -2,29 +2,44 @@
 
 import { indexIn, integerIn } from "../arguments.ts";
 import { asText, type Call, type Command, Refusal, SYNTAX } from "../command.ts";
+import { latin1Bytes, readLatin1 } from "../latin1.ts";
+import { parseInteger } from "../numbers.ts";
 import type { Value } from "../value.ts";
-import type { ByteString } from "../values/byte-string.ts";
-import { bytesToChange, checkLength, STRING_BYTES_MAX } from "./strings.ts";
+import { ByteString } from "../values/byte-string.ts";
+import { bytesToChange, checkLength, LONG_BYTES } from "./strings.ts";
 
 const BAD_OFFSET = "ERR bit offset is not an integer or out of range";
 const BAD_BIT = "ERR bit is not an integer or out of range";
-const BITS_MAX = 8 * STRING_BYTES_MAX;
+/** Of Redis; what is written must be within our own limit. */
+const BITS_MAX = 2 ** 32;
 
-/** A string to look at, byte by byte. */
+/** A string to look at. */
 interface Bytes {
   readonly length: number;
   at(index: number): number;
+  /** The bytes from there on that lie together; none behind the end. */
+  from(index: number): Uint8Array;
 }
 
+/** So many bytes of a text are made at once; those of a `ByteString` lie in pieces of as many. */
+const PIECE_BYTES = 16 * 1024;
+
 function bytesOf(value: Value | undefined): Bytes {
-  if (value !== undefined && typeof value !== "string" && value.type === "string") {
-    const bytes: ByteString = value;
-    return { length: bytes.length, at: (index) => bytes.byte(index) };
-  }
+  if (value !== undefined && typeof value !== "string" && value.type === "string")
+    return viewOf(value);
   const text = asText(value) ?? "";
   return {
     length: text.length,
     at: (index) => (index < text.length ? text.charCodeAt(index) : 0),
+    from: (index) => latin1Bytes(text.slice(index, index + PIECE_BYTES)),
+  };
+}
+
+function viewOf(bytes: ByteString): Bytes {
+  return {
+    length: bytes.length,
+    at: (index) => bytes.byte(index),
+    from: (index) => bytes.bytesFrom(index),
   };
 }
 
@@ -47,13 +62,25 @@ function setBit(call: Call, args: readonly string[]): void {
   const offset = offsetIn(args[2]);
   const bit = indexIn(args[3], BAD_BIT);
   if (bit !== 0 && bit !== 1) throw new Refusal(BAD_BIT);
-  const bytes = bytesToChange(call, key);
   const at = Math.floor(offset / 8);
+  checkLength(at + 1);
+  const [bytes, isLonger] = bytesUpTo(call, key, at + 1);
   const old = bytes.byte(at);
   const mask = 128 >> (offset % 8);
-  bytes.setByte(at, bit === 1 ? old | mask : old & ~mask);
-  call.changed("$", "setbit", key);
+  const wanted = bit === 1 ? old | mask : old & ~mask;
+  if (wanted !== old) bytes.setByte(at, wanted);
+  if (isLonger || wanted !== old) call.changed("$", "setbit", key);
   call.reply.integer(old & mask ? 1 : 0);
+}
+
+/** A string of so many bytes at least, and whether it was shorter or was not there. */
+function bytesUpTo(
+  call: Call,
+  key: string,
+  length: number,
+): readonly [bytes: ByteString, isLonger: boolean] {
+  const bytes = bytesToChange(call, key);
+  return [bytes, bytes.extend(length)];
 }
 
 const ONES = Uint8Array.from({ length: 256 }, (_, byte) => {
@@ -61,6 +88,39 @@ const ONES = Uint8Array.from({ length: 256 }, (_, byte) => {
   for (let rest = byte; rest > 0; rest >>= 1) count += rest & 1;
   return count;
 });
+
+const WORD_BYTES = 4;
+
+function onesIn(bytes: Uint8Array): number {
+  let count = 0;
+  let at = 0;
+  const { length } = bytes;
+  if (bytes.byteOffset % WORD_BYTES === 0) {
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, Math.floor(length / WORD_BYTES));
+    for (const word of words) {
+      if (word === 0) continue;
+      // Counted in pairs of bits, in fours, in bytes, and these together (Anderson, "Bit Twiddling Hacks").
+      let rest = word - ((word >>> 1) & 0x55555555);
+      rest = (rest & 0x33333333) + ((rest >>> 2) & 0x33333333);
+      count += Math.imul((rest + (rest >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+    }
+    at = WORD_BYTES * words.length;
+  }
+  for (; at < length; at += 1) count += ONES[bytes[at] as number] as number;
+  return count;
+}
+
+/** In the bytes from one to before another. */
+function onesBetween(bytes: Bytes, from: number, end: number): number {
+  let count = 0;
+  for (let at = from; at < end; ) {
+    const some = bytes.from(at).subarray(0, end - at);
+    if (some.length === 0) break;
+    count += onesIn(some);
+    at += some.length;
+  }
+  return count;
+}
 
 /** Of `length` places, from one to another, both in it; counted from the end, if negative. */
 function clamp(start: number, end: number, length: number): readonly [number, number] {
@@ -90,25 +150,35 @@ function bitCount(call: Call, args: readonly string[]): void {
   if (hasRange) {
     start = indexIn(args[2]);
     end = indexIn(args[3]);
+    if (start < 0 && end < 0 && start > end) {
+      call.reply.integer(0);
+      return;
+    }
     isBits = unitIn(args[4]);
-  }
-  if (start < 0 && end < 0 && start > end) {
-    call.reply.integer(0);
-    return;
   }
   const [from, to] = clamp(start, end, isBits ? 8 * bytes.length : bytes.length);
   let count = 0;
-  if (!isBits) for (let i = from; i <= to; i += 1) count += ONES[bytes.at(i)] as number;
+  if (!isBits) count = onesBetween(bytes, from, to + 1);
   else if (from <= to) {
     const [first, last] = [Math.floor(from / 8), Math.floor(to / 8)];
-    for (let i = first; i <= last; i += 1) {
-      let byte = bytes.at(i);
-      if (i === first) byte &= 255 >> (from % 8);
-      if (i === last) byte &= 255 << (7 - (to % 8));
-      count += ONES[byte & 255] as number;
-    }
+    const [head, tail] = [255 >> (from % 8), 255 & (255 << (7 - (to % 8)))];
+    count = onesBetween(bytes, first + 1, last);
+    if (first === last) count = ONES[bytes.at(first) & head & tail] as number;
+    else
+      count += (ONES[bytes.at(first) & head] as number) + (ONES[bytes.at(last) & tail] as number);
   }
   call.reply.integer(count);
+}
+
+/** The first byte from there, before the end, that is another one; the end if there is none. */
+function firstOther(bytes: Bytes, from: number, end: number, byte: number): number {
+  for (let at = from; at < end; ) {
+    const some = bytes.from(at).subarray(0, end - at);
+    if (some.length === 0) break;
+    for (let i = 0; i < some.length; i += 1) if (some[i] !== byte) return at + i;
+    at += some.length;
+  }
+  return end;
 }
 
 function bitPosition(call: Call, args: readonly string[]): void {
@@ -134,7 +204,9 @@ function bitPosition(call: Call, args: readonly string[]): void {
   const [firstBit, lastBit] = isBits ? [from, to] : [8 * from, 8 * to + 7];
   const skipped = bit === 1 ? 0 : 255;
   for (let at = firstBit; at <= lastBit; ) {
-    if (at % 8 === 0 && at + 7 <= lastBit && bytes.at(at / 8) === skipped) at += 8;
+    const wholeBytes = at % 8 === 0 ? Math.floor((lastBit + 1 - at) / 8) : 0;
+    if (wholeBytes > 0 && bytes.at(at / 8) === skipped)
+      at = 8 * firstOther(bytes, at / 8, at / 8 + wholeBytes, skipped);
     else if (bitAt(bytes, at) === bit) {
       call.reply.integer(at);
       return;
@@ -151,28 +223,34 @@ function bitOp(call: Call, args: readonly string[]): void {
   if (way === "NOT" && args.length !== 4)
     throw new Refusal("ERR BITOP NOT must be called with a single source key.");
   const sources = args.slice(3).map((one) => bytesOf(call.db.get(one)));
-  const length = Math.max(...sources.map((one) => one.length));
-  const pieces: string[] = [];
-  let codes: number[] = [];
+  const length = sources.reduce((most, one) => Math.max(most, one.length), 0);
+  const result = new ByteString(call.keyspace.version);
   const [first, ...others] = sources as [Bytes, ...Bytes[]];
-  for (let i = 0; i < length; i += 1) {
-    let byte = first.at(i);
-    if (way === "NOT") byte = ~byte & 255;
-    else if (way === "AND") for (const one of others) byte &= one.at(i);
-    else if (way === "OR") for (const one of others) byte |= one.at(i);
-    else for (const one of others) byte ^= one.at(i);
-    codes.push(byte);
-    if (codes.length === 4096) {
-      pieces.push(String.fromCharCode(...codes));
-      codes = [];
-    }
+  const piece = new Uint8Array(PIECE_BYTES);
+  for (let at = 0; at < length; at += PIECE_BYTES) {
+    const size = Math.min(PIECE_BYTES, length - at);
+    piece.fill(0);
+    piece.set(first.from(at));
+    if (way === "NOT") for (let i = 0; i < size; i += 1) piece[i] = ~(piece[i] as number);
+    for (const one of others) combine(piece, one.from(at), way);
+    result.write(at, readLatin1(piece, 0, size));
   }
-  pieces.push(String.fromCharCode(...codes));
   if (length > 0) {
-    call.db.replace(key, pieces.join(""));
+    call.db.replace(key, length < LONG_BYTES ? result.slice(0) : result);
     call.changed("$", "set", key);
   } else if (call.db.delete(key)) call.changed("g", "del", key);
   call.reply.integer(length);
+}
+
+/** Behind its end, the other one has zeros. */
+function combine(bytes: Uint8Array, other: Uint8Array, way: string): void {
+  const { length } = other;
+  if (way === "AND") {
+    for (let i = 0; i < length; i += 1) bytes[i] = (bytes[i] as number) & (other[i] as number);
+    bytes.fill(0, length);
+  } else if (way === "OR")
+    for (let i = 0; i < length; i += 1) bytes[i] = (bytes[i] as number) | (other[i] as number);
+  else for (let i = 0; i < length; i += 1) bytes[i] = (bytes[i] as number) ^ (other[i] as number);
 }
 
 // BITFIELD.
@@ -196,16 +274,19 @@ const BAD_FIELD =
   "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
 
 function fieldIn(text: string | undefined): Field {
-  const [, sign, digits] = /^([iu])(\d{1,3})$/.exec(text ?? "") ?? [];
-  const bits = Number(digits);
-  if (sign === undefined || bits < 1 || bits > (sign === "i" ? 64 : 63))
+  const [given = ""] = (text ?? "").split("\0", 1);
+  const isSigned = given.startsWith("i");
+  const bits = Number(parseInteger(given.slice(1)));
+  if (!(isSigned || given.startsWith("u")) || !(bits >= 1 && bits <= (isSigned ? 64 : 63)))
     throw new Refusal(BAD_FIELD);
-  return { isSigned: sign === "i", bits };
+  return { isSigned, bits };
 }
 
 function fieldOffset(text: string | undefined, { bits }: Field): number {
   const isScaled = text?.startsWith("#") ?? false;
-  const offset = indexIn(isScaled ? text?.slice(1) : text, BAD_OFFSET) * (isScaled ? bits : 1);
+  const given = BigInt(integerIn(isScaled ? text?.slice(1) : text, BAD_OFFSET));
+  // The product has 64 bits, as in C.
+  const offset = Number(isScaled ? BigInt.asIntN(64, given * BigInt(bits)) : given);
   if (offset < 0 || offset >= BITS_MAX) throw new Refusal(BAD_OFFSET);
   return offset;
 }
@@ -238,21 +319,32 @@ function operations(args: readonly string[], isReadOnly: boolean): readonly Oper
   return all;
 }
 
+/** The bytes that a field touches, as one number, and how many bits of it are behind the field. */
+function around(
+  bytes: Bytes,
+  bits: number,
+  offset: number,
+): readonly [all: bigint, behind: bigint] {
+  const last = Math.floor((offset + bits - 1) / 8);
+  let all = 0n;
+  for (let at = Math.floor(offset / 8); at <= last; at += 1)
+    all = (all << 8n) | BigInt(bytes.at(at));
+  return [all, BigInt(7 - ((offset + bits - 1) % 8))];
+}
+
 function readField(bytes: Bytes, { isSigned, bits }: Field, offset: number): bigint {
-  let value = 0n;
-  for (let i = 0; i < bits; i += 1) value = (value << 1n) | BigInt(bitAt(bytes, offset + i));
-  return isSigned ? BigInt.asIntN(bits, value) : value;
+  const [all, behind] = around(bytes, bits, offset);
+  const value = all >> behind;
+  return isSigned ? BigInt.asIntN(bits, value) : BigInt.asUintN(bits, value);
 }
 
 function writeField(bytes: ByteString, { bits }: Field, offset: number, value: bigint): void {
-  const raw = BigInt.asUintN(bits, value);
-  for (let i = 0; i < bits; i += 1) {
-    const at = offset + i;
-    const byte = Math.floor(at / 8);
-    const mask = 128 >> (at % 8);
-    const isOne = ((raw >> BigInt(bits - 1 - i)) & 1n) === 1n;
-    const old = bytes.byte(byte);
-    bytes.setByte(byte, isOne ? old | mask : old & ~mask);
+  const [all, behind] = around(viewOf(bytes), bits, offset);
+  const mask = ((1n << BigInt(bits)) - 1n) << behind;
+  let rest = (all & ~mask) | (BigInt.asUintN(bits, value) << behind);
+  for (let at = Math.floor((offset + bits - 1) / 8); at >= Math.floor(offset / 8); at -= 1) {
+    bytes.setByte(at, Number(rest & 255n));
+    rest >>= 8n;
   }
 }
 
@@ -286,18 +378,17 @@ function bitField(isReadOnly: boolean) {
   return (call: Call, args: readonly string[]): void => {
     const key = args[1] as string;
     const all = operations(args, isReadOnly);
-    const writes = all.filter(({ type }) => type !== "GET");
-    const value = call.db.get(key);
-    let bytes = bytesOf(value);
+    let length = 0;
+    for (const { type, offset, field } of all)
+      if (type !== "GET") length = Math.max(length, Math.ceil((offset + field.bits) / 8));
+    let bytes = bytesOf(call.db.get(key));
     let own: ByteString | undefined;
-    if (writes.length > 0) {
-      for (const { offset, field } of writes) checkLength(Math.ceil((offset + field.bits) / 8));
-      own = bytesToChange(call, key);
-      const changed = own;
+    let isLonger = false;
+    if (length > 0) {
       // It is as long as the furthest of them needs.
-      const last = Math.max(...writes.map(({ offset, field }) => offset + field.bits - 1));
-      changed.setByte(Math.floor(last / 8), changed.byte(Math.floor(last / 8)));
-      bytes = { length: changed.length, at: (index) => changed.byte(index) };
+      checkLength(length);
+      [own, isLonger] = bytesUpTo(call, key, length);
+      bytes = viewOf(own);
     }
     let isChanged = false;
     call.reply.array(all.length);
@@ -317,8 +408,8 @@ function bitField(isReadOnly: boolean) {
         call.reply.null();
         continue;
       }
-      writeField(own as ByteString, field, offset, next);
-      isChanged = true;
+      if (next !== old) writeField(own as ByteString, field, offset, next);
+      isChanged ||= isLonger || next !== old;
       call.reply.integer(type === "SET" ? old : next);
     }
     if (isChanged) call.changed("$", "setbit", key);

@@ -31,19 +31,21 @@ export function chosenByChance(
   count: number,
   random: Random,
 ): readonly string[] {
-  if (count >= table.size) return [...table.keys()];
+  const { size } = table;
+  if (count >= size) return table.keyList();
   if (count >= 0) {
-    // Each is taken with the chance that is left (Fan, Muller and Rezucha 1962, "selection sampling").
-    const chosen: string[] = [];
-    let left = table.size;
-    for (const key of table.keys()) {
-      if (chosen.length === count) break;
-      if (random.below(left) < count - chosen.length) chosen.push(key);
-      left -= 1;
+    // Each place with the same chance (Bentley and Floyd 1987, "A sample of brilliance").
+    const places = new Set<number>();
+    for (let last = size - count; last < size; last += 1) {
+      const place = random.below(last + 1);
+      places.add(places.has(place) ? last : place);
     }
-    return chosen;
+    return table.keysAt(Uint32Array.from(places).sort());
   }
   if (-count > PICKS_MAX) throw new Refusal("ERR value is out of range");
-  const all = [...table.keys()];
-  return Array.from({ length: -count }, () => all[random.below(all.length)] as string);
+  const places = Uint32Array.from({ length: -count }, () => random.below(size));
+  const ascending = places.slice().sort();
+  const keys = table.keysAt(ascending);
+  const byPlace = new Map(keys.map((key, i) => [ascending[i] as number, key]));
+  return Array.from(places, (place) => byPlace.get(place) as string);
 }

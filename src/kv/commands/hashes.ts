@@ -162,8 +162,7 @@ export const hashCommands: readonly Command[] = [
   {
     ...{ name: "hkeys", arity: 2, flags: READ, keys: KEY, group: "hash", since: "2.0.0" },
     summary: "Get all the fields in a hash",
-    run: (call, args) =>
-      call.reply.bulks([...(look(call, args[1] as string)?.fields.keys() ?? [])]),
+    run: (call, args) => call.reply.bulks(look(call, args[1] as string)?.fields.keyList() ?? []),
   },
   {
     ...{ name: "hvals", arity: 2, flags: READ, keys: KEY, group: "hash", since: "2.0.0" },

@@ -1,7 +1,8 @@
 /** Commands of lists. */
 
-import { indexIn, rangeIn, timeoutIn } from "../arguments.ts";
-import { asType, type Call, type Command, NO_KEY, Refusal, SYNTAX } from "../command.ts";
+import { indexIn, integerIn, rangeIn, timeoutIn } from "../arguments.ts";
+import { asType, type Call, type Command, NO_KEY, numbered, Refusal, SYNTAX } from "../command.ts";
+import { INT64_MIN } from "../numbers.ts";
 import type { Reply } from "../reply.ts";
 import { List } from "../values/list.ts";
 
@@ -171,6 +172,8 @@ function position(call: Call, args: readonly string[]): void {
           "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... " +
             "or use negative to start from the end of the list",
         );
+      // What has no opposite skips nothing.
+      if (integerIn(value) === INT64_MIN) rank = -1;
     } else if (word === "COUNT") count = rangeIn(value, 0, 2 ** 64, "ERR COUNT can't be negative");
     else if (word === "MAXLEN")
       lookedAt = rangeIn(value, 0, 2 ** 64, "ERR MAXLEN can't be negative");
@@ -212,14 +215,14 @@ function moves(call: Call, from: string, to: string, fromHead: boolean, toHead: 
   destination.push(element, toHead);
   call.changed("l", eventOf("push", toHead), to);
   call.changed("l", eventOf("pop", fromHead), from);
-  if (source !== destination || source.length === 0) dropEmpty(call, from, source);
+  dropEmpty(call, from, source);
   call.reply.bulk(element);
   return true;
 }
 
 /** The keys of a command that has their number first, and where what follows begins. */
 function numberedKeys(args: readonly string[], at: number): readonly [string[], number] {
-  const count = rangeIn(args[at], 1, 2 ** 31, "ERR numkeys should be greater than 0");
+  const count = rangeIn(args[at], 1, 2 ** 63, "ERR numkeys should be greater than 0");
   const end = at + 1 + count;
   if (end > args.length) throw new Refusal(SYNTAX);
   return [args.slice(at + 1, end), end];
@@ -313,12 +316,6 @@ const WRITE = ["write", "denyoom"] as const;
 const FAST = ["write", "fast"] as const;
 const FAST_GROWING = ["write", "denyoom", "fast"] as const;
 const BLOCKING = ["write", "noscript", "blocking"] as const;
-
-/** Keys behind their number. */
-const numbered =
-  (at: number) =>
-  (args: readonly string[]): readonly number[] =>
-    Array.from({ length: Math.min(Number(args[at]) || 0, args.length) }, (_, i) => at + 1 + i);
 
 export const listCommands: readonly Command[] = [
   {
@@ -465,8 +462,8 @@ export const listCommands: readonly Command[] = [
     since: "7.0.0",
     summary: "Pop elements from a list, or block until one is available",
     run(call, args) {
-      const timeoutMs = timeoutIn(args[1]);
       const request = multiPopRequest(args, 2);
+      const timeoutMs = timeoutIn(args[1]);
       orBlock(call, multiPops(call, request), request.keys, timeoutMs, noArray);
     },
     serve: (call, args, key) =>

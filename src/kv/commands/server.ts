@@ -493,5 +493,5 @@ const COMMAND: readonly Command[] = [
   ),
   of("docs", -2, PLAIN, "7.0.0", "Get array of specific Redis command documentation", commandDocs),
   of("list", -2, PLAIN, "7.0.0", "Get an array of Redis command names", commandList),
-  of("getkeys", -3, PLAIN, "2.8.13", "Extract keys given a full Redis command", getKeys),
+  of("getkeys", -4, PLAIN, "2.8.13", "Extract keys given a full Redis command", getKeys),
 ];

@@ -3,6 +3,7 @@
 import { rangeIn } from "../arguments.ts";
 import { asType, type Call, type Command, Refusal, SYNTAX } from "../command.ts";
 import { SetValue } from "../values/set-value.ts";
+import { Table } from "../values/table.ts";
 import { chanceCount, chosenByChance } from "./chance.ts";
 import { scanTable } from "./keys.ts";
 
@@ -23,13 +24,6 @@ function dropEmpty(call: Call, key: string, set: SetValue): void {
   if (set.size > 0) return;
   call.db.delete(key);
   call.changed("g", "del", key);
-}
-
-/** In ascending order, if all are numbers: as Redis gives them. */
-function membersOf(set: SetValue | undefined): readonly string[] {
-  const members = [...(set?.members.keys() ?? [])];
-  if (set?.encoding !== "intset") return members;
-  return members.sort((a, b) => Number(a) - Number(b) || (BigInt(a) < BigInt(b) ? -1 : 1));
 }
 
 function add(call: Call, args: readonly string[]): void {
@@ -59,6 +53,11 @@ function areMembers(call: Call, args: readonly string[]): void {
   for (const member of args.slice(2)) call.reply.integer(set?.has(member) ? 1 : 0);
 }
 
+/** All of them are in the order of the set. */
+function chosenFrom(set: SetValue, count: number, call: Call): readonly string[] {
+  return count >= set.size ? set.list() : chosenByChance(set.members, count, call.random);
+}
+
 function pop(call: Call, args: readonly string[]): void {
   const [, key = "", given] = args;
   if (args.length > 3) throw new Refusal(SYNTAX);
@@ -66,8 +65,8 @@ function pop(call: Call, args: readonly string[]): void {
     given === undefined
       ? undefined
       : rangeIn(given, 0, 2 ** 63, "ERR value is out of range, must be positive");
-  const set = toChange(call, key);
-  if (!set) {
+  const there = look(call, key);
+  if (!there) {
     if (count === undefined) call.reply.null();
     else call.reply.set(0);
     return;
@@ -76,10 +75,15 @@ function pop(call: Call, args: readonly string[]): void {
     call.reply.set(0);
     return;
   }
-  const chosen = chosenByChance(set.members, count ?? 1, call.random);
-  for (const member of chosen) set.delete(member);
+  const chosen = chosenFrom(there, count ?? 1, call);
+  const isAll = chosen.length === there.size;
+  if (isAll) call.db.delete(key);
+  else {
+    const set = toChange(call, key);
+    for (const member of chosen) set?.delete(member);
+  }
   call.changed("s", "spop", key);
-  dropEmpty(call, key, set);
+  if (isAll) call.changed("g", "del", key);
   if (count === undefined) call.reply.bulk(chosen[0] as string);
   else {
     call.reply.set(chosen.length);
@@ -97,7 +101,7 @@ function random(call: Call, args: readonly string[]): void {
   }
   const count = chanceCount(given, false);
   const set = look(call, key);
-  call.reply.bulks(set ? chosenByChance(set.members, count, call.random) : []);
+  call.reply.bulks(set ? chosenFrom(set, count, call) : []);
 }
 
 function move(call: Call, args: readonly string[]): void {
@@ -124,53 +128,79 @@ function move(call: Call, args: readonly string[]): void {
   call.reply.integer(1);
 }
 
-type Combine = (sets: readonly (SetValue | undefined)[], limit?: number) => readonly string[];
+type Sets = readonly (SetValue | undefined)[];
 
-/** Looks through the smallest. */
-const intersection: Combine = (sets, limit = Number.POSITIVE_INFINITY) => {
-  const [smallest, ...others] = [...sets].sort((a, b) => (a?.size ?? 0) - (b?.size ?? 0));
+/** Looks through the smallest. What is asked for again need not be looked into again. */
+function intersection(sets: Sets, limit: number = Number.POSITIVE_INFINITY): readonly string[] {
+  const [smallest, ...others] = [...new Set(sets)].sort((a, b) => (a?.size ?? 0) - (b?.size ?? 0));
   const found: string[] = [];
   if (!smallest) return found;
-  for (const member of membersOf(smallest)) {
+  for (const member of smallest.list()) {
     if (found.length >= limit) break;
     if (others.every((set) => set?.has(member))) found.push(member);
   }
   return found;
-};
+}
 
-const union: Combine = (sets) => {
-  const all = new Set<string>();
-  for (const set of sets) for (const member of set?.members.keys() ?? []) all.add(member);
-  return [...all];
-};
+function intersectionSet(sets: Sets, version: number): SetValue {
+  const result = new SetValue(version);
+  for (const member of intersection(sets)) result.add(member);
+  return result;
+}
 
-const difference: Combine = ([first, ...others]) =>
-  membersOf(first).filter((member) => !others.some((set) => set?.has(member)));
+function union(sets: Sets, version: number): SetValue {
+  const result = new SetValue(version);
+  for (const set of new Set(sets)) for (const member of set?.list() ?? []) result.add(member);
+  return result;
+}
 
-function combine(how: Combine) {
+/** As Redis does it, in one of two ways: whether the result counts as one of numbers depends on that. */
+function difference([first, ...rest]: Sets, version: number): SetValue {
+  const result = new SetValue(version);
+  if (!first || rest.includes(first)) return result;
+  let [oneByOne, together] = [first.size / 2, first.size];
+  for (const set of rest)
+    if (set) {
+      oneByOne += first.size / 2;
+      together += set.size;
+    }
+  const others = new Set(rest);
+  if (Math.floor(oneByOne) <= together) {
+    const sets = [...others];
+    for (const member of first.list())
+      if (!sets.some((set) => set?.has(member))) result.add(member);
+    return result;
+  }
+  for (const member of first.list()) result.add(member);
+  for (const set of others) for (const member of set?.list() ?? []) result.delete(member);
+  return result;
+}
+
+function combine(how: (sets: Sets, version: number) => readonly string[]) {
   return (call: Call, args: readonly string[]): void => {
-    const members = how(args.slice(1).map((key) => look(call, key)));
+    const sets = args.slice(1).map((key) => look(call, key));
+    const members = how(sets, call.keyspace.version);
     call.reply.set(members.length);
     for (const member of members) call.reply.bulk(member);
   };
 }
 
-function combineInto(how: Combine, event: string) {
+function combineInto(how: (sets: Sets, version: number) => SetValue, event: string) {
   return (call: Call, args: readonly string[]): void => {
     const key = args[1] as string;
-    const members = how(args.slice(2).map((one) => look(call, one)));
-    if (members.length > 0) {
-      const set = new SetValue(call.keyspace.version);
-      for (const member of members) set.add(member);
-      call.db.replace(key, set);
+    const sets = args.slice(2).map((one) => look(call, one));
+    const result = how(sets, call.keyspace.version);
+    const { size } = result;
+    if (size > 0) {
+      call.db.replace(key, result);
       call.changed("s", event, key);
     } else if (call.db.delete(key)) call.changed("g", "del", key);
-    call.reply.integer(members.length);
+    call.reply.integer(size);
   };
 }
 
 function intersectionCard(call: Call, args: readonly string[]): void {
-  const count = rangeIn(args[1], 1, 2 ** 31, "ERR numkeys should be greater than 0");
+  const count = rangeIn(args[1], 1, 2 ** 63, "ERR numkeys should be greater than 0");
   const end = 2 + count;
   if (end > args.length)
     throw new Refusal("ERR Number of keys can't be greater than number of args");
@@ -184,11 +214,21 @@ function intersectionCard(call: Call, args: readonly string[]): void {
   call.reply.integer(intersection(sets, limit || undefined).length);
 }
 
+/** One of few members, in their order. */
+function tableOf(members: readonly string[]): Table<true> {
+  const table = new Table<true>(0);
+  for (const member of members) table.set(member, true);
+  return table;
+}
+
 function scan(call: Call, args: readonly string[]): void {
   scanTable(
     call,
     args,
-    (key) => look(call, key)?.members,
+    (key) => {
+      const set = look(call, key);
+      return set?.encoding === "intset" ? tableOf(set.list()) : set?.members;
+    },
     (found, member) => found.push(member),
   );
 }
@@ -232,7 +272,7 @@ export const setCommands: readonly Command[] = [
   {
     ...{ name: "smembers", arity: 2, flags: READ, keys: KEY, group: "set", since: "1.0.0" },
     summary: "Get all the members in a set",
-    run: combine(([set]) => membersOf(set)),
+    run: combine(([set]) => set?.list() ?? []),
   },
   {
     ...{ name: "spop", arity: -2, flags: FAST_WRITE, keys: KEY, group: "set", since: "1.0.0" },
@@ -253,22 +293,22 @@ export const setCommands: readonly Command[] = [
   {
     ...{ name: "sinter", arity: -2, flags: READ, keys: ALL, group: "set", since: "1.0.0" },
     summary: "Intersect multiple sets",
-    run: combine(intersection),
+    run: combine((sets) => intersection(sets)),
   },
   {
     ...{ name: "sunion", arity: -2, flags: READ, keys: ALL, group: "set", since: "1.0.0" },
     summary: "Add multiple sets",
-    run: combine(union),
+    run: combine((sets, version) => union(sets, version).list()),
   },
   {
     ...{ name: "sdiff", arity: -2, flags: READ, keys: ALL, group: "set", since: "1.0.0" },
     summary: "Subtract multiple sets",
-    run: combine(difference),
+    run: combine((sets, version) => difference(sets, version).list()),
   },
   {
     ...{ name: "sinterstore", arity: -3, flags: WRITE, keys: ALL, group: "set", since: "1.0.0" },
     summary: "Intersect multiple sets and store the resulting set in a key",
-    run: combineInto(intersection, "sinterstore"),
+    run: combineInto(intersectionSet, "sinterstore"),
   },
   {
     ...{ name: "sunionstore", arity: -3, flags: WRITE, keys: ALL, group: "set", since: "1.0.0" },

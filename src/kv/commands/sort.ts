@@ -7,7 +7,10 @@ import type { Value } from "../value.ts";
 import { List } from "../values/list.ts";
 
 interface SortRequest {
+  /** `undefined`: by the elements themselves. */
   readonly by: string | undefined;
+  /** A pattern without a star was given: the weight of all is the same. */
+  readonly isUnsorted: boolean;
   readonly get: readonly string[];
   readonly limit: readonly [offset: number, count: number] | undefined;
   readonly isDescending: boolean;
@@ -15,11 +18,19 @@ interface SortRequest {
   readonly destination: string | undefined;
 }
 
+/** C sees a text up to the first zero. */
+function seen(text: string): string {
+  const end = text.indexOf("\0");
+  return end < 0 ? text : text.slice(0, end);
+}
+
+const starIn = (pattern: string): number => seen(pattern).indexOf("*");
+
 function requestIn(args: readonly string[], isReadOnly: boolean): SortRequest {
   let by: string | undefined;
   const get: string[] = [];
   let limit: readonly [number, number] | undefined;
-  let [isDescending, isAlpha] = [false, false];
+  let [isDescending, isAlpha, isUnsorted] = [false, false, false];
   let destination: string | undefined;
   for (let i = 2; i < args.length; i += 1) {
     const word = (args[i] as string).toUpperCase();
@@ -35,22 +46,24 @@ function requestIn(args: readonly string[], isReadOnly: boolean): SortRequest {
       destination = args[i];
     } else if (word === "BY" && left >= 1) {
       i += 1;
-      by = args[i];
+      by = args[i] as string;
+      isUnsorted ||= starIn(by) < 0;
     } else if (word === "GET" && left >= 1) {
       i += 1;
       get.push(args[i] as string);
     } else throw new Refusal(SYNTAX);
   }
-  return { by, get, limit, isDescending, isAlpha, destination };
+  return { by, isUnsorted, get, limit, isDescending, isAlpha, destination };
 }
 
 /** What a pattern stands for, given an element: a key, or a field of one. */
 function lookUp(call: Call, pattern: string, element: string): string | undefined {
-  if (pattern === "#") return element;
-  const star = pattern.indexOf("*");
+  const visible = seen(pattern);
+  if (visible === "#") return element;
+  const star = visible.indexOf("*");
   if (star < 0) return undefined;
-  const arrow = pattern.indexOf("->", star);
-  const hasField = arrow >= 0 && arrow + 2 < pattern.length;
+  const arrow = visible.indexOf("->", star);
+  const hasField = arrow >= 0 && arrow + 2 < visible.length;
   const keyPattern = hasField ? pattern.slice(0, arrow) : pattern;
   const key = keyPattern.slice(0, star) + element + keyPattern.slice(star + 1);
   const value = call.db.get(key);
@@ -67,67 +80,88 @@ function elementsOf(value: Value | undefined): string[] {
   if (value === undefined) return [];
   if (typeof value !== "string") {
     if (value.type === "list") return value.range(0, value.length);
-    if (value.type === "set") return [...value.members.keys()];
+    if (value.type === "set") return value.list();
     if (value.type === "zset") return value.range(0, value.size).map(([member]) => member);
   }
   throw new Refusal(WRONG_TYPE);
 }
 
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+const compare = <T extends string | number>(a: T, b: T): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** As C's `strtod` reads it. @throws Refusal if there is more than a number */
+function scoreOf(weight: string | undefined): number {
+  const given = seen(weight ?? "").replace(/^[ \t\n\v\f\r]+(?=.)/s, "");
+  const score = given === "" ? 0 : parseFloat64(given);
+  // It minds numbers that are so small that they have lost digits.
+  if (score === undefined || (score !== 0 && Math.abs(score) < LEAST_NORMAL))
+    throw new Refusal("ERR One or more scores can't be converted into double");
+  return score;
+}
+
+const LEAST_NORMAL = 2 ** -1022;
+
+/** In order of their numbers; of equal ones, as texts. */
+function byScore(elements: readonly string[], weightOf: (element: string) => string | undefined) {
+  return elements
+    .map((element) => ({ element, weight: scoreOf(weightOf(element)) }))
+    .sort((a, b) => compare(a.weight, b.weight) || compare(a.element, b.element))
+    .map(({ element }) => element);
+}
+
+/** In order of their texts, those without one first; of equal ones, as they were. */
+function byText(
+  elements: readonly string[],
+  weightOf: (element: string) => string | undefined,
+  isDescending: boolean,
+) {
+  const sign = isDescending ? -1 : 1;
+  return elements
+    .map((element) => ({ element, weight: weightOf(element) }))
+    .sort(({ weight: a }, { weight: b }) => {
+      if (a !== undefined && b !== undefined) return sign * compare(a, b);
+      return sign * (Number(a !== undefined) - Number(b !== undefined));
+    })
+    .map(({ element }) => element);
+}
 
 function sorted(call: Call, request: SortRequest, value: Value | undefined): readonly string[] {
-  const { by, isDescending, isAlpha, limit } = request;
-  let elements = elementsOf(value);
-  const isSortedSet = value !== undefined && typeof value !== "string" && value.type === "zset";
-  const isSet = value !== undefined && typeof value !== "string" && value.type === "set";
-  // Without a star, the weight of all is the same: they stay as they are. But what is stored or counted out must be in some order.
-  const stays = by !== undefined && !by.includes("*") && !(isSet && request.destination);
-  if (stays) {
-    if (isSortedSet && isDescending) elements.reverse();
-  } else {
-    const usesBy = by?.includes("*") ?? false;
-    const weights = new Map<string, string | undefined>();
-    for (const element of elements)
-      weights.set(element, usesBy ? lookUp(call, by as string, element) : element);
-    const numbers = new Map<string, number>();
-    if (!isAlpha && !(isSet && by !== undefined && !usesBy))
-      for (const [element, weight] of weights) {
-        const number = weight?.trimStart() ? parseFloat64(weight.trimStart()) : 0;
-        if (number === undefined)
-          throw new Refusal("ERR One or more scores can't be converted into double");
-        numbers.set(element, number);
-      }
-    const order = (a: string, b: string): number => {
-      let found = 0;
-      if (numbers.size > 0) found = (numbers.get(a) as number) - (numbers.get(b) as number) || 0;
-      else {
-        const [x, y] = [weights.get(a), weights.get(b)];
-        found =
-          x === undefined || y === undefined
-            ? Number(x !== undefined) - Number(y !== undefined)
-            : compare(x, y);
-      }
-      // Of equal weight, those that were compared by numbers are put in order as texts.
-      if (found === 0 && numbers.size > 0) found = compare(a, b);
-      return isDescending ? -found : found;
-    };
-    elements = elements.sort(order);
-  }
+  const { by, isUnsorted, isDescending, isAlpha, destination } = request;
+  const elements = elementsOf(value);
+  const isSet = typeof value === "object" && value.type === "set";
+  if (isUnsorted && !(isSet && destination !== undefined))
+    return isDescending && !isSet ? elements.reverse() : elements;
+  // What is stored must be in some order.
+  const isForced = isUnsorted;
+  const text = (one: string | undefined): string | undefined =>
+    destination === undefined && one !== undefined ? seen(one) : one;
+  const weightOf = (element: string): string | undefined =>
+    by === undefined || isForced ? element : lookUp(call, by, element);
+  if (isForced || isAlpha)
+    return byText(elements, (element) => text(weightOf(element)), isDescending);
+  const ascending = byScore(elements, weightOf);
+  return isDescending ? ascending.reverse() : ascending;
+}
+
+function limited(elements: readonly string[], { limit }: SortRequest): readonly string[] {
   if (!limit) return elements;
   const [offset, count] = limit;
   const from = Math.max(0, offset);
   return elements.slice(from, count < 0 ? elements.length : from + count);
 }
 
+/** More replies than that nobody waits for. */
+const FOUND_MAX = 16 * 1024 * 1024;
+
 function sort(isReadOnly: boolean) {
   return (call: Call, args: readonly string[]): void => {
     const request = requestIn(args, isReadOnly);
     const value = call.db.get(args[1] as string);
-    const elements = sorted(call, request, value);
+    const elements = limited(sorted(call, request, value), request);
     const { get, destination } = request;
-    const found = elements.flatMap((element) =>
-      get.length === 0 ? [element] : get.map((pattern) => lookUp(call, pattern, element)),
-    );
+    if (elements.length * get.length > FOUND_MAX) throw new Refusal("ERR value is out of range");
+    const found: (string | undefined)[] = get.length === 0 ? [...elements] : [];
+    for (const element of elements)
+      for (const pattern of get) found.push(lookUp(call, pattern, element));
     if (destination === undefined) {
       call.reply.array(found.length);
       for (const one of found) call.reply.bulkOrNull(one);

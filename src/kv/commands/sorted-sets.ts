@@ -1,8 +1,16 @@
 /** Commands of sorted sets. */
 
 import { floatIn, indexIn, rangeIn, timeoutIn } from "../arguments.ts";
-import { asType, type Call, type Command, Refusal, SYNTAX, WRONG_TYPE } from "../command.ts";
-import { formatFloat64, parseAnyFloat64, parseInteger } from "../numbers.ts";
+import {
+  asType,
+  type Call,
+  type Command,
+  numbered,
+  Refusal,
+  SYNTAX,
+  WRONG_TYPE,
+} from "../command.ts";
+import { formatFloat64, parseAnyFloat64 } from "../numbers.ts";
 import type { Reply } from "../reply.ts";
 import type { SetValue } from "../values/set-value.ts";
 import { type Before, type Entry, inOrder, SortedSet } from "../values/sorted-set.ts";
@@ -647,15 +655,6 @@ const GROWING = ["write", "denyoom"] as const;
 const FAST_WRITE = ["write", "fast"] as const;
 const FAST_GROWING = ["write", "denyoom", "fast"] as const;
 const BLOCKING = ["write", "noscript", "blocking", "fast"] as const;
-
-/** Keys behind their number; in front of it may be the one that is stored to. */
-const numbered =
-  (at: number, ...before: readonly number[]) =>
-  (args: readonly string[]): readonly number[] => {
-    const many = Number(parseInteger(args[at] ?? "") ?? 0);
-    if (!(many >= 1 && many < args.length - at)) return [];
-    return [...before, ...Array.from({ length: many }, (_, i) => at + 1 + i)];
-  };
 
 const of = (
   name: string,

@@ -7,9 +7,9 @@ import type { Value } from "../value.ts";
 import { ByteString } from "../values/byte-string.ts";
 
 /** The longest string: what V8 has room for, a little less than Redis. */
-export const STRING_BYTES_MAX: number = 512 * 1024 * 1024 - 32;
+const STRING_BYTES_MAX: number = 512 * 1024 * 1024 - 32;
 /** From this length on a string is changed in place. */
-const LONG_BYTES = 1024;
+export const LONG_BYTES = 1024;
 
 const text = (call: Call, key: string): string | undefined => asText(call.db.get(key));
 

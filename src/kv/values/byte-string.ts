@@ -11,6 +11,9 @@ interface Piece {
   readonly bytes: Uint8Array;
 }
 
+/** Of all strings where nothing was written yet. No string has its version: who changes it takes a copy. */
+const ZEROS: Piece = { version: 0, bytes: new Uint8Array(PIECE_BYTES) };
+
 /** See the head of the file. Bytes beyond the end read as 0. */
 export class ByteString implements Aggregate {
   readonly type = "string";
@@ -31,12 +34,27 @@ export class ByteString implements Aggregate {
   }
 
   get memoryBytes(): number {
-    return this.#pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    return this.#pieces.reduce((sum, piece) => sum + (piece === ZEROS ? 0 : piece.bytes.length), 0);
   }
 
   byte(at: number): number {
     if (at >= this.#length) return 0;
     return (this.#pieces[Math.floor(at / PIECE_BYTES)] as Piece).bytes[at % PIECE_BYTES] as number;
+  }
+
+  /** The bytes from there on that lie together, to look at: none behind the end. */
+  bytesFrom(at: number): Uint8Array {
+    if (at >= this.#length) return ZEROS.bytes.subarray(0, 0);
+    const index = Math.floor(at / PIECE_BYTES);
+    const end = Math.min(PIECE_BYTES, this.#length - index * PIECE_BYTES);
+    return (this.#pieces[index] as Piece).bytes.subarray(at % PIECE_BYTES, end);
+  }
+
+  /** Zeros up to there, if it ends before. True if it did. */
+  extend(length: number): boolean {
+    const isShorter = length > this.#length;
+    this.#grow(length);
+    return isShorter;
   }
 
   setByte(at: number, value: number): void {
@@ -72,7 +90,7 @@ export class ByteString implements Aggregate {
 
   clone(version: number): ByteString {
     const clone = new ByteString(version);
-    clone.#pieces.push(...this.#pieces);
+    for (const piece of this.#pieces) clone.#pieces.push(piece);
     clone.#length = this.#length;
     return clone;
   }
@@ -89,6 +107,10 @@ export class ByteString implements Aggregate {
       const needed = i < last ? PIECE_BYTES : length - last * PIECE_BYTES;
       const had = this.#pieces[i]?.bytes;
       if (had && had.length >= needed) continue;
+      if (!had && needed === PIECE_BYTES) {
+        this.#pieces[i] = ZEROS;
+        continue;
+      }
       const bytes = new Uint8Array(Math.min(PIECE_BYTES, Math.max(needed, 2 * (had?.length ?? 0))));
       if (had) bytes.set(had);
       this.#pieces[i] = { version: this.version, bytes };

@@ -4,7 +4,7 @@ import type { Aggregate } from "../value.ts";
 import { Table, type TableImage } from "./table.ts";
 
 /** Redis' `hash-max-listpack-entries` and `-value`. */
-const [SMALL_ENTRIES, SMALL_BYTES] = [128, 64];
+const [SMALL_ENTRIES, SMALL_BYTES] = [512, 64];
 const ENTRY_BYTES = 64;
 
 export class Hash implements Aggregate {

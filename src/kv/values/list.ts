@@ -5,13 +5,25 @@
 
 import type { Aggregate } from "../value.ts";
 
+/** A chunk takes no more elements, at an end, if it has so many, or so many bytes. */
 const CHUNK_ELEMENTS = 128;
+const CHUNK_BYTES = 64 * 1024;
 /** Of an element, beside its text. */
 const ELEMENT_BYTES = 24;
 
 interface Chunk {
   readonly version: number;
   readonly elements: string[];
+  /** Of all its elements, with what each takes beside its text. */
+  bytes: number;
+}
+
+const bytesOf = (element: string): number => ELEMENT_BYTES + element.length;
+
+function chunkOf(version: number, elements: string[]): Chunk {
+  let bytes = 0;
+  for (const element of elements) bytes += bytesOf(element);
+  return { version, elements, bytes };
 }
 
 /** See the head of the file. There are no empty chunks. */
@@ -33,33 +45,34 @@ export class List implements Aggregate {
   }
 
   get memoryBytes(): number {
-    let bytes = 0;
-    for (const { elements } of this.#chunks)
-      for (const element of elements) bytes += ELEMENT_BYTES + element.length;
-    return bytes;
+    return this.#chunks.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   push(element: string, atHead: boolean): void {
     const chunks = this.#chunks;
-    let at = atHead ? 0 : chunks.length - 1;
-    if (chunks.length === 0 || (chunks[at] as Chunk).elements.length >= CHUNK_ELEMENTS) {
-      const chunk = { version: this.version, elements: [] };
+    const last = chunks[atHead ? 0 : chunks.length - 1];
+    if (!last || last.elements.length >= CHUNK_ELEMENTS || last.bytes >= CHUNK_BYTES) {
+      const chunk = { version: this.version, elements: [], bytes: 0 };
       if (atHead) chunks.unshift(chunk);
       else chunks.push(chunk);
-      at = atHead ? 0 : chunks.length - 1;
     }
-    const elements = this.#own(at);
-    if (atHead) elements.unshift(element);
-    else elements.push(element);
+    const chunk = this.#own(atHead ? 0 : chunks.length - 1);
+    if (atHead) chunk.elements.unshift(element);
+    else chunk.elements.push(element);
+    chunk.bytes += bytesOf(element);
     this.#length += 1;
   }
 
   pop(fromHead: boolean): string | undefined {
     if (this.#length === 0) return undefined;
     const at = fromHead ? 0 : this.#chunks.length - 1;
-    const elements = this.#own(at);
-    const element = fromHead ? elements.shift() : elements.pop();
-    if (elements.length === 0) this.#chunks.splice(at, 1);
+    const chunk = this.#own(at);
+    const element = (fromHead ? chunk.elements.shift() : chunk.elements.pop()) as string;
+    chunk.bytes -= bytesOf(element);
+    if (chunk.elements.length === 0) {
+      if (fromHead) this.#chunks.shift();
+      else this.#chunks.pop();
+    }
     this.#length -= 1;
     return element;
   }
@@ -71,8 +84,10 @@ export class List implements Aggregate {
   }
 
   set(index: number, element: string): void {
-    const [chunk, at] = this.#find(index);
-    this.#own(chunk)[at] = element;
+    const [place, at] = this.#find(index);
+    const chunk = this.#own(place);
+    chunk.bytes += bytesOf(element) - bytesOf(chunk.elements[at] as string);
+    chunk.elements[at] = element;
   }
 
   /** Before what is there now. */
@@ -81,13 +96,18 @@ export class List implements Aggregate {
       this.push(element, false);
       return;
     }
-    const [chunk, at] = this.#find(index);
-    const elements = this.#own(chunk);
+    const [place, at] = this.#find(index);
+    const chunk = this.#own(place);
+    const { elements } = chunk;
     elements.splice(at, 0, element);
+    chunk.bytes += bytesOf(element);
     this.#length += 1;
-    if (elements.length <= 2 * CHUNK_ELEMENTS) return;
-    const rest = elements.splice(CHUNK_ELEMENTS);
-    this.#chunks.splice(chunk + 1, 0, { version: this.version, elements: rest });
+    const isFull = elements.length > CHUNK_ELEMENTS || chunk.bytes > CHUNK_BYTES;
+    if (!isFull || elements.length === 1) return;
+    // In halves, so that more has room there.
+    const rest = chunkOf(this.version, elements.splice(elements.length >>> 1));
+    chunk.bytes -= rest.bytes;
+    this.#chunks.splice(place + 1, 0, rest);
   }
 
   /** Removes elements that are equal to one: at most so many, from that end. Gives how many. */
@@ -108,7 +128,7 @@ export class List implements Aggregate {
         else kept.push(one);
       }
       if (!fromHead) kept.reverse();
-      chunks[chunk] = { version: this.version, elements: kept };
+      chunks[chunk] = chunkOf(this.version, kept);
     }
     if (removed > 0) this.#dropEmpty();
     this.#length -= removed;
@@ -117,21 +137,22 @@ export class List implements Aggregate {
 
   /** Keeps the elements from one index up to before another. */
   trim(start: number, end: number): void {
-    let at = 0;
-    for (let chunk = 0; chunk < this.#chunks.length; chunk += 1) {
-      const { elements } = this.#chunks[chunk] as Chunk;
-      const { length } = elements;
-      const from = Math.max(0, start - at);
-      const to = Math.min(length, end - at);
-      if (from > 0 || to < length)
-        this.#chunks[chunk] = {
-          version: this.version,
-          elements: from < to ? elements.slice(from, to) : [],
-        };
-      at += length;
+    const chunks = this.#chunks;
+    const to = Math.min(end, this.#length);
+    if (start >= to) {
+      chunks.length = 0;
+      this.#length = 0;
+      return;
     }
-    this.#dropEmpty();
-    this.#length = Math.max(0, Math.min(end, this.#length) - start);
+    // The end first: so the chunks before it stay where they are.
+    const [last, lastAt] = this.#find(to - 1);
+    chunks.length = last + 1;
+    this.#keep(last, 0, lastAt + 1);
+    this.#length = to;
+    const [first, firstAt] = this.#find(start);
+    this.#keep(first, firstAt, Number.POSITIVE_INFINITY);
+    if (first > 0) chunks.splice(0, first);
+    this.#length = to - start;
   }
 
   /** The elements from one index up to before another. */
@@ -176,7 +197,7 @@ export class List implements Aggregate {
   }
 
   static decode(image: unknown, version: number): List {
-    const chunks = (image as string[][]).map((elements) => ({ version, elements: [...elements] }));
+    const chunks = (image as string[][]).map((elements) => chunkOf(version, [...elements]));
     return new List(
       version,
       chunks,
@@ -204,12 +225,20 @@ export class List implements Aggregate {
     return [chunks.length, 0];
   }
 
-  #own(index: number): string[] {
+  #own(index: number): Chunk {
     const chunk = this.#chunks[index] as Chunk;
-    if (chunk.version === this.version) return chunk.elements;
-    const own = { version: this.version, elements: [...chunk.elements] };
+    const { version } = this;
+    if (chunk.version === version) return chunk;
+    const own = { version, elements: [...chunk.elements], bytes: chunk.bytes };
     this.#chunks[index] = own;
-    return own.elements;
+    return own;
+  }
+
+  /** Of a chunk, only what stands from one place up to before another. */
+  #keep(index: number, from: number, to: number): void {
+    const { elements } = this.#chunks[index] as Chunk;
+    if (from > 0 || to < elements.length)
+      this.#chunks[index] = chunkOf(this.version, elements.slice(from, to));
   }
 
   #dropEmpty(): void {

@@ -42,6 +42,12 @@ export class SetValue implements Aggregate {
     return this.members.has(member);
   }
 
+  /** All members: in ascending order if all are numbers, as Redis gives them. */
+  list(): string[] {
+    const members = this.members.keyList();
+    return this.#isNumbers ? inOrderOfNumbers(members) : members;
+  }
+
   /** True if it is new. */
   add(member: string): boolean {
     const isNew = this.members.set(member, true);
@@ -67,4 +73,11 @@ export class SetValue implements Aggregate {
     const [isNumbers, parts] = image as [boolean, TableImage];
     return new SetValue(version, Table.decode<true>(parts, version, true), isNumbers);
   }
+}
+
+function inOrderOfNumbers(members: readonly string[]): string[] {
+  const numbers = members.map((text) => ({ text, value: parseInteger(text) as number | bigint }));
+  return numbers
+    .sort((a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : 0))
+    .map(({ text }) => text);
 }

@@ -8,6 +8,8 @@
 
 /** Entries in a part, on the average, beyond which one is split. */
 const PART_ENTRIES = 256;
+/** But so many stay in one: it is in the order in which they came, and so is what Redis keeps of that size. */
+const FIRST_PART_ENTRIES = 512;
 
 interface Part<V> {
   readonly version: number;
@@ -55,7 +57,8 @@ export class Table<V> {
     entries.set(key, value);
     if (entries.size === before) return false;
     this.#size += 1;
-    if (this.#size > PART_ENTRIES * this.#parts.length) this.#split();
+    const { length } = this.#parts;
+    if (this.#size > (length === 1 ? FIRST_PART_ENTRIES : PART_ENTRIES * length)) this.#split();
     return true;
   }
 
@@ -81,21 +84,42 @@ export class Table<V> {
     for (const { entries } of this.#parts) yield* entries;
   }
 
+  /** All keys, in an array. */
+  keyList(): string[] {
+    const all: string[] = [];
+    for (const { entries } of this.#parts) for (const key of entries.keys()) all.push(key);
+    return all;
+  }
+
+  /**
+   * The keys at these places of the order, which are ascending and may be there again. Whole parts are skipped, so that a few of many
+   * cost little.
+   */
+  keysAt(places: ArrayLike<number>): string[] {
+    const found: string[] = [];
+    let next = 0;
+    let at = 0;
+    for (const { entries } of this.#parts) {
+      const end = at + entries.size;
+      if (next === places.length) break;
+      if ((places[next] as number) >= end) {
+        at = end;
+        continue;
+      }
+      for (const key of entries.keys()) {
+        for (; places[next] === at; next += 1) found.push(key);
+        at += 1;
+      }
+    }
+    return found;
+  }
+
   /**
    * A key by chance, each with about the same chance.
    * @param below gives a whole number from 0, less than the given one
    */
   random(below: (limit: number) => number): string | undefined {
-    if (this.#size === 0) return undefined;
-    let nth = below(this.#size);
-    for (const { entries } of this.#parts) {
-      if (nth >= entries.size) {
-        nth -= entries.size;
-        continue;
-      }
-      for (const key of entries.keys()) if (nth-- === 0) return key;
-    }
-    return undefined;
+    return this.#size === 0 ? undefined : this.keysAt([below(this.#size)])[0];
   }
 
   clone(version: number): Table<V> {
