@@ -14,9 +14,18 @@
 
 import { randomBytes } from "node:crypto";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { totalmem } from "node:os";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
-import type { Client } from "../kv/client.ts";
-import { chosen, type EventClass, type KnownCommand, Refusal } from "../kv/command.ts";
+import type { Client, Server } from "../kv/client.ts";
+import {
+  chosen,
+  type EventClass,
+  fitsArity,
+  type KnownCommand,
+  keyPlaces,
+  Refusal,
+} from "../kv/command.ts";
+import { absence } from "../kv/commands/server.ts";
 import { commandTable } from "../kv/commands.ts";
 import { matches } from "../kv/glob.ts";
 import { KIND, RecordWriter } from "../kv/record.ts";
@@ -30,7 +39,9 @@ import {
 } from "../kv/replica.ts";
 import { Reply } from "../kv/reply.ts";
 import { encodeRequest, type RequestLimits, RequestReader } from "../kv/request-reader.ts";
+import { SlowLog } from "../kv/slow-log.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
+import { MemoryWatch } from "./memory-watch.ts";
 import { ServerSettings } from "./server-settings.ts";
 
 /** How a server is set up. */
@@ -43,6 +54,8 @@ export interface RedisServerOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** This server has keys expire that are past their deadline and that nobody asks for; one of a group is to. */
   readonly sweeps: boolean;
+  /** How many replicas there are beside the one of this server. @default 0 */
+  readonly otherReplicas?: number;
 }
 
 type Running = RunningProcess<unknown, unknown, ReplicaRequest, ReplicaReply>;
@@ -64,6 +77,7 @@ const NOT_QUEUED: ReadonlySet<string> = new Set([
 const ABORTED = "EXECABORT Transaction discarded";
 const WRONG_NUMBER = "ERR wrong number of arguments";
 const SHOWN_CHARACTERS = 128;
+const OUT_OF_MEMORY = "command not allowed when used memory > 'maxmemory'.";
 
 const nowMs = (): number => Math.floor(performance.timeOrigin + performance.now());
 
@@ -89,10 +103,18 @@ export class RedisServer implements ReplicaServer {
   #isCongested: boolean = false;
   #lastClient = 0;
   #sweeper: NodeJS.Timeout | undefined;
-  #isSaving: boolean = false;
+  isSaving: boolean = false;
   snapshotMs: number;
   #snapshotFailed: boolean = false;
-  readonly counts = { commands: 0, connections: 0, rejected: 0 };
+  /** Records that the latest snapshot has. */
+  #savedRecords = 0;
+  readonly counts = { commands: 0, connections: 0, rejected: 0, evicted: 0 };
+  readonly slowLog: SlowLog = new SlowLog();
+  readonly #memoryWatch = new MemoryWatch();
+  #paused: { readonly untilMs: number; readonly writesOnly: boolean } | undefined;
+  #resuming: NodeJS.Timeout | undefined;
+  /** Requests need more than to be done: clients are paused, or shown all of them, or memory is short. */
+  isWatchful: boolean = false;
 
   private constructor(running: Running, replica: Replica, options: RedisServerOptions) {
     this.#running = running;
@@ -100,6 +122,7 @@ export class RedisServer implements ReplicaServer {
     this.#options = options;
     this.snapshotMs = this.startedMs;
     this.settingsOf = new ServerSettings(options.settings ?? {});
+    this.#watch();
     this.#writer = this.#begin();
     this.#net = createServer({ noDelay: true }, (socket) => this.#accept(socket));
     running.onUnasked((reply) => this.#hear(reply));
@@ -127,6 +150,8 @@ export class RedisServer implements ReplicaServer {
   /** Takes no more clients, and closes those that there are once they have what they are owed. */
   async close(): Promise<void> {
     clearInterval(this.#sweeper);
+    clearTimeout(this.#resuming);
+    this.#memoryWatch.stop();
     const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
     for (const connection of this.#connections.values()) connection.close();
     await closed;
@@ -198,11 +223,59 @@ export class RedisServer implements ReplicaServer {
 
   /** Does a command here and now, into `reply`. */
   run(connection: Connection, command: KnownCommand, args: readonly string[]): void {
+    const beganMs = performance.now();
     this.#replica.read(connection, connection.db, command, args, this.reply, nowMs());
+    this.ran(connection, args, beganMs);
+  }
+
+  /** The request is shown to those who watch them all. */
+  show({ db, address }: Connection, args: readonly string[]): void {
+    const at = (performance.timeOrigin + performance.now()) / 1000;
+    const words = withoutSecrets(args).map(quoted).join(" ");
+    for (const connection of this.#connections.values())
+      if (connection.isMonitor) connection.see(`${at.toFixed(6)} [${db} ${address}] ${words}`);
+  }
+
+  /** Whether a request has to wait until clients are no longer paused. */
+  holds(writes: boolean): boolean {
+    return this.#paused !== undefined && (writes || !this.#paused.writesOnly);
+  }
+
+  /**
+   * Makes room for a request of so many bytes, ahead of it.
+   * @returns false if there is none to be made
+   */
+  makesRoom(bytes: number): boolean {
+    if (!this.#memoryWatch.isFull) return true;
+    if (this.settings.get("maxmemory-policy") === "noeviction") return false;
+    const words = this.#memoryWatch.victims(this.#replica.keyspace, bytes);
+    if (words.length === 0) return false;
+    this.counts.evicted += words.length / 2;
+    const request = encodeRequest(words);
+    this.submit(KIND.evict, 0, 0, request, 0, request.length);
+    return true;
+  }
+
+  /** Keys of a request were used now, and should not be the first to go. */
+  used(command: KnownCommand, args: readonly string[]): void {
+    for (const place of keyPlaces(command, args)) this.#memoryWatch.used(args[place] ?? "");
+  }
+
+  /** Something of what a watchful server looks for has changed. */
+  #watch(): void {
+    this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
+    this.watched();
+  }
+
+  watched(): void {
+    const { isLimited } = this.#memoryWatch;
+    const hasMonitor = [...this.#connections.values()].some(({ isMonitor }) => isMonitor);
+    this.isWatchful = this.#paused !== undefined || isLimited || hasMonitor;
   }
 
   gone(connection: Connection): void {
     this.#connections.delete(connection.id);
+    if (connection.isMonitor) this.watched();
   }
 
   #request(message: Uint8Array): void {
@@ -311,6 +384,20 @@ export class RedisServer implements ReplicaServer {
     process.emitWarning(reason, { type: "TidemarkWarning" });
   }
 
+  get clockMs(): number {
+    return performance.now();
+  }
+
+  ran(client: Client, args: readonly string[], beganMs: number): void {
+    const tookMs = performance.now() - beganMs;
+    const { slowMs, slowRequests } = this.settingsOf;
+    if (tookMs < slowMs) return;
+    const { address, name: clientName } = client;
+    const microseconds = Math.round(1000 * tookMs);
+    const words = withoutSecrets(args);
+    this.slowLog.add({ atMs: nowMs(), microseconds, words, address, clientName }, slowRequests);
+  }
+
   // Server.
 
   get settings(): ReadonlyMap<string, string> {
@@ -325,8 +412,9 @@ export class RedisServer implements ReplicaServer {
     return this.#connections.values();
   }
 
-  configure(settings: ReadonlyMap<string, string>): void {
+  configure(settings: readonly (readonly [string, string])[]): void {
     this.settingsOf.change(settings);
+    this.#watch();
     for (const connection of this.#connections.values()) connection.limit(this.settingsOf);
   }
 
@@ -335,52 +423,104 @@ export class RedisServer implements ReplicaServer {
     return user === "default" && (asked === "" || asked === password);
   }
 
+  get memory(): Server["memory"] {
+    return this.#memoryWatch.memory;
+  }
+
+  get otherReplicas(): number {
+    return this.#options.otherReplicas ?? 0;
+  }
+
   info(): ReadonlyMap<string, ReadonlyMap<string, string | number>> {
     const uptime = Math.floor((nowMs() - this.startedMs) / 1000);
-    const { heapUsed, rss } = process.memoryUsage();
+    const { rss, heapTotal } = process.memoryUsage();
+    const { usedBytes, peakBytes, startBytes } = this.memory;
+    const maxBytes = Number(this.settings.get("maxmemory"));
+    const { user, system } = process.cpuUsage();
     const { databases } = this.#replica.keyspace;
     const blocked = [...this.#connections.values()].filter(({ isBlocked }) => isBlocked).length;
     const sections: Record<string, Record<string, string | number>> = {
       Server: {
         redis_version: "7.0.15",
+        redis_git_sha1: "00000000",
+        redis_git_dirty: 0,
+        redis_build_id: 0,
         redis_mode: "standalone",
         os: `${process.platform} ${process.arch}`,
         arch_bits: 64,
         process_id: process.pid,
+        process_supervised: "no",
         run_id: this.runId,
         tcp_port: this.port,
+        server_time_usec: nowMs() * 1000,
         uptime_in_seconds: uptime,
         uptime_in_days: Math.floor(uptime / 86_400),
+        executable: process.execPath,
+        config_file: "",
         tidemark_process: this.#running.id,
         tidemark_epoch: this.#running.epoch,
       },
       Clients: {
         connected_clients: this.#connections.size,
+        cluster_connections: 0,
         maxclients: this.settings.get("maxclients") ?? "",
         blocked_clients: blocked,
+        tracking_clients: 0,
       },
       Memory: {
-        used_memory: heapUsed,
+        used_memory: usedBytes,
+        used_memory_human: humanBytes(usedBytes),
         used_memory_rss: rss,
-        maxmemory: this.settings.get("maxmemory") ?? "0",
+        used_memory_rss_human: humanBytes(rss),
+        used_memory_peak: peakBytes,
+        used_memory_peak_human: humanBytes(peakBytes),
+        used_memory_peak_perc: `${((100 * usedBytes) / peakBytes).toFixed(2)}%`,
+        used_memory_startup: startBytes,
+        used_memory_dataset: Math.max(0, usedBytes - startBytes),
+        total_system_memory: totalmem(),
+        total_system_memory_human: humanBytes(totalmem()),
+        maxmemory: maxBytes,
+        maxmemory_human: humanBytes(maxBytes),
         maxmemory_policy: this.settings.get("maxmemory-policy") ?? "noeviction",
+        mem_fragmentation_ratio: (rss / usedBytes).toFixed(2),
+        allocator_resident: heapTotal,
+        mem_allocator: "v8",
       },
       Persistence: {
         loading: 0,
-        rdb_bgsave_in_progress: this.#isSaving ? 1 : 0,
+        async_loading: 0,
+        rdb_changes_since_last_save: this.#replica.applied - this.#savedRecords,
+        rdb_bgsave_in_progress: this.isSaving ? 1 : 0,
         rdb_last_save_time: Math.floor(this.snapshotMs / 1000),
         rdb_last_bgsave_status: this.#snapshotFailed ? "err" : "ok",
         aof_enabled: 0,
+        aof_rewrite_in_progress: 0,
+        aof_last_bgrewrite_status: "ok",
+        aof_last_write_status: "ok",
       },
       Stats: {
         total_connections_received: this.counts.connections,
         total_commands_processed: this.counts.commands,
         rejected_connections: this.counts.rejected,
+        evicted_keys: this.counts.evicted,
         pubsub_channels: this.channels.size,
         pubsub_patterns: this.patterns.size,
         tidemark_records: this.#replica.applied,
       },
-      Replication: { role: "master", connected_slaves: 0 },
+      Replication: {
+        role: "master",
+        connected_slaves: 0,
+        master_failover_state: "no-failover",
+        master_replid: this.runId,
+        tidemark_replicas: this.otherReplicas + 1,
+      },
+      CPU: {
+        used_cpu_sys: (system / 1e6).toFixed(6),
+        used_cpu_user: (user / 1e6).toFixed(6),
+      },
+      Modules: {},
+      Errorstats: {},
+      Cluster: { cluster_enabled: 0 },
       Keyspace: Object.fromEntries(
         databases.flatMap(({ size, deadlines }, db) =>
           size === 0 ? [] : [[`db${db}`, `keys=${size},expires=${deadlines},avg_ttl=0`]],
@@ -413,28 +553,55 @@ export class RedisServer implements ReplicaServer {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
   }
 
-  snapshot(): boolean {
-    if (this.#isSaving) return false;
-    this.#isSaving = true;
+  snapshot(done: (problem: string | undefined) => void = () => {}): void {
+    this.isSaving = true;
+    const records = this.#replica.applied;
     this.#running.snapshot().then(
       () => {
-        this.#isSaving = false;
+        this.isSaving = false;
         this.#snapshotFailed = false;
         this.snapshotMs = nowMs();
+        this.#savedRecords = records;
+        done(undefined);
       },
       (thrown: unknown) => {
-        this.#isSaving = false;
+        this.isSaving = false;
         this.#snapshotFailed = true;
         this.problem(textOf(thrown));
+        done(textOf(thrown));
       },
     );
-    return true;
+  }
+
+  pause(untilMs: number, writesOnly: boolean): void {
+    const before = this.#paused;
+    // Of two pauses the one that is longer and holds more.
+    this.#paused = {
+      untilMs: Math.max(untilMs, before?.untilMs ?? 0),
+      writesOnly: writesOnly && before?.writesOnly !== false,
+    };
+    this.watched();
+    const wait = (): void => {
+      const leftMs = (this.#paused?.untilMs ?? 0) - nowMs();
+      if (leftMs <= 0) this.unpause();
+      else this.#resuming = setTimeout(wait, Math.min(leftMs, 2 ** 31 - 1)).unref();
+    };
+    clearTimeout(this.#resuming);
+    this.#resuming = setTimeout(wait, 0).unref();
+  }
+
+  unpause(): void {
+    this.#paused = undefined;
+    clearTimeout(this.#resuming);
+    this.watched();
+    for (const connection of this.#connections.values()) connection.goOn();
   }
 
   resetStatistics(): void {
     this.counts.commands = 0;
     this.counts.connections = 0;
     this.counts.rejected = 0;
+    this.counts.evicted = 0;
   }
 }
 
@@ -452,6 +619,7 @@ class Connection implements Client {
   db = 0;
   silence: "none" | "all" | "next" = "none";
   noEvict: boolean = false;
+  #isMonitor: boolean = false;
   isLinearizable: boolean = false;
   activeMs: number = this.sinceMs;
   readonly channels: Set<string> = new Set();
@@ -464,8 +632,15 @@ class Connection implements Client {
   #pending = 0;
   /** Nothing more of it is read before what is pending is answered. */
   #waits: boolean = false;
+  /** A command that is answered later is not answered yet; counted, for it may be given up meanwhile. */
+  #laterAnswers = 0;
+  /** Of the transaction that is begun: it has commands that write, that take memory. */
+  #queueWrites: boolean = false;
+  #queueGrows: boolean = false;
   /** The request that was read last is yet to be done. */
   #isHeld: boolean = false;
+  /** And nothing is against it. */
+  #isLooked: boolean = false;
   /** Its command waits for a key; and until when. */
   #unblocking: NodeJS.Timeout | undefined;
   #isBlocked: boolean = false;
@@ -563,6 +738,7 @@ class Connection implements Client {
     const reader = this.#reader;
     const server = this.#server;
     const command = commandTable.find(reader.bytes, reader.start(0), reader.end(0));
+    if (server.isWatchful && command && this.#isStopped(command)) return;
     // What is in order needs no more than this.
     if (command?.isOrdered && this.#isPlain && !command.isBlocking && command.arity !== 0) {
       const fits =
@@ -575,6 +751,7 @@ class Connection implements Client {
       }
     }
     if (this.#pending > 0 && !command?.flags.includes("readonly")) {
+      this.#isLooked = server.isWatchful;
       this.#hold();
       return;
     }
@@ -594,6 +771,47 @@ class Connection implements Client {
     }
   }
 
+  /** Looks at a request as a watchful server has to. True if it is not to be done now: it waits, or has an error. */
+  #isStopped(command: KnownCommand): boolean {
+    const server = this.#server;
+    const reader = this.#reader;
+    const isLooked = this.#isLooked;
+    this.#isLooked = false;
+    if (isLooked || !this.isAuthenticated || !fitsArity(command, reader.count)) return false;
+    const isExec = command.name === "exec";
+    const writes = isExec
+      ? this.#queueWrites
+      : this.#queue === undefined && (command.isWrite || command.name === "publish");
+    if (server.holds(writes)) {
+      this.#hold();
+      return true;
+    }
+    const args = reader.arguments();
+    if (isExec ? this.#queueGrows : command.isGrowing) {
+      if (!server.makesRoom(reader.to - reader.from)) {
+        if (this.#pending > 0) {
+          this.#hold();
+          return true;
+        }
+        server.counts.commands += 1;
+        if (isExec) this.discard();
+        else if (this.#queue) this.#isSpoiled = true;
+        this.#reply((reply) =>
+          reply.error(isExec ? `${ABORTED} because of: ${OUT_OF_MEMORY}` : `OOM ${OUT_OF_MEMORY}`),
+        );
+        return true;
+      }
+    }
+    if (command.keys !== undefined) server.used(command, args);
+    if (!command.flags.includes("admin")) server.show(this, args);
+    return false;
+  }
+
+  /** Clients are paused no longer. */
+  goOn(): void {
+    if (this.#isHeld && this.#pending === 0) this.#settled();
+  }
+
   /** Nothing is special about it. */
   get #isPlain(): boolean {
     return this.#queue === undefined && this.isAuthenticated && this.silence === "none";
@@ -602,7 +820,7 @@ class Connection implements Client {
   /** @throws Refusal */
   #doChecked(given: KnownCommand | undefined, args: readonly string[]): void {
     const name = args[0] as string;
-    if (!given) throw new Refusal(unknownCommand(name, args));
+    if (!given) throw new Refusal(absence(name) ?? unknownCommand(name, args));
     const command = chosen(given, args);
     this.lastCommand = given === command ? given.name : `${given.name}|${command.name}`;
     if (!this.isAuthenticated && !command.flags.includes("no_auth"))
@@ -618,6 +836,8 @@ class Connection implements Client {
     if (this.#queue && !NOT_QUEUED.has(given.name)) {
       const { bytes, from, to } = this.#reader;
       this.#queue.push(bytes.slice(from, to));
+      this.#queueWrites ||= command.isWrite || given.name === "publish";
+      this.#queueGrows ||= command.isGrowing;
       this.#reply((reply) => reply.simple("QUEUED"));
     } else if (given.name === "exec") this.#exec();
     else if (this.#queue && given.name === "multi")
@@ -727,11 +947,44 @@ class Connection implements Client {
   /** What it asked will not be answered, and nobody knows of the keys that it watches. */
   lost(problem: string): void {
     this.#isVoid = this.#isWatching;
+    this.#laterAnswers += 1;
     if (this.#pending === 0) return;
     const { reply } = this.#server;
     for (; this.#pending > 0; this.#pending -= 1) reply.error(problem);
     this.#server.flushReply(this);
     this.#settled();
+  }
+
+  get isMonitor(): boolean {
+    return this.#isMonitor;
+  }
+
+  set isMonitor(isMonitor: boolean) {
+    if (this.#isMonitor === isMonitor) return;
+    this.#isMonitor = isMonitor;
+    this.#server.watched();
+  }
+
+  /** It is shown a request. */
+  see(request: string): void {
+    const { reply } = this.#server;
+    reply.resp3 = this.resp3;
+    reply.simple(request);
+    this.#sent();
+  }
+
+  answerLater(): (write: (reply: Reply) => void) => void {
+    this.#laterAnswers += 1;
+    const number = this.#laterAnswers;
+    this.#pending += 1;
+    this.#waits = true;
+    return (write) => {
+      if (this.#isGone || number !== this.#laterAnswers || this.#pending === 0) return;
+      this.#pending = 0;
+      this.#reply(write);
+      this.#server.flushReply(this);
+      this.#settled();
+    };
   }
 
   /** Somebody says something on a channel. */
@@ -753,6 +1006,11 @@ class Connection implements Client {
       reply.bulk(channel);
       reply.bulk(message);
     }
+    this.#sent();
+  }
+
+  /** Sends what it has not asked for. */
+  #sent(): void {
     this.#server.flushReply(this);
     const limit = this.#server.settingsOf.subscriberBytes;
     if (limit > 0 && this.outputBytes > limit) this.#socket.destroy();
@@ -821,11 +1079,14 @@ class Connection implements Client {
     this.db = 0;
     this.silence = "none";
     this.isLinearizable = false;
+    this.isMonitor = false;
     this.isAuthenticated = this.#server.admits("default", "");
   }
 
   multi(): void {
     this.#queue = [];
+    this.#queueWrites = false;
+    this.#queueGrows = false;
   }
 
   discard(): void {
@@ -857,6 +1118,38 @@ class Connection implements Client {
     this.#server.gone(this);
   }
 }
+
+/** As Redis shows sizes to people. */
+function humanBytes(bytes: number): string {
+  const power = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
+  return power === 0 ? `${bytes}B` : `${(bytes / 1024 ** power).toFixed(2)}${"KMGT"[power - 1]}`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  ...{ "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t" },
+  ...{ "\x07": "\\a", "\b": "\\b" },
+};
+
+/** A word with quotes, and all that is no plain character in it as an escape. */
+function quoted(word: string): string {
+  const text = word.replace(
+    /[^ !#-[\]-~]/g,
+    (char) => ESCAPES[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+  return `"${text}"`;
+}
+
+/** Passwords are shown to nobody. */
+function withoutSecrets(args: readonly string[]): readonly string[] {
+  const name = args[0]?.toLowerCase();
+  if (name === "auth") return [name, ...args.slice(1).map(() => REDACTED)];
+  const from = name === "hello" ? args.findIndex((word) => word.toLowerCase() === "auth") : -1;
+  const isSetting = name === "config" && args.some((word) => /^requirepass$/i.test(word));
+  if (isSetting) return args.map((word, i) => (i > 2 ? REDACTED : word));
+  return from < 0 ? args : args.map((word, i) => (i > from && i <= from + 2 ? REDACTED : word));
+}
+
+const REDACTED = "(redacted)";
 
 function unknownCommand(name: string, args: readonly string[]): string {
   let shown = "";

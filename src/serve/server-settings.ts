@@ -24,13 +24,15 @@ const bytes = (text: string): string | { readonly problem: string } => {
 };
 
 const whole =
-  (least: number, most: number) =>
+  (least: number, most: number | bigint) =>
   (text: string): string | { readonly problem: string } => {
     if (!/^-?\d+$/.test(text)) return { problem: "argument couldn't be parsed into an integer" };
-    if (Number(text) < least || Number(text) > most)
+    if (!(Number(text) >= least && BigInt(text) <= BigInt(most)))
       return { problem: `argument must be between ${least} and ${most} inclusive` };
     return String(Number(text));
   };
+
+const LONG_MAX = 2n ** 63n - 1n;
 
 const oneOf =
   (...values: readonly string[]) =>
@@ -71,8 +73,8 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
   databases: { byDefault: "16", check: whole(16, 16), isFixed: true },
   save: { byDefault: "", check: any },
   appendonly: { byDefault: "no", check: oneOf("no") },
-  "slowlog-log-slower-than": { byDefault: "10000", check: whole(-1, 2 ** 53) },
-  "slowlog-max-len": { byDefault: "128", check: whole(0, 2 ** 31) },
+  "slowlog-log-slower-than": { byDefault: "10000", check: whole(-1, LONG_MAX) },
+  "slowlog-max-len": { byDefault: "128", check: whole(0, LONG_MAX) },
 };
 
 /** See the head of the file. */
@@ -82,16 +84,19 @@ export class ServerSettings {
   queryBytes = 0;
   /** What may wait to be sent to a client that listens to channels; 0: any amount. */
   subscriberBytes = 0;
+  /** What takes longer is noted; and so much of it is kept. */
+  slowMs: number = Number.POSITIVE_INFINITY;
+  slowRequests = 0;
   #events = "";
 
   /** @throws Refusal */
   constructor(settings: Readonly<Record<string, string>>) {
     for (const [name, { byDefault }] of Object.entries(SETTINGS)) this.values.set(name, byDefault);
-    this.#take(new Map(Object.entries(settings)), false);
+    this.#take(Object.entries(settings), false);
   }
 
   /** @throws Refusal, and nothing is changed */
-  change(settings: ReadonlyMap<string, string>): void {
+  change(settings: readonly (readonly [name: string, value: string])[]): void {
     this.#take(settings, true);
   }
 
@@ -103,29 +108,35 @@ export class ServerSettings {
     return isTold ? (all.includes("K") ? 1 : 0) + (all.includes("E") ? 2 : 0) : 0;
   }
 
-  #take(settings: ReadonlyMap<string, string>, isRunning: boolean): void {
+  #take(settings: readonly (readonly [string, string])[], isRunning: boolean): void {
+    const failed = (name: string, problem: string): Refusal =>
+      new Refusal(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${problem}`);
+    // As in Redis, what is wrong with the names comes before what is wrong with values.
+    const unknown = settings.find(([given]) => SETTINGS[given.toLowerCase()] === undefined);
+    if (unknown)
+      throw new Refusal(
+        `ERR Unknown option or number of arguments for CONFIG SET - '${unknown[0]}'`,
+      );
+    const seen = new Set<string>();
+    for (const [given] of settings) {
+      const name = given.toLowerCase();
+      if (isRunning && SETTINGS[name]?.isFixed) throw failed(given, "can't set immutable config");
+      if (seen.has(name)) throw failed(given, "duplicate parameter");
+      seen.add(name);
+    }
     const checked = new Map<string, string>();
     for (const [given, text] of settings) {
       const name = given.toLowerCase();
-      const setting = SETTINGS[name];
-      if (!setting)
-        throw new Refusal(`ERR Unknown option or number of arguments for CONFIG SET - '${given}'`);
-      const value = setting.check(text);
-      const problem =
-        typeof value !== "string"
-          ? value.problem
-          : setting.isFixed && isRunning
-            ? "can't set immutable config"
-            : undefined;
-      if (problem !== undefined)
-        throw new Refusal(
-          `ERR CONFIG SET failed (possibly related to argument '${given}') - ${problem}`,
-        );
-      checked.set(name, value as string);
+      const value = (SETTINGS[name] as Setting).check(text);
+      if (typeof value !== "string") throw failed(name, value.problem);
+      checked.set(name, value);
     }
     for (const [name, value] of checked) this.values.set(name, value);
     this.bulkBytes = Number(this.values.get("proto-max-bulk-len"));
     this.queryBytes = Number(this.values.get("client-query-buffer-limit"));
+    const slow = Number(this.values.get("slowlog-log-slower-than"));
+    this.slowMs = slow < 0 ? Number.POSITIVE_INFINITY : slow / 1000;
+    this.slowRequests = Number(this.values.get("slowlog-max-len"));
     this.#events = this.values.get("notify-keyspace-events") ?? "";
     const limits = this.values.get("client-output-buffer-limit") ?? "";
     this.subscriberBytes = Number(/pubsub (\d+)/.exec(limits)?.[1] ?? 0);

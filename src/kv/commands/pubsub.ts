@@ -42,11 +42,7 @@ const FLAGS = ["pubsub", "noscript", "loading", "stale"] as const;
 export const pubsubCommands: readonly Command[] = [
   {
     name: "publish",
-    ...{
-      arity: 3,
-      flags: ["pubsub", "loading", "stale", "fast", "may_replicate"],
-      group: "pubsub",
-    },
+    ...{ arity: 3, flags: ["pubsub", "loading", "stale", "fast"], group: "pubsub" },
     runs: "ordered",
     since: "2.0.0",
     summary: "Post a message to a channel",
