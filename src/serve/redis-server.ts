@@ -77,7 +77,7 @@ const NOT_QUEUED: ReadonlySet<string> = new Set([
 const ABORTED = "EXECABORT Transaction discarded";
 const WRONG_NUMBER = "ERR wrong number of arguments";
 const SHOWN_CHARACTERS = 128;
-const OUT_OF_MEMORY = "command not allowed when used memory > 'maxmemory'.";
+const OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
 
 const nowMs = (): number => Math.floor(performance.timeOrigin + performance.now());
 
@@ -115,6 +115,10 @@ export class RedisServer implements ReplicaServer {
   #resuming: NodeJS.Timeout | undefined;
   /** Requests need more than to be done: clients are paused, or shown all of them, or memory is short. */
   isWatchful: boolean = false;
+  /** Each request is to be noted. */
+  notes: boolean = false;
+  #hasMonitors: boolean = false;
+  #evicts: boolean = false;
 
   private constructor(running: Running, replica: Replica, options: RedisServerOptions) {
     this.#running = running;
@@ -122,7 +126,8 @@ export class RedisServer implements ReplicaServer {
     this.#options = options;
     this.snapshotMs = this.startedMs;
     this.settingsOf = new ServerSettings(options.settings ?? {});
-    this.#watch();
+    this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
+    this.watch();
     this.#writer = this.#begin();
     this.#net = createServer({ noDelay: true }, (socket) => this.#accept(socket));
     running.onUnasked((reply) => this.#hear(reply));
@@ -228,12 +233,17 @@ export class RedisServer implements ReplicaServer {
     this.ran(connection, args, beganMs);
   }
 
-  /** The request is shown to those who watch them all. */
-  show({ db, address }: Connection, args: readonly string[]): void {
+  /** Shows a request to those who watch them all, and notes that its keys were used: they should not be the first to go. */
+  note(connection: Connection, command: KnownCommand, args: readonly string[]): void {
+    if (this.#evicts)
+      for (const place of keyPlaces(command, args)) this.#memoryWatch.used(args[place] ?? "");
+    if (!this.#hasMonitors || command.flags.includes("admin")) return;
+    // What is in the buffer is of the one who asks.
+    this.flushReply(connection);
     const at = (performance.timeOrigin + performance.now()) / 1000;
     const words = withoutSecrets(args).map(quoted).join(" ");
-    for (const connection of this.#connections.values())
-      if (connection.isMonitor) connection.see(`${at.toFixed(6)} [${db} ${address}] ${words}`);
+    const shown = `${at.toFixed(6)} [${connection.db} ${connection.address}] ${words}`;
+    for (const one of this.#connections.values()) if (one.isMonitor) one.see(shown);
   }
 
   /** Whether a request has to wait until clients are no longer paused. */
@@ -247,7 +257,7 @@ export class RedisServer implements ReplicaServer {
    */
   makesRoom(bytes: number): boolean {
     if (!this.#memoryWatch.isFull) return true;
-    if (this.settings.get("maxmemory-policy") === "noeviction") return false;
+    if (!this.#evicts) return false;
     const words = this.#memoryWatch.victims(this.#replica.keyspace, bytes);
     if (words.length === 0) return false;
     this.counts.evicted += words.length / 2;
@@ -256,26 +266,18 @@ export class RedisServer implements ReplicaServer {
     return true;
   }
 
-  /** Keys of a request were used now, and should not be the first to go. */
-  used(command: KnownCommand, args: readonly string[]): void {
-    for (const place of keyPlaces(command, args)) this.#memoryWatch.used(args[place] ?? "");
-  }
-
   /** Something of what a watchful server looks for has changed. */
-  #watch(): void {
-    this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
-    this.watched();
-  }
-
-  watched(): void {
+  watch(): void {
+    this.#hasMonitors = [...this.#connections.values()].some(({ isMonitor }) => isMonitor);
     const { isLimited } = this.#memoryWatch;
-    const hasMonitor = [...this.#connections.values()].some(({ isMonitor }) => isMonitor);
-    this.isWatchful = this.#paused !== undefined || isLimited || hasMonitor;
+    this.#evicts = isLimited && this.settings.get("maxmemory-policy") !== "noeviction";
+    this.notes = this.#hasMonitors || this.#evicts;
+    this.isWatchful = this.notes || isLimited || this.#paused !== undefined;
   }
 
   gone(connection: Connection): void {
     this.#connections.delete(connection.id);
-    if (connection.isMonitor) this.watched();
+    if (connection.isMonitor) this.watch();
   }
 
   #request(message: Uint8Array): void {
@@ -414,7 +416,8 @@ export class RedisServer implements ReplicaServer {
 
   configure(settings: readonly (readonly [string, string])[]): void {
     this.settingsOf.change(settings);
-    this.#watch();
+    this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
+    this.watch();
     for (const connection of this.#connections.values()) connection.limit(this.settingsOf);
   }
 
@@ -580,7 +583,7 @@ export class RedisServer implements ReplicaServer {
       untilMs: Math.max(untilMs, before?.untilMs ?? 0),
       writesOnly: writesOnly && before?.writesOnly !== false,
     };
-    this.watched();
+    this.watch();
     const wait = (): void => {
       const leftMs = (this.#paused?.untilMs ?? 0) - nowMs();
       if (leftMs <= 0) this.unpause();
@@ -593,7 +596,7 @@ export class RedisServer implements ReplicaServer {
   unpause(): void {
     this.#paused = undefined;
     clearTimeout(this.#resuming);
-    this.watched();
+    this.watch();
     for (const connection of this.#connections.values()) connection.goOn();
   }
 
@@ -739,6 +742,7 @@ class Connection implements Client {
     const server = this.#server;
     const command = commandTable.find(reader.bytes, reader.start(0), reader.end(0));
     if (server.isWatchful && command && this.#isStopped(command)) return;
+    this.#isLooked = false;
     // What is in order needs no more than this.
     if (command?.isOrdered && this.#isPlain && !command.isBlocking && command.arity !== 0) {
       const fits =
@@ -775,9 +779,7 @@ class Connection implements Client {
   #isStopped(command: KnownCommand): boolean {
     const server = this.#server;
     const reader = this.#reader;
-    const isLooked = this.#isLooked;
-    this.#isLooked = false;
-    if (isLooked || !this.isAuthenticated || !fitsArity(command, reader.count)) return false;
+    if (this.#isLooked || !this.isAuthenticated || !fitsArity(command, reader.count)) return false;
     const isExec = command.name === "exec";
     const writes = isExec
       ? this.#queueWrites
@@ -786,7 +788,6 @@ class Connection implements Client {
       this.#hold();
       return true;
     }
-    const args = reader.arguments();
     if (isExec ? this.#queueGrows : command.isGrowing) {
       if (!server.makesRoom(reader.to - reader.from)) {
         if (this.#pending > 0) {
@@ -797,13 +798,12 @@ class Connection implements Client {
         if (isExec) this.discard();
         else if (this.#queue) this.#isSpoiled = true;
         this.#reply((reply) =>
-          reply.error(isExec ? `${ABORTED} because of: ${OUT_OF_MEMORY}` : `OOM ${OUT_OF_MEMORY}`),
+          reply.error(isExec ? `${ABORTED} because of: ${OUT_OF_MEMORY}` : OUT_OF_MEMORY),
         );
         return true;
       }
     }
-    if (command.keys !== undefined) server.used(command, args);
-    if (!command.flags.includes("admin")) server.show(this, args);
+    if (server.notes) server.note(this, command, reader.arguments());
     return false;
   }
 
@@ -962,7 +962,7 @@ class Connection implements Client {
   set isMonitor(isMonitor: boolean) {
     if (this.#isMonitor === isMonitor) return;
     this.#isMonitor = isMonitor;
-    this.#server.watched();
+    this.#server.watch();
   }
 
   /** It is shown a request. */

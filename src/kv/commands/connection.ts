@@ -3,7 +3,7 @@
 import { indexIn, integerIn } from "../arguments.ts";
 import type { Client } from "../client.ts";
 import { type Call, type Command, Refusal, SYNTAX } from "../command.ts";
-import type { Reply } from "../reply.ts";
+import { help } from "./help.ts";
 import { databaseNumber } from "./keys.ts";
 
 const AUTH_FAILED = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -234,7 +234,7 @@ function clientPause(call: Call, args: readonly string[]): void {
   const mode = args[3]?.toUpperCase() ?? "ALL";
   if (args.length > 4)
     throw new Refusal(
-      "ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP.",
+      `ERR unknown subcommand or wrong number of arguments for '${args[1]}'. Try CLIENT HELP.`,
     );
   if (mode !== "WRITE" && mode !== "ALL")
     throw new Refusal("ERR CLIENT PAUSE mode must be WRITE or ALL");
@@ -264,20 +264,6 @@ function trackingInfo({ reply }: Call): void {
   reply.integer(-1);
   reply.bulk("prefixes");
   reply.array(0);
-}
-
-/** The reply of a `HELP` subcommand. */
-export function help(name: string, lines: readonly string[]) {
-  return ({ reply }: { readonly reply: Reply }): void => {
-    const all = [
-      `${name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`,
-      ...lines,
-      "HELP",
-      "    Prints this help.",
-    ];
-    reply.array(all.length);
-    for (const line of all) reply.simple(line);
-  };
 }
 
 const FAST = ["noscript", "loading", "stale", "fast"] as const;

@@ -12,7 +12,7 @@ import {
 } from "../command.ts";
 import { matches } from "../glob.ts";
 import type { Reply } from "../reply.ts";
-import { help } from "./connection.ts";
+import { help } from "./help.ts";
 
 /**
  * Of each command what becomes of its keys, in braces, and its words.
@@ -481,7 +481,7 @@ function keySpecification(reply: Reply, { flags, place }: KeyFacts): void {
 
 function docs(reply: Reply, command: KnownCommand, container?: string): void {
   const { name, summary, since, group, complexity, subcommands = [] } = command;
-  const { words } = factsOf(fullName(name, container));
+  const { keys, words } = factsOf(fullName(name, container));
   const texts = { summary, since, group, ...(complexity !== undefined && { complexity }) };
   const facts = Object.entries(texts);
   reply.bulk(fullName(name, container));
@@ -492,7 +492,7 @@ function docs(reply: Reply, command: KnownCommand, container?: string): void {
   }
   if (words.length > 0) {
     reply.bulk("arguments");
-    describe(reply, words, { next: 0 });
+    describe(reply, words, { next: 0, last: keys.length - 1 });
   }
   if (subcommands.length === 0) return;
   reply.bulk("subcommands");
@@ -500,8 +500,12 @@ function docs(reply: Reply, command: KnownCommand, container?: string): void {
   for (const subcommand of subcommands) docs(reply, subcommand, name);
 }
 
-/** @param keys how many of the words before were keys */
-function describe(reply: Reply, words: readonly Argument[], keys: { next: number }): void {
+/** @param keys of which kind the next key is, and the last one */
+function describe(
+  reply: Reply,
+  words: readonly Argument[],
+  keys: { next: number; readonly last: number },
+): void {
   reply.array(words.length);
   for (const { name, type, token, flags, parts } of words) {
     const texts = Object.entries({ name, type, ...(token !== undefined && { token }) });
@@ -515,7 +519,7 @@ function describe(reply: Reply, words: readonly Argument[], keys: { next: number
     if (isKey) {
       reply.bulk("key_spec_index");
       reply.integer(keys.next);
-      keys.next += 1;
+      keys.next = Math.min(keys.next + 1, keys.last);
     }
     if (flags.length > 0) {
       reply.bulk("flags");
@@ -543,7 +547,7 @@ function commandInfo(call: Call, names: readonly string[]): void {
   for (const name of names) {
     const found = named(call, name);
     if (found) info(call.reply, ...found);
-    else call.reply.nullArray();
+    else call.reply.null();
   }
 }
 

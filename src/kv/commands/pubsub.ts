@@ -3,6 +3,7 @@
 import type { Client } from "../client.ts";
 import type { Call, Command } from "../command.ts";
 import { matches } from "../glob.ts";
+import { help } from "./help.ts";
 
 type Kind = "channel" | "pattern";
 
@@ -99,6 +100,20 @@ export const pubsubCommands: readonly Command[] = [
         since: "2.8.0",
         summary: "Get the count of unique patterns pattern subscriptions",
         run: ({ server, reply }) => reply.integer(server.patterns.size),
+      },
+      {
+        ...{ name: "help", arity: 2, flags: ["loading", "stale"], group: "pubsub" },
+        since: "6.2.0",
+        summary: "Show helpful text about the different subcommands",
+        run: help("PUBSUB", [
+          "CHANNELS [<pattern>]",
+          "    Return the currently active channels matching a <pattern> (default: '*').",
+          "NUMPAT",
+          "    Return number of subscriptions to patterns.",
+          "NUMSUB [<channel> ...]",
+          "    Return the number of subscribers for the specified channels, excluding",
+          "    pattern subscriptions(default: no channels).",
+        ]),
       },
     ],
   },

@@ -5,7 +5,7 @@ import { type Call, type Command, Refusal, SYNTAX } from "../command.ts";
 import { matches } from "../glob.ts";
 import type { Reply } from "../reply.ts";
 import { slotOf } from "../slot.ts";
-import { help } from "./connection.ts";
+import { help } from "./help.ts";
 import { categories } from "./introspection.ts";
 
 // INFO and CONFIG.
@@ -480,6 +480,23 @@ export const serverCommands: readonly Command[] = [
     of("list", 2, ADMIN, "6.0.0", "List the current ACL rules in ACL config file format", (call) =>
       call.reply.bulks([`user default on ${isOpen(call) ? "nopass " : ""}~* &* +@all`]),
     ),
+    of(
+      ...([
+        "log",
+        -2,
+        ADMIN,
+        "6.0.0",
+        "List latest events denied because of ACLs in place",
+      ] as const),
+      (call, args) => {
+        if (args.length > 3) throw new Refusal(wrongWords(args, "ACL"));
+        if (args[2]?.toUpperCase() === "RESET") call.reply.ok();
+        else {
+          if (args[2] !== undefined) indexIn(args[2]);
+          call.reply.array(0);
+        }
+      },
+    ),
     of("getuser", 3, ADMIN, "6.0.0", "Get the rules for a specific ACL user", aclUser),
     refusesAcl("setuser", -3, "Modify or create the rules for a specific ACL user"),
     refusesAcl("deluser", -3, "Remove the specified ACL users and the associated rules"),
@@ -493,6 +510,8 @@ export const serverCommands: readonly Command[] = [
       "    Get the user's details.",
       "LIST",
       "    Show users details in config file format.",
+      "LOG [<count> | RESET]",
+      "    Show the ACL log entries.",
       "USERS",
       "    List all the registered usernames.",
       "WHOAMI",
