@@ -87,6 +87,8 @@ export interface Command {
 export interface KnownCommand extends Command {
   readonly subcommands?: readonly KnownCommand[];
   readonly isWrite: boolean;
+  /** Whatever it is given, it takes no time to speak of. */
+  readonly isQuick: boolean;
   /** It may take memory. */
   readonly isGrowing: boolean;
   /** It goes through the order. */
@@ -250,6 +252,7 @@ function known({ subcommands, ...command }: Command): KnownCommand {
     ...command,
     ...(subcommands && { subcommands: subcommands.map(known) }),
     isWrite,
+    isQuick: command.flags.includes("fast") || command.name === "set",
     isGrowing: command.flags.includes("denyoom"),
     isOrdered: isWrite || command.runs === "ordered",
     isEverywhere: isWrite || command.runs !== undefined,
