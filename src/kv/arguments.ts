@@ -1,7 +1,7 @@
 /** What stands in requests, read as commands need it. All throw a `Refusal` for what cannot be. */
 
 import { NOT_FLOAT, NOT_INTEGER, Refusal } from "./command.ts";
-import { INT64_MAX, INT64_MIN, parseFloat64, parseInteger } from "./numbers.ts";
+import { INT64_MAX, INT64_MIN, parseAnyFloat64, parseFloat64, parseInteger } from "./numbers.ts";
 
 /** A whole number of 64 bits. */
 export function integerIn(
@@ -68,9 +68,10 @@ export function deadlineIn(
 
 /** How long a client waits, in milliseconds; the request has seconds. */
 export function timeoutIn(text: string | undefined): number {
-  const seconds = floatIn(text, "ERR timeout is not a float or out of range");
-  if (seconds < 0) throw new Refusal("ERR timeout is negative");
+  // As Redis reads it: a number has a wider range there, and one of milliseconds beyond 64 bits is negative.
+  const seconds = text === undefined || text === "" ? undefined : parseAnyFloat64(text);
+  if (seconds === undefined) throw new Refusal("ERR timeout is not a float or out of range");
   const ms = Math.ceil(seconds * 1000);
-  if (!(ms < 2 ** 63)) throw new Refusal("ERR timeout is out of range");
+  if (!(ms >= 0 && ms < 2 ** 63)) throw new Refusal("ERR timeout is negative");
   return ms;
 }

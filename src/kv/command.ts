@@ -23,7 +23,6 @@ export type CommandFlag =
   | "no_multi"
   | "allow_busy"
   | "skip_slowlog"
-  | "skip_monitor"
   | "no_async_loading";
 
 export type CommandGroup =

@@ -35,24 +35,31 @@ export function parseInteger(text: string): number | bigint | undefined {
 const FLOAT = /^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?)$/i;
 const HEXADECIMAL = /^([+-]?)0x([0-9a-f]*)(?:\.([0-9a-f]*))?(?:p([+-]?[0-9]+))?$/i;
 
-/** A number as C's `strtod` takes it, without spaces around it and without NaN; `undefined` for anything else. */
-export function parseFloat64(text: string): number | undefined {
+/**
+ * A number as C's `strtod` takes it, without spaces around it and without NaN; `undefined` for anything else. What is too large is
+ * infinite, and what is too small is 0.
+ */
+export function parseAnyFloat64(text: string): number | undefined {
   if (FLOAT.test(text)) {
-    if (!/inf/i.test(text)) return inRange(Number(text), text);
+    if (!/inf/i.test(text)) return Number(text);
     return text.startsWith("-") ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   }
   const [, sign, whole = "", part = "", power = "0"] = HEXADECIMAL.exec(text) ?? [];
   if (sign === undefined || whole + part === "") return undefined;
   let value = 0;
   for (const digit of whole + part) value = value * 16 + Number.parseInt(digit, 16);
-  value *= 2 ** (Number(power) - 4 * part.length);
-  return inRange(sign === "-" ? -value : value, whole + part);
+  if (value !== 0) value *= 2 ** (Number(power) - 4 * part.length);
+  return sign === "-" ? -value : value;
 }
 
-/** Neither too large nor, without being 0, too small. */
-function inRange(value: number, text: string): number | undefined {
+/** The same, but neither too large nor, without being 0, too small. */
+export function parseFloat64(text: string): number | undefined {
+  const value = parseAnyFloat64(text);
+  if (value === undefined || /inf/i.test(text)) return value;
   if (!Number.isFinite(value)) return undefined;
-  return value === 0 && /[1-9a-f]/i.test(text.replace(/e.*$/i, "")) ? undefined : value;
+  if (value !== 0) return value;
+  const digits = /0x/i.test(text) ? text.replace(/^.*x|p.*$/gi, "") : text.replace(/e.*$/i, "");
+  return /[1-9a-f]/i.test(digits) ? undefined : value;
 }
 
 const DIGITS = 17;
@@ -62,16 +69,29 @@ export function formatFloat64(value: number): string {
   if (Number.isInteger(value) && Math.abs(value) < 1e15)
     return Object.is(value, -0) ? "-0" : String(value);
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
-  const [mantissa = "", exponent = ""] = value.toExponential(DIGITS - 1).split("e");
+  const [mantissa = "", exponent = ""] = toDigits(Math.abs(value)).split("e");
   const power = Number(exponent);
+  const sign = value < 0 ? "-" : "";
   if (power >= DIGITS || power < -4) {
     const size = Math.abs(power);
-    return `${trimmed(mantissa)}e${power < 0 ? "-" : "+"}${size < 10 ? "0" : ""}${size}`;
+    return `${sign}${trimmed(mantissa)}e${power < 0 ? "-" : "+"}${size < 10 ? "0" : ""}${size}`;
   }
-  return trimmed(value.toFixed(DIGITS - 1 - power));
+  const digits = mantissa.replace(".", "");
+  return power < 0
+    ? trimmed(`${sign}0.${"0".repeat(-power - 1)}${digits}`)
+    : sign + trimmed(`${digits.slice(0, power + 1)}.${digits.slice(power + 1)}`);
+}
+
+/** `toExponential`, which rounds up what lies in the middle of two; C gives the even one. */
+function toDigits(value: number): string {
+  const rounded = value.toExponential(DIGITS - 1);
+  const [mantissa = "", exponent = ""] = value.toExponential(DIGITS).split("e");
+  if (!/[02468]5$/.test(mantissa)) return rounded;
+  const isMiddle = value.toExponential(2 * DIGITS).startsWith(mantissa + "0".repeat(DIGITS));
+  return isMiddle ? `${mantissa.slice(0, -1)}e${exponent}` : rounded;
 }
 
 /** Without zeros at the end of a fraction. */
 function trimmed(text: string): string {
-  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  return text.includes(".") ? text.replace(/\.?0*$/, "") : text;
 }

@@ -7,6 +7,7 @@
  */
 
 import { latin1Bytes, readLatin1 } from "./latin1.ts";
+import { parseInteger } from "./numbers.ts";
 
 /** What a client may send. */
 export interface RequestLimits {
@@ -18,8 +19,10 @@ export interface RequestLimits {
   authenticated: boolean;
 }
 
-const [CR, LF, DOLLAR, STAR, MINUS, ZERO] = [13, 10, 36, 42, 45, 48];
+const [CR, LF, DOLLAR, STAR, ZERO] = [13, 10, 36, 42, 48];
 const INLINE_BYTES = 64 * 1024;
+const HELD_BYTES = 256 * 1024;
+const PLAIN_DIGITS = 15;
 const ARGUMENTS_MAX = 2 ** 31 - 1;
 const STRANGER_ARGUMENTS = 10;
 const STRANGER_BULK_BYTES = 16 * 1024;
@@ -79,7 +82,9 @@ export class RequestReader {
   /** Copies what is left, so that what was fed can be used again. */
   keep(): void {
     if (this.#end === this.#start) this.#take(NO_BYTES, 0, 0, false);
-    else if (!this.#isOwn) this.#own(this.keptBytes);
+    // Nor is what was needed for a long request held for a short one.
+    else if (!this.#isOwn || this.#input.length > HELD_BYTES + 4 * this.keptBytes)
+      this.#own(this.keptBytes);
   }
 
   /**
@@ -150,7 +155,8 @@ export class RequestReader {
       if (type !== DOLLAR) {
         const shown = String.fromCharCode(type);
         // Redis says so once it has the line.
-        if (!this.#hasLine("too big bulk count string")) return false;
+        const cr = this.#find(CR, "too big bulk count string");
+        if (cr < 0 || cr + 1 >= this.#end) return false;
         return this.#refuse(`expected '$', got '${shown}'`);
       }
       const { authenticated, bulkBytes } = this.#limits;
@@ -173,46 +179,40 @@ export class RequestReader {
   /** A number between the type and the line's end. `undefined` if the line is not whole, NaN if it is none. */
   #number(skip: number, tooLong: string): number | undefined {
     const bytes = this.#input;
-    let at = this.#at + skip;
+    const first = this.#at + skip;
+    // Nearly all are short and plain.
+    const last = Math.min(this.#end - 1, first + PLAIN_DIGITS);
+    let at = first;
     let value = 0;
-    const isNegative = bytes[at] === MINUS;
-    if (isNegative) at += 1;
-    const first = at;
-    const end = this.#end;
-    for (; at < end; at += 1) {
+    for (; at < last; at += 1) {
       const digit = (bytes[at] as number) - ZERO;
       if (digit < 0 || digit > 9) break;
       value = value * 10 + digit;
     }
-    if (at < end && bytes[at] === CR) {
-      if (at + 1 >= end) return undefined;
+    if (at < last && at > first && bytes[at] === CR && bytes[first] !== ZERO) {
       this.#at = at + 2;
-      const digits = at - first;
-      const isPlain = digits === 1 || (digits > 1 && digits < 20 && bytes[first] !== ZERO);
-      return isPlain && !(isNegative && value === 0) ? (isNegative ? -value : value) : Number.NaN;
+      return value;
     }
-    if (!this.#hasLine(tooLong)) return undefined;
-    const cr = this.#input.indexOf(CR, this.#at);
+    const cr = this.#find(CR, tooLong);
+    if (cr < 0 || cr + 1 >= this.#end) return undefined;
     this.#at = cr + 2;
-    return Number.NaN;
+    return Number(parseInteger(readLatin1(bytes, first, cr)) ?? Number.NaN);
   }
 
-  /** True if a line's end is there. */
-  #hasLine(tooLong: string): boolean {
-    const cr = this.#input.indexOf(CR, this.#at);
-    if (cr >= 0 && cr + 1 < this.#end) return true;
-    if (cr < 0 || cr >= this.#end) if (this.#end - this.#at > INLINE_BYTES) this.#refuse(tooLong);
-    return false;
+  /** Where the line ends; -1 if its end is not there, or so far off that it is refused. That does not depend on the pieces it came in. */
+  #find(lineEnd: number, tooLong: string): number {
+    const length = this.#input.subarray(this.#at, this.#end).indexOf(lineEnd);
+    if ((length < 0 ? this.#end - this.#at : length) <= INLINE_BYTES)
+      return length < 0 ? length : this.#at + length;
+    this.#refuse(tooLong);
+    return -1;
   }
 
   /** A line of words: for people with nothing but a terminal. */
   #nextInline(): boolean {
     const bytes = this.#input;
-    const lf = bytes.indexOf(LF, this.#at);
-    if (lf < 0 || lf >= this.#end) {
-      if (this.#end - this.#at > INLINE_BYTES) this.#refuse("too big inline request");
-      return false;
-    }
+    const lf = this.#find(LF, "too big inline request");
+    if (lf < 0) return false;
     const end = lf > this.#at && bytes[lf - 1] === CR ? lf - 1 : lf;
     const words = splitWords(readLatin1(bytes, this.#at, end));
     if (!words) return this.#refuse("unbalanced quotes in request");

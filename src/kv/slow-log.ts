@@ -1,7 +1,7 @@
 /** What took long at a server: the latest of them, for `SLOWLOG`. */
 
 /** One request. */
-export interface SlowRequest {
+interface SlowRequest {
   /** Never used twice by a server. */
   readonly id: number;
   readonly atMs: number;

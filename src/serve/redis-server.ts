@@ -66,6 +66,8 @@ const UNREAD_BYTES = 1024 * 1024;
 const FLUSHED_BYTES = 256 * 1024;
 /** Commands that are quick in any case take less. */
 const QUICK_MS = 1;
+/** So long a client has to take what it is sent at the end. */
+const LINGER_MS = 1_000;
 const SWEEP_MS = 100;
 /** In one sweep. */
 const SWEEP_KEYS = 1_000;
@@ -76,6 +78,8 @@ const SUBSCRIBER_COMMANDS: ReadonlySet<string> = new Set([
 const NOT_QUEUED: ReadonlySet<string> = new Set([
   ...["exec", "discard", "multi", "watch", "quit", "reset"],
 ]);
+/** Words of a web browser: no page is to make it send commands here. Its connection is closed. */
+const FOREIGN: ReadonlySet<string> = new Set(["post", "host:"]);
 const ABORTED = "EXECABORT Transaction discarded";
 const WRONG_NUMBER = "ERR wrong number of arguments";
 const SHOWN_CHARACTERS = 128;
@@ -131,7 +135,9 @@ export class RedisServer implements ReplicaServer {
     this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
     this.watch();
     this.#writer = this.#begin();
-    this.#net = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    this.#net = createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
+      this.#accept(socket),
+    );
     running.onUnasked((reply) => this.#hear(reply));
   }
 
@@ -160,7 +166,7 @@ export class RedisServer implements ReplicaServer {
     clearTimeout(this.#resuming);
     this.#memoryWatch.stop();
     const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
-    for (const connection of this.#connections.values()) connection.close();
+    for (const connection of this.#connections.values()) connection.kill();
     await closed;
   }
 
@@ -198,7 +204,9 @@ export class RedisServer implements ReplicaServer {
     if (this.#connections.size >= Number(this.settings.get("maxclients"))) {
       this.counts.rejected += 1;
       socket.on("error", () => {});
+      socket.resume();
       socket.end("-ERR max number of clients reached\r\n");
+      setTimeout(() => socket.destroy(), LINGER_MS).unref();
       return;
     }
     this.counts.connections += 1;
@@ -548,7 +556,7 @@ export class RedisServer implements ReplicaServer {
 
   kill(fits: (client: Client) => boolean): number {
     const chosenOnes = [...this.#connections.values()].filter(fits);
-    for (const connection of chosenOnes) connection.close();
+    for (const connection of chosenOnes) connection.kill();
     return chosenOnes.length;
   }
 
@@ -665,6 +673,8 @@ class Connection implements Client {
   #isVoid: boolean = false;
   /** Replicas know something of it. */
   #isKnown: boolean = false;
+  /** It sends nothing more, and may still be owed something. */
+  #isEnded: boolean = false;
   #isClosing: boolean = false;
   #isGone: boolean = false;
 
@@ -679,6 +689,11 @@ class Connection implements Client {
     this.#reader = new RequestReader(this.#limits);
     this.limit(server.settingsOf);
     socket.on("data", (bytes) => this.#read(bytes));
+    socket.on("end", () => {
+      this.#isEnded = true;
+      if (this.#isBlocked) socket.destroy();
+      else this.#closeIfEnded();
+    });
     socket.on("drain", () => this.#drained());
     socket.on("error", () => {});
     socket.on("close", () => this.#end());
@@ -709,6 +724,7 @@ class Connection implements Client {
   // Requests.
 
   #read(bytes: Uint8Array): void {
+    if (this.#isClosing) return;
     this.#reader.feed(bytes);
     if (!this.#waits && !this.#isFull) this.#goOn();
     this.#reader.keep();
@@ -750,18 +766,16 @@ class Connection implements Client {
     const command = commandTable.find(reader.bytes, reader.start(0), reader.end(0));
     if (server.isWatchful && command && this.#isStopped(command)) return;
     this.#isLooked = false;
+    const isSure = command !== undefined && this.#accepts(command, reader.count);
     // What is in order needs no more than this.
-    if (command?.isOrdered && this.#isPlain && !command.isBlocking && command.arity !== 0) {
-      const fits =
-        command.arity < 0 ? reader.count >= -command.arity : reader.count === command.arity;
-      if (fits && (this.resp3 || this.channels.size + this.patterns.size === 0)) {
-        server.counts.commands += 1;
-        this.lastCommand = command.name;
-        this.#submit(KIND.command, command);
-        return;
-      }
+    if (isSure && command.isOrdered && !command.isBlocking) {
+      server.counts.commands += 1;
+      this.lastCommand = command.name;
+      this.#submit(KIND.command, command);
+      return;
     }
-    if (this.#pending > 0 && !command?.flags.includes("readonly")) {
+    // What is refused here and now would be answered too early.
+    if (this.#pending > 0 && !(isSure && command.flags.includes("readonly"))) {
       this.#isLooked = server.isWatchful;
       this.#hold();
       return;
@@ -819,14 +833,20 @@ class Connection implements Client {
     if (this.#isHeld && this.#pending === 0) this.#settled();
   }
 
-  /** Nothing is special about it. */
-  get #isPlain(): boolean {
-    return this.#queue === undefined && this.isAuthenticated && this.silence === "none";
+  /** Nothing is special about the client, and the command is not refused before it runs. */
+  #accepts(command: KnownCommand, words: number): boolean {
+    const isPlain = this.#queue === undefined && this.isAuthenticated && this.silence === "none";
+    const listens = this.channels.size + this.patterns.size > 0;
+    return isPlain && (this.resp3 || !listens) && !command.subcommands && fitsArity(command, words);
   }
 
   /** @throws Refusal */
   #doChecked(given: KnownCommand | undefined, args: readonly string[]): void {
     const name = args[0] as string;
+    if (!given && FOREIGN.has(name.toLowerCase())) {
+      this.close();
+      return;
+    }
     if (!given) throw new Refusal(absence(name) ?? unknownCommand(name, args));
     const command = chosen(given, args);
     this.lastCommand = given === command ? given.name : `${given.name}|${command.name}`;
@@ -938,11 +958,17 @@ class Connection implements Client {
       this.#reader.keep();
       this.hold(false);
     }
+    this.#closeIfEnded();
+  }
+
+  #closeIfEnded(): void {
+    if (this.#isEnded && this.#pending === 0 && !this.#waits && !this.#isFull) this.close();
   }
 
   /** Its command waits for a key. */
   blockedUntil(atMs: number): void {
     this.#isBlocked = true;
+    if (this.#isEnded) this.#socket.destroy();
     const wait = (): void => {
       const leftMs = atMs - nowMs();
       if (leftMs <= 0) this.#server.unblock(this.id, false);
@@ -1041,6 +1067,7 @@ class Connection implements Client {
     if (!this.#waits) this.#goOn();
     this.#reader.keep();
     this.hold(false);
+    this.#closeIfEnded();
   }
 
   /** @param isHeld nothing is read from it for now */
@@ -1107,12 +1134,18 @@ class Connection implements Client {
     if (this.#pending === 0 || this.#isBlocked) this.#finish();
   }
 
+  /** As `close`, and does not wait for ever. */
+  kill(): void {
+    this.close();
+    setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
+  }
+
   #finish(): void {
-    if (this.#isGone) return;
+    if (this.#isGone || this.#socket.writableEnded) return;
     this.#server.flushReply(this);
-    this.#socket.end();
-    // One that does not take what it is sent is not waited for for ever.
-    setTimeout(() => this.#socket.destroy(), 1_000).unref();
+    // What it still sends is not for anybody; and then it is to go.
+    this.#socket.resume();
+    this.#socket.end(() => setTimeout(() => this.#socket.destroy(), LINGER_MS).unref());
   }
 
   #end(): void {
@@ -1162,7 +1195,13 @@ function unknownCommand(name: string, args: readonly string[]): string {
   let shown = "";
   for (const arg of args.slice(1)) {
     if (shown.length >= SHOWN_CHARACTERS) break;
-    shown += `'${arg.slice(0, SHOWN_CHARACTERS - shown.length)}' `;
+    shown += `'${printed(arg, SHOWN_CHARACTERS - shown.length)}' `;
   }
-  return `ERR unknown command '${name.slice(0, SHOWN_CHARACTERS)}', with args beginning with: ${shown}`;
+  return `ERR unknown command '${printed(name, SHOWN_CHARACTERS)}', with args beginning with: ${shown}`;
+}
+
+/** A word in a message, as Redis shows it: up to a byte 0. */
+function printed(word: string, length: number): string {
+  const [text = ""] = word.slice(0, length).split("\0", 1);
+  return text;
 }

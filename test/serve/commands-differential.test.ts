@@ -3,14 +3,12 @@
  * installs it.
  */
 
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { connect, createServer } from "node:net";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { seeds } from "../support/soak.ts";
 import { RandomCommands } from "./random-commands.ts";
+import { lacksRedis, startRedis } from "./redis.ts";
 import { type Heard, startStore, TestClient } from "./store.ts";
 
-const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
 /** Commands of one seed. */
 const COMMANDS = 250;
 /** Their replies are in no order. */
@@ -20,36 +18,7 @@ const UNORDERED: ReadonlySet<string> = new Set([
 
 const TIMES: ReadonlySet<string> = new Set(["EXPIRETIME", "PEXPIRETIME"]);
 
-/** A port that is free now. */
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
-}
-
-async function startRedis(): Promise<number> {
-  const port = await freePort();
-  const options = ["--port", String(port), "--save", "", "--appendonly", "no"];
-  const child: ChildProcess = spawn("redis-server", options, { stdio: "ignore" });
-  onTestFinished(() => {
-    child.kill("SIGKILL");
-  });
-  for (;;) {
-    const isThere = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, "127.0.0.1", () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.on("error", () => resolve(false));
-    });
-    if (isThere) return port;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const NOT_NUMBERS = "-ERR One or more scores can't be converted into double";
 
 /** A reply that can be compared: where there is no order, put in one. */
 function comparable(name: string, heard: Heard): string {
@@ -73,7 +42,7 @@ function comparableAll(names: readonly string[], heard: Heard): string {
     .join("\n");
 }
 
-test.skipIf(!hasRedis && process.env["CI"] === undefined).each(["2", "3"])(
+test.skipIf(lacksRedis).each(["2", "3"])(
   "the same replies as Redis, in RESP%s",
   { timeout: 36_000_000 },
   async (protocol) => {
@@ -98,7 +67,9 @@ test.skipIf(!hasRedis && process.env["CI"] === undefined).each(["2", "3"])(
           name === "EXEC"
             ? comparableAll(queued, expected) === comparableAll(queued, heard)
             : comparable(name, expected) === comparable(name, heard);
-        if (!same) {
+        // Redis looks at an error number that an earlier command may have left behind.
+        const isStale = name === "SORT" && expected === NOT_NUMBERS && typeof heard !== "string";
+        if (!same && !isStale) {
           const latest = asked.slice(-10).map((one) => JSON.stringify(one));
           expect(heard, `seed ${seed}, after\n${latest.join("\n")}\n`).toEqual(expected);
         }

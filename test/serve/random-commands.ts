@@ -282,13 +282,7 @@ const others: Family = ({ pick, key, value, some, maybe }) => [
   () => [
     "SORT",
     key(),
-    ...maybe(
-      "DESC",
-      ["LIMIT", "0", "2"],
-      ["BY", "w_*"],
-      ["GET", pick("#", "d*")],
-      ["STORE", key()],
-    ),
+    ...maybe("DESC", ["LIMIT", "0", "2"], ["BY", "w_*"], ["GET", pick("#", "d*")]),
   ],
   () => [
     "SORT",

@@ -1,12 +1,11 @@
 /** Commands of hashes. */
 
-import { indexIn, integerIn, sumOf } from "../arguments.ts";
+import { integerIn, sumOf } from "../arguments.ts";
 import { asType, type Call, type Command, NOT_FLOAT, Refusal, SYNTAX } from "../command.ts";
-import { matches } from "../glob.ts";
 import { addLongDouble } from "../long-double.ts";
 import { Hash } from "../values/hash.ts";
-import { chosenByChance } from "./chance.ts";
-import { scanOptions } from "./keys.ts";
+import { chanceCount, chosenByChance } from "./chance.ts";
+import { scanTable } from "./keys.ts";
 
 const look = (call: Call, key: string): Hash | undefined => asType<Hash>(call.db.get(key), "hash");
 
@@ -93,14 +92,14 @@ function incrementFloat(call: Call, args: readonly string[]): void {
 function random(call: Call, args: readonly string[]): void {
   const [, key = "", given, option] = args;
   const withValues = option?.toUpperCase() === "WITHVALUES";
-  if (args.length > 4 || (option !== undefined && !withValues)) throw new Refusal(SYNTAX);
   if (given === undefined) {
     const table = look(call, key)?.fields;
     call.reply.bulkOrNull(table?.random((limit) => call.random.below(limit)));
     return;
   }
-  const count = indexIn(given);
-  if (Math.abs(count) > 2 ** 62) throw new Refusal("ERR value is out of range");
+  const isRight = args.length <= 4 && (option === undefined || withValues);
+  const count = chanceCount(given, withValues && isRight);
+  if (!isRight) throw new Refusal(SYNTAX);
   const table = look(call, key)?.fields;
   const fields = table ? chosenByChance(table, count, call.random) : [];
   call.reply.array(withValues && !call.reply.resp3 ? 2 * fields.length : fields.length);
@@ -112,18 +111,12 @@ function random(call: Call, args: readonly string[]): void {
 }
 
 function scan(call: Call, args: readonly string[]): void {
-  const { cursor, count, pattern } = scanOptions(args, 3, false);
-  const table = look(call, args[1] as string)?.fields;
-  const found: string[] = [];
-  let part = cursor;
-  for (let seen = 0; table && part < table.parts && seen < count; part += 1)
-    for (const [field, value] of table.partEntries(part)) {
-      seen += 1;
-      if (pattern === undefined || matches(pattern, field)) found.push(field, value);
-    }
-  call.reply.array(2);
-  call.reply.bulk(String(table && part < table.parts ? part : 0));
-  call.reply.bulks(found);
+  scanTable(
+    call,
+    args,
+    (key) => look(call, key)?.fields,
+    (found, field, value) => found.push(field, value),
+  );
 }
 
 const KEY = [1, 1, 1] as const;

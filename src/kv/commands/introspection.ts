@@ -349,7 +349,7 @@ function together(parts: readonly Argument[]): Argument {
 
 const FLAGS: readonly Command["flags"][number][] = [
   ...(["write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking"] as const),
-  ...(["loading", "stale", "skip_monitor", "skip_slowlog", "fast", "no_auth"] as const),
+  ...(["loading", "stale", "skip_slowlog", "fast", "no_auth"] as const),
   ...(["no_async_loading", "no_multi", "movablekeys", "allow_busy"] as const),
 ];
 

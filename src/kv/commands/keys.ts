@@ -7,6 +7,7 @@ import { copyOfValue, DATABASES, type Database } from "../keyspace.ts";
 import { INT64_MAX, parseInteger } from "../numbers.ts";
 import { SLOTS } from "../slot.ts";
 import { typeOf, type Value } from "../value.ts";
+import type { Table } from "../values/table.ts";
 import { help } from "./help.ts";
 
 const NO_DB = "ERR DB index is out of range";
@@ -108,18 +109,24 @@ function keys(call: Call, args: readonly string[]): void {
 }
 
 /** Options of `SCAN` and its relatives. */
-export interface ScanOptions {
-  readonly cursor: number;
+interface ScanOptions {
   readonly count: number;
   readonly pattern: string | undefined;
   readonly type: string | undefined;
 }
 
+/** As C's `strtoul` reads it. */
+function cursorIn(text: string): number {
+  const [given = ""] = text.split("\0", 1);
+  if (given === "") return 0;
+  const [, sign, digits] = /^([+-]?)0*(\d{1,20})$/.exec(given) ?? [];
+  const value = BigInt(digits ?? 2n ** 64n);
+  if (value >= 2n ** 64n) throw new Refusal("ERR invalid cursor");
+  return Number(sign === "-" ? BigInt.asUintN(64, -value) : value);
+}
+
 /** @param from where options begin, behind the cursor */
-export function scanOptions(args: readonly string[], from: number, hasType: boolean): ScanOptions {
-  const given = args[from - 1] as string;
-  if (!/^\d{1,20}$/.test(given) || BigInt(given) >= 2n ** 64n)
-    throw new Refusal("ERR invalid cursor");
+function scanOptions(args: readonly string[], from: number, hasType: boolean): ScanOptions {
   let count = 10;
   let pattern: string | undefined;
   let type: string | undefined;
@@ -134,14 +141,14 @@ export function scanOptions(args: readonly string[], from: number, hasType: bool
     else if (word === "TYPE" && hasType) type = value.toLowerCase();
     else throw new Refusal(SYNTAX);
   }
-  return { cursor: Number(given), count, pattern, type };
+  return { count, pattern, type };
 }
 
 /** The cursor is the slot that comes next; a slot is given whole. So what is there all the time is given, whatever happens meanwhile. */
 function scan(call: Call, args: readonly string[]): void {
-  const { cursor, count, pattern, type } = scanOptions(args, 2, true);
+  let slot = cursorIn(args[1] as string);
+  const { count, pattern, type } = scanOptions(args, 2, true);
   const found: string[] = [];
-  let slot = cursor;
   let seen = 0;
   // Empty slots cost little, but not nothing.
   for (let looked = 0; slot < SLOTS && seen < count && looked < SLOTS; looked += 1) {
@@ -155,6 +162,37 @@ function scan(call: Call, args: readonly string[]): void {
   }
   call.reply.array(2);
   call.reply.bulk(String(slot < SLOTS ? slot : 0));
+  call.reply.bulks(found);
+}
+
+/**
+ * `SCAN` within a key. The cursor is the part of the table that comes next; a part is given whole.
+ * @param add what is said of an entry
+ */
+export function scanTable<V>(
+  call: Call,
+  args: readonly string[],
+  tableOf: (key: string) => Table<V> | undefined,
+  add: (found: string[], key: string, value: V) => void,
+): void {
+  const cursor = cursorIn(args[2] as string);
+  const table = tableOf(args[1] as string);
+  const found: string[] = [];
+  let next = 0;
+  // Redis reads no options for what is not there.
+  if (table !== undefined) {
+    const { count, pattern } = scanOptions(args, 3, false);
+    // What is small is given at once, whatever the cursor.
+    let part = table.parts === 1 ? 0 : cursor;
+    for (let seen = 0; part < table.parts && seen < count; part += 1)
+      for (const [key, value] of table.partEntries(part)) {
+        seen += 1;
+        if (pattern === undefined || matches(pattern, key)) add(found, key, value);
+      }
+    if (part < table.parts) next = part;
+  }
+  call.reply.array(2);
+  call.reply.bulk(String(next));
   call.reply.bulks(found);
 }
 

@@ -1,11 +1,10 @@
 /** Commands of sets. */
 
-import { indexIn, rangeIn } from "../arguments.ts";
+import { rangeIn } from "../arguments.ts";
 import { asType, type Call, type Command, Refusal, SYNTAX } from "../command.ts";
-import { matches } from "../glob.ts";
 import { SetValue } from "../values/set-value.ts";
-import { chosenByChance } from "./chance.ts";
-import { scanOptions } from "./keys.ts";
+import { chanceCount, chosenByChance } from "./chance.ts";
+import { scanTable } from "./keys.ts";
 
 const look = (call: Call, key: string): SetValue | undefined =>
   asType<SetValue>(call.db.get(key), "set");
@@ -96,8 +95,7 @@ function random(call: Call, args: readonly string[]): void {
     call.reply.bulkOrNull(members?.random((limit) => call.random.below(limit)));
     return;
   }
-  const count = indexIn(given);
-  if (Math.abs(count) > 2 ** 62) throw new Refusal("ERR value is out of range");
+  const count = chanceCount(given, false);
   const set = look(call, key);
   call.reply.bulks(set ? chosenByChance(set.members, count, call.random) : []);
 }
@@ -187,18 +185,12 @@ function intersectionCard(call: Call, args: readonly string[]): void {
 }
 
 function scan(call: Call, args: readonly string[]): void {
-  const { cursor, count, pattern } = scanOptions(args, 3, false);
-  const members = look(call, args[1] as string)?.members;
-  const found: string[] = [];
-  let part = cursor;
-  for (let seen = 0; members && part < members.parts && seen < count; part += 1)
-    for (const member of members.partEntries(part).keys()) {
-      seen += 1;
-      if (pattern === undefined || matches(pattern, member)) found.push(member);
-    }
-  call.reply.array(2);
-  call.reply.bulk(String(members && part < members.parts ? part : 0));
-  call.reply.bulks(found);
+  scanTable(
+    call,
+    args,
+    (key) => look(call, key)?.members,
+    (found, member) => found.push(member),
+  );
 }
 
 const KEY = [1, 1, 1] as const;

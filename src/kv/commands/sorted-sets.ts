@@ -2,15 +2,12 @@
 
 import { floatIn, indexIn, rangeIn, timeoutIn } from "../arguments.ts";
 import { asType, type Call, type Command, Refusal, SYNTAX, WRONG_TYPE } from "../command.ts";
-import { matches } from "../glob.ts";
-import { formatFloat64 } from "../numbers.ts";
+import { formatFloat64, parseAnyFloat64, parseInteger } from "../numbers.ts";
 import type { Reply } from "../reply.ts";
 import type { SetValue } from "../values/set-value.ts";
-import { type Before, SortedSet } from "../values/sorted-set.ts";
-import { chosenByChance } from "./chance.ts";
-import { scanOptions } from "./keys.ts";
-
-type Entry = readonly [member: string, score: number];
+import { type Before, type Entry, inOrder, SortedSet } from "../values/sorted-set.ts";
+import { chanceCount, chosenByChance } from "./chance.ts";
+import { scanTable } from "./keys.ts";
 
 const look = (call: Call, key: string): SortedSet | undefined =>
   asType<SortedSet>(call.db.get(key), "zset");
@@ -147,13 +144,13 @@ interface ScoreBound {
   readonly isOpen: boolean;
 }
 
-function scoreBound(text: string | undefined): ScoreBound {
-  const problem = "ERR min or max is not a float";
-  const isOpen = text?.startsWith("(") ?? false;
-  const bound = (isOpen ? text?.slice(1) : text)?.trimStart() ?? "";
-  // A bound may lie beyond all numbers.
-  const isBeyond = /^[+-]?\d+(\.\d*)?e\+?\d+$/i.test(bound);
-  return { score: isBeyond ? Number(bound) : floatIn(bound, problem), isOpen };
+function scoreBound(text = ""): ScoreBound {
+  const isOpen = text.startsWith("(");
+  // It is read by C: up to a zero byte, and nothing is 0.
+  const [bound = ""] = (isOpen ? text.slice(1) : text).split("\0", 1);
+  const score = bound === "" ? 0 : parseAnyFloat64(bound.replace(/^[ \t-\r]+/, ""));
+  if (score === undefined) throw new Refusal("ERR min or max is not a float");
+  return { score, isOpen };
 }
 
 function byScore(least: string | undefined, most: string | undefined): Range {
@@ -234,7 +231,7 @@ function rangeRequest(
   at: number,
   fixed: { readonly order?: Order; readonly isReverse?: boolean; readonly stores?: boolean },
 ): RangeRequest {
-  let order: Order = fixed.order ?? "rank";
+  let order = fixed.order;
   let isReverse = fixed.isReverse ?? false;
   let withScores = false;
   let limit: [number, number] | undefined;
@@ -245,11 +242,12 @@ function rangeRequest(
     else if (word === "LIMIT" && i + 2 < args.length) {
       limit = [indexIn(args[i + 1]), indexIn(args[i + 2])];
       i += 2;
-    } else if (isOpen && word === "REV") isReverse = true;
-    else if (isOpen && word === "BYSCORE") order = "score";
-    else if (isOpen && word === "BYLEX") order = "lex";
+    } else if (isOpen && !isReverse && word === "REV") isReverse = true;
+    else if (order === undefined && word === "BYSCORE") order = "score";
+    else if (order === undefined && word === "BYLEX") order = "lex";
     else throw new Refusal(SYNTAX);
   }
+  order ??= "rank";
   if (order === "rank" && limit?.[1] === -1) limit = undefined;
   if (limit && order === "rank")
     throw new Refusal(
@@ -282,9 +280,7 @@ function rangeOf(order: Order | undefined, isReverse: boolean) {
 
 function store(call: Call, key: string, entries: readonly Entry[], event: string): void {
   if (entries.length > 0) {
-    const set = new SortedSet(call.keyspace.version);
-    for (const [member, score] of entries) set.set(member, score);
-    call.db.replace(key, set);
+    call.db.replace(key, SortedSet.of(entries, call.keyspace.version));
     call.changed("z", event, key);
   } else if (call.db.delete(key)) call.changed("g", "del", key);
   call.reply.integer(entries.length);
@@ -387,7 +383,7 @@ interface PopRequest {
 }
 
 function multiPopRequest(args: readonly string[], at: number): PopRequest {
-  const many = rangeIn(args[at], 1, 2 ** 31, "ERR numkeys should be greater than 0");
+  const many = rangeIn(args[at], 1, 2 ** 63, "ERR numkeys should be greater than 0");
   const end = at + 1 + many;
   if (end >= args.length) throw new Refusal(SYNTAX);
   const word = args[end]?.toUpperCase();
@@ -466,58 +462,92 @@ function blockingPop(fromMin: boolean): Pick<Command, "run" | "serve" | "timedOu
 
 // Several sets.
 
-type Source = ReadonlyMap<string, number> | undefined;
+/** What is combined. */
+interface Source {
+  readonly size: number;
+  readonly weight: number;
+  score(member: string): number | undefined;
+  entries(): Iterable<Entry>;
+}
+
+const NO_ENTRIES: readonly Entry[] = [];
 
 /** A set counts as one in which all scores are 1. */
 function sourceOf(call: Call, key: string): Source {
+  const weight = 1;
   const value = call.db.get(key);
-  if (value === undefined) return undefined;
-  if (typeof value !== "string" && value.type === "zset")
-    return new Map((value as SortedSet).scores.entries());
-  if (typeof value === "string" || value.type !== "set") throw new Refusal(WRONG_TYPE);
-  return new Map([...(value as SetValue).members.keys()].map((member) => [member, 1]));
+  if (value === undefined)
+    return { size: 0, weight, score: () => undefined, entries: () => NO_ENTRIES };
+  if (typeof value === "string" || (value.type !== "zset" && value.type !== "set"))
+    throw new Refusal(WRONG_TYPE);
+  if (value.type === "zset") {
+    const { size, scores } = value as SortedSet;
+    return { size, weight, score: (m) => scores.get(m), entries: () => scores.entries() };
+  }
+  const { size, members } = value as SetValue;
+  return {
+    ...{ size, weight, score: (m) => (members.has(m) ? 1 : undefined) },
+    *entries() {
+      for (const member of members.keys()) yield [member, 1];
+    },
+  };
 }
 
 type Way = "union" | "inter" | "diff";
+type Aggregated = (a: number, b: number) => number;
 
-const AGGREGATES = {
-  SUM: (a: number, b: number) => notNaN(a + b),
-  MIN: Math.min,
-  MAX: Math.max,
-} as const;
+// As they are in Redis, where one may be NaN, or both zeros of two signs.
+const AGGREGATES: Readonly<Record<string, Aggregated>> = {
+  SUM: (a, b) => notNaN(a + b),
+  MIN: (a, b) => (b < a ? b : a),
+  MAX: (a, b) => (b > a ? b : a),
+};
+const SUM = AGGREGATES["SUM"] as Aggregated;
 
 const notNaN = (value: number): number => (Number.isNaN(value) ? 0 : value);
 
-function combined(
-  way: Way,
-  sources: readonly Source[],
-  weights: readonly number[],
-  aggregate: (a: number, b: number) => number,
-): Entry[] {
+function* differing([first, ...others]: readonly Source[]): Iterable<Entry> {
+  for (const entry of first?.entries() ?? [])
+    if (!others.some((one) => one.score(entry[0]) !== undefined)) yield entry;
+}
+
+/** Smaller ones come first: sums depend on that. */
+const bySize = (sources: readonly Source[]): readonly Source[] =>
+  [...sources].sort((a, b) => a.size - b.size);
+
+function united(sources: readonly Source[], aggregate: Aggregated): Iterable<Entry> {
   const result = new Map<string, number>();
-  const [first, ...others] = sources;
-  if (way === "diff") {
-    for (const [member, value] of first ?? [])
-      if (!others.some((one) => one?.has(member))) result.set(member, value);
-  } else if (way === "union") {
-    for (const [i, source] of sources.entries())
-      for (const [member, value] of source ?? []) {
-        const weighted = notNaN(value * (weights[i] ?? 1));
-        const old = result.get(member);
-        result.set(member, old === undefined ? weighted : aggregate(old, weighted));
-      }
-  } else
-    for (const [member, value] of first ?? []) {
-      let sum = notNaN(value * (weights[0] ?? 1));
-      const isInAll = others.every((one, i) => {
-        const other: number | undefined = one?.get(member);
-        if (other === undefined) return false;
-        sum = aggregate(sum, notNaN(other * (weights[i + 1] ?? 1)));
-        return true;
-      });
-      if (isInAll) result.set(member, sum);
+  for (const { weight, entries } of bySize(sources))
+    for (const [member, value] of entries()) {
+      const weighted = notNaN(value * weight);
+      const old = result.get(member);
+      result.set(member, old === undefined ? weighted : aggregate(old, weighted));
     }
-  return [...result].sort(([a, x], [b, y]) => (x < y || (x === y && a < b) ? -1 : 1));
+  return result;
+}
+
+function* common(sources: readonly Source[], aggregate: Aggregated): Iterable<Entry> {
+  const [first, ...others] = bySize(sources) as [Source, ...Source[]];
+  for (const [member, value] of first.entries()) {
+    let result = notNaN(value * first.weight);
+    const isInAll = others.every(({ weight, score }) => {
+      const other = score(member);
+      if (other === undefined) return false;
+      result = aggregate(result, other * weight);
+      return true;
+    });
+    if (isInAll) yield [member, result];
+  }
+}
+
+function combined(way: Way, sources: readonly Source[], aggregate: Aggregated): Entry[] {
+  const all =
+    way === "diff"
+      ? differing(sources)
+      : way === "union"
+        ? united(sources, aggregate)
+        : common(sources, aggregate);
+  return [...all].sort(inOrder);
 }
 
 function combine(way: Way, stores: boolean) {
@@ -530,7 +560,7 @@ function combine(way: Way, stores: boolean) {
     if (end > args.length) throw new Refusal(SYNTAX);
     const sources = args.slice(at + 1, end).map((key) => sourceOf(call, key));
     let weights: number[] = [];
-    let aggregate: (a: number, b: number) => number = AGGREGATES.SUM;
+    let aggregate = SUM;
     let withScores = false;
     for (let i = end; i < args.length; i += 1) {
       const word = (args[i] as string).toUpperCase();
@@ -543,11 +573,12 @@ function combine(way: Way, stores: boolean) {
         i += 1;
         const how = (args[i] as string).toUpperCase();
         if (!Object.hasOwn(AGGREGATES, how)) throw new Refusal(SYNTAX);
-        aggregate = AGGREGATES[how as keyof typeof AGGREGATES];
+        aggregate = AGGREGATES[how] as Aggregated;
       } else if (!stores && word === "WITHSCORES") withScores = true;
       else throw new Refusal(SYNTAX);
     }
-    const entries = combined(way, sources, weights, aggregate);
+    const weighted = sources.map((one, i) => ({ ...one, weight: weights[i] ?? 1 }));
+    const entries = combined(way, weighted, aggregate);
     if (stores) store(call, args[1] as string, entries, name);
     else replyEntries(call.reply, entries, withScores);
   };
@@ -565,41 +596,47 @@ function intersectionCard(call: Call, args: readonly string[]): void {
       throw new Refusal(SYNTAX);
     limit = rangeIn(args[i + 1], 0, 2 ** 64, "ERR LIMIT can't be negative");
   }
-  const { length } = combined("inter", sources, [], AGGREGATES.SUM);
-  call.reply.integer(limit > 0 ? Math.min(limit, length) : length);
+  let found = 0;
+  for (const _ of common(sources, SUM)) {
+    found += 1;
+    if (found === limit) break;
+  }
+  call.reply.integer(found);
 }
 
 function random(call: Call, args: readonly string[]): void {
   const [, key = "", given, option] = args;
   const withScores = option?.toUpperCase() === "WITHSCORES";
-  if (args.length > 4 || (option !== undefined && !withScores)) throw new Refusal(SYNTAX);
   if (given === undefined) {
     const table = look(call, key)?.scores;
     call.reply.bulkOrNull(table?.random((limit) => call.random.below(limit)));
     return;
   }
-  const wanted = indexIn(given);
-  if (Math.abs(wanted) > 2 ** 62) throw new Refusal("ERR value is out of range");
+  const isRight = args.length <= 4 && (option === undefined || withScores);
+  const wanted = chanceCount(given, withScores && isRight);
+  if (!isRight) throw new Refusal(SYNTAX);
   const table = look(call, key)?.scores;
   const members = table ? chosenByChance(table, wanted, call.random) : [];
   const entries = members.map((member): Entry => [member, table?.get(member) as number]);
   replyEntries(call.reply, entries, withScores);
 }
 
+/** Redis keeps whole numbers of small sets as such, and `ZSCAN` shows them so. */
+function scannedScore(score: number, isSmall: boolean): string {
+  const isWhole = isSmall && Number.isInteger(score) && Math.abs(score) <= 2 ** 62;
+  return isWhole ? String(BigInt(score)) : formatFloat64(score);
+}
+
 function scan(call: Call, args: readonly string[]): void {
-  const { cursor, count: wanted, pattern } = scanOptions(args, 3, false);
-  const table = look(call, args[1] as string)?.scores;
-  const found: string[] = [];
-  let part = cursor;
-  for (let seen = 0; table && part < table.parts && seen < wanted; part += 1)
-    for (const [member, value] of table.partEntries(part)) {
-      seen += 1;
-      if (pattern === undefined || matches(pattern, member))
-        found.push(member, formatFloat64(value));
-    }
-  call.reply.array(2);
-  call.reply.bulk(String(table && part < table.parts ? part : 0));
-  call.reply.bulks(found);
+  let isSmall = false;
+  const scoresOf = (key: string): SortedSet["scores"] | undefined => {
+    const set = look(call, key);
+    isSmall = set?.encoding === "listpack";
+    return set?.scores;
+  };
+  scanTable(call, args, scoresOf, (found, member, value) =>
+    found.push(member, scannedScore(value, isSmall)),
+  );
 }
 
 const KEY = [1, 1, 1] as const;
@@ -614,10 +651,11 @@ const BLOCKING = ["write", "noscript", "blocking", "fast"] as const;
 /** Keys behind their number; in front of it may be the one that is stored to. */
 const numbered =
   (at: number, ...before: readonly number[]) =>
-  (args: readonly string[]): readonly number[] => [
-    ...before,
-    ...Array.from({ length: Math.min(Number(args[at]) || 0, args.length) }, (_, i) => at + 1 + i),
-  ];
+  (args: readonly string[]): readonly number[] => {
+    const many = Number(parseInteger(args[at] ?? "") ?? 0);
+    if (!(many >= 1 && many < args.length - at)) return [];
+    return [...before, ...Array.from({ length: many }, (_, i) => at + 1 + i)];
+  };
 
 const of = (
   name: string,
@@ -812,8 +850,8 @@ export const sortedSetCommands: readonly Command[] = [
     {
       keys: numbered(2),
       run(call, args) {
-        const timeoutMs = timeoutIn(args[1]);
         const request = multiPopRequest(args, 2);
+        const timeoutMs = timeoutIn(args[1]);
         orBlock(call, multiPops(call, request), request.keys, timeoutMs);
       },
       serve: (call, args, key) =>

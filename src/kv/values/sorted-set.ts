@@ -1,23 +1,27 @@
 /**
  * The value behind `ZADD`: members with scores. A table has the score of each member; beside it they lie in order, by score and then by
- * member, in blocks that are sorted arrays. A block is found by halving, its place by adding up the sizes before it; a change moves what is
- * in one block, and while a snapshot is taken copies it.
+ * member, in blocks that are sorted arrays. A block is found by halving, its place by adding up the sizes before it, which are kept as far
+ * as they are right; a change moves what is in one block, and while a snapshot is taken copies it.
  */
 
 import type { Aggregate } from "../value.ts";
 import { Table, type TableImage } from "./table.ts";
 
 /** Beyond it, a block is split. */
-const BLOCK_ENTRIES = 256;
+const BLOCK_ENTRIES = 512;
 /** Redis' `zset-max-listpack-entries` and `-value`. */
 const [SMALL_ENTRIES, SMALL_BYTES] = [128, 64];
 const ENTRY_BYTES = 96;
+/** Small ones of Redis have none; it is gone when this is added. */
+const NO_NEGATIVE_ZERO = 0;
 
 interface Block {
   readonly version: number;
   readonly members: string[];
   readonly scores: number[];
 }
+
+export type Entry = readonly [member: string, score: number];
 
 /** A place between entries: everything before it is less. */
 export type Before = (score: number, member: string) => boolean;
@@ -27,6 +31,9 @@ export class SortedSet implements Aggregate {
   readonly type = "zset";
   readonly scores: Table<number>;
   readonly #blocks: Block[];
+  /** How many entries are before a block; so many of these are right. */
+  readonly #before: number[] = [0];
+  #counted = 1;
   /** Once large, always large: as in Redis. */
   #isLarge: boolean;
 
@@ -63,14 +70,14 @@ export class SortedSet implements Aggregate {
 
   /** True if the member is new. */
   set(member: string, given: number): boolean {
-    // Small ones of Redis have no negative zero.
-    const score = this.#isLarge ? given : given + 0;
     const old = this.scores.get(member);
-    if (old === score) return false;
+    if (old === given) return false;
+    this.#isLarge ||=
+      old === undefined && (this.size >= SMALL_ENTRIES || member.length > SMALL_BYTES);
+    const score = this.#isLarge ? given : given + NO_NEGATIVE_ZERO;
     if (old !== undefined) this.#take(old, member);
     this.scores.set(member, score);
     this.#put(score, member);
-    this.#isLarge ||= this.size > SMALL_ENTRIES || member.length > SMALL_BYTES;
     return old === undefined;
   }
 
@@ -86,8 +93,7 @@ export class SortedSet implements Aggregate {
   /** How many are before a place. */
   countBefore(before: Before): number {
     const index = this.#blockOf(before);
-    let count = 0;
-    for (let i = 0; i < index; i += 1) count += (this.#blocks[i] as Block).members.length;
+    const count = this.#countTo(index);
     const block = this.#blocks[index];
     return block ? count + placeIn(block, before) : count;
   }
@@ -99,15 +105,23 @@ export class SortedSet implements Aggregate {
   }
 
   /** The entries from one rank up to before another. */
-  range(start: number, end: number): (readonly [member: string, score: number])[] {
-    const found: (readonly [string, number])[] = [];
-    let at = 0;
-    for (const { members, scores } of this.#blocks) {
+  range(start: number, end: number): Entry[] {
+    const found: Entry[] = [];
+    const blocks = this.#blocks;
+    this.#countTo(blocks.length);
+    let [first, beyond] = [0, blocks.length];
+    while (first < beyond) {
+      const middle = (first + beyond) >> 1;
+      if ((this.#before[middle + 1] as number) <= start) first = middle + 1;
+      else beyond = middle;
+    }
+    for (let index = first; index < blocks.length; index += 1) {
+      const at = this.#before[index] as number;
       if (at >= end) break;
+      const { members, scores } = blocks[index] as Block;
       const from = Math.max(0, start - at);
       const to = Math.min(members.length, end - at);
       for (let i = from; i < to; i += 1) found.push([members[i] as string, scores[i] as number]);
-      at += members.length;
     }
     return found;
   }
@@ -123,17 +137,19 @@ export class SortedSet implements Aggregate {
   static decode(image: unknown, version: number): SortedSet {
     const [isLarge, parts] = image as [boolean, TableImage];
     const table = Table.decode<number>(parts, version);
-    const sorted = [...table.entries()].sort(([a, x], [b, y]) => (isLess(x, a, y, b) ? -1 : 1));
-    const blocks: Block[] = [];
-    for (let at = 0; at < sorted.length; at += BLOCK_ENTRIES) {
-      const some = sorted.slice(at, at + BLOCK_ENTRIES);
-      blocks.push({
-        version,
-        members: some.map(([member]) => member),
-        scores: some.map(([, score]) => score),
-      });
-    }
-    return new SortedSet(version, table, blocks, isLarge);
+    return new SortedSet(version, table, blocksOf([...table.entries()], version), isLarge);
+  }
+
+  /** One that has these, each member once. */
+  static of(entries: readonly Entry[], version: number): SortedSet {
+    const isLarge =
+      entries.length > SMALL_ENTRIES || entries.some(([member]) => member.length > SMALL_BYTES);
+    const all = isLarge
+      ? entries
+      : entries.map(([member, score]): Entry => [member, score + NO_NEGATIVE_ZERO]);
+    const table = new Table<number>(version);
+    for (const [member, score] of all) table.set(member, score);
+    return new SortedSet(version, table, blocksOf(all, version), isLarge);
   }
 
   #put(score: number, member: string): void {
@@ -142,6 +158,7 @@ export class SortedSet implements Aggregate {
     if (blocks.length === 0) blocks.push({ version: this.version, members: [], scores: [] });
     const index = Math.min(this.#blockOf(before), blocks.length - 1);
     const block = this.#own(index);
+    this.#counted = Math.min(this.#counted, index + 1);
     const at = placeIn(block, before);
     block.members.splice(at, 0, member);
     block.scores.splice(at, 0, score);
@@ -158,6 +175,7 @@ export class SortedSet implements Aggregate {
     const before: Before = (s, m) => isLess(s, m, score, member);
     const index = this.#blockOf(before);
     const block = this.#own(index);
+    this.#counted = Math.min(this.#counted, index + 1);
     const at = placeIn(block, before);
     block.members.splice(at, 1);
     block.scores.splice(at, 1);
@@ -177,6 +195,15 @@ export class SortedSet implements Aggregate {
     return low;
   }
 
+  /** How many are before a block, or behind the last one. */
+  #countTo(index: number): number {
+    for (; this.#counted <= index; this.#counted += 1) {
+      const { members } = this.#blocks[this.#counted - 1] as Block;
+      this.#before[this.#counted] = (this.#before[this.#counted - 1] as number) + members.length;
+    }
+    return this.#before[index] as number;
+  }
+
   #own(index: number): Block {
     const block = this.#blocks[index] as Block;
     if (block.version === this.version) return block;
@@ -188,6 +215,25 @@ export class SortedSet implements Aggregate {
     this.#blocks[index] = own;
     return own;
   }
+}
+
+function blocksOf(entries: readonly Entry[], version: number): Block[] {
+  const sorted = [...entries].sort(inOrder);
+  const blocks: Block[] = [];
+  for (let at = 0; at < sorted.length; at += BLOCK_ENTRIES) {
+    const some = sorted.slice(at, at + BLOCK_ENTRIES);
+    blocks.push({
+      version,
+      members: some.map(([member]) => member),
+      scores: some.map(([, score]) => score),
+    });
+  }
+  return blocks;
+}
+
+/** As `sort` needs it, of entries that differ. */
+export function inOrder([a, x]: Entry, [b, y]: Entry): number {
+  return isLess(x, a, y, b) ? -1 : 1;
 }
 
 function placeIn({ members, scores }: Block, before: Before): number {
