@@ -111,16 +111,14 @@ export class ServerSettings {
   #take(settings: readonly (readonly [string, string])[], isRunning: boolean): void {
     const failed = (name: string, problem: string): Refusal =>
       new Refusal(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${problem}`);
-    // As in Redis, what is wrong with the names comes before what is wrong with values.
-    const unknown = settings.find(([given]) => SETTINGS[given.toLowerCase()] === undefined);
-    if (unknown)
-      throw new Refusal(
-        `ERR Unknown option or number of arguments for CONFIG SET - '${unknown[0]}'`,
-      );
+    // As in Redis, what is wrong with names comes before what is wrong with values.
     const seen = new Set<string>();
     for (const [given] of settings) {
       const name = given.toLowerCase();
-      if (isRunning && SETTINGS[name]?.isFixed) throw failed(given, "can't set immutable config");
+      const setting = SETTINGS[name];
+      if (!setting)
+        throw new Refusal(`ERR Unknown option or number of arguments for CONFIG SET - '${given}'`);
+      if (isRunning && setting.isFixed) throw failed(given, "can't set immutable config");
       if (seen.has(name)) throw failed(given, "duplicate parameter");
       seen.add(name);
     }

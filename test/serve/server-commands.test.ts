@@ -129,6 +129,8 @@ describe.skipIf(!hasRedis && process.env["CI"] === undefined)("as Redis", () => 
     ],
     ...[
       "CONFIG SET maxmemory 1 MAXMEMORY 2",
+      "CONFIG SET databases 1 x",
+      "PUBSUB CHANNELS x y",
       "CONFIG SET databases 3",
       "CONFIG SET timeout -1",
       "CONFIG GET",

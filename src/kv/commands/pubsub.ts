@@ -1,7 +1,7 @@
 /** Commands of channels. What is published goes through the order, so all who listen hear all channels in one order. */
 
 import type { Client } from "../client.ts";
-import type { Call, Command } from "../command.ts";
+import { type Call, type Command, Refusal } from "../command.ts";
 import { matches } from "../glob.ts";
 import { help } from "./help.ts";
 
@@ -79,6 +79,10 @@ export const pubsubCommands: readonly Command[] = [
         since: "2.8.0",
         summary: "List active channels",
         run: ({ server, reply }, args) => {
+          if (args.length > 3)
+            throw new Refusal(
+              `ERR unknown subcommand or wrong number of arguments for '${args[1]}'. Try PUBSUB HELP.`,
+            );
           const pattern = args[2] ?? "*";
           reply.bulks([...server.channels.keys()].filter((name) => matches(pattern, name)));
         },

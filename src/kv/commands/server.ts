@@ -36,8 +36,7 @@ function configGet(call: Call, args: readonly string[]): void {
 }
 
 function configSet(call: Call, args: readonly string[]): void {
-  if (args.length % 2 !== 0)
-    throw new Refusal("ERR wrong number of arguments for 'config|set' command");
+  if (args.length % 2 !== 0) throw new Refusal(SYNTAX);
   const settings: (readonly [string, string])[] = [];
   for (let i = 2; i < args.length; i += 2)
     settings.push([args[i] as string, args[i + 1] as string]);
