@@ -1,6 +1,8 @@
 /** What commands about connections and servers ask of them. The server has both: serve/redis-server.ts. */
 
 import type { KnownCommand } from "./command.ts";
+import type { Reply } from "./reply.ts";
+import type { SlowLog } from "./slow-log.ts";
 
 /** One connection. */
 export interface Client {
@@ -22,6 +24,8 @@ export interface Client {
   /** Replies that it does not want: all, or the next. */
   silence: "none" | "all" | "next";
   noEvict: boolean;
+  /** It is shown every request of this server. */
+  isMonitor: boolean;
   readonly channels: ReadonlySet<string>;
   readonly patterns: ReadonlySet<string>;
   /** Commands that wait for `EXEC`; `undefined` outside of a transaction. */
@@ -38,6 +42,8 @@ export interface Client {
   /** Begins a transaction, gives it up. */
   multi(): void;
   discard(): void;
+  /** The command that runs is answered by what this gives, once, and what the client asks next waits for that. */
+  answerLater(): (write: (reply: Reply) => void) => void;
   /** Closes the connection once it has what it is owed. */
   close(): void;
 }
@@ -52,14 +58,14 @@ export interface Server {
   readonly commands: readonly KnownCommand[];
   readonly clients: Iterable<Client>;
   /** Of each channel, how many of its clients listen. */
-  readonly channels: ReadonlyMap<string, number>;
-  readonly patterns: ReadonlyMap<string, number>;
+  readonly channels: ReadonlyMap<string, { readonly size: number }>;
+  readonly patterns: ReadonlyMap<string, { readonly size: number }>;
 
   /**
    * Changes settings, all or none.
    * @throws Refusal
    */
-  configure(settings: ReadonlyMap<string, string>): void;
+  configure(settings: readonly (readonly [name: string, value: string])[]): void;
   /** Whether the password is the one that is asked for. */
   admits(user: string, password: string): boolean;
   /** The sections of `INFO`, by name: lines of `name:value`. */
@@ -71,9 +77,26 @@ export interface Server {
   unblock(id: number, isError: boolean): boolean;
   /** For debugging: it does nothing for so long. */
   sleep(ms: number): void;
-  /** Takes a global snapshot in the background. False if one is under way. */
-  snapshot(): boolean;
+  /** A global snapshot is being taken. */
+  readonly isSaving: boolean;
+  /**
+   * Takes a global snapshot in the background; to be called if none is under way.
+   * @param done is told when it is complete, or why it is not
+   */
+  snapshot(done?: (problem: string | undefined) => void): void;
   /** When the latest snapshot of this server was complete, in milliseconds since 1970. */
   readonly snapshotMs: number;
+  /** What is used of the memory of the process. */
+  readonly memory: {
+    readonly usedBytes: number;
+    readonly peakBytes: number;
+    readonly startBytes: number;
+  };
+  readonly slowLog: SlowLog;
+  /** How many replicas there are beside the one of this server. */
+  readonly otherReplicas: number;
+  /** No requests are done until then, or none that write. */
+  pause(untilMs: number, writesOnly: boolean): void;
+  unpause(): void;
   resetStatistics(): void;
 }

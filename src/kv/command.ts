@@ -23,8 +23,7 @@ export type CommandFlag =
   | "no_multi"
   | "allow_busy"
   | "skip_slowlog"
-  | "skip_monitor"
-  | "may_replicate";
+  | "no_async_loading";
 
 export type CommandGroup =
   | "string"
@@ -62,7 +61,7 @@ export interface Command {
   readonly since: string;
   readonly summary: string;
   readonly complexity?: string;
-  /** Of a command that has nothing but them: then `run` is theirs. Their words are those of the whole request. */
+  /** Of a container: they run instead of it. Their words are those of the whole request. */
   readonly subcommands?: readonly Command[];
   /**
    * `ordered`: it goes through the order although it writes no key. `everywhere`: in a transaction, all replicas do it, for what follows
@@ -86,6 +85,11 @@ export interface Command {
 /** A command in a table, with what is asked of it for every request. */
 export interface KnownCommand extends Command {
   readonly subcommands?: readonly KnownCommand[];
+  readonly isWrite: boolean;
+  /** Whatever it is given, it takes no time to speak of. */
+  readonly isQuick: boolean;
+  /** It may take memory. */
+  readonly isGrowing: boolean;
   /** It goes through the order. */
   readonly isOrdered: boolean;
   /** Every replica does it. */
@@ -180,7 +184,8 @@ export function fitsArity({ arity }: Command, words: number): boolean {
  */
 export function chosen(command: KnownCommand, args: readonly string[]): KnownCommand {
   if (!fitsArity(command, args.length)) throw new Refusal(wrongArity(command.name));
-  if (!command.subcommands) return command;
+  // `COMMAND` alone is one as well.
+  if (!command.subcommands || args.length === 1) return command;
   const name = args[1]?.toLowerCase();
   const subcommand = command.subcommands.find((one) => one.name === name);
   if (!subcommand)
@@ -254,6 +259,9 @@ function known({ subcommands, ...command }: Command): KnownCommand {
   return {
     ...command,
     ...(subcommands && { subcommands: subcommands.map(known) }),
+    isWrite,
+    isQuick: command.flags.includes("fast") || command.name === "set",
+    isGrowing: command.flags.includes("denyoom"),
     isOrdered: isWrite || command.runs === "ordered",
     isEverywhere: isWrite || command.runs !== undefined,
     isBlocking: command.flags.includes("blocking"),

@@ -4,6 +4,7 @@ import { CommandTable } from "./command.ts";
 import { bitCommands } from "./commands/bits.ts";
 import { connectionCommands } from "./commands/connection.ts";
 import { hashCommands } from "./commands/hashes.ts";
+import { introspectionCommands } from "./commands/introspection.ts";
 import { keyCommands } from "./commands/keys.ts";
 import { listCommands } from "./commands/lists.ts";
 import { pubsubCommands } from "./commands/pubsub.ts";
@@ -24,5 +25,6 @@ export const commandTable: CommandTable = new CommandTable([
   ...sortCommands,
   ...connectionCommands,
   ...pubsubCommands,
+  ...introspectionCommands,
   ...serverCommands,
 ]);

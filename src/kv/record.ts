@@ -18,7 +18,7 @@
  * | 4 | u8 | kind |
  * | 5 | u8 | database |
  * | 6 | u32 | session: which connection of the server it is of; 0: none |
- * | 10 | | requests, as the client sent them: of `command` one, of `transaction` any number, of `sweep` databases and keys |
+ * | 10 | | requests, as the client sent them: of `command` one, of `transaction` any number, of `sweep` and `evict` databases and keys |
  */
 
 export const HEADER_BYTES = 12;
@@ -38,6 +38,8 @@ export const KIND = {
   forget: 5,
   /** The time has come for keys: a request of words, a database and a key in turn. */
   sweep: 6,
+  /** Keys are to go, for memory is short: a request as of `sweep`. */
+  evict: 7,
 } as const;
 
 /** Puts records together to messages. */

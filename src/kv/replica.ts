@@ -86,6 +86,12 @@ export interface ReplicaServer extends Server {
   subscribers(channel: string): number;
   /** Which events of that class its clients may hear of: 1 by key, 2 by event, 3 both. */
   tellsOf(events: EventClass): number;
+  /** How long a command takes is to be measured: to ask a clock twice costs about as much as the quickest ones do. */
+  times(command: KnownCommand): boolean;
+  /** A clock that only measures. */
+  readonly clockMs: number;
+  /** A request of its client has been done, since then. */
+  ran(client: Client, args: readonly string[], beganMs: number): void;
   /** A command did what it never should. */
   problem(reason: string): void;
 }
@@ -494,7 +500,7 @@ export class Replica
     if (kind === KIND.command) {
       if (reader.next()) this.#doCommand(isOwn);
     } else if (kind === KIND.transaction) this.#doTransaction(isOwn);
-    else if (kind === KIND.sweep) this.#doSweep();
+    else if (kind === KIND.sweep || kind === KIND.evict) this.#doSweep(kind === KIND.evict);
     else if (kind === KIND.forget) this.#forgetSession(call.name);
     else if (kind === KIND.timeout || kind === KIND.unblock)
       this.#doUnblock(call.name, kind === KIND.unblock);
@@ -520,7 +526,14 @@ export class Replica
     const reader = this.#reader;
     const command = this.#table.find(reader.bytes, reader.start(0), reader.end(0));
     if (!command || !(isOwn || command.isEverywhere)) return;
-    this.#run(command, reader.arguments());
+    this.#runTimed(command, reader.arguments(), isOwn);
+  }
+
+  #runTimed(command: KnownCommand, args: readonly string[], isOwn: boolean): void {
+    const server = isOwn && this.#server?.times(command) ? this.#server : undefined;
+    const beganMs = server?.clockMs ?? 0;
+    this.#run(command, args);
+    server?.ran(this.#call.client, args, beganMs);
   }
 
   #doTransaction(isOwn: boolean): void {
@@ -540,17 +553,19 @@ export class Replica
       // Databases may have been swapped.
       call.select(call.dbNumber);
       const command = this.#table.get(args[0] as string);
-      if (command && (isOwn || command.isEverywhere)) this.#run(command, args);
+      if (command && (isOwn || command.isEverywhere)) this.#runTimed(command, args, isOwn);
     }
   }
 
-  #doSweep(): void {
+  #doSweep(isEviction: boolean): void {
     const reader = this.#reader;
     if (!reader.next()) return;
     for (let i = 0; i + 1 < reader.count; i += 2) {
       const db = Number(reader.argument(i));
       const key = reader.argument(i + 1);
-      if (this.keyspace.databases[db]?.expire(key)) this.changed("x", "expired", key, db);
+      const database = this.keyspace.databases[db];
+      if (database?.expire(key)) this.changed("x", "expired", key, db);
+      else if (isEviction && database?.delete(key)) this.changed("e", "evicted", key, db);
     }
   }
 

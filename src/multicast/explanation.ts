@@ -93,7 +93,7 @@ export interface Stall {
  *
  * const sentences = describeGroup(
  *   {
- *     ...{ self: "p3", sequencer: "p1", lost: ["p1"], replaced: [], gaps: [] },
+ *     ...{ self: "p3", sequencer: "p1", lost: ["p1"], replaced: [], gaps: [], isUntold: false },
  *     held: [
  *       {
  *         ...{ from: "p2", number: 17, kind: "causal", messages: 3, sinceMs: 1000, waitsFor: "packets" },

@@ -65,6 +65,7 @@ export function kvSystem(
         ...(host === undefined ? {} : { host }),
         ...(settings && { settings }),
         sweeps: running.id === processes[0],
+        otherReplicas: processes.length - 1,
       });
       options.onServing?.(running.id, server, replica);
       return () => server.close();

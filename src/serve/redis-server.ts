@@ -14,9 +14,18 @@
 
 import { randomBytes } from "node:crypto";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { totalmem } from "node:os";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
-import type { Client } from "../kv/client.ts";
-import { chosen, type EventClass, fitsArity, type KnownCommand, Refusal } from "../kv/command.ts";
+import type { Client, Server } from "../kv/client.ts";
+import {
+  chosen,
+  type EventClass,
+  fitsArity,
+  type KnownCommand,
+  keyPlaces,
+  Refusal,
+} from "../kv/command.ts";
+import { absence } from "../kv/commands/server.ts";
 import { commandTable } from "../kv/commands.ts";
 import { matches } from "../kv/glob.ts";
 import { KIND, RecordWriter } from "../kv/record.ts";
@@ -30,7 +39,9 @@ import {
 } from "../kv/replica.ts";
 import { Reply } from "../kv/reply.ts";
 import { encodeRequest, type RequestLimits, RequestReader } from "../kv/request-reader.ts";
+import { SlowLog } from "../kv/slow-log.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
+import { MemoryWatch } from "./memory-watch.ts";
 import { ServerSettings } from "./server-settings.ts";
 
 /** How a server is set up. */
@@ -43,6 +54,8 @@ export interface RedisServerOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** This server has keys expire that are past their deadline and that nobody asks for; one of a group is to. */
   readonly sweeps: boolean;
+  /** How many replicas there are beside the one of this server. @default 0 */
+  readonly otherReplicas?: number;
 }
 
 type Running = RunningProcess<unknown, unknown, ReplicaRequest, ReplicaReply>;
@@ -51,11 +64,15 @@ type Running = RunningProcess<unknown, unknown, ReplicaRequest, ReplicaReply>;
 const UNREAD_BYTES = 1024 * 1024;
 /** Replies are sent when they have so many bytes. */
 const FLUSHED_BYTES = 256 * 1024;
+/** Commands that are quick in any case take less. */
+const QUICK_MS = 1;
 /** So long a client has to take what it is sent at the end. */
 const LINGER_MS = 1_000;
 /** Behind so many commands that are not answered yet, a read goes through the order; behind more, it waits. */
 const READS_BEHIND = 64;
 const SWEEP_MS = 100;
+/** How often clients are looked for that have been silent for too long. */
+const IDLE_WATCH_MS = 1_000;
 /** In one sweep. */
 const SWEEP_KEYS = 1_000;
 const SUBSCRIBER_COMMANDS: ReadonlySet<string> = new Set([
@@ -70,6 +87,7 @@ const FOREIGN: ReadonlySet<string> = new Set(["post", "host:"]);
 const ABORTED = "EXECABORT Transaction discarded";
 const WRONG_NUMBER = "ERR wrong number of arguments";
 const SHOWN_CHARACTERS = 128;
+const OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
 
 const nowMs = (): number => Math.floor(performance.timeOrigin + performance.now());
 
@@ -83,8 +101,9 @@ export class RedisServer implements ReplicaServer {
   readonly #replica: Replica;
   readonly #net: NetServer;
   readonly #connections = new Map<number, Connection>();
-  readonly channels: Map<string, number> = new Map();
-  readonly patterns: Map<string, number> = new Map();
+  /** By channel, and by pattern, who listens. */
+  readonly channels: Map<string, Set<Connection>> = new Map();
+  readonly patterns: Map<string, Set<Connection>> = new Map();
   /** Replies that are made here, one after another. */
   reply: Reply = new Reply();
   #writer: RecordWriter;
@@ -95,10 +114,23 @@ export class RedisServer implements ReplicaServer {
   #isCongested: boolean = false;
   #lastClient = 0;
   #sweeper: NodeJS.Timeout | undefined;
-  #isSaving: boolean = false;
+  #idleWatch: NodeJS.Timeout | undefined;
+  isSaving: boolean = false;
   snapshotMs: number;
   #snapshotFailed: boolean = false;
-  readonly counts = { commands: 0, connections: 0, rejected: 0 };
+  /** Records that the latest snapshot has. */
+  #savedRecords = 0;
+  readonly counts = { commands: 0, connections: 0, rejected: 0, evicted: 0 };
+  readonly slowLog: SlowLog = new SlowLog();
+  readonly #memoryWatch = new MemoryWatch();
+  #paused: { readonly untilMs: number; readonly writesOnly: boolean } | undefined;
+  #resuming: NodeJS.Timeout | undefined;
+  /** Requests need more than to be done: clients are paused, or shown all of them, or memory is short. */
+  isWatchful: boolean = false;
+  /** Each request is to be noted. */
+  notes: boolean = false;
+  #hasMonitors: boolean = false;
+  #evicts: boolean = false;
 
   private constructor(running: Running, replica: Replica, options: RedisServerOptions) {
     this.#running = running;
@@ -106,6 +138,8 @@ export class RedisServer implements ReplicaServer {
     this.#options = options;
     this.snapshotMs = this.startedMs;
     this.settingsOf = new ServerSettings(options.settings ?? {});
+    this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
+    this.watch();
     this.#writer = this.#begin();
     this.#net = createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
       this.#accept(socket),
@@ -135,6 +169,9 @@ export class RedisServer implements ReplicaServer {
   /** Takes no more clients, and closes those that there are once they have what they are owed. */
   async close(): Promise<void> {
     clearInterval(this.#sweeper);
+    clearInterval(this.#idleWatch);
+    clearTimeout(this.#resuming);
+    this.#memoryWatch.stop();
     const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
     for (const connection of this.#connections.values()) connection.kill();
     await closed;
@@ -160,6 +197,7 @@ export class RedisServer implements ReplicaServer {
     });
     this.#net.on("error", (error) => this.problem(error.message));
     if (sweeps) this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
+    this.#idleWatch = setInterval(() => this.#closeIdle(), IDLE_WATCH_MS).unref();
     // Others forget at once whoever asked a server of this process before.
     this.submit(KIND.forget, 0, 0, new Uint8Array(0), 0, 0);
   }
@@ -208,11 +246,57 @@ export class RedisServer implements ReplicaServer {
 
   /** Does a command here and now, into `reply`. */
   run(connection: Connection, command: KnownCommand, args: readonly string[]): void {
+    const isTimed = this.times(command);
+    const beganMs = isTimed ? performance.now() : 0;
     this.#replica.read(connection, connection.db, command, args, this.reply, nowMs());
+    if (isTimed) this.ran(connection, args, beganMs);
+  }
+
+  /** Shows a request to those who watch them all, and notes that its keys were used: they should not be the first to go. */
+  note(connection: Connection, command: KnownCommand, args: readonly string[]): void {
+    if (this.#evicts)
+      for (const place of keyPlaces(command, args)) this.#memoryWatch.used(args[place] ?? "");
+    if (!this.#hasMonitors || command.flags.includes("admin")) return;
+    // What is in the buffer is of the one who asks.
+    this.flushReply(connection);
+    const at = (performance.timeOrigin + performance.now()) / 1000;
+    const words = withoutSecrets(args).map(quoted).join(" ");
+    const shown = `${at.toFixed(6)} [${connection.db} ${connection.address}] ${words}`;
+    for (const one of this.#connections.values()) if (one.isMonitor) one.see(shown);
+  }
+
+  /** Whether a request has to wait until clients are no longer paused. */
+  holds(writes: boolean): boolean {
+    return this.#paused !== undefined && (writes || !this.#paused.writesOnly);
+  }
+
+  /**
+   * Makes room for a request of so many bytes, ahead of it.
+   * @returns false if there is none to be made
+   */
+  makesRoom(bytes: number): boolean {
+    if (!this.#memoryWatch.isFull) return true;
+    if (!this.#evicts) return false;
+    const words = this.#memoryWatch.victims(this.#replica.keyspace, bytes);
+    if (words.length === 0) return false;
+    this.counts.evicted += words.length / 2;
+    const request = encodeRequest(words);
+    this.submit(KIND.evict, 0, 0, request, 0, request.length);
+    return true;
+  }
+
+  /** Something of what a watchful server looks for has changed. */
+  watch(): void {
+    this.#hasMonitors = [...this.#connections.values()].some(({ isMonitor }) => isMonitor);
+    const { isLimited } = this.#memoryWatch;
+    this.#evicts = isLimited && this.settings.get("maxmemory-policy") !== "noeviction";
+    this.notes = this.#hasMonitors || this.#evicts;
+    this.isWatchful = this.notes || isLimited || this.#paused !== undefined;
   }
 
   gone(connection: Connection): void {
     this.#connections.delete(connection.id);
+    if (connection.isMonitor) this.watch();
   }
 
   #request(message: Uint8Array): void {
@@ -280,8 +364,11 @@ export class RedisServer implements ReplicaServer {
   }
 
   #tell(channel: string, message: string): void {
-    if (this.channels.size + this.patterns.size === 0) return;
-    for (const connection of this.#connections.values()) connection.tell(channel, message);
+    for (const connection of this.channels.get(channel) ?? []) connection.tell(channel, message);
+    for (const [pattern, listeners] of this.patterns) {
+      if (!matches(pattern, channel)) continue;
+      for (const connection of listeners) connection.tell(channel, message, pattern);
+    }
   }
 
   /** Sends what was made in `reply`, if the client is there to have it. */
@@ -300,6 +387,14 @@ export class RedisServer implements ReplicaServer {
     this.submit(KIND.sweep, 0, 0, bytes, 0, bytes.length);
   }
 
+  #closeIdle(): void {
+    const idleMs = Number(this.settings.get("timeout")) * 1000;
+    if (idleMs === 0) return;
+    const sinceMs = nowMs() - idleMs;
+    for (const connection of this.#connections.values())
+      if (connection.activeMs < sinceMs && !connection.isWaiting) connection.kill();
+  }
+
   // ReplicaServer.
 
   clientOf(session: number): Client | undefined {
@@ -307,9 +402,9 @@ export class RedisServer implements ReplicaServer {
   }
 
   subscribers(channel: string): number {
-    let count = this.channels.get(channel) ?? 0;
+    let count = this.channels.get(channel)?.size ?? 0;
     for (const [pattern, listeners] of this.patterns)
-      if (matches(pattern, channel)) count += listeners;
+      if (matches(pattern, channel)) count += listeners.size;
     return count;
   }
 
@@ -319,6 +414,24 @@ export class RedisServer implements ReplicaServer {
 
   problem(reason: string): void {
     process.emitWarning(reason, { type: "TidemarkWarning" });
+  }
+
+  times({ isQuick }: KnownCommand): boolean {
+    return !isQuick || this.settingsOf.slowMs < QUICK_MS;
+  }
+
+  get clockMs(): number {
+    return performance.now();
+  }
+
+  ran(client: Client, args: readonly string[], beganMs: number): void {
+    const tookMs = performance.now() - beganMs;
+    const { slowMs, slowRequests } = this.settingsOf;
+    if (tookMs < slowMs) return;
+    const { address, name: clientName } = client;
+    const microseconds = Math.round(1000 * tookMs);
+    const words = withoutSecrets(args);
+    this.slowLog.add({ atMs: nowMs(), microseconds, words, address, clientName }, slowRequests);
   }
 
   // Server.
@@ -335,8 +448,10 @@ export class RedisServer implements ReplicaServer {
     return this.#connections.values();
   }
 
-  configure(settings: ReadonlyMap<string, string>): void {
+  configure(settings: readonly (readonly [string, string])[]): void {
     this.settingsOf.change(settings);
+    this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
+    this.watch();
     for (const connection of this.#connections.values()) connection.limit(this.settingsOf);
   }
 
@@ -345,52 +460,104 @@ export class RedisServer implements ReplicaServer {
     return user === "default" && (asked === "" || asked === password);
   }
 
+  get memory(): Server["memory"] {
+    return this.#memoryWatch.memory;
+  }
+
+  get otherReplicas(): number {
+    return this.#options.otherReplicas ?? 0;
+  }
+
   info(): ReadonlyMap<string, ReadonlyMap<string, string | number>> {
     const uptime = Math.floor((nowMs() - this.startedMs) / 1000);
-    const { heapUsed, rss } = process.memoryUsage();
+    const { rss, heapTotal } = process.memoryUsage();
+    const { usedBytes, peakBytes, startBytes } = this.memory;
+    const maxBytes = Number(this.settings.get("maxmemory"));
+    const { user, system } = process.cpuUsage();
     const { databases } = this.#replica.keyspace;
     const blocked = [...this.#connections.values()].filter(({ isBlocked }) => isBlocked).length;
     const sections: Record<string, Record<string, string | number>> = {
       Server: {
         redis_version: "7.0.15",
+        redis_git_sha1: "00000000",
+        redis_git_dirty: 0,
+        redis_build_id: 0,
         redis_mode: "standalone",
         os: `${process.platform} ${process.arch}`,
         arch_bits: 64,
         process_id: process.pid,
+        process_supervised: "no",
         run_id: this.runId,
         tcp_port: this.port,
+        server_time_usec: nowMs() * 1000,
         uptime_in_seconds: uptime,
         uptime_in_days: Math.floor(uptime / 86_400),
+        executable: process.execPath,
+        config_file: "",
         tidemark_process: this.#running.id,
         tidemark_epoch: this.#running.epoch,
       },
       Clients: {
         connected_clients: this.#connections.size,
+        cluster_connections: 0,
         maxclients: this.settings.get("maxclients") ?? "",
         blocked_clients: blocked,
+        tracking_clients: 0,
       },
       Memory: {
-        used_memory: heapUsed,
+        used_memory: usedBytes,
+        used_memory_human: humanBytes(usedBytes),
         used_memory_rss: rss,
-        maxmemory: this.settings.get("maxmemory") ?? "0",
+        used_memory_rss_human: humanBytes(rss),
+        used_memory_peak: peakBytes,
+        used_memory_peak_human: humanBytes(peakBytes),
+        used_memory_peak_perc: `${((100 * usedBytes) / peakBytes).toFixed(2)}%`,
+        used_memory_startup: startBytes,
+        used_memory_dataset: Math.max(0, usedBytes - startBytes),
+        total_system_memory: totalmem(),
+        total_system_memory_human: humanBytes(totalmem()),
+        maxmemory: maxBytes,
+        maxmemory_human: humanBytes(maxBytes),
         maxmemory_policy: this.settings.get("maxmemory-policy") ?? "noeviction",
+        mem_fragmentation_ratio: (rss / usedBytes).toFixed(2),
+        allocator_resident: heapTotal,
+        mem_allocator: "v8",
       },
       Persistence: {
         loading: 0,
-        rdb_bgsave_in_progress: this.#isSaving ? 1 : 0,
+        async_loading: 0,
+        rdb_changes_since_last_save: this.#replica.applied - this.#savedRecords,
+        rdb_bgsave_in_progress: this.isSaving ? 1 : 0,
         rdb_last_save_time: Math.floor(this.snapshotMs / 1000),
         rdb_last_bgsave_status: this.#snapshotFailed ? "err" : "ok",
         aof_enabled: 0,
+        aof_rewrite_in_progress: 0,
+        aof_last_bgrewrite_status: "ok",
+        aof_last_write_status: "ok",
       },
       Stats: {
         total_connections_received: this.counts.connections,
         total_commands_processed: this.counts.commands,
         rejected_connections: this.counts.rejected,
+        evicted_keys: this.counts.evicted,
         pubsub_channels: this.channels.size,
         pubsub_patterns: this.patterns.size,
         tidemark_records: this.#replica.applied,
       },
-      Replication: { role: "master", connected_slaves: 0 },
+      Replication: {
+        role: "master",
+        connected_slaves: 0,
+        master_failover_state: "no-failover",
+        master_replid: this.runId,
+        tidemark_replicas: this.otherReplicas + 1,
+      },
+      CPU: {
+        used_cpu_sys: (system / 1e6).toFixed(6),
+        used_cpu_user: (user / 1e6).toFixed(6),
+      },
+      Modules: {},
+      Errorstats: {},
+      Cluster: { cluster_enabled: 0 },
       Keyspace: Object.fromEntries(
         databases.flatMap(({ size, deadlines }, db) =>
           size === 0 ? [] : [[`db${db}`, `keys=${size},expires=${deadlines},avg_ttl=0`]],
@@ -423,28 +590,55 @@ export class RedisServer implements ReplicaServer {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
   }
 
-  snapshot(): boolean {
-    if (this.#isSaving) return false;
-    this.#isSaving = true;
+  snapshot(done: (problem: string | undefined) => void = () => {}): void {
+    this.isSaving = true;
+    const records = this.#replica.applied;
     this.#running.snapshot().then(
       () => {
-        this.#isSaving = false;
+        this.isSaving = false;
         this.#snapshotFailed = false;
         this.snapshotMs = nowMs();
+        this.#savedRecords = records;
+        done(undefined);
       },
       (thrown: unknown) => {
-        this.#isSaving = false;
+        this.isSaving = false;
         this.#snapshotFailed = true;
         this.problem(textOf(thrown));
+        done(textOf(thrown));
       },
     );
-    return true;
+  }
+
+  pause(untilMs: number, writesOnly: boolean): void {
+    const before = this.#paused;
+    // Of two pauses the one that is longer and holds more.
+    this.#paused = {
+      untilMs: Math.max(untilMs, before?.untilMs ?? 0),
+      writesOnly: writesOnly && before?.writesOnly !== false,
+    };
+    this.watch();
+    const wait = (): void => {
+      const leftMs = (this.#paused?.untilMs ?? 0) - nowMs();
+      if (leftMs <= 0) this.unpause();
+      else this.#resuming = setTimeout(wait, Math.min(leftMs, 2 ** 31 - 1)).unref();
+    };
+    clearTimeout(this.#resuming);
+    this.#resuming = setTimeout(wait, 0).unref();
+  }
+
+  unpause(): void {
+    this.#paused = undefined;
+    clearTimeout(this.#resuming);
+    this.watch();
+    for (const connection of this.#connections.values()) connection.goOn();
   }
 
   resetStatistics(): void {
     this.counts.commands = 0;
     this.counts.connections = 0;
     this.counts.rejected = 0;
+    this.counts.evicted = 0;
   }
 }
 
@@ -462,6 +656,7 @@ class Connection implements Client {
   db = 0;
   silence: "none" | "all" | "next" = "none";
   noEvict: boolean = false;
+  #isMonitor: boolean = false;
   activeMs: number = this.sinceMs;
   readonly channels: Set<string> = new Set();
   readonly patterns: Set<string> = new Set();
@@ -473,8 +668,15 @@ class Connection implements Client {
   #pending = 0;
   /** Nothing more of it is read before what is pending is answered. */
   #waits: boolean = false;
+  /** A command that is answered later is not answered yet; counted, for it may be given up meanwhile. */
+  #laterAnswers = 0;
+  /** Of the transaction that is begun: it has commands that write, that take memory. */
+  #queueWrites: boolean = false;
+  #queueGrows: boolean = false;
   /** The request that was read last is yet to be done. */
   #isHeld: boolean = false;
+  /** And nothing is against it. */
+  #isLooked: boolean = false;
   /** Its command waits for a key; and until when. */
   #unblocking: NodeJS.Timeout | undefined;
   #isBlocked: boolean = false;
@@ -525,6 +727,12 @@ class Connection implements Client {
     return this.#isBlocked;
   }
 
+  /** For something that another one does, not for its own next request. */
+  get isWaiting(): boolean {
+    const listens = this.channels.size + this.patterns.size > 0;
+    return this.#pending > 0 || this.#waits || this.#isMonitor || listens;
+  }
+
   get queryBytes(): number {
     return this.#reader.keptBytes;
   }
@@ -543,6 +751,7 @@ class Connection implements Client {
 
   #read(bytes: Uint8Array): void {
     if (this.#isClosing) return;
+    this.activeMs = nowMs();
     this.#reader.feed(bytes);
     if (!this.#waits && !this.#isFull) this.#goOn();
     this.#reader.keep();
@@ -584,6 +793,8 @@ class Connection implements Client {
     const reader = this.#reader;
     const server = this.#server;
     const command = commandTable.find(reader.bytes, reader.start(0), reader.end(0));
+    if (server.isWatchful && command && this.#isStopped(command)) return;
+    this.#isLooked = false;
     const isSure = command !== undefined && this.#accepts(command, reader.count);
     // What is in order needs no more than this.
     if (isSure && command.isOrdered && !command.isBlocking) {
@@ -595,11 +806,11 @@ class Connection implements Client {
     // What is refused here and now would be answered too early. And what reads can say has no end.
     const isRead = isSure && command.flags.includes("readonly");
     if (this.#pending > (isRead ? READS_BEHIND : 0)) {
+      this.#isLooked = server.isWatchful;
       this.#hold();
       return;
     }
     server.counts.commands += 1;
-    this.activeMs = nowMs();
     try {
       this.#doChecked(command, reader.arguments());
     } catch (thrown) {
@@ -612,6 +823,43 @@ class Connection implements Client {
       const problem = isEnd ? `${ABORTED} because of: ${message.slice("ERR ".length)}` : message;
       this.#reply((reply) => reply.error(problem));
     }
+  }
+
+  /** Looks at a request as a watchful server has to. True if it is not to be done now: it waits, or has an error. */
+  #isStopped(command: KnownCommand): boolean {
+    const server = this.#server;
+    const reader = this.#reader;
+    if (this.#isLooked || !this.isAuthenticated || !fitsArity(command, reader.count)) return false;
+    const isExec = command.name === "exec";
+    const writes = isExec
+      ? this.#queueWrites
+      : this.#queue === undefined && (command.isWrite || command.name === "publish");
+    if (server.holds(writes)) {
+      this.#hold();
+      return true;
+    }
+    if (isExec ? this.#queueGrows : command.isGrowing) {
+      if (!server.makesRoom(reader.to - reader.from)) {
+        if (this.#pending > 0) {
+          this.#hold();
+          return true;
+        }
+        server.counts.commands += 1;
+        if (isExec) this.discard();
+        else if (this.#queue) this.#isSpoiled = true;
+        this.#reply((reply) =>
+          reply.error(isExec ? `${ABORTED} because of: ${OUT_OF_MEMORY}` : OUT_OF_MEMORY),
+        );
+        return true;
+      }
+    }
+    if (server.notes) server.note(this, command, reader.arguments());
+    return false;
+  }
+
+  /** Clients are paused no longer. */
+  goOn(): void {
+    if (this.#isHeld && this.#pending === 0) this.#settled();
   }
 
   /** Nothing is special about the client, and the command is not refused before it runs. */
@@ -628,7 +876,7 @@ class Connection implements Client {
       this.close();
       return;
     }
-    if (!given) throw new Refusal(unknownCommand(name, args));
+    if (!given) throw new Refusal(absence(name) ?? unknownCommand(name, args));
     const command = chosen(given, args);
     this.lastCommand = given === command ? given.name : `${given.name}|${command.name}`;
     if (!this.isAuthenticated && !command.flags.includes("no_auth"))
@@ -644,6 +892,8 @@ class Connection implements Client {
     if (this.#queue && !NOT_QUEUED.has(given.name)) {
       const { bytes, from, to } = this.#reader;
       this.#queue.push(bytes.slice(from, to));
+      this.#queueWrites ||= command.isWrite || given.name === "publish";
+      this.#queueGrows ||= command.isGrowing;
       this.#reply((reply) => reply.simple("QUEUED"));
     } else if (given.name === "exec") this.#exec();
     else if (this.#queue && given.name === "multi")
@@ -754,6 +1004,7 @@ class Connection implements Client {
   /** What it asked will not be answered, and nobody knows of the keys that it watches. */
   lost(problem: string): void {
     this.#isVoid = this.#isWatching;
+    this.#laterAnswers += 1;
     if (this.#pending === 0) return;
     const { reply } = this.#server;
     for (; this.#pending > 0; this.#pending -= 1) reply.error(problem);
@@ -761,25 +1012,52 @@ class Connection implements Client {
     this.#settled();
   }
 
-  /** Somebody says something on a channel. */
-  tell(channel: string, message: string): void {
-    if (this.channels.size + this.patterns.size === 0) return;
+  get isMonitor(): boolean {
+    return this.#isMonitor;
+  }
+
+  set isMonitor(isMonitor: boolean) {
+    if (this.#isMonitor === isMonitor) return;
+    this.#isMonitor = isMonitor;
+    this.#server.watch();
+  }
+
+  /** It is shown a request. */
+  see(request: string): void {
     const { reply } = this.#server;
     reply.resp3 = this.resp3;
-    if (this.channels.has(channel)) {
-      reply.push(3);
-      reply.bulk("message");
-      reply.bulk(channel);
-      reply.bulk(message);
-    }
-    for (const pattern of this.patterns) {
-      if (!matches(pattern, channel)) continue;
-      reply.push(4);
-      reply.bulk("pmessage");
-      reply.bulk(pattern);
-      reply.bulk(channel);
-      reply.bulk(message);
-    }
+    reply.simple(request);
+    this.#sent();
+  }
+
+  answerLater(): (write: (reply: Reply) => void) => void {
+    this.#laterAnswers += 1;
+    const number = this.#laterAnswers;
+    this.#pending += 1;
+    this.#waits = true;
+    return (write) => {
+      if (this.#isGone || number !== this.#laterAnswers || this.#pending === 0) return;
+      this.#pending = 0;
+      this.#reply(write);
+      this.#server.flushReply(this);
+      this.#settled();
+    };
+  }
+
+  /** Somebody says something on a channel; it listens to that, or to a pattern that fits. */
+  tell(channel: string, message: string, pattern?: string): void {
+    const { reply } = this.#server;
+    reply.resp3 = this.resp3;
+    reply.push(pattern === undefined ? 3 : 4);
+    reply.bulk(pattern === undefined ? "message" : "pmessage");
+    if (pattern !== undefined) reply.bulk(pattern);
+    reply.bulk(channel);
+    reply.bulk(message);
+    this.#sent();
+  }
+
+  /** Sends what it has not asked for. */
+  #sent(): void {
     this.#server.flushReply(this);
     const limit = this.#server.settingsOf.subscriberBytes;
     if (limit > 0 && this.outputBytes > limit) this.#socket.destroy();
@@ -816,28 +1094,24 @@ class Connection implements Client {
   // What commands do with it.
 
   subscribe(kind: "channel" | "pattern", name: string): number {
-    const [own, all] =
-      kind === "channel"
-        ? [this.channels, this.#server.channels]
-        : [this.patterns, this.#server.patterns];
-    if (!own.has(name)) {
-      own.add(name);
-      all.set(name, (all.get(name) ?? 0) + 1);
-    }
-    return own.size;
+    const [own, all] = this.#listening(kind);
+    const listeners = all.get(name) ?? new Set();
+    all.set(name, listeners.add(this));
+    return own.add(name).size;
   }
 
   unsubscribe(kind: "channel" | "pattern", name: string): number {
-    const [own, all] =
-      kind === "channel"
-        ? [this.channels, this.#server.channels]
-        : [this.patterns, this.#server.patterns];
-    if (own.delete(name)) {
-      const left = (all.get(name) ?? 1) - 1;
-      if (left > 0) all.set(name, left);
-      else all.delete(name);
-    }
+    const [own, all] = this.#listening(kind);
+    const listeners = all.get(name);
+    if (listeners?.delete(this) && listeners.size === 0) all.delete(name);
+    own.delete(name);
     return own.size;
+  }
+
+  #listening(kind: "channel" | "pattern"): [own: Set<string>, all: Map<string, Set<Connection>>] {
+    return kind === "channel"
+      ? [this.channels, this.#server.channels]
+      : [this.patterns, this.#server.patterns];
   }
 
   reset(): void {
@@ -848,11 +1122,14 @@ class Connection implements Client {
     this.name = "";
     this.db = 0;
     this.silence = "none";
+    this.isMonitor = false;
     this.isAuthenticated = this.#server.admits("default", "");
   }
 
   multi(): void {
     this.#queue = [];
+    this.#queueWrites = false;
+    this.#queueGrows = false;
   }
 
   discard(): void {
@@ -890,6 +1167,38 @@ class Connection implements Client {
     this.#server.gone(this);
   }
 }
+
+/** As Redis shows sizes to people. */
+function humanBytes(bytes: number): string {
+  const power = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
+  return power === 0 ? `${bytes}B` : `${(bytes / 1024 ** power).toFixed(2)}${"KMGT"[power - 1]}`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  ...{ "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t" },
+  ...{ "\x07": "\\a", "\b": "\\b" },
+};
+
+/** A word with quotes, and all that is no plain character in it as an escape. */
+function quoted(word: string): string {
+  const text = word.replace(
+    /[^ !#-[\]-~]/g,
+    (char) => ESCAPES[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+  return `"${text}"`;
+}
+
+/** Passwords are shown to nobody. */
+function withoutSecrets(args: readonly string[]): readonly string[] {
+  const name = args[0]?.toLowerCase();
+  if (name === "auth") return [name, ...args.slice(1).map(() => REDACTED)];
+  const from = name === "hello" ? args.findIndex((word) => word.toLowerCase() === "auth") : -1;
+  const isSetting = name === "config" && args.some((word) => /^requirepass$/i.test(word));
+  if (isSetting) return args.map((word, i) => (i > 2 ? REDACTED : word));
+  return from < 0 ? args : args.map((word, i) => (i > from && i <= from + 2 ? REDACTED : word));
+}
+
+const REDACTED = "(redacted)";
 
 function unknownCommand(name: string, args: readonly string[]): string {
   let shown = "";

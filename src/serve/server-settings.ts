@@ -24,13 +24,15 @@ const bytes = (text: string): string | { readonly problem: string } => {
 };
 
 const whole =
-  (least: number, most: number) =>
+  (least: number, most: number | bigint) =>
   (text: string): string | { readonly problem: string } => {
     if (!/^-?\d+$/.test(text)) return { problem: "argument couldn't be parsed into an integer" };
-    if (Number(text) < least || Number(text) > most)
+    if (!(Number(text) >= least && BigInt(text) <= BigInt(most)))
       return { problem: `argument must be between ${least} and ${most} inclusive` };
     return String(Number(text));
   };
+
+const LONG_MAX = 2n ** 63n - 1n;
 
 const oneOf =
   (...values: readonly string[]) =>
@@ -68,8 +70,8 @@ const events = (text: string): string | { readonly problem: string } => {
 
 const SETTINGS: Readonly<Record<string, Setting>> = {
   maxclients: { byDefault: "10000", check: whole(1, 2 ** 32 - 1) },
-  maxmemory: { byDefault: "0", check: only("0", "the store has no limit of memory") },
-  "maxmemory-policy": { byDefault: "noeviction", check: oneOf("noeviction") },
+  maxmemory: { byDefault: "0", check: bytes },
+  "maxmemory-policy": { byDefault: "noeviction", check: oneOf("noeviction", "allkeys-lru") },
   requirepass: { byDefault: "", check: any },
   "proto-max-bulk-len": { byDefault: "536870880", check: bytes },
   "client-query-buffer-limit": { byDefault: "1073741824", check: bytes },
@@ -78,13 +80,15 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     check: outputLimits,
   },
   "notify-keyspace-events": { byDefault: "", check: events },
-  timeout: { byDefault: "0", check: only("0", "a client may be silent for ever") },
+  timeout: { byDefault: "0", check: whole(0, 2 ** 31 - 1) },
   databases: { byDefault: "16", check: whole(16, 16), isFixed: true },
   save: {
     byDefault: "",
     check: only("", "when snapshots are taken is said where the store is started"),
   },
   appendonly: { byDefault: "no", check: oneOf("no") },
+  "slowlog-log-slower-than": { byDefault: "10000", check: whole(-1, LONG_MAX) },
+  "slowlog-max-len": { byDefault: "128", check: whole(0, LONG_MAX) },
 };
 
 /** See the head of the file. */
@@ -94,16 +98,19 @@ export class ServerSettings {
   queryBytes = 0;
   /** What may wait to be sent to a client that listens to channels; 0: any amount. */
   subscriberBytes = 0;
+  /** What takes longer is noted; and so much of it is kept. */
+  slowMs: number = Number.POSITIVE_INFINITY;
+  slowRequests = 0;
   #events = "";
 
   /** @throws Refusal */
   constructor(settings: Readonly<Record<string, string>>) {
     for (const [name, { byDefault }] of Object.entries(SETTINGS)) this.values.set(name, byDefault);
-    this.#take(new Map(Object.entries(settings)), false);
+    this.#take(Object.entries(settings), false);
   }
 
   /** @throws Refusal, and nothing is changed */
-  change(settings: ReadonlyMap<string, string>): void {
+  change(settings: readonly (readonly [name: string, value: string])[]): void {
     this.#take(settings, true);
   }
 
@@ -115,29 +122,33 @@ export class ServerSettings {
     return isTold ? (all.includes("K") ? 1 : 0) + (all.includes("E") ? 2 : 0) : 0;
   }
 
-  #take(settings: ReadonlyMap<string, string>, isRunning: boolean): void {
-    const checked = new Map<string, string>();
-    for (const [given, text] of settings) {
+  #take(settings: readonly (readonly [string, string])[], isRunning: boolean): void {
+    const failed = (name: string, problem: string): Refusal =>
+      new Refusal(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${problem}`);
+    // As in Redis, what is wrong with names comes before what is wrong with values.
+    const seen = new Set<string>();
+    for (const [given] of settings) {
       const name = given.toLowerCase();
       const setting = SETTINGS[name];
       if (!setting)
         throw new Refusal(`ERR Unknown option or number of arguments for CONFIG SET - '${given}'`);
-      const value = setting.check(text);
-      const problem =
-        typeof value !== "string"
-          ? value.problem
-          : setting.isFixed && isRunning
-            ? "can't set immutable config"
-            : undefined;
-      if (problem !== undefined)
-        throw new Refusal(
-          `ERR CONFIG SET failed (possibly related to argument '${given}') - ${problem}`,
-        );
-      checked.set(name, value as string);
+      if (isRunning && setting.isFixed) throw failed(given, "can't set immutable config");
+      if (seen.has(name)) throw failed(given, "duplicate parameter");
+      seen.add(name);
+    }
+    const checked = new Map<string, string>();
+    for (const [given, text] of settings) {
+      const name = given.toLowerCase();
+      const value = (SETTINGS[name] as Setting).check(text);
+      if (typeof value !== "string") throw failed(name, value.problem);
+      checked.set(name, value);
     }
     for (const [name, value] of checked) this.values.set(name, value);
     this.bulkBytes = Number(this.values.get("proto-max-bulk-len"));
     this.queryBytes = Number(this.values.get("client-query-buffer-limit"));
+    const slow = Number(this.values.get("slowlog-log-slower-than"));
+    this.slowMs = slow < 0 ? Number.POSITIVE_INFINITY : slow / 1000;
+    this.slowRequests = Number(this.values.get("slowlog-max-len"));
     this.#events = this.values.get("notify-keyspace-events") ?? "";
     const limits = this.values.get("client-output-buffer-limit") ?? "";
     this.subscriberBytes = Number(/pubsub (\d+)/.exec(limits)?.[1] ?? 0);

@@ -1,7 +1,7 @@
 /** What clients may do to a server: send much at once, leave in the middle, not read, and be told to go. */
 
 import { connect } from "node:net";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Random } from "../../src/index.ts";
 import { seeds } from "../support/soak.ts";
 import { RandomCommands } from "./random-commands.ts";
@@ -200,6 +200,24 @@ describe("a server", () => {
     }
     expect(most).toBeGreaterThan(0);
     expect(most).toBeLessThan(100_000_000);
+  });
+
+  test("closes clients that are silent for too long, but none that waits for others", async () => {
+    const [member] = await startStore(1, { timeout: "1" });
+    const [silent, busy, waiting, listening] = Array.from(
+      { length: 4 },
+      () => new TestClient(portOf(member)),
+    ) as [TestClient, TestClient, TestClient, TestClient];
+    waiting.send("BLPOP", "list", "0");
+    await listening.ask("SUBSCRIBE", "news");
+    await silent.ask("PING");
+    const asking = setInterval(() => busy.send("PING"), 200);
+    onTestFinished(() => clearInterval(asking));
+    await silent.closed;
+    expect([busy.isOver, waiting.isOver, listening.isOver]).toEqual([false, false, false]);
+    clearInterval(asking);
+    await busy.closed;
+    expect([waiting.isOver, listening.isOver]).toEqual([false, false]);
   });
 
   test("does what many clients ask at once, each in its own order", async () => {

@@ -127,7 +127,7 @@ describe("one replica", () => {
     const client = new TestClient(one?.server.port ?? 0);
     const refused = [
       ["maxclients", "7", "nothing", "1"],
-      ["maxclients", "7", "maxmemory", "1gb"],
+      ["maxclients", "7", "save", "60 1"],
       ["maxclients", "7", "client-output-buffer-limit", "pubsub much 1 1"],
       ["maxclients", "7", "notify-keyspace-events", "?"],
       ["databases", "16"],

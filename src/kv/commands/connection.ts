@@ -3,7 +3,7 @@
 import { indexIn, integerIn } from "../arguments.ts";
 import type { Client } from "../client.ts";
 import { type Call, type Command, Refusal, SYNTAX } from "../command.ts";
-import type { Reply } from "../reply.ts";
+import { help } from "./help.ts";
 import { databaseNumber } from "./keys.ts";
 
 const AUTH_FAILED = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -99,9 +99,11 @@ function select(call: Call, args: readonly string[]): void {
 function describeClient(client: Client, nowMs: number): string {
   const seconds = (sinceMs: number): number => Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
   const flags = [
+    ...(client.isMonitor ? ["O"] : []),
     ...(client.channels.size + client.patterns.size > 0 ? ["P"] : []),
     ...(client.queued !== undefined ? ["x"] : []),
     ...(client.isBlocked ? ["b"] : []),
+    ...(client.noEvict ? ["e"] : []),
   ];
   const fields: readonly (readonly [string, string | number])[] = [
     ["id", client.id],
@@ -228,18 +230,40 @@ function clientNoEvict(call: Call, args: readonly string[]): void {
   call.reply.ok();
 }
 
-/** The reply of a `HELP` subcommand. */
-export function help(name: string, lines: readonly string[]) {
-  return ({ reply }: { readonly reply: Reply }): void => {
-    const all = [
-      `${name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`,
-      ...lines,
-      "HELP",
-      "    Print this help.",
-    ];
-    reply.array(all.length);
-    for (const line of all) reply.simple(line);
-  };
+function clientPause(call: Call, args: readonly string[]): void {
+  const mode = args[3]?.toUpperCase() ?? "ALL";
+  if (args.length > 4)
+    throw new Refusal(
+      `ERR unknown subcommand or wrong number of arguments for '${args[1]}'. Try CLIENT HELP.`,
+    );
+  if (mode !== "WRITE" && mode !== "ALL")
+    throw new Refusal("ERR CLIENT PAUSE mode must be WRITE or ALL");
+  const ms = indexIn(args[2], "ERR timeout is not an integer or out of range");
+  if (ms < 0) throw new Refusal("ERR timeout is negative");
+  call.server.pause(call.nowMs + ms, mode === "WRITE");
+  call.reply.ok();
+}
+
+function clientTracking(call: Call, args: readonly string[]): void {
+  const word = (args[2] as string).toUpperCase();
+  if ((word !== "ON" && word !== "OFF") || (word === "OFF" && args.length > 3))
+    throw new Refusal(SYNTAX);
+  if (word === "ON")
+    throw new Refusal(
+      "ERR CLIENT TRACKING is not supported by Tidemark: it does not note which client has read what",
+    );
+  call.reply.ok();
+}
+
+function trackingInfo({ reply }: Call): void {
+  reply.map(3);
+  reply.bulk("flags");
+  reply.set(1);
+  reply.bulk("off");
+  reply.bulk("redirect");
+  reply.integer(-1);
+  reply.bulk("prefixes");
+  reply.array(0);
 }
 
 const FAST = ["noscript", "loading", "stale", "fast"] as const;
@@ -253,7 +277,13 @@ export const connectionCommands: readonly Command[] = [
     run: ping,
   },
   {
-    ...{ name: "echo", arity: 2, flags: ["fast"], group: "connection", since: "1.0.0" },
+    ...{
+      name: "echo",
+      arity: 2,
+      flags: ["loading", "stale", "fast"],
+      group: "connection",
+      since: "1.0.0",
+    },
     summary: "Echo the given string",
     run: (call, args) => call.reply.bulk(args[1] as string),
   },
@@ -280,7 +310,7 @@ export const connectionCommands: readonly Command[] = [
   },
   {
     name: "reset",
-    ...{ arity: 1, flags: [...FAST, "no_auth", "no_multi", "allow_busy"], group: "connection" },
+    ...{ arity: 1, flags: [...FAST, "no_auth", "allow_busy"], group: "connection" },
     since: "6.2.0",
     summary: "Reset the connection",
     run: (call) => {
@@ -301,7 +331,7 @@ export const connectionCommands: readonly Command[] = [
   },
   {
     name: "multi",
-    ...{ arity: 1, flags: [...FAST, "no_multi", "allow_busy"], group: "transactions" },
+    ...{ arity: 1, flags: [...FAST, "allow_busy"], group: "transactions" },
     since: "1.2.0",
     summary: "Mark the start of a transaction block",
     run: (call) => {
@@ -311,7 +341,7 @@ export const connectionCommands: readonly Command[] = [
   },
   {
     name: "exec",
-    ...{ arity: 1, flags: ["noscript", "loading", "stale"], group: "transactions" },
+    ...{ arity: 1, flags: [...PLAIN, "skip_slowlog"], group: "transactions" },
     since: "1.2.0",
     summary: "Execute all commands issued after MULTI",
     // Within a transaction the server does it.
@@ -331,7 +361,7 @@ export const connectionCommands: readonly Command[] = [
   },
   {
     name: "watch",
-    ...{ arity: -2, flags: [...FAST, "no_multi", "allow_busy"], group: "transactions" },
+    ...{ arity: -2, flags: [...FAST, "allow_busy"], group: "transactions" },
     keys: [1, -1, 1],
     runs: "ordered",
     since: "2.2.0",
@@ -402,7 +432,46 @@ export const connectionCommands: readonly Command[] = [
         run: clientNoEvict,
       },
       {
-        ...{ name: "help", arity: 2, flags: PLAIN, group: "connection", since: "5.0.0" },
+        ...{ name: "pause", arity: -3, flags: ADMIN, group: "connection", since: "2.9.50" },
+        summary: "Stop processing commands from clients for some time",
+        run: clientPause,
+      },
+      {
+        ...{ name: "unpause", arity: 2, flags: ADMIN, group: "connection", since: "6.2.0" },
+        summary: "Resume processing of clients that were paused",
+        run: (call) => {
+          call.server.unpause();
+          call.reply.ok();
+        },
+      },
+      {
+        ...{ name: "tracking", arity: -3, flags: PLAIN, group: "connection", since: "6.0.0" },
+        summary: "Enable or disable server assisted client side caching support",
+        run: clientTracking,
+      },
+      {
+        ...{ name: "trackinginfo", arity: 2, flags: PLAIN, group: "connection", since: "6.2.0" },
+        summary:
+          "Return information about server assisted client side caching for the current connection",
+        run: trackingInfo,
+      },
+      {
+        ...{ name: "caching", arity: 3, flags: PLAIN, group: "connection", since: "6.0.0" },
+        summary: "Instruct the server about tracking or not keys in the next request",
+        run: () => {
+          throw new Refusal(
+            "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+          );
+        },
+      },
+      {
+        ...{ name: "getredir", arity: 2, flags: PLAIN, group: "connection", since: "6.0.0" },
+        summary: "Get tracking notifications redirection client ID if any",
+        run: (call) => call.reply.integer(-1),
+      },
+      {
+        ...{ name: "help", arity: 2, flags: ["loading", "stale"], group: "connection" },
+        since: "5.0.0",
         summary: "Show helpful text about the different subcommands",
         run: help("CLIENT", [
           "GETNAME",
@@ -415,6 +484,10 @@ export const connectionCommands: readonly Command[] = [
           "    Kill connections.",
           "LIST [options ...]",
           "    Return information about client connections.",
+          "UNPAUSE",
+          "    Stop the current client pause, resuming traffic.",
+          "PAUSE <timeout> [WRITE|ALL]",
+          "    Suspend all, or just write, clients for <timeout> milliseconds.",
           "REPLY (ON|OFF|SKIP)",
           "    Control the replies sent to the current connection.",
           "SETNAME <name>",

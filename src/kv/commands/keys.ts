@@ -8,6 +8,7 @@ import { INT64_MAX, parseInteger } from "../numbers.ts";
 import { SLOTS } from "../slot.ts";
 import { typeOf, type Value } from "../value.ts";
 import type { Table } from "../values/table.ts";
+import { help } from "./help.ts";
 
 const NO_DB = "ERR DB index is out of range";
 /** Redis' `embstr` ends here. */
@@ -506,6 +507,25 @@ export const keyCommands: readonly Command[] = [
                 "that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
             );
         },
+      },
+      {
+        ...{ name: "help", arity: 2, flags: ["loading", "stale"], group: "generic" },
+        since: "6.2.0",
+        summary: "Show helpful text about the different subcommands",
+        run: help("OBJECT", [
+          "ENCODING <key>",
+          "    Return the kind of internal representation used in order to store the value",
+          "    associated with a <key>.",
+          "FREQ <key>",
+          "    Return the access frequency index of the <key>. The returned integer is",
+          "    proportional to the logarithm of the recent access frequency of the key.",
+          "IDLETIME <key>",
+          "    Return the idle time of the <key>, that is the approximated number of",
+          "    seconds elapsed since the last access to the key.",
+          "REFCOUNT <key>",
+          "    Return the number of references of the value associated with the specified",
+          "    <key>.",
+        ]),
       },
     ],
   },

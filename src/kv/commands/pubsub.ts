@@ -1,8 +1,9 @@
 /** Commands of channels. What is published goes through the order, so all who listen hear all channels in one order. */
 
 import type { Client } from "../client.ts";
-import type { Call, Command } from "../command.ts";
+import { type Call, type Command, Refusal } from "../command.ts";
 import { matches } from "../glob.ts";
+import { help } from "./help.ts";
 
 type Kind = "channel" | "pattern";
 
@@ -42,11 +43,7 @@ const FLAGS = ["pubsub", "noscript", "loading", "stale"] as const;
 export const pubsubCommands: readonly Command[] = [
   {
     name: "publish",
-    ...{
-      arity: 3,
-      flags: ["pubsub", "loading", "stale", "fast", "may_replicate"],
-      group: "pubsub",
-    },
+    ...{ arity: 3, flags: ["pubsub", "loading", "stale", "fast"], group: "pubsub" },
     runs: "ordered",
     since: "2.0.0",
     summary: "Post a message to a channel",
@@ -82,6 +79,10 @@ export const pubsubCommands: readonly Command[] = [
         since: "2.8.0",
         summary: "List active channels",
         run: ({ server, reply }, args) => {
+          if (args.length > 3)
+            throw new Refusal(
+              `ERR unknown subcommand or wrong number of arguments for '${args[1]}'. Try PUBSUB HELP.`,
+            );
           const pattern = args[2] ?? "*";
           reply.bulks([...server.channels.keys()].filter((name) => matches(pattern, name)));
         },
@@ -94,7 +95,7 @@ export const pubsubCommands: readonly Command[] = [
           reply.array(2 * (args.length - 2));
           for (const name of args.slice(2)) {
             reply.bulk(name);
-            reply.integer(server.channels.get(name) ?? 0);
+            reply.integer(server.channels.get(name)?.size ?? 0);
           }
         },
       },
@@ -103,6 +104,20 @@ export const pubsubCommands: readonly Command[] = [
         since: "2.8.0",
         summary: "Get the count of unique patterns pattern subscriptions",
         run: ({ server, reply }) => reply.integer(server.patterns.size),
+      },
+      {
+        ...{ name: "help", arity: 2, flags: ["loading", "stale"], group: "pubsub" },
+        since: "6.2.0",
+        summary: "Show helpful text about the different subcommands",
+        run: help("PUBSUB", [
+          "CHANNELS [<pattern>]",
+          "    Return the currently active channels matching a <pattern> (default: '*').",
+          "NUMPAT",
+          "    Return number of subscriptions to patterns.",
+          "NUMSUB [<channel> ...]",
+          "    Return the number of subscribers for the specified channels, excluding",
+          "    pattern subscriptions(default: no channels).",
+        ]),
       },
     ],
   },

@@ -1,139 +1,12 @@
 /** Commands about the server. */
 
-import { indexIn } from "../arguments.ts";
-import {
-  type Call,
-  type Command,
-  fitsArity,
-  type KnownCommand,
-  keyPlaces,
-  Refusal,
-  SYNTAX,
-} from "../command.ts";
+import { indexIn, rangeIn } from "../arguments.ts";
+import { type Call, type Command, Refusal, SYNTAX } from "../command.ts";
 import { matches } from "../glob.ts";
 import type { Reply } from "../reply.ts";
 import { slotOf } from "../slot.ts";
-import { help } from "./connection.ts";
-
-// COMMAND.
-
-/** The first, the last and the step of its keys, as `COMMAND INFO` has them; of keys that depend on the words, zeros. */
-function keyNumbers({ keys }: Command): readonly [number, number, number] {
-  if (keys === undefined || typeof keys === "function") return [0, 0, 0];
-  return keys;
-}
-
-function categories({ flags, group }: Command): readonly string[] {
-  const has = (flag: Command["flags"][number]): boolean => flags.includes(flag);
-  const ofGroup: Readonly<Record<Command["group"], readonly string[]>> = {
-    ...{ string: ["string"], bitmap: ["bitmap"], list: ["list"], hash: ["hash"], set: ["set"] },
-    ...{ "sorted-set": ["sortedset"], generic: ["keyspace"], transactions: ["transaction"] },
-    ...{ pubsub: ["pubsub"], connection: ["connection"], server: [], tidemark: [] },
-  };
-  return [
-    ...(has("write") ? ["write"] : []),
-    ...(has("readonly") ? ["read"] : []),
-    ...ofGroup[group],
-    ...(has("admin") ? ["admin", "dangerous"] : []),
-    has("fast") ? "fast" : "slow",
-    ...(has("blocking") ? ["blocking"] : []),
-  ];
-}
-
-function info(reply: Reply, command: KnownCommand, container: string | undefined): void {
-  const { name, arity, flags, subcommands = [] } = command;
-  reply.array(10);
-  reply.bulk(container === undefined ? name : `${container}|${name}`);
-  reply.integer(arity);
-  const all = [...flags, ...(typeof command.keys === "function" ? ["movablekeys"] : [])];
-  reply.set(all.length);
-  for (const flag of all) reply.simple(flag);
-  for (const number of keyNumbers(command)) reply.integer(number);
-  const acl = categories(command);
-  reply.set(acl.length);
-  for (const category of acl) reply.simple(`@${category}`);
-  reply.array(0);
-  reply.array(0);
-  reply.array(subcommands.length);
-  for (const subcommand of subcommands) info(reply, subcommand, name);
-}
-
-function docs(reply: Reply, command: KnownCommand, container: string | undefined): void {
-  const { name, summary, since, group, complexity, subcommands = [] } = command;
-  reply.bulk(container === undefined ? name : `${container}|${name}`);
-  const facts: readonly (readonly [string, string])[] = [
-    ["summary", summary],
-    ["since", since],
-    ["group", group],
-    ...(complexity === undefined ? [] : [["complexity", complexity] as const]),
-  ];
-  reply.map(facts.length + (subcommands.length > 0 ? 1 : 0));
-  for (const [key, value] of facts) {
-    reply.bulk(key);
-    reply.bulk(value);
-  }
-  if (subcommands.length === 0) return;
-  reply.bulk("subcommands");
-  reply.map(subcommands.length);
-  for (const subcommand of subcommands) docs(reply, subcommand, name);
-}
-
-/** Of a name such as `config|get`. */
-function named(call: Call, name: string): KnownCommand | undefined {
-  const [container = "", subname] = name.split("|");
-  const command = call.server.command(container);
-  if (subname === undefined) return command;
-  return command?.subcommands?.find((one) => one.name === subname.toLowerCase());
-}
-
-const containerOf = (name: string): string | undefined =>
-  name.includes("|") ? name.split("|")[0]?.toLowerCase() : undefined;
-
-function commandInfo(call: Call, names: readonly string[]): void {
-  call.reply.array(names.length);
-  for (const name of names) {
-    const command = named(call, name);
-    if (command) info(call.reply, command, containerOf(name));
-    else call.reply.nullArray();
-  }
-}
-
-const namesOf = (call: Call): string[] => call.server.commands.map(({ name }) => name);
-
-function commandDocs(call: Call, args: readonly string[]): void {
-  const names = args.length > 2 ? args.slice(2) : namesOf(call);
-  const known = names.filter((name) => named(call, name));
-  call.reply.map(known.length);
-  for (const name of known) docs(call.reply, named(call, name) as KnownCommand, containerOf(name));
-}
-
-function commandList(call: Call, args: readonly string[]): void {
-  let chosen = [...call.server.commands];
-  if (args.length > 2) {
-    const [, , filter, by, value = ""] = args;
-    const kind = by?.toUpperCase();
-    if (filter?.toUpperCase() !== "FILTERBY" || args.length !== 5) throw new Refusal(SYNTAX);
-    if (kind === "PATTERN") chosen = chosen.filter(({ name }) => matches(value, name, true));
-    else if (kind === "ACLCAT")
-      chosen = chosen.filter((one) => categories(one).includes(value.toLowerCase()));
-    else if (kind === "MODULE") chosen = [];
-    else throw new Refusal(SYNTAX);
-  }
-  call.reply.bulks(chosen.map(({ name }) => name));
-}
-
-function getKeys(call: Call, args: readonly string[]): void {
-  const words = args.slice(2);
-  const command = call.server.command(words[0] as string);
-  if (!command) throw new Refusal("ERR Invalid command specified");
-  if (command.keys === undefined) throw new Refusal("ERR The command has no key arguments");
-  if (!fitsArity(command, words.length))
-    throw new Refusal("ERR Invalid number of arguments specified for command");
-  const places = keyPlaces(command, words);
-  if (places.length === 0 || places.some((place) => place >= words.length))
-    throw new Refusal("ERR Invalid arguments specified for command");
-  call.reply.bulks(places.map((place) => words[place] as string));
-}
+import { help } from "./help.ts";
+import { categories } from "./introspection.ts";
 
 // INFO and CONFIG.
 
@@ -163,41 +36,43 @@ function configGet(call: Call, args: readonly string[]): void {
 }
 
 function configSet(call: Call, args: readonly string[]): void {
-  if (args.length % 2 !== 0)
-    throw new Refusal("ERR wrong number of arguments for 'config|set' command");
-  const settings = new Map<string, string>();
-  for (let i = 2; i < args.length; i += 2) {
-    const name = args[i] as string;
-    if (settings.has(name))
-      throw new Refusal(
-        `ERR CONFIG SET failed (possibly related to argument '${name}') - duplicate parameter`,
-      );
-    settings.set(name, args[i + 1] as string);
-  }
+  if (args.length % 2 !== 0) throw new Refusal(SYNTAX);
+  const settings: (readonly [string, string])[] = [];
+  for (let i = 2; i < args.length; i += 2)
+    settings.push([args[i] as string, args[i + 1] as string]);
   call.server.configure(settings);
   call.reply.ok();
 }
 
-// Others.
+// Snapshots.
 
-function time({ reply, nowMs }: Call): void {
-  const seconds = Math.floor(nowMs / 1000);
-  reply.bulks([String(seconds), String((nowMs - seconds * 1000) * 1000)]);
+/** Answers when it is complete, and the client waits so long; others do not. */
+function save(call: Call): void {
+  const { client, server } = call;
+  if (server.isSaving) throw new Refusal(SAVING);
+  const answer = client.answerLater();
+  server.snapshot((problem) =>
+    answer((reply) => {
+      if (problem === undefined) reply.ok();
+      else reply.error(`ERR ${problem}`);
+    }),
+  );
 }
 
-function save(call: Call): void {
-  if (!call.server.snapshot()) throw new Refusal("ERR Background save already in progress");
+const SAVING = "ERR Background save already in progress";
+
+function backgroundSave(call: Call, args: readonly string[]): void {
+  if (args.length > 2 || (args.length === 2 && args[1]?.toUpperCase() !== "SCHEDULE"))
+    throw new Refusal(SYNTAX);
+  if (call.server.isSaving) throw new Refusal(SAVING);
+  call.server.snapshot();
   call.reply.simple("Background saving started");
 }
 
-function debug(call: Call, args: readonly string[]): void {
-  if (args[1]?.toUpperCase() !== "SLEEP" || args.length !== 3)
-    throw new Refusal("ERR DEBUG has SLEEP and nothing else here");
-  const seconds = Number(args[2]);
-  if (!(seconds >= 0 && seconds <= 60)) throw new Refusal("ERR DEBUG SLEEP takes 0 to 60 seconds");
-  call.server.sleep(seconds * 1000);
-  call.reply.ok();
-}
+// Memory.
+
+/** About what a key takes beside its text and its value. */
+const KEY_BYTES = 64;
 
 function memoryUsage(call: Call, args: readonly string[]): void {
   for (let i = 3; i < args.length; i += 2) {
@@ -214,63 +89,158 @@ function memoryUsage(call: Call, args: readonly string[]): void {
   call.reply.integer(KEY_BYTES + key.length + bytes);
 }
 
-/** About what a key takes beside its text and its value. */
-const KEY_BYTES = 64;
+function memoryStats({ keyspace, reply, server }: Call): void {
+  const { usedBytes, peakBytes, startBytes } = server.memory;
+  const keys = keyspace.databases.reduce((sum, { size }) => sum + size, 0);
+  const dataBytes = Math.max(0, usedBytes - startBytes);
+  const facts: readonly (readonly [name: string, value: number, isRatio?: true])[] = [
+    ["peak.allocated", peakBytes],
+    ["total.allocated", usedBytes],
+    ["startup.allocated", startBytes],
+    ["keys.count", keys],
+    ["keys.bytes-per-key", keys === 0 ? 0 : Math.floor(dataBytes / keys)],
+    ["dataset.bytes", dataBytes],
+    ["dataset.percentage", (100 * dataBytes) / Math.max(1, usedBytes), true],
+    ["peak.percentage", (100 * usedBytes) / Math.max(1, peakBytes), true],
+  ];
+  reply.map(facts.length);
+  for (const [name, value, isRatio] of facts) {
+    reply.bulk(name);
+    if (isRatio) reply.double(value);
+    else reply.integer(value);
+  }
+}
+
+// What is watched: slow requests, latencies, every request.
+
+function slowRequests(call: Call, args: readonly string[]): void {
+  if (args.length > 3) throw new Refusal(wrongWords(args, "SLOWLOG"));
+  const problem = "ERR count should be greater than or equal to -1";
+  const count = args.length === 3 ? rangeIn(args[2], -1, Number.POSITIVE_INFINITY, problem) : 10;
+  const { requests } = call.server.slowLog;
+  const shown = count < 0 ? requests : requests.slice(0, count);
+  call.reply.array(shown.length);
+  for (const { id, atMs, microseconds, words, address, clientName } of shown) {
+    call.reply.array(6);
+    call.reply.integer(id);
+    call.reply.integer(Math.floor(atMs / 1000));
+    call.reply.integer(microseconds);
+    call.reply.bulks(words);
+    call.reply.bulk(address);
+    call.reply.bulk(clientName);
+  }
+}
+
+function wrongWords(args: readonly string[], container: string): string {
+  const name = args[1]?.slice(0, 128);
+  return `ERR unknown subcommand or wrong number of arguments for '${name}'. Try ${container} HELP.`;
+}
+
+const LATENCY_ADVICE = "Latencies are not monitored here: SLOWLOG GET tells what took long.";
+
+// Replicas.
+
+function wait(call: Call, args: readonly string[]): void {
+  indexIn(args[1]);
+  if (indexIn(args[2], "ERR timeout is not an integer or out of range") < 0)
+    throw new Refusal("ERR timeout is negative");
+  // What was written before has been answered, so all replicas have it, or are to have it whatever happens.
+  call.reply.integer(call.server.otherReplicas);
+}
+
+function replicaOf(call: Call, args: readonly string[]): void {
+  const [name = "", host, port] = args;
+  if (host?.toLowerCase() !== "no" || port?.toLowerCase() !== "one")
+    throw new Refusal(unsupported(name, RUN_BY_TIDEMARK));
+  call.reply.ok();
+}
+
+// Others.
+
+function time({ reply, nowMs }: Call): void {
+  const seconds = Math.floor(nowMs / 1000);
+  reply.bulks([String(seconds), String((nowMs - seconds * 1000) * 1000)]);
+}
+
+function debug(call: Call, args: readonly string[]): void {
+  if (args[1]?.toUpperCase() !== "SLEEP" || args.length !== 3)
+    throw new Refusal("ERR DEBUG has SLEEP and nothing else here");
+  const seconds = Number(args[2]);
+  if (!(seconds >= 0 && seconds <= 60)) throw new Refusal("ERR DEBUG SLEEP takes 0 to 60 seconds");
+  call.server.sleep(seconds * 1000);
+  call.reply.ok();
+}
+
+const isOpen = ({ server }: Call): boolean => (server.settings.get("requirepass") ?? "") === "";
+
+function aclUser(call: Call, args: readonly string[]): void {
+  const { reply } = call;
+  if (args[2] !== "default") {
+    reply.null();
+    return;
+  }
+  reply.map(6);
+  reply.bulk("flags");
+  const flags = isOpen(call) ? ["on", "nopass"] : ["on"];
+  reply.set(flags.length);
+  for (const flag of flags) reply.bulk(flag);
+  reply.bulk("passwords");
+  reply.array(0);
+  for (const text of ["commands", "+@all", "keys", "~*", "channels", "&*", "selectors"])
+    reply.bulk(text);
+  reply.array(0);
+}
+
+// What there is not.
+
+const RUN_BY_TIDEMARK = "replicas are processes of a system, which is run by tidemark";
+const ONE_USER = "there is one user, default, and its password is the setting requirepass";
+
+const unsupported = (name: string, reason: string): string =>
+  `ERR ${name.toUpperCase()} is not supported by Tidemark: ${reason}`;
 
 /** What Redis has and the store has not, with why. */
-const ABSENT: readonly (readonly [reason: string, names: readonly string[]])[] = [
+const ABSENT: readonly (readonly [reason: string, names: string])[] = [
   [
-    "scripts and functions are not supported",
-    ["eval", "evalsha", "eval_ro", "evalsha_ro", "script", "fcall", "fcall_ro", "function"],
+    "scripts and functions do not run here; MULTI and EXEC do several commands as one",
+    "eval evalsha eval_ro evalsha_ro script fcall fcall_ro function",
   ],
   [
-    "streams are not supported",
-    [
-      ...["xadd", "xack", "xautoclaim", "xclaim", "xdel", "xgroup", "xinfo", "xlen", "xpending"],
-      ...["xrange", "xread", "xreadgroup", "xrevrange", "xsetid", "xtrim"],
-    ],
+    "there are no streams",
+    "xadd xack xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup xrevrange xsetid xtrim",
   ],
   [
-    "geographic indexes are not supported",
-    [
-      ...[
-        "geoadd",
-        "geodist",
-        "geohash",
-        "geopos",
-        "georadius",
-        "georadius_ro",
-        "georadiusbymember",
-      ],
-      ...["georadiusbymember_ro", "geosearch", "geosearchstore"],
-    ],
+    "there are no geographic indexes",
+    "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch geosearchstore",
   ],
-  ["HyperLogLog is not supported", ["pfadd", "pfcount", "pfdebug", "pfmerge", "pfselftest"]],
-  ["modules are not supported", ["module"]],
+  ["there are no HyperLogLogs", "pfadd pfcount pfdebug pfmerge pfselftest"],
+  ["it loads no modules", "module"],
   [
-    "values of Redis' own format are not supported",
-    ["dump", "restore", "restore-asking", "migrate"],
+    "it has no values in the format of Redis; COPY copies a key",
+    "dump restore restore-asking migrate",
   ],
-  [
-    "replicas are processes of the system, and it is run by tidemark",
-    ["replicaof", "slaveof", "failover", "psync", "sync", "replconf", "shutdown", "bgrewriteaof"],
-  ],
+  ["channels of shards need a cluster of Redis", "spublish ssubscribe sunsubscribe"],
+  ["it is no cluster of Redis; every replica has all keys", "asking readonly readwrite"],
+  [RUN_BY_TIDEMARK, "failover psync sync replconf"],
+  ["whoever runs the system stops it", "shutdown"],
+  ["each process keeps its log itself", "bgrewriteaof"],
 ];
 
-const absent = ABSENT.flatMap(([reason, names]) =>
-  names.map(
-    (name): Command => ({
-      ...{ name, arity: -1, flags: ["noscript"], group: "server", since: "1.0.0" },
-      summary: `Not supported: ${reason}`,
-      run: () => {
-        throw new Refusal(`ERR ${name.toUpperCase()} is not supported by Tidemark: ${reason}`);
-      },
-    }),
-  ),
+const reasons: ReadonlyMap<string, string> = new Map(
+  ABSENT.flatMap(([reason, names]) => names.split(" ").map((name) => [name, reason] as const)),
 );
+
+/** Why there is no such command here, if Redis has it. */
+export function absence(name: string): string | undefined {
+  const reason = reasons.get(name.toLowerCase());
+  return reason === undefined ? undefined : unsupported(name, reason);
+}
+
+// The table.
 
 const PLAIN = ["loading", "stale"] as const;
 const ADMIN = ["admin", "noscript", "loading", "stale"] as const;
+const WATCHED = ["admin", "loading", "stale"] as const;
 
 const of = (
   name: string,
@@ -279,37 +249,44 @@ const of = (
   since: string,
   summary: string,
   run: Command["run"],
-  subcommands?: readonly Command[],
-): Command => ({
-  ...{ name, arity, flags, group: "server", since, summary, run },
-  ...(subcommands && { subcommands }),
-});
+): Command => ({ name, arity, flags, group: "server", since, summary, run });
 
-const nothing = (): void => {};
+const container = (
+  name: string,
+  since: string,
+  summary: string,
+  subcommands: readonly Command[],
+): Command => ({ ...of(name, -2, [], since, summary, () => {}), subcommands });
+
+const helps = (name: string, since: string, lines: readonly string[]): Command =>
+  of(
+    ...(["help", 2, PLAIN, since, "Show helpful text about the different subcommands"] as const),
+    help(name, lines),
+  );
+
 const answers =
   (write: (reply: Reply) => void): Command["run"] =>
   ({ reply }) =>
     write(reply);
 
+const refuses =
+  (problem: string): Command["run"] =>
+  () => {
+    throw new Refusal(problem);
+  };
+
+const refusesAcl = (name: string, arity: number, summary: string): Command =>
+  of(name, arity, ADMIN, "6.0.0", summary, refuses(unsupported(`ACL ${name}`, ONE_USER)));
+
+const ofCluster = (name: string, arity: number, since: string, summary: string): Command =>
+  of(
+    ...([name, arity, ["stale"], since, summary] as const),
+    refuses("ERR This instance has cluster support disabled"),
+  );
+
 export const serverCommands: readonly Command[] = [
-  {
-    // Alone, it is a command of its own.
-    ...of("command", -1, PLAIN, "2.8.13", "Get array of Redis command details", nothing),
-    run(call, args) {
-      if (args.length === 1) {
-        commandInfo(call, namesOf(call));
-        return;
-      }
-      const subcommand = COMMAND.find(({ name }) => name === args[1]?.toLowerCase());
-      if (!subcommand)
-        throw new Refusal(`ERR unknown subcommand '${args[1]?.slice(0, 128)}'. Try COMMAND HELP.`);
-      if (!fitsArity(subcommand, args.length))
-        throw new Refusal(`ERR wrong number of arguments for 'command|${subcommand.name}' command`);
-      subcommand.run(call, args);
-    },
-  },
   of("info", -1, PLAIN, "1.0.0", "Get information and statistics about the server", serverInfo),
-  of("config", -2, [], "2.0.0", "A container for server configuration commands", nothing, [
+  container("config", "2.0.0", "A container for server configuration commands", [
     of("get", -3, ADMIN, "2.0.0", "Get the values of configuration parameters", configGet),
     of("set", -4, ADMIN, "2.0.0", "Set configuration parameters to the given values", configSet),
     of("resetstat", 2, ADMIN, "2.0.0", "Reset the stats returned by INFO", (call) => {
@@ -317,67 +294,46 @@ export const serverCommands: readonly Command[] = [
       call.reply.ok();
     }),
     of(
-      "rewrite",
-      2,
-      ADMIN,
-      "2.8.0",
+      ...(["rewrite", 2, ADMIN, "2.8.0"] as const),
       "Rewrite the configuration file with the in memory configuration",
-      () => {
-        throw new Refusal("ERR The server is running without a config file");
-      },
+      refuses("ERR The server is running without a config file"),
     ),
-    of(
-      ...([
-        "help",
-        2,
-        PLAIN,
-        "5.0.0",
-        "Show helpful text about the different subcommands",
-      ] as const),
-      help("CONFIG", [
-        "GET <pattern>",
-        "    Return parameters matching the glob-like <pattern> and their values.",
-        "SET <directive> <value>",
-        "    Set the configuration <directive> to <value>.",
-        "RESETSTAT",
-        "    Reset statistics reported by the INFO command.",
-      ]),
-    ),
+    helps("CONFIG", "5.0.0", [
+      "GET <pattern>",
+      "    Return parameters matching the glob-like <pattern> and their values.",
+      "SET <directive> <value>",
+      "    Set the configuration <directive> to <value>.",
+      "RESETSTAT",
+      "    Reset statistics reported by the INFO command.",
+      "REWRITE",
+      "    Rewrite the configuration file.",
+    ]),
   ]),
   of("time", 1, [...PLAIN, "fast"], "2.6.0", "Return the current server time", time),
   of(
-    "lastsave",
-    1,
-    [...PLAIN, "fast"],
-    "1.0.0",
+    ...(["lastsave", 1, [...PLAIN, "fast"], "1.0.0"] as const),
     "Get the UNIX time stamp of the last successful save to disk",
     (call) => call.reply.integer(Math.floor(call.server.snapshotMs / 1000)),
   ),
-  of("bgsave", -1, ["admin", "noscript"], "1.0.0", "Asynchronously save the dataset to disk", save),
-  of("save", 1, ["admin", "noscript"], "1.0.0", "Synchronously save the dataset to disk", () => {
-    throw new Refusal(
-      "ERR SAVE would stop everything until it is done: use BGSAVE, and LASTSAVE to see that it is",
-    );
-  }),
-  of("debug", -2, ADMIN, "1.0.0", "A container for debugging commands", debug),
   of(
-    "wait",
-    3,
-    ["noscript"],
-    "3.0.0",
-    "Wait for the synchronous replication of all the write commands sent in the context of the current connection",
-    (call, args) => {
-      if (indexIn(args[2], "ERR timeout is not an integer or out of range") < 0)
-        throw new Refusal("ERR timeout is negative");
-      indexIn(args[1]);
-      call.reply.integer(0);
-    },
+    ...(["bgsave", -1, ["admin", "noscript", "no_async_loading"], "1.0.0"] as const),
+    "Asynchronously save the dataset to disk",
+    backgroundSave,
   ),
   of(
-    "role",
-    1,
-    [...PLAIN, "fast", "noscript"],
-    "2.8.12",
+    ...(["save", 1, ["admin", "noscript", "no_async_loading", "no_multi"], "1.0.0"] as const),
+    "Synchronously save the dataset to disk",
+    save,
+  ),
+  of("debug", -2, ADMIN, "1.0.0", "A container for debugging commands", debug),
+  {
+    ...of("wait", 3, ["noscript"], "3.0.0", "", wait),
+    summary:
+      "Wait for the synchronous replication of all the write commands sent in the context of the current connection",
+    group: "generic",
+  },
+  of(
+    ...(["role", 1, ["noscript", ...PLAIN, "fast"], "2.8.12"] as const),
     "Return the role of the instance in the context of replication",
     ({ reply }) => {
       reply.array(3);
@@ -386,112 +342,203 @@ export const serverCommands: readonly Command[] = [
       reply.array(0);
     },
   ),
-  of("memory", -2, [], "4.0.0", "A container for memory diagnostics commands", nothing, [
+  ...["replicaof", "slaveof"].map((name) =>
+    of(
+      ...([name, 3, ["admin", "noscript", "stale", "no_async_loading"]] as const),
+      name === "slaveof" ? "1.0.0" : "5.0.0",
+      "Make the server a replica of another instance, or promote it as master.",
+      replicaOf,
+    ),
+  ),
+  of(
+    ...(["monitor", 1, ADMIN, "1.0.0"] as const),
+    "Listen for all requests received by the server in real time",
+    (call) => {
+      call.client.isMonitor = true;
+      call.reply.ok();
+    },
+  ),
+  container("memory", "4.0.0", "A container for memory diagnostics commands", [
     {
       ...of("usage", -3, ["readonly"], "4.0.0", "Estimate the memory usage of a key", memoryUsage),
       keys: [2, 2, 1],
     },
+    of("stats", 2, [], "4.0.0", "Show memory usage details", memoryStats),
     of(
-      "doctor",
-      2,
-      [],
-      "4.0.0",
-      "Outputs memory problems report",
+      ...(["doctor", 2, [], "4.0.0", "Outputs memory problems report"] as const),
       answers((reply) => reply.verbatim("Nothing to report.")),
     ),
     of(
-      "purge",
-      2,
-      [],
-      "4.0.0",
-      "Ask the allocator to release memory",
+      ...(["malloc-stats", 2, [], "4.0.0", "Show allocator internal stats"] as const),
+      answers((reply) => reply.verbatim("Stats not supported for the current allocator")),
+    ),
+    of(
+      ...(["purge", 2, [], "4.0.0", "Ask the allocator to release memory"] as const),
       answers((reply) => reply.ok()),
     ),
+    helps("MEMORY", "4.0.0", [
+      "DOCTOR",
+      "    Return memory problems reports.",
+      "MALLOC-STATS",
+      "    Return internal statistics report from the memory allocator.",
+      "PURGE",
+      "    Attempt to purge dirty pages for reclamation by the allocator.",
+      "STATS",
+      "    Return information about the memory usage of the server.",
+      "USAGE <key> [SAMPLES <count>]",
+      "    Return memory in bytes used by <key> and its value. Nested values are",
+      "    sampled up to <count> times (default: 5, 0 means sample all).",
+    ]),
   ]),
-  of("latency", -2, [], "2.8.13", "A container for latency diagnostics commands", nothing, [
+  container("latency", "2.8.13", "A container for latency diagnostics commands", [
     of(
-      "latest",
-      2,
-      ADMIN,
-      "2.8.13",
-      "Return the latest latency samples for all events.",
-      answers((reply) => reply.array(0)),
+      ...(["doctor", 2, ADMIN, "2.8.13"] as const),
+      "Return a human readable latency analysis report.",
+      answers((reply) => reply.verbatim(LATENCY_ADVICE)),
     ),
     of(
-      "history",
-      3,
-      ADMIN,
-      "2.8.13",
+      ...(["graph", 3, ADMIN, "2.8.13", "Return a latency graph for the event."] as const),
+      (_call, args) => {
+        throw new Refusal(`ERR No samples available for event '${args[2]}'`);
+      },
+    ),
+    of(
+      ...(["histogram", -2, ADMIN, "7.0.0"] as const),
+      "Return the cumulative distribution of latencies of a subset of commands or all.",
+      answers((reply) => reply.map(0)),
+    ),
+    of(
+      ...(["history", 3, ADMIN, "2.8.13"] as const),
       "Return timestamp-latency samples for the event.",
       answers((reply) => reply.array(0)),
     ),
     of(
-      "reset",
-      -2,
-      ADMIN,
-      "2.8.13",
-      "Reset latency data for one or more events.",
-      answers((reply) => reply.integer(0)),
-    ),
-  ]),
-  of("slowlog", -2, [], "2.2.12", "A container for slow log commands", nothing, [
-    of(
-      "get",
-      -2,
-      ADMIN,
-      "2.2.12",
-      "Get the slow log's entries",
+      ...(["latest", 2, ADMIN, "2.8.13"] as const),
+      "Return the latest latency samples for all events.",
       answers((reply) => reply.array(0)),
     ),
     of(
-      "len",
-      2,
-      ADMIN,
-      "2.2.12",
-      "Get the slow log's length",
+      ...(["reset", -2, ADMIN, "2.8.13", "Reset latency data for one or more events."] as const),
       answers((reply) => reply.integer(0)),
     ),
-    of(
-      "reset",
-      2,
-      ADMIN,
-      "2.2.12",
-      "Clear all entries from the slow log",
-      answers((reply) => reply.ok()),
-    ),
+    helps("LATENCY", "2.8.13", [
+      "DOCTOR",
+      "    Return a human readable latency analysis report.",
+      "GRAPH <event>",
+      "    Return an ASCII latency graph for the <event> class.",
+      "HISTORY <event>",
+      "    Return time-latency samples for the <event> class.",
+      "LATEST",
+      "    Return the latest latency samples for all events.",
+      "RESET [<event> ...]",
+      "    Reset latency data of one or more <event> classes.",
+      "    (default: reset all data for all event classes)",
+      "HISTOGRAM [COMMAND ...]",
+      "    Return a cumulative distribution of latencies in the format of a histogram for the specified command names.",
+      "    If no commands are specified then all histograms are replied.",
+    ]),
   ]),
-  of("cluster", -2, [], "3.0.0", "A container for cluster commands", nothing, [
+  container("slowlog", "2.2.12", "A container for slow log commands", [
+    of("get", -2, WATCHED, "2.2.12", "Get the slow log's entries", slowRequests),
+    of("len", 2, WATCHED, "2.2.12", "Get the slow log's length", (call) =>
+      call.reply.integer(call.server.slowLog.requests.length),
+    ),
+    of("reset", 2, WATCHED, "2.2.12", "Clear all entries from the slow log", (call) => {
+      call.server.slowLog.clear();
+      call.reply.ok();
+    }),
+    helps("SLOWLOG", "6.2.0", [
+      "GET [<count>]",
+      "    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
+      "    Entries are made of:",
+      "    id, timestamp, time in microseconds, arguments array, client IP and port,",
+      "    client name",
+      "LEN",
+      "    Return the length of the slowlog.",
+      "RESET",
+      "    Reset the slowlog.",
+    ]),
+  ]),
+  container("acl", "6.0.0", "A container for Access List Control commands", [
     of(
-      "keyslot",
-      3,
-      ["stale"],
-      "3.0.0",
+      ...(["cat", -2, ["noscript", ...PLAIN], "6.0.0"] as const),
+      "List the ACL categories or the commands inside a category",
+      (call, args) => {
+        if (args.length > 3) throw new Refusal(wrongWords(args, "ACL"));
+        categories(call, args[2]);
+      },
+    ),
+    of(
+      ...(["whoami", 2, ["noscript", ...PLAIN], "6.0.0"] as const),
+      "Return the name of the user associated to the current connection",
+      ({ client, reply }) => reply.bulk(client.user),
+    ),
+    of("users", 2, ADMIN, "6.0.0", "List the username of all the configured ACL rules", (call) =>
+      call.reply.bulks(["default"]),
+    ),
+    of("list", 2, ADMIN, "6.0.0", "List the current ACL rules in ACL config file format", (call) =>
+      call.reply.bulks([`user default on ${isOpen(call) ? "nopass " : ""}~* &* +@all`]),
+    ),
+    of(
+      ...([
+        "log",
+        -2,
+        ADMIN,
+        "6.0.0",
+        "List latest events denied because of ACLs in place",
+      ] as const),
+      (call, args) => {
+        if (args.length > 3) throw new Refusal(wrongWords(args, "ACL"));
+        if (args[2]?.toUpperCase() === "RESET") call.reply.ok();
+        else {
+          if (args[2] !== undefined) indexIn(args[2]);
+          call.reply.array(0);
+        }
+      },
+    ),
+    of("getuser", 3, ADMIN, "6.0.0", "Get the rules for a specific ACL user", aclUser),
+    refusesAcl("setuser", -3, "Modify or create the rules for a specific ACL user"),
+    refusesAcl("deluser", -3, "Remove the specified ACL users and the associated rules"),
+    refusesAcl("load", 2, "Reload the ACLs from the configured ACL file"),
+    refusesAcl("save", 2, "Save the current ACL rules in the configured ACL file"),
+    helps("ACL", "6.0.0", [
+      "CAT [<category>]",
+      "    List all commands that belong to <category>, or all command categories",
+      "    when no category is specified.",
+      "GETUSER <username>",
+      "    Get the user's details.",
+      "LIST",
+      "    Show users details in config file format.",
+      "LOG [<count> | RESET]",
+      "    Show the ACL log entries.",
+      "USERS",
+      "    List all the registered usernames.",
+      "WHOAMI",
+      "    Return the current connection username.",
+    ]),
+  ]),
+  container("cluster", "3.0.0", "A container for cluster commands", [
+    of(
+      ...(["keyslot", 3, ["stale"], "3.0.0"] as const),
       "Returns the hash slot of the specified key",
       (call, args) => call.reply.integer(slotOf(args[2] as string)),
     ),
-    of("info", 2, ["stale"], "3.0.0", "Provides info about Redis Cluster node state", () => {
-      throw new Refusal("ERR This instance has cluster support disabled");
-    }),
+    ofCluster("info", 2, "3.0.0", "Provides info about Redis Cluster node state"),
+    ofCluster("myid", 2, "3.0.0", "Return the node id"),
+    ofCluster("nodes", 2, "3.0.0", "Get Cluster config for the node"),
+    ofCluster("slots", 2, "3.0.0", "Get array of Cluster slot to node mappings"),
+    ofCluster("shards", 2, "7.0.0", "Get array of cluster slots to node mappings"),
+    ofCluster(
+      "countkeysinslot",
+      3,
+      "3.0.0",
+      "Return the number of local keys in the specified hash slot",
+    ),
+    ofCluster("getkeysinslot", 4, "3.0.0", "Return local key names in the specified hash slot"),
   ]),
   of(
-    "lolwut",
-    -1,
-    ["readonly", "fast"],
-    "5.0.0",
+    ...(["lolwut", -1, ["readonly", "fast"], "5.0.0"] as const),
     "Display some computer art and the Redis version",
     answers((reply) => reply.verbatim("~~~ ~~ ~ the tide leaves a mark ~ ~~ ~~~\n")),
   ),
-  ...absent,
-];
-
-const COMMAND: readonly Command[] = [
-  of("count", 2, PLAIN, "2.8.13", "Get total number of Redis commands", (call) =>
-    call.reply.integer(call.server.commands.length),
-  ),
-  of("info", -2, PLAIN, "2.8.13", "Get array of specific Redis command details", (call, args) =>
-    commandInfo(call, args.length > 2 ? args.slice(2) : namesOf(call)),
-  ),
-  of("docs", -2, PLAIN, "7.0.0", "Get array of specific Redis command documentation", commandDocs),
-  of("list", -2, PLAIN, "7.0.0", "Get an array of Redis command names", commandList),
-  of("getkeys", -4, PLAIN, "2.8.13", "Extract keys given a full Redis command", getKeys),
 ];
