@@ -1,0 +1,153 @@
+// A store of three replicas, `tidemark kv`, as an example has it: started, hurt, restored, and ended with it.
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { directoryStore } from "tidemark";
+import { Problem, until } from "./example.ts";
+import { RedisClient } from "./redis-client.ts";
+
+/** The command line beside the library that this example imports. */
+const LIBRARY = import.meta.resolve("tidemark");
+const MAIN = fileURLToPath(new URL(`cli/main${/\.[jt]s$/.exec(LIBRARY)?.[0]}`, LIBRARY));
+const NODE = [...process.execArgv, MAIN];
+
+export interface Replica {
+  readonly id: string;
+  readonly port: number;
+}
+
+export class Replicas {
+  readonly all: readonly Replica[];
+  readonly #directory: string;
+  readonly #ownDirectory: boolean;
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<void>;
+  readonly #stop: AbortSignal;
+  #said = "";
+  #isEnded = false;
+
+  private constructor(port: number, directory: string | undefined, stop: AbortSignal) {
+    this.#stop = stop;
+    if (!existsSync(MAIN))
+      throw new Problem("tidemark is not built: run node with --conditions=tidemark-source");
+    this.#ownDirectory = directory === undefined;
+    this.#directory = directory ?? mkdtempSync(join(tmpdir(), "tidemark-example-"));
+    this.all = [0, 1, 2].map((i) => ({ id: `p${i + 1}`, port: port + i }));
+    const options = ["--port", String(port), "--dir", this.#directory, "--interval", "1h"];
+    // In a process group of its own: Ctrl-C is for the example, which ends the store when it has done its part.
+    this.#child = spawn(process.execPath, [...NODE, "kv", ...options], {
+      ...{ detached: true, stdio: ["ignore", "ignore", "pipe"] },
+    });
+    this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.#said = (this.#said + text).slice(-2_000);
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#child.once("close", () => {
+        this.#isEnded = true;
+        resolve();
+      });
+    });
+    process.once("exit", () => this.#child.kill());
+  }
+
+  /** Starts three replicas on that port and the two after it. @throws Problem it cannot be */
+  static async start(
+    port: number,
+    directory: string | undefined,
+    stop: AbortSignal,
+  ): Promise<Replicas> {
+    // Whoever serves there is not to be taken for one of these, and killed for it.
+    for (const one of [port, port + 1, port + 2]) {
+      const client = await RedisClient.connect(one).catch(() => undefined);
+      client?.close();
+      if (client) throw new Problem(`port ${one} is taken: say another with --port`);
+    }
+    const replicas = new Replicas(port, directory, stop);
+    try {
+      for (const replica of replicas.all)
+        await until(`${replica.id} serves ${replica.port}`, stop, () => {
+          if (replicas.#isEnded) throw new Problem(replicas.#said.trim() || "the store ended");
+          return replicas.isBack(replica);
+        });
+    } catch (error) {
+      await replicas.stop();
+      throw error;
+    }
+    return replicas;
+  }
+
+  /** It serves, and goes by the name that it should. */
+  async isBack({ id, port }: Replica): Promise<boolean> {
+    const client = await RedisClient.connect(port).catch(() => undefined);
+    const facts = await client?.ask("INFO", "server").catch(() => undefined);
+    client?.close();
+    return factsIn(facts).get("tidemark_process") === id;
+  }
+
+  /** Ends the process as a crash does: it is told nothing and saves nothing. Gives its number. */
+  async kill({ id, port }: Replica): Promise<number> {
+    const client = await RedisClient.connect(port);
+    const facts = factsIn(await client.ask("INFO", "server"));
+    client.close();
+    const pid = Number(facts.get("process_id"));
+    if (facts.get("tidemark_process") !== id || !(pid > 1))
+      throw new Problem(`${id} does not serve port ${port}`);
+    process.kill(pid, "SIGKILL");
+    return pid;
+  }
+
+  /** Takes a snapshot of the whole store, asked of that replica. Gives its name. @throws Problem it was abandoned */
+  async snapshot({ port }: Replica): Promise<string> {
+    const earlier = await this.#snapshots();
+    const client = await RedisClient.connect(port);
+    try {
+      await client.ask("BGSAVE");
+      let facts = factsIn("");
+      await until("the snapshot is complete", this.#stop, async () => {
+        facts = factsIn(await client.ask("INFO", "persistence"));
+        return facts.get("rdb_bgsave_in_progress") === "0";
+      });
+      if (facts.get("rdb_last_bgsave_status") !== "ok") throw new Problem("BGSAVE failed");
+    } finally {
+      client.close();
+    }
+    const name = (await this.#snapshots()).find((one) => !earlier.includes(one));
+    if (name === undefined) throw new Problem("BGSAVE left no snapshot");
+    return name;
+  }
+
+  /** Newest first. */
+  async #snapshots(): Promise<string[]> {
+    const store = directoryStore(this.#directory);
+    const names: string[] = [];
+    for await (const { id } of store.list()) names.push(id);
+    await store.close();
+    return names;
+  }
+
+  /** Brings all replicas back to a snapshot. @throws Problem not all of them go on from it */
+  async restore(snapshot: string): Promise<{ epoch: number }> {
+    const words = ["restore", snapshot, "--dir", this.#directory, "--json"];
+    try {
+      const run = promisify(execFile);
+      const { stdout } = await run(process.execPath, [...NODE, ...words], { signal: this.#stop });
+      return JSON.parse(stdout);
+    } catch (error) {
+      throw new Problem(`tidemark ${words.join(" ")}: ${String(error)}`);
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#isEnded) this.#child.kill("SIGINT");
+    await this.#ended;
+    if (this.#ownDirectory) rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function factsIn(info: unknown): ReadonlyMap<string, string> {
+  const lines = typeof info === "string" ? info.split("\r\n") : [];
+  return new Map(lines.map((line) => line.split(":", 2) as [string, string]));
+}
