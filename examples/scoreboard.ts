@@ -2,8 +2,8 @@
 // Run: node examples/scoreboard.ts --help
 import { setTimeout as pause } from "node:timers/promises";
 import { type Options, runExample, until } from "./support/example.ts";
-import { Lost, RedisClient } from "./support/redis-client.ts";
-import { type Replica, Replicas } from "./support/replicas.ts";
+import { Lost, pairs, type Reply } from "./support/redis-client.ts";
+import { Guest, type Replica, Replicas } from "./support/replicas.ts";
 import { bar, cell, grouped, mark, paint, Screen, secondsText } from "./support/screen.ts";
 
 const HELP = `Usage: node examples/scoreboard.ts [options]
@@ -67,12 +67,11 @@ class Game {
   readonly players: readonly Player[] = PLAYERS.map((name, i) => new Player(name, i % 3));
   /** What each replica shows; undefined while it is away. */
   readonly boards: (Board | undefined)[] = [undefined, undefined, undefined];
-  readonly #lookers: (RedisClient | undefined)[] = [];
   /** By the points of all, the board and whose it was. Points only grow: in one order, as many points are the same board. */
   readonly #seen = new Map<number, { readonly text: string; readonly by: number }>();
   compared = 0;
   different = 0;
-  #isOn = false;
+  #isOn: boolean = false;
   #playing: Promise<unknown> = Promise.resolve();
 
   constructor(replicas: Replicas) {
@@ -121,26 +120,13 @@ class Game {
   }
 
   async #play(player: Player): Promise<void> {
-    let at = player.home;
-    let client: RedisClient | undefined;
+    const guest = new Guest(this.#replicas, player.home);
     while (this.#isOn) {
-      try {
-        // Home again, if it is there.
-        if (at !== player.home && this.boards[player.home]) {
-          client?.close();
-          client = undefined;
-          at = player.home;
-        }
-        client ??= await RedisClient.connect((this.#replicas.all[at] as Replica).port);
-      } catch {
-        at = (at + 1) % 3;
-        await pause(LOOK_EVERY_MS);
-        continue;
-      }
       const points = 1 + Math.floor(Math.random() * 9);
-      player.unsure += points;
-      player.unsurePosts += 1;
       try {
+        const client = await guest.client();
+        player.unsure += points;
+        player.unsurePosts += 1;
         await client.ask("ZINCRBY", "board", points, player.name);
         player.unsure -= points;
         player.unsurePosts -= 1;
@@ -148,29 +134,22 @@ class Game {
         player.posts += 1;
       } catch (error) {
         if (!(error instanceof Lost)) throw error;
-        client = undefined;
-        at = (at + 1) % 3;
-        continue;
       }
       await pause(Math.random() * 2 * BETWEEN_POSTS_MS);
     }
-    client?.close();
+    guest.leave();
   }
 
   /** Has a look at the board of each replica. */
   async look(): Promise<void> {
     await Promise.all(
-      this.#replicas.all.map(async ({ port }, i) => {
-        try {
-          if (!this.#lookers[i]?.isOpen) this.#lookers[i] = await RedisClient.connect(port);
-          const reply = await this.#lookers[i]?.ask("ZRANGE", "board", 0, -1, "REV", "WITHSCORES");
-          const board = boardIn(reply);
-          this.boards[i] = board;
-          this.#compare(board, i);
-        } catch (error) {
-          if (!(error instanceof Lost)) throw error;
-          this.boards[i] = undefined;
-        }
+      this.boards.map(async (_, i) => {
+        const replies = await this.#replicas.look(i, [
+          ["ZRANGE", "board", 0, -1, "REV", "WITHSCORES"],
+        ]);
+        const board = replies && boardIn(replies[0]);
+        this.boards[i] = board;
+        if (board) this.#compare(board, i);
       }),
     );
   }
@@ -189,14 +168,11 @@ class Game {
 
   close(): void {
     this.#isOn = false;
-    for (const client of this.#lookers) client?.close();
   }
 }
 
-const boardIn = (reply: unknown): Board => {
-  const words = reply as readonly string[];
-  return new Map(words.flatMap((word, i) => (i % 2 ? [] : [[word, Number(words[i + 1])]])));
-};
+const boardIn = (reply: Reply | undefined): Board =>
+  new Map(pairs(reply).map(([name, points]) => [name, Number(points)]));
 
 const textOf = (board: Board): string => JSON.stringify([...board]);
 const totalOf = (board: Board): number => [...board.values()].reduce((sum, one) => sum + one, 0);

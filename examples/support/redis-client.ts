@@ -9,6 +9,16 @@ export class Lost extends Error {}
 
 type Waiting = { resolve(reply: Reply): void; reject(error: Error): void };
 
+/** A reply that is a list of words. */
+export const texts = (reply: Reply | undefined): readonly string[] =>
+  Array.isArray(reply) ? reply.map(String) : [];
+
+/** A reply that is a list of pairs, as of members and scores. */
+export function pairs(reply: Reply | undefined): readonly (readonly [string, string])[] {
+  const words = texts(reply);
+  return words.flatMap((word, i) => (i % 2 ? [] : [[word, String(words[i + 1])] as const]));
+}
+
 /** One connection. Commands are answered in the order in which they are asked. */
 export class RedisClient {
   readonly #socket: Socket;

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { directoryStore } from "tidemark";
 import { Problem, until } from "./example.ts";
-import { RedisClient } from "./redis-client.ts";
+import { Lost, RedisClient, type Reply } from "./redis-client.ts";
 
 /** The command line beside the library that this example imports. */
 const LIBRARY = import.meta.resolve("tidemark");
@@ -27,7 +27,11 @@ export class Replicas {
   readonly #ended: Promise<void>;
   readonly #stop: AbortSignal;
   #said = "";
-  #isEnded = false;
+  #isEnded: boolean = false;
+  /** Of those who only look. */
+  readonly #lookers: (RedisClient | undefined)[] = [];
+  /** Whether each was there when it was last looked at. */
+  readonly up: boolean[] = [false, false, false];
 
   private constructor(port: number, directory: string | undefined, stop: AbortSignal) {
     this.#stop = stop;
@@ -140,10 +144,64 @@ export class Replicas {
     }
   }
 
+  /** What a replica answers; undefined while it is away. */
+  async look(
+    place: number,
+    commands: readonly (readonly (string | number)[])[],
+  ): Promise<readonly Reply[] | undefined> {
+    try {
+      const { port } = this.all[place] as Replica;
+      if (!this.#lookers[place]?.isOpen) this.#lookers[place] = await RedisClient.connect(port);
+      const replies = await this.#lookers[place]?.askAll(commands);
+      this.up[place] = true;
+      return replies;
+    } catch (error) {
+      if (!(error instanceof Lost)) throw error;
+      this.up[place] = false;
+      return undefined;
+    }
+  }
+
   async stop(): Promise<void> {
+    for (const client of this.#lookers) client?.close();
     if (!this.#isEnded) this.#child.kill("SIGINT");
     await this.#ended;
     if (this.#ownDirectory) rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+/** Somebody who is at home at one replica, goes to another while that is away, and comes home again. */
+export class Guest {
+  readonly #replicas: Replicas;
+  readonly #home: number;
+  #at: number;
+  #client: RedisClient | undefined;
+
+  constructor(replicas: Replicas, home: number) {
+    this.#replicas = replicas;
+    this.#home = home;
+    this.#at = home;
+  }
+
+  /** A connection, to whichever replica there is. @throws Lost this one is away: ask again for another */
+  async client(): Promise<RedisClient> {
+    if (this.#at !== this.#home && this.#replicas.up[this.#home]) {
+      this.leave();
+      this.#at = this.#home;
+    }
+    if (this.#client?.isOpen) return this.#client;
+    try {
+      this.#client = await RedisClient.connect((this.#replicas.all[this.#at] as Replica).port);
+      return this.#client;
+    } catch (error) {
+      this.#at = (this.#at + 1) % 3;
+      throw error;
+    }
+  }
+
+  leave(): void {
+    this.#client?.close();
+    this.#client = undefined;
   }
 }
 

@@ -19,7 +19,11 @@ export const grouped = (value: number): string =>
   String(value).replaceAll(/\B(?=([0-9]{3})+$)/g, ",");
 
 /** Padded to that width; a `side` of right puts the text there. */
-export function cell(text: string | number, width: number, side: "left" | "right" = "right") {
+export function cell(
+  text: string | number,
+  width: number,
+  side: "left" | "right" = "right",
+): string {
   const shown = typeof text === "number" ? grouped(text) : text;
   return side === "right" ? shown.padStart(width) : shown.padEnd(width);
 }
