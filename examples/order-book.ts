@@ -2,15 +2,24 @@
 // Run: node examples/order-book.ts --help
 import { setTimeout as pause } from "node:timers/promises";
 import { type Options, runExample, until } from "./support/example.ts";
-import { audit, type Books, booksAt, place, restingIn, SHARES_MOST } from "./support/exchange.ts";
-import type { Order, Resting } from "./support/matching.ts";
+import {
+  audit,
+  type Books,
+  booksAt,
+  place,
+  restingIn,
+  SHARES_MOST,
+  tradeIn,
+  traderOf,
+} from "./support/exchange.ts";
+import type { Resting, Side } from "./support/matching.ts";
 import { Lost, pairs, type Reply, texts } from "./support/redis-client.ts";
 import { Guest, type Replica, Replicas } from "./support/replicas.ts";
 import { bar, cell, grouped, mark, paint, Screen, secondsText } from "./support/screen.ts";
 
 const HELP = `Usage: node examples/order-book.ts [options]
 
-Six traders buy and sell at a store of three replicas, two traders at each. An
+Three buy and three sell at a store of three replicas, one of both at each. An
 order is matched with those in the book by who places it, in one transaction.
 Meanwhile snapshots are taken, and a replica is killed and comes back. In the
 end the store is restored to each snapshot, and every book is audited: all
@@ -18,7 +27,7 @@ orders, done again one after another, must lead to just the trades there are.
 
   --seconds NUMBER  how long they trade (default: 12)
   --kill REPLICA    who is killed: p1, p2 or p3 (default: p2)
-  --without-watch   see what happens if transactions do not watch the book
+  --without-watch   only trade, and do not watch the book: see what happens
   --port NUMBER     of the first replica; the others follow (default: 7379)
   --dir DIRECTORY   the store's; it is kept (default: one that is removed)
   --json            a line of JSON for each thing that happens
@@ -30,12 +39,14 @@ Exit status: 0; 1 if an audit fails or replicas differ; 2 for a mistake in the
 options; 130 if it was stopped with Ctrl-C.
 `;
 
+/** Three who buy and three who sell, in turn. */
 const TRADERS = ["ann", "bob", "cy", "dora", "ed", "flo"];
 /** Of each trader, on average. */
-const BETWEEN_ORDERS_MS = 60;
+const BETWEEN_ORDERS_MS = 30;
 const LOOK_EVERY_MS = 50;
 const LEVELS = 5;
 const TRADES_SHOWN = 4;
+const WRONG_SHOWN = 3;
 
 /** What a replica shows. */
 interface View {
@@ -87,7 +98,10 @@ class Market {
     const turns = new Map(pairs(replies));
     this.#isOn = true;
     this.#trading = Promise.all(
-      TRADERS.map((trader, i) => this.#trade(trader, i % 3, Number(turns.get(trader) ?? 0))),
+      TRADERS.map((trader, i) => {
+        const side = i % 2 === 0 ? "buy" : "sell";
+        return this.#trade(trader, side, i % 3, Number(turns.get(trader) ?? 0));
+      }),
     );
   }
 
@@ -102,10 +116,13 @@ class Market {
     for (const trades of this.trades) trades.length = 0;
   }
 
-  async #trade(trader: string, home: number, turnBefore: number): Promise<void> {
+  async #trade(trader: string, side: Side, home: number, turnBefore: number): Promise<void> {
     const guest = new Guest(this.#replicas, home);
     for (let turn = turnBefore + 1; this.#isOn && !this.#isClosed; turn += 1) {
-      const order = orderOf(trader, turn);
+      const away = Math.floor(Math.random() * 8) - 2;
+      const price = 100 + (side === "buy" ? -away : away);
+      const shares = 1 + Math.floor(Math.random() * SHARES_MOST);
+      const order = { side, shares, price, trader, turn };
       let isPlaced = false;
       while (!isPlaced && !this.#isClosed)
         try {
@@ -158,17 +175,9 @@ class Market {
   }
 }
 
-function orderOf(trader: string, turn: number): Order {
-  const side = Math.random() < 0.5 ? "buy" : "sell";
-  const eager = Math.floor(Math.random() * 8) - 5;
-  const price = 100 + (side === "buy" ? eager : -eager);
-  return { side, price, trader, turn, shares: 1 + Math.floor(Math.random() * SHARES_MOST) };
-}
-
 function viewIn([bids, asks, left, orders]: readonly Reply[]): View {
   const leftOf = new Map(pairs(left));
-  const levels = (reply: Reply | undefined) =>
-    levelsOf(restingIn(pairs(reply), (member) => leftOf.get(member)));
+  const levels = (reply: Reply | undefined) => levelsOf(restingIn(pairs(reply), leftOf));
   return { bids: levels(bids), asks: levels(asks), orders: Number(orders) };
 }
 
@@ -186,7 +195,7 @@ function linesOf({ views, trades }: Market): string[] {
   const wide = 18;
   const levels = Array.from({ length: LEVELS }, (_, i) => {
     const [bid, ask] = [bids[i], asks[i]];
-    const left = "█".repeat(Math.round(((bid?.shares ?? 0) / most) * wide));
+    const left = "█".repeat(Math.round((Math.max(0, bid?.shares ?? 0) / most) * wide));
     return [
       `   ${" ".repeat(wide - left.length)}${paint("green", left)}`,
       `${cell(bid?.shares ?? "", 7)}${cell(bid?.price ?? "", 8)} │ ${cell(ask?.price ?? "", 3, "left")}`,
@@ -201,18 +210,23 @@ function linesOf({ views, trades }: Market): string[] {
     const cells = trades.map((mine, i) => cell(views[i] ? shownTrade(mine[place]) : "·", 21));
     return `${cell(place < 0 ? "" : place + 1, 8)}${cells.join("")}`;
   });
-  const heads = views.map((one, i) => cell(one ? `p${i + 1}` : `p${i + 1} away`, 21));
+  const heads = views.map((one, i) =>
+    one ? paint("dim", cell(`p${i + 1}`, 21)) : paint("red", cell(`p${i + 1} away`, 21)),
+  );
   return [
     paint("dim", `${cell("shares", 28)}${cell("bid", 8)} │ ask      shares`),
     ...levels,
     "",
-    paint("dim", `${cell("trade", 8)}${heads.join("")}`),
+    `${paint("dim", cell("trade", 8))}${heads.join("")}`,
     ...rows,
   ];
 }
 
-/** Without the numbers of the orders. */
-const shownTrade = (trade: string | undefined): string => trade?.replace(/ #.*/, "") ?? "·";
+function shownTrade(text: string | undefined): string {
+  if (text === undefined) return "·";
+  const { shares, price, bought, sold } = tradeIn(text);
+  return `${shares} at ${price} ${traderOf(bought)} ← ${traderOf(sold)}`;
+}
 
 function pictureOf(market: Market, screen: Screen): string[] {
   const head = `${paint("bold", "order book")}  bids and asks at three replicas`;
@@ -221,11 +235,30 @@ function pictureOf(market: Market, screen: Screen): string[] {
   return [`${head}${gap}${count}`, "", ...linesOf(market)];
 }
 
+/** Audits the books of all replicas, when they have come to the same place. */
+async function auditAll(replicas: Replicas, screen: Screen, stop: AbortSignal) {
+  let books: (Books | undefined)[] = [];
+  await until("all replicas have the same", stop, async () => {
+    books = await Promise.all([0, 1, 2].map((place) => booksAt(replicas, place)));
+    return books.every((one) => one && one.text === books[0]?.text);
+  });
+  const [{ orders, trades, book }] = books as [Books];
+  const wrong = audit(books[0] as Books);
+  const waiting = book.buy.length + book.sell.length;
+  const counts = { orders: orders.length, trades: trades.length, waiting };
+  const texts = [`${grouped(counts.orders)} orders`, `${grouped(counts.trades)} trades`];
+  const text = `${texts.join(", ")}, ${grouped(waiting)} in the book: the same at all three`;
+  screen.note("audit", `${mark(wrong.length === 0)} ${text}`, { ...counts, wrong });
+  for (const line of wrong.slice(0, WRONG_SHOWN)) screen.note("wrong", `  ${line}`, { line });
+  return { isRight: wrong.length === 0, orders: orders.length };
+}
+
 async function run({ seconds, port, victim, dir, json, flags }: Options, stop: AbortSignal) {
+  const watches = !flags.has("without-watch");
   const screen = new Screen({ json });
   screen.draw([paint("dim", "a store of three replicas is starting")]);
   const replicas = await Replicas.start(port, dir, stop);
-  const market = new Market(replicas, !flags.has("without-watch"));
+  const market = new Market(replicas, watches);
   let looking = true;
   const watch = async () => {
     while (looking) {
@@ -236,6 +269,12 @@ async function run({ seconds, port, victim, dir, json, flags }: Options, stop: A
   };
   const watching = watch();
   const trade = (share: number) => pause(share * seconds * 1000, undefined, { signal: stop });
+  const audits: boolean[] = [];
+  const auditNow = async () => {
+    const { isRight, orders } = await auditAll(replicas, screen, stop);
+    audits.push(isRight);
+    return orders;
+  };
   const snapshots: string[] = [];
   const snapshot = async (place: number) => {
     const asked = replicas.all[place % 3] as Replica;
@@ -244,41 +283,7 @@ async function run({ seconds, port, victim, dir, json, flags }: Options, stop: A
     const text = `BGSAVE at ${asked.id}: ${name} has all three replicas, at one cut`;
     screen.note("snapshot", text, { snapshot: name });
   };
-  let right = true;
-  let audits = 0;
-  /** Audits the books of all replicas, when they have come to the same place. */
-  const auditAll = async () => {
-    let books: (Books | undefined)[] = [];
-    const isSame = () => books.every((one) => one && one.text === books[0]?.text);
-    await until("all replicas have the same", stop, async () => {
-      books = await Promise.all([0, 1, 2].map((place) => booksAt(replicas, place)));
-      return isSame();
-    });
-    const [first] = books as [Books];
-    const wrong = audit(first);
-    if (wrong.length > 0) right = false;
-    audits += 1;
-    const { orders, trades, book } = first;
-    const counts = { orders: orders.length, trades: trades.length };
-    const waiting = book.buy.length + book.sell.length;
-    const numbers = `${grouped(counts.orders)} orders, ${grouped(counts.trades)} trades, ${waiting} wait in the book`;
-    const text = `${mark(wrong.length === 0)} ${numbers}: the same at p1, p2 and p3`;
-    screen.note("audit", text, { ...counts, waiting, wrong });
-    for (const line of wrong.slice(0, 3)) screen.note("wrong", `  ${line}`);
-    if (wrong.length > 3) screen.note("wrong", `  and ${wrong.length - 3} more`);
-    return first;
-  };
-  try {
-    await until("all replicas are there", stop, () => market.isThere);
-    const ports = replicas.all.map(({ id, port }) => `${id} at port ${port}`).join(", ");
-    screen.note("started", `three replicas: ${ports}`, { ports: replicas.all });
-    const before = (await booksAt(replicas, 0))?.orders.length ?? 0;
-    await market.begin();
-    screen.note("trade", "six traders begin, two at each replica");
-    await trade(0.25);
-    await snapshot(victim + 1);
-    await trade(0.1);
-
+  const killOne = async () => {
     const dead = replicas.all[victim] as Replica;
     const killedMs = performance.now();
     const pid = await replicas.kill(dead);
@@ -291,61 +296,72 @@ async function run({ seconds, port, victim, dir, json, flags }: Options, stop: A
     const awayMs = performance.now() - killedMs;
     const back = `${dead.id} is back after ${secondsText(awayMs)}, with the trades that the others have`;
     screen.note("back", back, { replica: dead.id, awayMs: Math.round(awayMs) });
-    await trade(0.15);
-    await snapshot(victim);
-    await trade(0.25);
+  };
+
+  try {
+    await until("all replicas are there", stop, () => market.isThere);
+    const ports = replicas.all.map(({ id, port }) => `${id} at port ${port}`).join(", ");
+    screen.note("started", `three replicas: ${ports}`, { ports: replicas.all });
+    const before = (await booksAt(replicas, 0))?.orders.length ?? 0;
+    await market.begin();
+    screen.note("trade", "three begin to buy and three to sell, one of both at each replica");
+    await trade(watches ? 0.25 : 1);
+    if (watches) {
+      await snapshot(victim + 1);
+      await trade(0.1);
+      await killOne();
+      await trade(0.15);
+      await snapshot(victim);
+      await trade(0.25);
+    }
     await market.pause();
     await market.look();
+    await until("all have as many trades", stop, () => market.isEven);
     screen.note("pause", "everybody pauses");
     screen.show(linesOf(market));
-    const { orders } = await auditAll();
-    const isOnce = orders.length === before + market.placed;
+    const isOnce = (await auditNow()) === before + market.placed;
     const { placed, unsure, wereThere, voids } = market;
 
     // The oldest first, and on from the newest.
     for (const name of snapshots) {
       const { epoch } = await replicas.restore(name);
       market.forget();
-      screen.note("restored", `tidemark restore ${name}: all are back there, in epoch ${epoch}`, {
-        ...{ snapshot: name, epoch },
-      });
-      await auditAll();
+      const text = `tidemark restore ${name}: all are back there, in epoch ${epoch}`;
+      screen.note("restored", text, { snapshot: name, epoch });
+      await auditNow();
     }
-    await market.begin();
-    screen.note("trade", "they trade on from there");
-    await trade(0.25);
-    await market.pause();
-    await auditAll();
+    if (watches) {
+      await market.begin();
+      screen.note("trade", "they trade on from there");
+      await trade(0.25);
+      await market.pause();
+      await auditNow();
+    }
 
+    const restored = watches ? ", also in both snapshots" : "";
     const checks: readonly (readonly [boolean, string])[] = [
+      [market.different === 0, "all replicas had the same trades, whenever they were looked at"],
       [
-        market.different === 0,
-        "all replicas had the same trades, one by one, whenever they were looked at",
-      ],
-      [
-        right,
-        `in ${audits} audits, 2 of them of snapshots, each trade was what the orders lead to`,
+        audits.every((isRight) => isRight),
+        `every trade is what the orders lead to${restored}, and nothing was filled twice`,
       ],
       [
         isOnce,
-        `each of ${grouped(placed)} orders is there once; ${unsure} had no answer, of which ${wereThere} were there`,
+        `each of ${grouped(placed)} orders is there once; ${unsure} had no answer, and ${wereThere} of these were there`,
       ],
     ];
-    right = checks.every(([holds]) => holds);
-    screen.end(
-      [
-        ...checks.map(([holds, text]) => `${mark(holds)} ${text}`),
-        `  ${grouped(voids)} transactions were void, for another order was placed first, and were tried again`,
-      ],
-      { right, orders: market.placed, voids: market.voids, unsure, wereThere },
-    );
+    const right = checks.every(([holds]) => holds);
+    const lines = checks.map(([holds, text]) => `${mark(holds)} ${text}`);
+    const came = "as another order had come first, and were tried again";
+    if (watches) lines.push(`  ${grouped(voids)} transactions were void, ${came}`);
+    screen.end(lines, { right, orders: market.placed, voids: market.voids, unsure, wereThere });
+    return right;
   } finally {
     looking = false;
     market.close();
     await watching.catch(() => {});
     await replicas.stop();
   }
-  return right;
 }
 
 await runExample(HELP, { seconds: 12, flags: ["without-watch"] }, run);

@@ -183,13 +183,15 @@ function tableOf(boards: readonly (Board | undefined)[], columns: number): strin
   const most = Math.max(1, ...best.values());
   const wide = Math.max(10, Math.min(40, columns - 43));
   const row = (place: string, name: string, points: readonly string[], end = ""): string =>
-    `${cell(place, 4)}  ${cell(name, 8, "left")}${points.map((text) => cell(text, 8)).join("")}  ${end}`;
-  const heads = boards.map((board, i) => (board ? `p${i + 1}` : `p${i + 1} away`));
+    `${cell(place, 4)}  ${cell(name, 8, "left")}${points.join("")}${end && `  ${end}`}`;
+  const heads = boards.map((board, i) =>
+    board ? paint("dim", cell(`p${i + 1}`, 8)) : paint("red", cell(`p${i + 1} away`, 8)),
+  );
   const rows = [...best].map(([name, points], i) => {
-    const each = boards.map((board) => (board ? grouped(board.get(name) ?? 0) : "·"));
-    return row(String(i + 1), name, each, paint("cyan", bar(points / most, wide))).trimEnd();
+    const each = boards.map((board) => cell(board ? (board.get(name) ?? 0) : "·", 8));
+    return row(String(i + 1), name, each, paint("cyan", bar(points / most, wide)));
   });
-  return [paint("dim", row("", "player", heads).trimEnd()), ...rows];
+  return [row("", paint("dim", cell("player", 8, "left")), heads), ...rows];
 }
 
 async function run({ seconds, port, victim, dir, json }: Options, stop: AbortSignal) {

@@ -1,11 +1,19 @@
 // An order book in a store: its keys, how an order is placed in it, and how it is audited.
-import { match, type Order, type Resting, replay, type Side, type Trade } from "./matching.ts";
+import {
+  match,
+  nameOf,
+  type Order,
+  type Resting,
+  replay,
+  type Side,
+  type Trade,
+} from "./matching.ts";
 import { pairs, type RedisClient, type Reply, texts } from "./redis-client.ts";
 import type { Replicas } from "./replicas.ts";
 
 /*
- * The keys. `orders`: all orders, as they came. `trades`: all trades. `bids` and `asks`: the orders in the book, each by its number and
- * its trader, the best first: by price (of bids with a minus), then by number. `left`: of each of those, how many shares. `shares` and
+ * The keys. `orders`: all orders, as they came. `trades`: all trades. `bids` and `asks`: the orders in the book, each by its place in
+ * `orders` and its name, the best first: by price (of bids with a minus), then by place. `left`: of each of those, how many shares. `shares` and
  * `cash`: what traders have got and paid. `turns`: the number of each trader's latest order. They all change in one transaction.
  */
 
@@ -25,32 +33,33 @@ function orderIn(text: string): Order {
   };
 }
 
-const textOfTrade = ({ shares, price, buyer, seller, taker, maker }: Trade): string =>
-  `${shares} at ${price} ${buyer} < ${seller} #${taker} #${maker}`;
+const textOfTrade = ({ shares, price, bought, sold }: Trade): string =>
+  `${shares} at ${price} ${bought} from ${sold}`;
 
-function tradeIn(text: string): Trade {
-  const [shares, , price, buyer, , seller, taker, maker] = text.split(" ");
-  const number = (word: string | undefined): number => Number(word?.slice(1));
+export function tradeIn(text: string): Trade {
+  const [shares, , price, bought, , sold] = text.split(" ");
   return {
-    ...{ shares: Number(shares), price: Number(price), taker: number(taker), maker: number(maker) },
-    ...{ buyer: String(buyer), seller: String(seller) },
+    ...{ shares: Number(shares), price: Number(price) },
+    ...{ bought: String(bought), sold: String(sold) },
   };
 }
 
-/** So that the order of texts is that of numbers. */
-const memberOf = (id: number, trader: string): string => `${String(id).padStart(8, "0")}:${trader}`;
+export const traderOf = (name: string): string => name.slice(0, name.indexOf("/"));
 const bookOf = (side: Side): string => (side === "buy" ? "bids" : "asks");
 const scoreOf = (side: Side, price: number): number => (side === "buy" ? -price : price);
+
+/** With zeros, so that texts are in the order of numbers. */
+const memberOf = (place: number, name: string): string =>
+  `${String(place).padStart(8, "0")}:${name}`;
 
 /** Orders in the book, from members and their scores. */
 export const restingIn = (
   found: readonly (readonly [member: string, score: string])[],
-  leftOf: (member: string, place: number) => string | undefined,
+  left: ReadonlyMap<string, string | undefined>,
 ): Resting[] =>
-  found.map(([member, score], i) => {
-    const [id, trader] = member.split(":");
-    const left = Number(leftOf(member, i));
-    return { id: Number(id), trader: String(trader), price: Math.abs(Number(score)), left };
+  found.map(([member, score]) => {
+    const name = member.slice(member.indexOf(":") + 1);
+    return { name, price: Math.abs(Number(score)), left: Number(left.get(member)) || 0 };
   });
 
 /** What came of an attempt to place an order. */
@@ -65,48 +74,59 @@ export async function place(client: RedisClient, order: Order, watches: boolean)
   const { side, price, trader, turn } = order;
   const other = side === "buy" ? "sell" : "buy";
   const limit = [scoreOf(other, price), "BYSCORE", "LIMIT", 0, SHARES_MOST, "WITHSCORES"];
-  const [, last, count, found] = await client.askAll([
-    watches ? ["WATCH", "orders"] : ["PING"],
-    ["HGET", "turns", trader],
-    ["LLEN", "orders"],
-    ["ZRANGE", bookOf(other), "-inf", ...limit],
-  ]);
+  const [, last, count, reply] = rightly(
+    await client.askAll([
+      watches ? ["WATCH", "orders"] : ["PING"],
+      ["HGET", "turns", trader],
+      ["LLEN", "orders"],
+      ["ZRANGE", bookOf(other), "-inf", ...limit],
+    ]),
+  );
   // It was placed when a connection broke, and the answer did not come.
   if (Number(last ?? 0) >= turn) {
     await client.ask("UNWATCH");
     return "was there";
   }
-  const members = pairs(found).map(([member]) => member);
-  const [left] = members.length === 0 ? [] : await client.askAll([["HMGET", "left", ...members]]);
-  const best = restingIn(pairs(found), (_, i) => texts(left)[i]);
-  const id = Number(count) + 1;
-  const outcome = match(id, order, best);
+  const found = pairs(reply);
+  const members = found.map(([member]) => member);
+  const shares = members.length === 0 ? [] : texts(await client.ask("HMGET", "left", ...members));
+  const left = new Map(members.map((member, i) => [member, shares[i]]));
+  // What is gone by now is gone; then this attempt is void.
+  const there = found.filter(([member]) => Number(left.get(member)) > 0);
+  const best = restingIn(there, left);
+  const outcome = match(order, best);
+
   const changes: Words[] = [
     ["RPUSH", "orders", textOfOrder(order)],
     ["HSET", "turns", trader, turn],
   ];
-  for (const trade of outcome.trades) {
-    const { buyer, seller, maker, shares: many, price: paid } = trade;
+  for (const [i, trade] of outcome.trades.entries()) {
+    const { shares: many, price: paid } = trade;
+    const [buyer, seller] = [traderOf(trade.bought), traderOf(trade.sold)];
     changes.push(["RPUSH", "trades", textOfTrade(trade)]);
     changes.push(["HINCRBY", "shares", buyer, many], ["HINCRBY", "shares", seller, -many]);
-    changes.push(
-      ["HINCRBY", "cash", buyer, -many * paid],
-      ["HINCRBY", "cash", seller, many * paid],
-    );
-    const met = best.find((one) => one.id === maker) as Resting;
-    const member = memberOf(maker, met.trader);
-    if (many < met.left) changes.push(["HINCRBY", "left", member, -many]);
+    changes.push(["HINCRBY", "cash", buyer, -many * paid]);
+    changes.push(["HINCRBY", "cash", seller, many * paid]);
+    // It met the best ones, one after another.
+    const member = String(there[i]?.[0]);
+    if (many < (best[i]?.left ?? 0)) changes.push(["HINCRBY", "left", member, -many]);
     else changes.push(["ZREM", bookOf(other), member], ["HDEL", "left", member]);
   }
   if (outcome.left > 0) {
-    const member = memberOf(id, trader);
+    const member = memberOf(Number(count) + 1, nameOf(order));
     changes.push(["ZADD", bookOf(side), scoreOf(side, price), member]);
     changes.push(["HSET", "left", member, outcome.left]);
   }
-  const replies = await client.askAll([["MULTI"], ...changes, ["EXEC"]]);
-  const executed = replies.at(-1) ?? null;
-  if (executed instanceof Error) throw executed;
-  return executed === null ? "void" : "done";
+  const executed = rightly(await client.askAll([["MULTI"], ...changes, ["EXEC"]])).at(-1);
+  if (executed === null) return "void";
+  rightly(executed as readonly Reply[]);
+  return "done";
+}
+
+/** @throws Error one of the replies is an error */
+function rightly(replies: readonly Reply[]): readonly Reply[] {
+  for (const reply of replies) if (reply instanceof Error) throw reply;
+  return replies;
 }
 
 /** All that is in the store, as one replica has it. */
@@ -139,13 +159,11 @@ export async function booksAt(replicas: Replicas, place: number): Promise<Books 
   const leftOf = new Map(pairs(left));
   const numbers = (reply: Reply | undefined) =>
     new Map(pairs(reply).map(([name, value]) => [name, Number(value)]));
-  const resting = (reply: Reply | undefined) =>
-    restingIn(pairs(reply), (member) => leftOf.get(member));
   const sorted = (reply: Reply | undefined) => [...pairs(reply)].sort();
   return {
     orders: texts(orders).map(orderIn),
     trades: texts(trades).map(tradeIn),
-    book: { buy: resting(bids), sell: resting(asks) },
+    book: { buy: restingIn(pairs(bids), leftOf), sell: restingIn(pairs(asks), leftOf) },
     shares: numbers(shares),
     cash: numbers(cash),
     text: JSON.stringify([orders, trades, bids, asks, sorted(left), sorted(shares), sorted(cash)]),
@@ -156,14 +174,15 @@ export async function booksAt(replicas: Replicas, place: number): Promise<Books 
 export function audit({ orders, trades, book, shares, cash }: Books): string[] {
   const wrong: string[] = [];
   // No order is filled with more than it is of, and what was not filled waits in the book.
-  const filled = new Map<number, number>();
-  for (const { taker, maker, shares: many } of trades)
-    for (const id of [taker, maker]) filled.set(id, (filled.get(id) ?? 0) + many);
-  const resting = new Map([...book.buy, ...book.sell].map(({ id, left }) => [id, left]));
-  for (const [i, { shares: size }] of orders.entries()) {
-    const [done, left] = [filled.get(i + 1) ?? 0, resting.get(i + 1) ?? 0];
-    if (done + left !== size)
-      wrong.push(`order ${i + 1} is of ${size} shares: ${done} were traded, and ${left} wait`);
+  const filled = new Map<string, number>();
+  for (const { bought, sold, shares: many } of trades)
+    for (const name of [bought, sold]) filled.set(name, (filled.get(name) ?? 0) + many);
+  const waiting = new Map([...book.buy, ...book.sell].map(({ name, left }) => [name, left]));
+  for (const order of orders) {
+    const name = nameOf(order);
+    const [done, left] = [filled.get(name) ?? 0, waiting.get(name) ?? 0];
+    if (done + left !== order.shares)
+      wrong.push(`${name} is for ${order.shares}: ${done} were traded, and ${left} wait`);
   }
   // Shares and money only change hands.
   for (const [what, owned] of [
@@ -193,4 +212,4 @@ export function audit({ orders, trades, book, shares, cash }: Books): string[] {
 }
 
 const textOfBook = ({ buy, sell }: Books["book"]): string =>
-  [...buy, ...sell].map(({ id, left, price, trader }) => `${id} ${left} ${price} ${trader}`).join();
+  [...buy, ...sell].map(({ name, left, price }) => `${name} ${left} ${price}`).join();

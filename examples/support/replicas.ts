@@ -1,6 +1,6 @@
 // A store of three replicas, `tidemark kv`, as an example has it: started, hurt, restored, and ended with it.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -35,8 +35,6 @@ export class Replicas {
 
   private constructor(port: number, directory: string | undefined, stop: AbortSignal) {
     this.#stop = stop;
-    if (!existsSync(MAIN))
-      throw new Problem("tidemark is not built: run node with --conditions=tidemark-source");
     this.#ownDirectory = directory === undefined;
     this.#directory = directory ?? mkdtempSync(join(tmpdir(), "tidemark-example-"));
     this.all = [0, 1, 2].map((i) => ({ id: `p${i + 1}`, port: port + i }));

@@ -1,5 +1,5 @@
 // How an example tells what happens: a picture that is refreshed at a terminal, lines elsewhere, JSON for programs.
-import { styleText } from "node:util";
+import { stripVTControlCharacters, styleText } from "node:util";
 
 const HIDE_CURSOR = "\u001b[?25l";
 const SHOW_CURSOR = "\u001b[?25h";
@@ -37,6 +37,12 @@ export function bar(share: number, width: number): string {
 
 /** How long something took. */
 export const secondsText = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+
+/** What is too wide is cut off, and has no colours then. */
+function cut(text: string, columns: number): string {
+  const plain = stripVTControlCharacters(text);
+  return plain.length <= columns ? text : `${plain.slice(0, Math.max(0, columns - 1))}…`;
+}
 
 export const mark = (right: boolean): string => (right ? paint("green", "✓") : paint("red", "✗"));
 
@@ -91,7 +97,7 @@ export class Screen {
     if (!this.#json && !this.isLive) process.stdout.write(`\n${lines.join("\n")}\n\n`);
   }
 
-  /** What there is to see now, at a terminal. Lines are not longer than `columns`. */
+  /** What there is to see now, at a terminal. */
   draw(picture: readonly string[]): void {
     if (!this.isLive) return;
     this.#picture = picture;
@@ -99,7 +105,7 @@ export class Screen {
     const notes = this.#notes.slice(-Math.min(NOTES, room));
     const lines = [...picture, "", ...(room > 0 ? notes : [])].slice(0, this.rows - 1);
     const up = this.#height > 0 ? `\u001b[${this.#height}A\r` : "\r";
-    const text = lines.map((line) => `${line}${CLEAR_LINE_END}\n`).join("");
+    const text = lines.map((line) => `${cut(line, this.columns - 1)}${CLEAR_LINE_END}\n`).join("");
     process.stdout.write(up + text + CLEAR_BELOW);
     this.#height = lines.length;
   }
