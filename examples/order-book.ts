@@ -246,8 +246,10 @@ async function auditAll(replicas: Replicas, screen: Screen, stop: AbortSignal) {
   const wrong = audit(books[0] as Books);
   const waiting = book.buy.length + book.sell.length;
   const counts = { orders: orders.length, trades: trades.length, waiting };
-  const texts = [`${grouped(counts.orders)} orders`, `${grouped(counts.trades)} trades`];
-  const text = `${texts.join(", ")}, ${grouped(waiting)} in the book: the same at all three`;
+  const many = (count: number, what: string) =>
+    `${grouped(count)} ${what}${count === 1 ? "" : "s"}`;
+  const all = `${many(orders.length, "order")}, ${many(trades.length, "trade")}, ${grouped(waiting)} in the book`;
+  const text = `${all}: the same at all three`;
   screen.note("audit", `${mark(wrong.length === 0)} ${text}`, { ...counts, wrong });
   for (const line of wrong.slice(0, WRONG_SHOWN)) screen.note("wrong", `  ${line}`, { line });
   return { isRight: wrong.length === 0, orders: orders.length };
