@@ -345,7 +345,7 @@ async function run({ seconds, port, victim, dir, json, flags }: Options, stop: A
       [market.different === 0, "all replicas had the same trades, whenever they were looked at"],
       [
         audits.every((isRight) => isRight),
-        `every trade is what the orders lead to${restored}, and nothing was filled twice`,
+        `every trade is right${restored}: nothing was filled twice`,
       ],
       [
         isOnce,
@@ -354,7 +354,7 @@ async function run({ seconds, port, victim, dir, json, flags }: Options, stop: A
     ];
     const right = checks.every(([holds]) => holds);
     const lines = checks.map(([holds, text]) => `${mark(holds)} ${text}`);
-    const came = "as another order had come first, and were tried again";
+    const came = "for another order was first, and were tried again";
     if (watches) lines.push(`  ${grouped(voids)} transactions were void, ${came}`);
     screen.end(lines, { right, orders: market.placed, voids: market.voids, unsure, wereThere });
     return right;

@@ -284,7 +284,7 @@ async function run({ seconds, port, victim, dir, json }: Options, stop: AbortSig
     checks.push(
       {
         right: game.different === 0 && game.compared > 0,
-        text: `boards of as many points were the same board, at all replicas: compared ${times}`,
+        text: `boards of as many points were the same, at all replicas: compared ${times}`,
       },
       {
         right: rightBefore && game.isRight,
@@ -292,7 +292,7 @@ async function run({ seconds, port, victim, dir, json }: Options, stop: AbortSig
       },
       {
         right: isSnapshot,
-        text: `${snapshot} has what was answered before BGSAVE, and nothing from after it was complete`,
+        text: `${snapshot} has what was answered before BGSAVE, and nothing from after its end`,
       },
     );
   } finally {

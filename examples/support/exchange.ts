@@ -151,7 +151,10 @@ const EVERYTHING: readonly Words[] = [
 ];
 
 /** Undefined while the replica is away. */
-export async function booksAt(replicas: Replicas, place: number): Promise<Books | undefined> {
+export async function booksAt(
+  replicas: Pick<Replicas, "look">,
+  place: number,
+): Promise<Books | undefined> {
   const replies = await replicas.look(place, [["MULTI"], ...EVERYTHING, ["EXEC"]]);
   const all = replies?.at(-1);
   if (!Array.isArray(all)) return undefined;

@@ -1,6 +1,9 @@
-import { describe, expect, test } from "vitest";
-import { audit, type Books } from "../../examples/support/exchange.ts";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { audit, type Books, booksAt, place } from "../../examples/support/exchange.ts";
 import { type Order, replay, type Trade } from "../../examples/support/matching.ts";
+import { RedisClient, type Reply } from "../../examples/support/redis-client.ts";
+import { Random } from "../../src/core/random.ts";
+import { startStore } from "../serve/store.ts";
 
 const order = (trader: string, turn: number, side: "buy" | "sell", shares: number, price: number) =>
   ({ side, shares, price, trader, turn }) satisfies Order;
@@ -87,4 +90,83 @@ describe("the audit", () => {
   test.each(cases)("finds %s", (_, books, wrong) => {
     expect(audit({ ...BOOKS, ...books }).join("\n")).toMatch(new RegExp(wrong.source, "m"));
   });
+});
+
+describe("orders that are placed at two replicas at once", () => {
+  async function connected(many: number) {
+    const members = await startStore(2);
+    const clients: RedisClient[] = [];
+    for (let i = 0; i < many; i += 1)
+      clients.push(await RedisClient.connect(members[i % 2]?.server.port ?? 0));
+    onTestFinished(() => {
+      for (const client of clients) client.close();
+    });
+    const look = (at: number, commands: readonly (readonly (string | number)[])[]) =>
+      (clients[at] as RedisClient).askAll(commands);
+    return { clients, books: async (at: number) => (await booksAt({ look }, at)) as Books };
+  }
+
+  test("are matched as if they came one after another, and are there once", async () => {
+    const { clients, books } = await connected(6);
+    const random = new Random("orders");
+    let voids = 0;
+    await Promise.all(
+      clients.map(async (client, i) => {
+        for (let turn = 1; turn <= 10; turn += 1) {
+          const price = 98 + random.below(5);
+          const one = order(`t${i}`, turn, i % 2 ? "buy" : "sell", 1 + random.below(9), price);
+          let outcome = await place(client, one, true);
+          for (; outcome === "void"; outcome = await place(client, one, true)) voids += 1;
+          expect(outcome).toBe("done");
+          expect(await place(client, one, true)).toBe("was there");
+        }
+      }),
+    );
+    const [first, second] = [await books(0), await books(1)];
+    expect(first.orders).toHaveLength(60);
+    expect(first.trades.length).toBeGreaterThan(10);
+    expect(audit(first)).toEqual([]);
+    expect(second.text).toBe(first.text);
+    expect(voids).toBeGreaterThan(0);
+  });
+
+  test("are filled twice if nobody watches", async () => {
+    const { clients, books } = await connected(3);
+    const [seller, ...buyers] = clients as [RedisClient, ...RedisClient[]];
+    let wrong: string[] = [];
+    // Two that look at once are a matter of time, too.
+    for (let turn = 1; turn <= 50 && wrong.length === 0; turn += 1) {
+      await place(seller, order("bob", turn, "sell", 10, 100), true);
+      await vi.waitUntil(async () => (await books(0)).text === (await books(1)).text);
+      const placed = buyers.map((one, i) => {
+        const wanted = order(`t${i}`, turn, "buy", 10, 101);
+        return place(one, wanted, false);
+      });
+      await Promise.all(placed);
+      wrong = audit(await books(0));
+    }
+    expect(wrong[0]).toMatch(/^bob.[0-9]+ is for 10: 20 were traded, and 0 wait$/);
+  });
+});
+
+test("the client of the examples takes replies however they are cut", async () => {
+  const [member] = await startStore(1);
+  const client = await RedisClient.connect(member?.server.port ?? 0);
+  onTestFinished(() => client.close());
+  const long = "ü".repeat(300_000);
+  const replies: Reply[] = await client.askAll([
+    ["SET", "text", long],
+    ...[
+      ["GET", "text"],
+      ["GET", "none"],
+      ["RPUSH", "list", 1, 2],
+      ["LRANGE", "list", 0, -1],
+    ],
+    ...[["HGET", "list", "x"], ["MULTI"], ["LPOP", "list"], ["INCR", "text"], ["EXEC"]],
+  ]);
+  expect(replies.map((reply) => (reply === long ? "long" : reply))).toEqual([
+    ...["OK", "long", null, 2, ["1", "2"], expect.any(Error), "OK", "QUEUED", "QUEUED"],
+    ["1", expect.any(Error)],
+  ]);
+  await expect(client.ask("HGET", "list", "x")).rejects.toThrow("WRONGTYPE");
 });
