@@ -43,6 +43,7 @@ options; 130 if it was stopped with Ctrl-C.
 const TRADERS = ["ann", "bob", "cy", "dora", "ed", "flo"];
 /** Of each trader, on average. */
 const BETWEEN_ORDERS_MS = 30;
+const AGAIN_AFTER_MS = 10;
 const LOOK_EVERY_MS = 50;
 const LEVELS = 5;
 const TRADES_SHOWN = 4;
@@ -131,9 +132,12 @@ class Market {
           const outcome = await place(client, order, this.#watches);
           this.unsure -= 1;
           isPlaced = outcome !== "void";
-          if (outcome === "void") this.voids += 1;
-          else this.placed += 1;
+          if (isPlaced) this.placed += 1;
           if (outcome === "was there") this.wereThere += 1;
+          if (outcome !== "void") continue;
+          this.voids += 1;
+          // Not all at once again.
+          await pause(Math.random() * AGAIN_AFTER_MS);
         } catch (error) {
           if (!(error instanceof Lost)) throw error;
           await pause(LOOK_EVERY_MS);
@@ -303,6 +307,7 @@ async function run({ seconds, port, victim, dir, json, flags }: Options, stop: A
   try {
     await until("all replicas are there", stop, () => market.isThere);
     const ports = replicas.all.map(({ id, port }) => `${id} at port ${port}`).join(", ");
+    screen.begin();
     screen.note("started", `three replicas: ${ports}`, { ports: replicas.all });
     const before = (await booksAt(replicas, 0))?.orders.length ?? 0;
     await market.begin();

@@ -216,6 +216,7 @@ async function run({ seconds, port, victim, dir, json }: Options, stop: AbortSig
     await allEqual("at the start");
     game.goOn();
     const ports = replicas.all.map(({ id, port }) => `${id} at port ${port}`).join(", ");
+    screen.begin();
     screen.note("started", `three replicas: ${ports}`, { ports: replicas.all });
     game.begin();
     screen.note("play", "nine players begin, three at each replica");

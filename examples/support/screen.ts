@@ -47,7 +47,7 @@ function cut(text: string, columns: number): string {
 export const mark = (right: boolean): string => (right ? paint("green", "✓") : paint("red", "✗"));
 
 export class Screen {
-  readonly #beganMs = performance.now();
+  #beganMs = performance.now();
   readonly #json: boolean;
   /** A terminal whose cursor can be moved. */
   readonly isLive: boolean;
@@ -79,6 +79,11 @@ export class Screen {
 
   get seconds(): string {
     return secondsText(performance.now() - this.#beganMs);
+  }
+
+  /** From here on time is counted. */
+  begin(): void {
+    this.#beganMs = performance.now();
   }
 
   /** Something happened. */
