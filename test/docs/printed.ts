@@ -14,34 +14,39 @@ export interface PrintedPage {
   readonly comparable: (text: string) => string;
   /** So many commands it has at the least. */
   readonly least: number;
+  /** They do not depend on each other. */
+  readonly atOnce?: true;
 }
 
 /** As a shell takes it apart. */
 const words = (command: string): string[] =>
   [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? "");
 
-/** Runs the commands of a page, one after another, and compares what they print with what the page says. */
+/** Runs the commands of a page, and compares what they print with what the page says. */
 export async function expectPrinted(
-  { page, comparable, least }: PrintedPage,
+  { page, comparable, least, atOnce }: PrintedPage,
   run: (program: string, args: readonly string[]) => Promise<string>,
 ): Promise<void> {
   const file = new URL(page, new URL("../../", import.meta.url));
   const text = readFileSync(file, "utf8");
-  let printed = "";
+  const pieces: (string | Promise<string>)[] = [];
   let commands = 0;
   for (const [i, block] of text.split("```\n").entries()) {
     // Between the first and the second fence, the third and the fourth …; a block of TypeScript ends with a fence of its own.
-    if (i > 0) printed += "```\n";
+    if (i > 0) pieces.push("```\n");
     if (!block.startsWith("$ ")) {
-      printed += block;
+      pieces.push(block);
       continue;
     }
     for (const line of block.split("\n").filter((one) => one.startsWith("$ "))) {
       const [program = "", ...args] = words(line.slice(2));
-      printed += `${line}\n${await run(program, args)}`;
+      const output = run(program, args);
+      if (!atOnce) await output;
+      pieces.push(`${line}\n`, output);
       commands += 1;
     }
   }
+  const printed = (await Promise.all(pieces)).join("");
   expect(commands).toBeGreaterThanOrEqual(least);
   if (process.env["TIDEMARK_UPDATE"]) writeFileSync(file, printed);
   else expect(comparable(printed)).toBe(comparable(text));

@@ -56,9 +56,10 @@ export async function runExample(args: readonly string[], interruptAt?: RegExp):
   const child = spawn(process.execPath, all, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
   const limit = setTimeout(() => child.kill(), LIMIT_MS);
   let [stdout, stderr] = ["", ""];
+  let isTold = false;
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     stdout += text;
-    if (interruptAt?.test(stdout)) child.kill("SIGINT");
+    if (!isTold && interruptAt?.test(stdout)) isTold = child.kill("SIGINT");
   });
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     stderr += text;
@@ -75,10 +76,13 @@ export async function runExample(args: readonly string[], interruptAt?: RegExp):
 
 /** What the page says is printed is printed. */
 export async function expectExamples(page: string, least: number): Promise<void> {
-  await expectPrinted({ page, comparable: withoutFigures, least }, async (_node, args) => {
-    const { status, stdout, stderr } = await runExample(args);
-    const expected = args.includes("--without-watch") ? 1 : 0;
-    expect({ status, stderr }).toEqual({ status: expected, stderr: "" });
-    return stdout;
-  });
+  await expectPrinted(
+    { page, comparable: withoutFigures, least, atOnce: true },
+    async (_node, args) => {
+      const { status, stdout, stderr } = await runExample(args);
+      const expected = args.includes("--without-watch") ? 1 : 0;
+      expect({ status, stderr }).toEqual({ status: expected, stderr: "" });
+      return stdout;
+    },
+  );
 }
