@@ -184,7 +184,7 @@ const methods: {
       leave();
     });
     try {
-      closing = (await serve?.call(system, started, { processes })) || undefined;
+      closing = (await serve?.call(system, started, { processes, store })) || undefined;
     } catch (cause) {
       throw new TidemarkError("APPLICATION_THREW", `serve threw: ${textOf(cause)}`, { cause });
     }

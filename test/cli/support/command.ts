@@ -10,7 +10,7 @@ import { onTestFinished } from "vitest";
 
 const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
 /** Nothing that is started here takes longer, unless it is told so. */
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 60_000;
 
 /** A directory that goes when the test has finished. */
 export function temporaryDirectory(): string {
