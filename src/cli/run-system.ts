@@ -11,6 +11,7 @@ import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
 import { audit, prove } from "./audit.ts";
+import { PORT_MAX } from "./options.ts";
 import { Retention } from "./retention.ts";
 import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
 import { stopSignal } from "./stop-signal.ts";
@@ -29,8 +30,6 @@ import type { SystemSource } from "./system-file.ts";
 import { shellWord } from "./terminal.ts";
 import type { Report } from "./up-report.ts";
 import { jsonLine } from "./values.ts";
-
-export const PORT_MAX = 65_535;
 
 /** How it is run, as its command was told. */
 export interface RunOptions extends KeyOptions {

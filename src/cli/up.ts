@@ -8,6 +8,7 @@ import { jsonAppReport, lineAppReport } from "./app-report.ts";
 import {
   directoryOption,
   jsonOption,
+  PORT_MAX,
   parseDuration,
   parseRange,
   parseRate,
@@ -15,7 +16,7 @@ import {
   probability,
   wholeNumber,
 } from "./options.ts";
-import { type Plan, PORT_MAX, type RunOptions, runSystem } from "./run-system.ts";
+import { type Plan, type RunOptions, runSystem } from "./run-system.ts";
 import { compressOption, keyOption } from "./store.ts";
 import { loadSystem, PROCESSES_MAX, processNames, wholeRule } from "./system-file.ts";
 import { isLive } from "./terminal.ts";

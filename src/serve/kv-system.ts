@@ -23,6 +23,8 @@ export interface KvSystemOptions {
   readonly processes: readonly ProcessId[];
   /** Of the first process; the next ones follow. 0: any that are free. */
   readonly port: number;
+  /** Each process serves on that port itself, for each is on a machine of its own. */
+  readonly isOnePort?: boolean;
   readonly host?: string;
   /** As `CONFIG SET` takes them. */
   readonly settings?: Readonly<Record<string, string>>;
@@ -39,7 +41,7 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 export function kvSystem(
   options: KvSystemOptions,
 ): SystemDefinition<Uint8Array, unknown, ReplicaRequest, ReplicaReply> {
-  const { processes, port, host, settings } = options;
+  const { processes, port, isOnePort, host, settings } = options;
   const applications = new Map<ProcessId, readonly [StoreApplication, Replica]>();
   return defineSystem<Uint8Array, unknown, ReplicaRequest, ReplicaReply>({
     processes,
@@ -74,7 +76,7 @@ export function kvSystem(
         return explanation ? describeGroup(explanation, nowMs) : [];
       };
       const server = await RedisServer.start(running, replica, {
-        port: port === 0 ? 0 : port + processes.indexOf(running.id),
+        port: port === 0 || isOnePort ? port : port + processes.indexOf(running.id),
         ...(host === undefined ? {} : { host }),
         ...(settings && { settings }),
         sweeps: running.id === processes[0],
