@@ -53,9 +53,9 @@ A process that dies is started again and comes back with all it knew, from its
 log. Ctrl-C ends all processes.
 
 On several machines each runs one process: --join says which it is, --peer where
-the others are. All must see the same directory, for a snapshot has a part of
-each process. What goes between them is neither encrypted nor authenticated: use
-a network that you trust.
+the others are. Snapshots and restores need a directory that all share, and that
+is safe on one machine only. What goes between the processes is neither encrypted
+nor authenticated: use a network that you trust.
 
 Examples:
   tidemark kv                              # three processes, from port 7379 on
@@ -63,7 +63,7 @@ Examples:
   redis-cli -p 7381 GET greeting
   tidemark kv --processes 1 --log always
   tidemark kv --set requirepass=secret --set maxclients=100
-  tidemark kv --join a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400 --dir /shared`;
+  tidemark kv --join a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400`;
 
 export function kvCommand(): Command {
   return new Command("kv")
