@@ -11,7 +11,7 @@ const config: ViteUserConfig = defineConfig({
     maxWorkers: 2,
     maxConcurrency: 2,
     // A soak runs for as long as its cases take; everything else is expected to be quick.
-    testTimeout: soaking ? 3_600_000 : 20_000,
+    testTimeout: soaking ? 3_600_000 : 60_000,
     hookTimeout: 20_000,
     teardownTimeout: 10_000,
     // The types of everything else are a check of their own.

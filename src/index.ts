@@ -110,6 +110,7 @@ export {
   type Closing,
   defineSystem,
   type RestartRule,
+  type ServedSystem,
   type SystemDefinition,
   type SystemView,
 } from "./runtime/system-definition.ts";

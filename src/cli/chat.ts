@@ -10,9 +10,14 @@ import { type ChatEvent, chatLines } from "./chat-event.ts";
 import { ChatScreen } from "./chat-screen.ts";
 import { ChatSession } from "./chat-session.ts";
 import {
+  type Address,
   directoryOption,
   jsonOption,
+  PORT_MAX,
+  pair,
+  parseAddress,
   parseDuration,
+  parsePeer,
   parseTimeout,
   wholeNumber,
 } from "./options.ts";
@@ -36,12 +41,6 @@ interface ChatOptions extends KeyOptions {
   readonly json?: true;
 }
 
-interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
-const PORT_MAX = 65_535;
 /** Who talks, if nothing else is said. */
 const MEMBERS = ["a", "b", "c"];
 const LEVELS = Object.keys(ORDER_LEVELS) as OrderLevel[];
@@ -190,38 +189,12 @@ function parseMembers(text: string): readonly ProcessId[] {
   return names;
 }
 
-function parseAddress(text: string): Address {
-  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:\s]+)):([0-9]{1,5})$/.exec(text) ?? [];
-  const host = bracketed ?? plain;
-  const port = Number(digits);
-  if (host !== undefined && port <= PORT_MAX) return { host, port };
-  throw new InvalidArgumentError("Use host:port, as in 127.0.0.1:7000.");
-}
-
-function parsePeer(
-  text: string,
-  others: Readonly<Record<ProcessId, string>>,
-): Readonly<Record<ProcessId, string>> {
-  const [name = "", address = ""] = split(text);
-  if (isProcessId(name)) {
-    const { host, port } = parseAddress(address);
-    return { ...others, [name]: `${host.includes(":") ? `[${host}]` : host}:${port}` };
-  }
-  throw new InvalidArgumentError("Use name=host:port, as in b=127.0.0.1:7001.");
-}
-
 /** `b=800ms`, beside those that there are. */
 function parseDelay(
   text: string,
   others: Readonly<Record<ProcessId, number>>,
 ): Readonly<Record<ProcessId, number>> {
-  const [name = "", time = ""] = split(text);
+  const [name, time] = pair(text);
   if (isProcessId(name)) return { ...others, [name]: Math.round(parseDuration(time)) };
   throw new InvalidArgumentError("Use name=time, as in b=800ms.");
-}
-
-/** At the first "=". */
-function split(text: string): readonly string[] {
-  const at = text.indexOf("=");
-  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }

@@ -2,19 +2,24 @@
 
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError, textOf } from "../core/error.ts";
+import { isProcessId, type ProcessId } from "../core/id.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
+import type { KvSystemOptions } from "../serve/kv-system.ts";
 import { ServerSettings } from "../serve/server-settings.ts";
 import { jsonAppReport, lineAppReport } from "./app-report.ts";
+import { type JoinPlan, type JoinReport, joinSystem } from "./join-system.ts";
 import {
-  directoryOption,
+  type Address,
   jsonOption,
+  PORT_MAX,
+  parseAddress,
   parseDuration,
-  parseTimeout,
+  parsePeer,
   wholeNumber,
 } from "./options.ts";
-import { type Plan, PORT_MAX, type RunOptions, runSystem } from "./run-system.ts";
-import { compressOption, keyOption } from "./store.ts";
+import { addRunOptions, type Plan, type RunOptions, runSystem } from "./run-system.ts";
 import { PROCESSES_MAX, processNames, wholeRule } from "./system-file.ts";
+import { printable } from "./terminal.ts";
 
 interface KvOptions extends RunOptions {
   readonly processes: number;
@@ -27,6 +32,9 @@ interface KvOptions extends RunOptions {
   readonly restarts?: number;
   readonly then?: "stop" | "restore";
   readonly json?: true;
+  readonly join?: ProcessId;
+  readonly listen?: Address;
+  readonly peer: Readonly<Record<ProcessId, string>>;
 }
 
 const HELP = `
@@ -41,15 +49,21 @@ tidemark snapshots, show, restore and the others work on its directory.
 A process that dies is started again and comes back with all it knew, from its
 log. Ctrl-C ends all processes.
 
+On several machines each runs one process: --join says which it is, --peer where
+the others are. Snapshots and restores need a directory that all share, and that
+is safe on one machine only. What goes between the processes is neither encrypted
+nor authenticated: use a network that you trust.
+
 Examples:
   tidemark kv                              # three processes, from port 7379 on
   redis-cli -p 7379 SET greeting hello
   redis-cli -p 7381 GET greeting
   tidemark kv --processes 1 --log always
-  tidemark kv --set requirepass=secret --set maxclients=100`;
+  tidemark kv --set requirepass=secret --set maxclients=100
+  tidemark kv --join a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400`;
 
 export function kvCommand(): Command {
-  return new Command("kv")
+  const command = new Command("kv")
     .description("run a replicated key-value store that clients of Redis talk to")
     .addOption(
       new Option("--processes <number>", "how many, each an operating-system process")
@@ -69,49 +83,87 @@ export function kvCommand(): Command {
       new Option("--interval <time>", "from snapshot to snapshot")
         .default(60_000, "1m")
         .argParser(parseDuration),
-    )
+    );
+  const log = ["everysec"] as const;
+  return addRunOptions(command, { keep: 100, logged: "what is written", log, restarts: "5" })
     .addOption(
-      new Option("--timeout <time>", "abandon a snapshot that takes longer")
-        .default(30_000, "30s")
-        .argParser(parseTimeout),
+      new Option("--join <name>", "run this one process of a store on several machines").argParser(
+        parseProcess,
+      ),
     )
-    .addOption(directoryOption())
     .addOption(
       new Option(
-        "--keep <number>",
-        "how many snapshots to keep, but for those with a label; 0: all",
-      )
-        .default(100)
-        .argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
-    )
-    .option(
-      "--no-sync",
-      "do not wait for the disk: faster, and the last ones may not survive a power cut",
-    )
-    .addOption(compressOption())
-    .addOption(keyOption())
-    .addOption(
-      new Option("--log <policy>", "log what is written, so that whoever dies comes back with it")
-        .choices(["always", "everysec", "none", "off"])
-        .default("everysec"),
+        "--listen <host:port>",
+        "with --join: the other processes reach it there",
+      ).argParser(parseAddress),
     )
     .addOption(
-      new Option("--restarts <number>", "how often in a minute a process is started again")
-        .default(undefined, "5")
-        .argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
+      new Option("--peer <name=host:port>", "with --join: another process, and where it listens")
+        .default({}, "none")
+        .argParser(parsePeer),
     )
-    .addOption(
-      new Option("--then <what>", "follows when a process has ended too often")
-        .choices(["stop", "restore"])
-        .default(undefined, "stop"),
-    )
-    .option("--new", "begin with nothing, whatever there was; logs are moved aside")
     .addOption(jsonOption("print a line of JSON for each snapshot, and one for all at the end"))
     .addHelpText("after", HELP)
-    .action(async (options: KvOptions) => {
+    .action(async (options: KvOptions, command: Command) => {
+      if (options.join !== undefined) {
+        const given = OF_WHOLE_SYSTEMS.filter(
+          (name) => command.getOptionValueSource(name) === "cli",
+        );
+        process.exitCode = await joinSystem(joinPlanOf(options, options.join, given));
+        return;
+      }
+      if (options.listen || Object.keys(options.peer).length > 0)
+        throw new TidemarkError("BAD_OPTION", "--listen and --peer are for --join");
       const transports = { port: 0, loss: 0, repeat: 0 };
       process.exitCode = await runSystem(planOf(options), { ...options, ...transports });
     });
+}
+
+/** What one process of several machines cannot decide. */
+const OF_WHOLE_SYSTEMS = ["processes", "interval", "timeout", "keep", "then", "new"] as const;
+
+/** @throws TidemarkError `BAD_OPTION` */
+function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[]): JoinPlan {
+  const { port, host, listen, peer, log, restarts, sync, compress, keyFile } = options;
+  const bad = (reason: string): TidemarkError => new TidemarkError("BAD_OPTION", reason);
+  if (given[0] !== undefined)
+    throw bad(`--${given[0]} is for a store on one machine: with --join, nobody decides it alone`);
+  if (!listen) throw bad("with --join, say where the others reach it: --listen 10.0.0.1:7400");
+  if (peer[id] !== undefined) throw bad(`--peer names ${id}, which is this process`);
+  const processes = [id, ...Object.keys(peer)].sort();
+  if (processes.length > PROCESSES_MAX) throw bad(`there are at most ${PROCESSES_MAX} processes`);
+  const rule = wholeRule();
+  const kv = { processes, port, host, isOnePort: true, ...settingsIn(options) };
+  return {
+    ...{ id, processes, listen, peers: peer, sync, directory: options.dir },
+    ...(compress !== undefined && { compress }),
+    ...(keyFile !== undefined && { keyFile }),
+    source: { kv },
+    log: log === "off" ? undefined : log,
+    restart: { ...rule, restarts: restarts ?? rule.restarts },
+    report: joinReport(id, `${host}:${port}`, options.json === true),
+  };
+}
+
+/** Lines for people, or for programs. */
+function joinReport(id: ProcessId, serves: string, isJson: boolean): JoinReport {
+  const print = (event: object, text: string): void => {
+    process.stdout.write(`${isJson ? JSON.stringify(event) : text}\n`);
+  };
+  return {
+    started(pid, address, beganWith) {
+      const begins =
+        beganWith === "nothing"
+          ? "begins"
+          : `goes on from ${beganWith === "log" ? "its log" : beganWith}`;
+      const text = `${id} ${begins}: clients at ${serves}, processes at ${address} (process ${pid}); Ctrl-C ends`;
+      print({ event: "started", process: id, pid, address, serves, beganWith }, text);
+    },
+    note(text) {
+      process.stderr.write(`tidemark: ${printable(text)}\n`);
+    },
+    end: () => print({ event: "ended", process: id }, `${id} has ended`),
+  };
 }
 
 /** @throws TidemarkError `BAD_OPTION` */
@@ -120,11 +172,10 @@ function planOf(options: KvOptions): Plan {
   const processes = processNames(options.processes);
   if (port + processes.length - 1 > PORT_MAX)
     throw new TidemarkError("BAD_OPTION", `there are no ${processes.length} ports from ${port} on`);
-  checkSettings(options.set ?? {});
   const rule = wholeRule();
   const where = processes.map((id, i) => `${id} serves ${host}:${port + i}`).join(", ");
   return {
-    source: { kv: { processes, port, host, ...(options.set && { settings: options.set }) } },
+    source: { kv: { processes, port, host, ...settingsIn(options) } },
     processes,
     about: { processes },
     directory: options.dir,
@@ -138,14 +189,21 @@ function planOf(options: KvOptions): Plan {
   };
 }
 
-/** Before anything is started. @throws TidemarkError `BAD_OPTION` */
-function checkSettings(settings: Readonly<Record<string, string>>): void {
+/** Checked before anything is started. @throws TidemarkError `BAD_OPTION` */
+function settingsIn({ set: settings }: KvOptions): Pick<KvSystemOptions, "settings"> {
+  if (!settings) return {};
   try {
     new ServerSettings(settings);
   } catch (cause) {
     const reason = textOf(cause).replace(/^ERR /, "");
     throw new TidemarkError("BAD_OPTION", `--set: ${reason}`, { cause });
   }
+  return { settings };
+}
+
+function parseProcess(text: string): ProcessId {
+  if (isProcessId(text)) return text;
+  throw new InvalidArgumentError("A name has letters, digits, ., _ and -.");
 }
 
 function parseSetting(

@@ -1,6 +1,16 @@
 /** How values are written on the command line, and the options that several commands share. */
 
 import { InvalidArgumentError, Option } from "commander";
+import { isProcessId, type ProcessId } from "../core/id.ts";
+
+/** The last port there is. */
+export const PORT_MAX = 65_535;
+
+/** Where something listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
 
 export function directoryOption(): Option {
   return new Option("--dir <directory>", "where the system keeps its snapshots")
@@ -125,4 +135,32 @@ export function parseChannel(text: string): readonly [from: string, to: string] 
 /** An option that may be given several times: all its values. */
 export function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text];
+}
+
+/** `127.0.0.1:7000`, `[::1]:7000`. */
+export function parseAddress(text: string): Address {
+  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:\s]+)):([0-9]{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  const port = Number(digits);
+  if (host !== undefined && port <= PORT_MAX) return { host, port };
+  throw new InvalidArgumentError("Use host:port, as in 127.0.0.1:7000.");
+}
+
+/** `b=127.0.0.1:7001`, beside those that there are. */
+export function parsePeer(
+  text: string,
+  others: Readonly<Record<ProcessId, string>>,
+): Readonly<Record<ProcessId, string>> {
+  const [name, address] = pair(text);
+  if (isProcessId(name)) {
+    const { host, port } = parseAddress(address);
+    return { ...others, [name]: `${host.includes(":") ? `[${host}]` : host}:${port}` };
+  }
+  throw new InvalidArgumentError("Use name=host:port, as in b=127.0.0.1:7001.");
+}
+
+/** What stands before and behind the first `=`; without one, all and nothing. */
+export function pair(text: string): readonly [name: string, value: string] {
+  const at = text.indexOf("=");
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }

@@ -37,8 +37,9 @@ export interface HostOptions {
   readonly seed?: number | string;
   /** Where its inputs are logged. @default they are not */
   readonly log?: { readonly directory: string; readonly policy: LogPolicy };
-  /** The port to listen on, 0 for any. */
+  /** The port to listen on, 0 for any; and where. @default 127.0.0.1 */
   readonly port: number;
+  readonly host?: string;
   /** Of the snapshot store. */
   readonly directory: string;
   /** False: snapshots need not survive a power cut. */
@@ -149,8 +150,8 @@ const methods: {
     const { id, source, processes, log } = options;
     const system = await loadSystem(source);
     const { serve, requestCodec, captureBytes, ...same } = system;
-    const tcp = tcpTransport({ port: options.port });
-    const { directory, sync, compressLevel = 0, key } = options;
+    const { directory, sync, compressLevel = 0, key, host, port } = options;
+    const tcp = tcpTransport({ port, ...(host !== undefined && { host }) });
     const store = directoryStore(directory, {
       ...{ sync, compressLevel },
       ...(key === undefined ? {} : { key: new Uint8Array(Buffer.from(key, "hex")) }),
@@ -184,7 +185,7 @@ const methods: {
       leave();
     });
     try {
-      closing = (await serve?.call(system, started, { processes })) || undefined;
+      closing = (await serve?.call(system, started, { processes, store })) || undefined;
     } catch (cause) {
       throw new TidemarkError("APPLICATION_THREW", `serve threw: ${textOf(cause)}`, { cause });
     }

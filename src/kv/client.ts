@@ -26,6 +26,8 @@ export interface Client {
   noEvict: boolean;
   /** It is shown every request of this server. */
   isMonitor: boolean;
+  /** What it reads goes through the order as well: so it is linearizable. */
+  readsInOrder: boolean;
   readonly channels: ReadonlySet<string>;
   readonly patterns: ReadonlySet<string>;
   /** Commands that wait for `EXEC`; `undefined` outside of a transaction. */
@@ -42,8 +44,11 @@ export interface Client {
   /** Begins a transaction, gives it up. */
   multi(): void;
   discard(): void;
-  /** The command that runs is answered by what this gives, once, and what the client asks next waits for that. */
-  answerLater(): (write: (reply: Reply) => void) => void;
+  /**
+   * The command that runs is answered by what this gives, once, and what the client asks next waits for that.
+   * @param until what the client waits for is lost when the system is restored, or is the restore itself. @default "restored"
+   */
+  answerLater(until?: "restored" | "answered"): (write: (reply: Reply) => void) => void;
   /** Closes the connection once it has what it is owed. */
   close(): void;
 }
@@ -79,11 +84,8 @@ export interface Server {
   sleep(ms: number): void;
   /** A global snapshot is being taken. */
   readonly isSaving: boolean;
-  /**
-   * Takes a global snapshot in the background; to be called if none is under way.
-   * @param done is told when it is complete, or why it is not
-   */
-  snapshot(done?: (problem: string | undefined) => void): void;
+  /** Takes a global snapshot; to be called if none is under way. Gives its id when it is complete. */
+  snapshot(label?: string): Promise<string>;
   /** When the latest snapshot of this server was complete, in milliseconds since 1970. */
   readonly snapshotMs: number;
   /** What is used of the memory of the process. */
@@ -95,8 +97,65 @@ export interface Server {
   readonly slowLog: SlowLog;
   /** How many replicas there are beside the one of this server. */
   readonly otherReplicas: number;
+  readonly system: StoreSystem;
   /** No requests are done until then, or none that write. */
   pause(untilMs: number, writesOnly: boolean): void;
   unpause(): void;
   resetStatistics(): void;
+}
+
+/** The system that the replica of a server is a part of. Promises are rejected with what has a `code` and a `message`. */
+export interface StoreSystem {
+  readonly process: string;
+  readonly epoch: number;
+  /** How many records the replica has done: in one epoch, the same number is the same state. */
+  readonly records: number;
+  readonly replicas: readonly string[];
+  /** Those that cannot be reached. */
+  readonly absent: readonly string[];
+  /** What waits at this replica, and for what, in sentences. */
+  explain(): readonly string[];
+  /** Tells once so many records are done in that epoch; or with a problem, when the time is over (0: never) or an epoch has gone by. */
+  whenDone(
+    client: Client,
+    place: { readonly epoch: number; readonly records: number },
+    timeoutMs: number,
+    tell: (problem: string | undefined) => void,
+  ): void;
+  /** The newest first. */
+  snapshots(count: number): Promise<readonly ListedSnapshot[]>;
+  restore(snapshot: string): Promise<RestoredSystem>;
+  /** What came of an attempt at a snapshot: the newest with that id or label, or `latest`. */
+  attempt(name: string): Promise<ListedAttempt | undefined>;
+}
+
+export interface ListedSnapshot {
+  readonly id: string;
+  readonly label?: string;
+  readonly epoch: number;
+  readonly startedAtMs: number;
+  readonly processes: number;
+  readonly inFlight: number;
+  readonly bytes: number;
+}
+
+export interface RestoredSystem {
+  readonly snapshot: string;
+  readonly epoch: number;
+  /** They follow when they come back. */
+  readonly absent: readonly string[];
+  /** The snapshot that shows that all go on; or why there is none. */
+  readonly proof?: string;
+  readonly reason?: string;
+}
+
+export interface ListedAttempt {
+  readonly snapshot?: string;
+  readonly initiator: string;
+  readonly label?: string;
+  readonly startedAtMs: number;
+  readonly outcome: string;
+  readonly tookMs?: number;
+  readonly reason?: string;
+  readonly waits: readonly { readonly process: string; readonly waitsFor: readonly string[] }[];
 }

@@ -13,6 +13,7 @@ import { setCommands } from "./commands/sets.ts";
 import { sortCommands } from "./commands/sort.ts";
 import { sortedSetCommands } from "./commands/sorted-sets.ts";
 import { stringCommands } from "./commands/strings.ts";
+import { tidemarkCommands } from "./commands/tidemark.ts";
 
 export const commandTable: CommandTable = new CommandTable([
   ...stringCommands,
@@ -27,4 +28,5 @@ export const commandTable: CommandTable = new CommandTable([
   ...pubsubCommands,
   ...introspectionCommands,
   ...serverCommands,
+  ...tidemarkCommands,
 ]);

@@ -92,6 +92,8 @@ export interface ReplicaServer extends Server {
   readonly clockMs: number;
   /** A request of its client has been done, since then. */
   ran(client: Client, args: readonly string[], beganMs: number): void;
+  /** A message has been done. */
+  advanced(): void;
   /** A command did what it never should. */
   problem(reason: string): void;
 }
@@ -307,6 +309,7 @@ export class Replica
     }
     const isOwn = from === this.#self && stream === this.#stream && !turn.replays;
     this.#take(origin, message.subarray(HEADER_BYTES), from, isOwn);
+    this.#server?.advanced();
     if (turn.replays) this.#output.clear();
     else if (!this.#output.isEmpty) {
       turn.reply(UNASKED, this.#output);

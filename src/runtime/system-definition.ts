@@ -6,11 +6,18 @@ import type { Application } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
 import type { LogPolicy } from "./input-log.ts";
 import type { RunningProcess } from "./running-process.ts";
+import type { SnapshotStore } from "./snapshot-store.ts";
 
 /** What a process is told of the system that it is part of. */
 export interface SystemView {
   /** All processes of the system, in the order of the definition. */
   readonly processes: readonly ProcessId[];
+}
+
+/** What `serve` is told. */
+export interface ServedSystem extends SystemView {
+  /** Where its snapshots are. */
+  readonly store: SnapshotStore;
 }
 
 /** When a process that ended is not started again any more. */
@@ -45,7 +52,7 @@ export interface SystemDefinition<M = unknown, State = unknown, Request = never,
    */
   serve?(
     running: RunningProcess<M, State, Request, Reply>,
-    system: SystemView,
+    system: ServedSystem,
   ): Closing | undefined | undefined | Promise<Closing | undefined | undefined>;
   /** Only processes of the same system talk to each other. @default "tidemark" */
   readonly system?: string;

@@ -10,23 +10,29 @@ import {
   type ReplicaRequest,
   type ReplicaState,
 } from "../kv/replica.ts";
+import { describeGroup } from "../multicast/explanation.ts";
 import { bytesCodec, lentBytesCodec } from "../process/codec.ts";
 import { Grouped, groupedCodecs } from "../process/grouped.ts";
 import { msgpackCodec } from "../runtime/msgpack-codec.ts";
 import { defineSystem, type SystemDefinition } from "../runtime/system-definition.ts";
 import { RedisServer } from "./redis-server.ts";
+import { OwnSystem } from "./store-system.ts";
 
 /** How the store is set up. */
 export interface KvSystemOptions {
   readonly processes: readonly ProcessId[];
   /** Of the first process; the next ones follow. 0: any that are free. */
   readonly port: number;
+  /** Each process serves on that port itself, for each is on a machine of its own. */
+  readonly isOnePort?: boolean;
   readonly host?: string;
   /** As `CONFIG SET` takes them. */
   readonly settings?: Readonly<Record<string, string>>;
   /** Hears of each server that serves, and of the replica beside it. */
   readonly onServing?: (process: ProcessId, server: RedisServer, replica: Replica) => void;
 }
+
+type StoreApplication = Grouped<Uint8Array, ReplicaState, ReplicaRequest, ReplicaReply>;
 
 /** What is multicast and not with all members yet. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -35,15 +41,14 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 export function kvSystem(
   options: KvSystemOptions,
 ): SystemDefinition<Uint8Array, unknown, ReplicaRequest, ReplicaReply> {
-  const { processes, port, host, settings } = options;
-  const replicas = new Map<ProcessId, Replica>();
+  const { processes, port, isOnePort, host, settings } = options;
+  const applications = new Map<ProcessId, readonly [StoreApplication, Replica]>();
   return defineSystem<Uint8Array, unknown, ReplicaRequest, ReplicaReply>({
     processes,
     system: "tidemark/kv",
     application(self) {
       const replica = new Replica({ self, table: commandTable });
-      replicas.set(self, replica);
-      return new Grouped<Uint8Array, ReplicaState, ReplicaRequest, ReplicaReply>({
+      const grouped: StoreApplication = new Grouped({
         self,
         application: replica,
         groups: { [GROUP]: { members: processes } },
@@ -52,20 +57,31 @@ export function kvSystem(
         windowBytes: WINDOW_BYTES,
         limitBytes: 16 * WINDOW_BYTES,
       });
+      applications.set(self, [grouped, replica]);
+      return grouped;
     },
     ...groupedCodecs<Uint8Array, unknown>({
       messageCodec: lentBytesCodec,
       stateCodec: msgpackCodec<unknown>(),
     }),
     requestCodec: bytesCodec,
-    async serve(running) {
-      const replica = replicas.get(running.id) as Replica;
+    async serve(running, { store }) {
+      const [grouped, replica] = applications.get(running.id) as readonly [
+        StoreApplication,
+        Replica,
+      ];
+      const explainGroup = (): readonly string[] => {
+        const explanation = grouped.explain(GROUP);
+        const nowMs = performance.timeOrigin + performance.now();
+        return explanation ? describeGroup(explanation, nowMs) : [];
+      };
       const server = await RedisServer.start(running, replica, {
-        port: port === 0 ? 0 : port + processes.indexOf(running.id),
+        port: port === 0 || isOnePort ? port : port + processes.indexOf(running.id),
         ...(host === undefined ? {} : { host }),
         ...(settings && { settings }),
         sweeps: running.id === processes[0],
         otherReplicas: processes.length - 1,
+        system: new OwnSystem({ running, replica, processes, store, explainGroup }),
       });
       options.onServing?.(running.id, server, replica);
       return () => server.close();

@@ -43,6 +43,7 @@ import { SlowLog } from "../kv/slow-log.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import { ServerSettings } from "./server-settings.ts";
+import type { OwnSystem } from "./store-system.ts";
 
 /** How a server is set up. */
 export interface RedisServerOptions {
@@ -56,6 +57,7 @@ export interface RedisServerOptions {
   readonly sweeps: boolean;
   /** How many replicas there are beside the one of this server. @default 0 */
   readonly otherReplicas?: number;
+  readonly system: OwnSystem;
 }
 
 type Running = RunningProcess<unknown, unknown, ReplicaRequest, ReplicaReply>;
@@ -296,6 +298,7 @@ export class RedisServer implements ReplicaServer {
 
   gone(connection: Connection): void {
     this.#connections.delete(connection.id);
+    this.system.gone(connection);
     if (connection.isMonitor) this.watch();
   }
 
@@ -328,6 +331,7 @@ export class RedisServer implements ReplicaServer {
     for (const connection of this.#connections.values())
       connection.lost(`TRYAGAIN ${code}: ${textOf(thrown)}; it may or may not have been done`);
     if (code === "STOPPED") return;
+    this.system.advanced();
     this.submit(KIND.forget, 0, 0, new Uint8Array(0), 0, 0);
     this.#tell(`__tidemark__:epoch`, String(this.#running.epoch));
   }
@@ -464,6 +468,14 @@ export class RedisServer implements ReplicaServer {
     return this.#memoryWatch.memory;
   }
 
+  get system(): OwnSystem {
+    return this.#options.system;
+  }
+
+  advanced(): void {
+    this.system.advanced();
+  }
+
   get otherReplicas(): number {
     return this.#options.otherReplicas ?? 0;
   }
@@ -590,24 +602,22 @@ export class RedisServer implements ReplicaServer {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
   }
 
-  snapshot(done: (problem: string | undefined) => void = () => {}): void {
+  async snapshot(label?: string): Promise<string> {
     this.isSaving = true;
     const records = this.#replica.applied;
-    this.#running.snapshot().then(
-      () => {
-        this.isSaving = false;
-        this.#snapshotFailed = false;
-        this.snapshotMs = nowMs();
-        this.#savedRecords = records;
-        done(undefined);
-      },
-      (thrown: unknown) => {
-        this.isSaving = false;
-        this.#snapshotFailed = true;
-        this.problem(textOf(thrown));
-        done(textOf(thrown));
-      },
-    );
+    try {
+      const { id } = await this.#running.snapshot(label === undefined ? {} : { label });
+      this.#snapshotFailed = false;
+      this.snapshotMs = nowMs();
+      this.#savedRecords = records;
+      return id;
+    } catch (thrown) {
+      this.#snapshotFailed = true;
+      this.problem(textOf(thrown));
+      throw thrown;
+    } finally {
+      this.isSaving = false;
+    }
   }
 
   pause(untilMs: number, writesOnly: boolean): void {
@@ -656,6 +666,7 @@ class Connection implements Client {
   db = 0;
   silence: "none" | "all" | "next" = "none";
   noEvict: boolean = false;
+  readsInOrder: boolean = false;
   #isMonitor: boolean = false;
   activeMs: number = this.sinceMs;
   readonly channels: Set<string> = new Set();
@@ -670,6 +681,8 @@ class Connection implements Client {
   #waits: boolean = false;
   /** A command that is answered later is not answered yet; counted, for it may be given up meanwhile. */
   #laterAnswers = 0;
+  /** It waits for a restore of the system, so that its answer is not lost by it. */
+  #isRestoring: boolean = false;
   /** Of the transaction that is begun: it has commands that write, that take memory. */
   #queueWrites: boolean = false;
   #queueGrows: boolean = false;
@@ -711,7 +724,7 @@ class Connection implements Client {
     socket.on("data", (bytes) => this.#read(bytes));
     socket.on("end", () => {
       this.#isEnded = true;
-      if (this.#isBlocked) socket.destroy();
+      if (this.#isBlocked || server.system.isAwaitedBy(this)) socket.destroy();
       else this.#closeIfEnded();
     });
     socket.on("drain", () => this.#drained());
@@ -900,11 +913,16 @@ class Connection implements Client {
       this.#reply((reply) => reply.error("ERR MULTI calls can not be nested"));
     else if (this.#queue && given.name === "watch")
       this.#reply((reply) => reply.error("ERR WATCH inside MULTI is not allowed"));
-    else if (command.isOrdered || this.#pending > 0) this.#submit(KIND.command, command);
+    else if (command.isOrdered || this.#pending > 0 || this.#isInOrder(command))
+      this.#submit(KIND.command, command);
     else {
       this.#reply(() => this.#server.run(this, given, args));
       this.#limits.authenticated = this.isAuthenticated;
     }
+  }
+
+  #isInOrder({ flags }: KnownCommand): boolean {
+    return this.readsInOrder && flags.includes("readonly");
   }
 
   #submit(kind: number, command: KnownCommand): void {
@@ -1004,6 +1022,7 @@ class Connection implements Client {
   /** What it asked will not be answered, and nobody knows of the keys that it watches. */
   lost(problem: string): void {
     this.#isVoid = this.#isWatching;
+    if (this.#isRestoring) return;
     this.#laterAnswers += 1;
     if (this.#pending === 0) return;
     const { reply } = this.#server;
@@ -1030,7 +1049,10 @@ class Connection implements Client {
     this.#sent();
   }
 
-  answerLater(): (write: (reply: Reply) => void) => void {
+  answerLater(
+    until: "restored" | "answered" = "restored",
+  ): (write: (reply: Reply) => void) => void {
+    this.#isRestoring = until === "answered";
     this.#laterAnswers += 1;
     const number = this.#laterAnswers;
     this.#pending += 1;
@@ -1038,6 +1060,7 @@ class Connection implements Client {
     return (write) => {
       if (this.#isGone || number !== this.#laterAnswers || this.#pending === 0) return;
       this.#pending = 0;
+      this.#isRestoring = false;
       this.#reply(write);
       this.#server.flushReply(this);
       this.#settled();
@@ -1122,6 +1145,7 @@ class Connection implements Client {
     this.name = "";
     this.db = 0;
     this.silence = "none";
+    this.readsInOrder = false;
     this.isMonitor = false;
     this.isAuthenticated = this.#server.admits("default", "");
   }

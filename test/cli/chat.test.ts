@@ -1,31 +1,10 @@
 // A chat of three operating-system processes: in a pipe, where what is late is under the test's control, and in real terminals.
 import { execFileSync, spawnSync } from "node:child_process";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { shellWord } from "../../src/cli/terminal.ts";
-import { Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
-
-/** The first of some ports that are free, one behind the other. */
-async function freePorts(count: number): Promise<number> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    const first = 20_000 + Math.floor(Math.random() * 10_000);
-    const servers = Array.from({ length: count }, () => createServer());
-    const free = await Promise.all(
-      servers.map(
-        (server, i) =>
-          new Promise<boolean>((settle) => {
-            server.once("error", () => settle(false));
-            server.listen(first + i, "127.0.0.1", () => settle(true));
-          }),
-      ),
-    );
-    for (const server of servers) server.close();
-    if (free.every(Boolean)) return first;
-  }
-  throw new Error(`there are no ${count} free ports`);
-}
+import { freePorts, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: what the events hold is what the tests are about
 type Event = any;

@@ -38,7 +38,7 @@ export async function startStore(
       application: system.application(id, { processes }),
       transport: network.transport(),
     });
-    const close = await system.serve?.(running, { processes });
+    const close = await system.serve?.(running, { processes, store });
     const [server, replica] = served.get(id) as readonly [RedisServer, Replica];
     members.push({ id, running, server, replica });
     onTestFinished(async () => {

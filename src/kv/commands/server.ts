@@ -1,5 +1,6 @@
 /** Commands about the server. */
 
+import { textOf } from "../../core/error.ts";
 import { indexIn, rangeIn } from "../arguments.ts";
 import { type Call, type Command, Refusal, SYNTAX } from "../command.ts";
 import { matches } from "../glob.ts";
@@ -51,11 +52,9 @@ function save(call: Call): void {
   const { client, server } = call;
   if (server.isSaving) throw new Refusal(SAVING);
   const answer = client.answerLater();
-  server.snapshot((problem) =>
-    answer((reply) => {
-      if (problem === undefined) reply.ok();
-      else reply.error(`ERR ${problem}`);
-    }),
+  server.snapshot().then(
+    () => answer((reply) => reply.ok()),
+    (problem: unknown) => answer((reply) => reply.error(`ERR ${textOf(problem)}`)),
   );
 }
 
@@ -65,7 +64,8 @@ function backgroundSave(call: Call, args: readonly string[]): void {
   if (args.length > 2 || (args.length === 2 && args[1]?.toUpperCase() !== "SCHEDULE"))
     throw new Refusal(SYNTAX);
   if (call.server.isSaving) throw new Refusal(SAVING);
-  call.server.snapshot();
+  // What came of it, INFO says.
+  call.server.snapshot().catch(() => {});
   call.reply.simple("Background saving started");
 }
 
