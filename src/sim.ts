@@ -17,6 +17,7 @@ export { formatStep, parseSchedule, type ScheduleStep } from "./sim/schedule.ts"
 export type { SeenSnapshot } from "./sim/seen.ts";
 export {
   type ComesBackWith,
+  type Restored,
   Simulation,
   type SimulationEvent,
   type SimulationOptions,

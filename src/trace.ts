@@ -6,6 +6,14 @@
 
 export { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "./core/order-level.ts";
 export {
+  type Consistency,
+  type ConsistencyOptions,
+  type ConsistencyVerdict,
+  type Contradiction,
+  checkClients,
+  type Operation,
+} from "./trace/consistency.ts";
+export {
   History,
   type HistoryCounts,
   type HistoryEvent,
@@ -13,6 +21,7 @@ export {
   type NumberedEvent,
   parseHistory,
 } from "./trace/history.ts";
+export { drawOperations } from "./trace/operation-bars.ts";
 export {
   type ChannelState,
   type Cut,
@@ -33,3 +42,10 @@ export {
   type Witness,
 } from "./trace/promises.ts";
 export { type DrawOptions, drawSpaceTime, type SpaceTime } from "./trace/space-time.ts";
+export {
+  type Asked,
+  type Model,
+  type Reply,
+  type StoreState,
+  storeModel,
+} from "./trace/store-model.ts";

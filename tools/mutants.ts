@@ -12,7 +12,7 @@ interface Mutant {
   readonly from: string;
   readonly to: string;
   /** Where it is looked for. @default "purses" */
-  readonly among?: "purses" | "unordered purses" | "groups" | "keepers";
+  readonly among?: "purses" | "unordered purses" | "groups" | "keepers" | "stores";
 }
 
 const SEEDS_MAX = 3_000;
@@ -293,6 +293,107 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: "return false;",
     among: "groups",
   },
+  "store: one replica leaves out a write": {
+    file: "kv/replica.ts",
+    from: "    if (!command || !(isOwn || command.isEverywhere)) return;\n",
+    to: '    if (!command || !(isOwn || command.isEverywhere)) return;\n    if (this.#self === "p2" && this.#applied % 50 === 0) return;\n',
+    among: "stores",
+  },
+  "store: replicas agree on no order": {
+    file: "kv/replica.ts",
+    from: '{ order: "fifo-total" }',
+    to: '{ order: "fifo" }',
+    among: "stores",
+  },
+  "store: what a client asks is not in its order": {
+    file: "kv/record.ts",
+    from: "    const message = this.#bytes.slice(0, this.#at);\n    this.#at = HEADER_BYTES;\n    this.#submit(message);",
+    to: "    const message = this.#bytes.slice(0, this.#at);\n    this.#at = HEADER_BYTES;\n    const late = (this as unknown as { late?: Uint8Array }).late;\n    (this as unknown as { late?: Uint8Array }).late = late ? undefined : message;\n    if (late) { this.#submit(message); this.#submit(late); }",
+    among: "stores",
+  },
+  "store: replies do not wait for the log": {
+    file: "process/journal.ts",
+    from: "    return inner;\n",
+    to: "    this.#held.length = 0;\n    return effects;\n",
+    among: "stores",
+  },
+  "store: a client is answered before its write is ordered": {
+    file: "kv/replica.ts",
+    from: "    turn.reply(id, turn.multicast(GROUP, message,",
+    to: `    const early = new Replica({ self: this.#self, table: this.#table });
+    const { capture } = this;
+    const frozen = capture.call(this);
+    const slices: unknown[] = [];
+    for (let one = frozen.next(); one !== undefined; one = frozen.next()) slices.push(one);
+    frozen.release();
+    early.restore(slices as never);
+    early.attach(this.#server as ReplicaServer, this.#stream);
+    early.deliver(GROUP, { from: this.#self, message: message.slice() } as never, turn);
+    this.deliver = (group, delivery, later) =>
+      Replica.prototype.deliver.call(this, group, delivery, { reply() {}, replays: later.replays } as never);
+    turn.reply(id, turn.multicast(GROUP, message,`,
+    among: "stores",
+  },
+  "store: what clients watch is not in the state": {
+    file: "kv/replica.ts",
+    from: "      watches: [...this.#watches].map(",
+    to: "      watches: [...this.#watches].slice(1).map(",
+    among: "stores",
+  },
+  "store: who waits for keys is not in the state": {
+    file: "kv/replica.ts",
+    from: "blocked: [...this.#blocked],",
+    to: "blocked: [],",
+    among: "stores",
+  },
+  "store: each replica has a time of its own": {
+    file: "kv/replica.ts",
+    from: "const atMs = Math.floor(view.getFloat64(0, true));",
+    to: "const atMs = Math.floor(turn.nowMs);",
+    among: "stores",
+  },
+  "store: chance is not in the state": {
+    file: "kv/replica.ts",
+    from: "random: [...this.#random.state],",
+    to: 'random: [...new Random("other").state],',
+    among: "stores",
+  },
+  "store: who was served waits on": {
+    file: "kv/replica.ts",
+    from: "        if (!this.#serves(command, blocked.args, key)) continue;\n        this.#forgetBlocked(session);\n",
+    to: "        if (!this.#serves(command, blocked.args, key)) continue;\n",
+    among: "stores",
+  },
+  "store: a transaction does not care what was changed": {
+    file: "kv/replica.ts",
+    from: "const isDirty = this.#isDirty(call.name);",
+    to: "const isDirty = false;",
+    among: "stores",
+  },
+  "store: clients of a server that is gone are remembered": {
+    file: "kv/replica.ts",
+    from: "      this.#forgetSessions(from);\n",
+    to: "",
+    among: "stores",
+  },
+  "store: a slot is changed while it is written": {
+    file: "kv/keyspace.ts",
+    from: "if (slot !== undefined && (!isShared || slot.version === version)) return slot;",
+    to: "if (slot !== undefined) return slot;",
+    among: "stores",
+  },
+  "store: a slot comes or goes while all are written": {
+    file: "kv/keyspace.ts",
+    from: "      this.slots = this.slots.slice();\n",
+    to: "",
+    among: "stores",
+  },
+  "store: a key that is over is there when it is changed": {
+    file: "kv/keyspace.ts",
+    from: "    if (this.deadlines > 0 && this.#isPast(shared, key)) {\n      this.#remove(index, key);\n      return undefined;\n    }\n",
+    to: "",
+    among: "stores",
+  },
 };
 
 /** A mistake that is explored, in a world of two accounts. */
@@ -350,11 +451,16 @@ const run = (seed) => {
   runWorld({ ...world, eventually }, { seed, faults: deadly(seed, restored) });
 };
 `;
+const STORES = `
+import { runStoreWorld } from "./test/kv/worlds/store-world.ts";
+const run = (seed) => void runStoreWorld(seed);
+`;
 const SCRIPTS = {
   purses: [PURSES, "sim/purses.ts"],
   "unordered purses": [PURSES, "sim/purses.ts"],
   groups: [GROUPS, "multicast/support"],
   keepers: [KEEPERS, "sim/keepers.ts"],
+  stores: [STORES, "kv/worlds"],
 } as const;
 const UNTIL_FOUND = `
 let found = "none";

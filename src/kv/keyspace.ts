@@ -5,9 +5,9 @@
  * Assumptions. All that changes goes through `change`, `put`, `replace`, `delete` and `setDeadline`, with `nowMs` set to the time of the
  * replica: so every replica that is given the same does the same. Reads change nothing, whatever time they look at.
  *
- * Theory of operation. `freeze` raises the version and keeps the arrays of slots: 16,384 references for a database that is used. What is
- * older than that version is then shared with the frozen state, and whoever changes it copies it first: a slot here, values and
- * their parts by the rule of value.ts. The encoder goes through the slots in order; behind it nothing need be copied any more, which one
+ * Theory of operation. `freeze` raises the version and keeps the arrays of slots. What is older than that version is then shared with
+ * the frozen state, and whoever changes it copies it first: the array, which is 16,384 references, and a slot here, values and their
+ * parts by the rule of value.ts. The encoder goes through the slots in order; behind it nothing need be copied any more, which one
  * comparison tells (`#sharedFrom`). Without a frozen state that comparison is all that it costs.
  *
  * Expiry. A deadline is absolute. A key that is past it does not exist for anyone; `put` and the like remove it for good when they meet
@@ -66,6 +66,8 @@ export class Database {
   /** Where its first slot is among all. Stays with the content when databases are swapped. */
   readonly position: number;
   slots: Slots = [];
+  /** When they were made: a frozen state that came later has them as well. */
+  #slotsVersion = 0;
   /** Keys, with those that are past their deadline and not removed yet. */
   size: number = 0;
   /** Keys with a deadline. */
@@ -205,12 +207,17 @@ export class Database {
 
   #own(index: number): Slot {
     const slot = this.slots[index];
-    if (slot !== undefined) {
-      const isOwn = !this.#keyspace.isShared(this.position + index);
-      if (isOwn || slot.version === this.#keyspace.version) return slot;
-    } else if (this.slots.length === 0)
+    const { version } = this.#keyspace;
+    const isShared = this.#keyspace.isShared(this.position + index);
+    if (slot !== undefined && (!isShared || slot.version === version)) return slot;
+    if (this.slots.length === 0) {
       this.slots = new Array<Slot | undefined>(SLOTS).fill(undefined);
-    const own = new Slot(this.#keyspace.version, slot);
+      this.#slotsVersion = version;
+    } else if (isShared && this.#slotsVersion !== version) {
+      this.slots = this.slots.slice();
+      this.#slotsVersion = version;
+    }
+    const own = new Slot(version, slot);
     this.slots[index] = own;
     return own;
   }
@@ -266,9 +273,10 @@ export class Keyspace {
   /** Fixes what is there, to be had slot by slot. `release` must follow. */
   freeze(): FrozenKeys {
     const contents = this.databases
-      .map(({ position, slots, size }, db) => ({
-        ...{ db, position, slots: [...slots], span: slotsPerSlice(size) },
-      }))
+      .map((database, db) => {
+        const { position, slots, size } = database;
+        return { database, db, position, slots, span: slotsPerSlice(size) };
+      })
       .filter(({ slots }) => slots.length > 0)
       .sort((a, b) => a.position - b.position);
     const frozen: Frozen = { at: 0 };
@@ -280,15 +288,17 @@ export class Keyspace {
       for (; ; index += 1) {
         const content = contents[index];
         if (content === undefined) return undefined;
-        const { db, position, slots, span } = content;
+        const { database, db, position, slots, span } = content;
         let slot = Math.max(0, frozen.at - position);
         const keys: unknown[] = [];
         while (slot < SLOTS && keys.length === 0) {
           const first = slot;
           for (; slot < first + span; slot += 1) {
             const one = slots[slot];
-            if (one !== undefined) encodeSlot(one, keys);
-            slots[slot] = undefined;
+            if (one === undefined) continue;
+            encodeSlot(one, keys);
+            // Nobody else has it.
+            if (database.slots !== slots && this.#frozen.size === 1) slots[slot] = undefined;
           }
           if (keys.length === 0) continue;
           frozen.at = position + slot;

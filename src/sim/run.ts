@@ -14,11 +14,15 @@ import type { Properties, Property, View, World } from "./world.ts";
 import { checkWorld } from "./world-check.ts";
 
 /** How a world is run. */
-export interface RunOptions {
+export interface RunOptions<M = unknown, State = unknown, Request = never, Reply = never> {
   readonly seed: number | string;
   /** @default what the seed draws */
   readonly faults?: Faults;
   readonly watch?: (event: SimulationEvent) => void;
+  /** As for `Simulation`. */
+  readonly onUnasked?: (process: ProcessId, reply: Reply) => void;
+  /** Has the simulation before anything happens: for what is to happen beside what the world asks for. */
+  readonly prepare?: (simulation: Simulation<M, State, Request, Reply>) => void;
 }
 
 /** What came of a run in which no promise was broken. */
@@ -76,23 +80,27 @@ const EVENTS_MAX = 2_000_000;
  */
 export function runWorld<M, State, Request, Reply>(
   world: World<M, State, Request, Reply>,
-  options: RunOptions,
+  options: RunOptions<M, State, Request, Reply>,
 ): RunReport {
   checkWorld(world);
   checkKeys("the options of a run", options, [
     "seed",
     "faults",
     "watch",
+    "onUnasked",
+    "prepare",
   ] satisfies (keyof RunOptions)[]);
-  const { seed, watch } = options;
+  const { seed, watch, onUnasked, prepare } = options;
   checkSeed(seed);
   const { faults = drawFaults(seed) } = options;
   const timeoutMs = snapshotMs(checkFaults(faults), world.processes.length);
   const simulation = new Simulation(world, {
     ...{ seed, faults, timeoutMs, lostAfterMs: LOST_AFTER_MS },
     ...(watch ? { watch } : {}),
+    ...(onUnasked ? { onUnasked } : {}),
   });
   try {
+    prepare?.(simulation);
     return runToEnd(world, simulation, seed, faults, timeoutMs);
   } catch (thrown) {
     if (thrown instanceof Violation) thrown.events = simulation.events;

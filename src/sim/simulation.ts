@@ -22,7 +22,7 @@ import { copyOf, joinBytes, readRecords } from "../core/record.ts";
 import { sha256 } from "../core/sha256.ts";
 import { Topology } from "../core/topology.ts";
 import type { ChannelOrder } from "../link/link.ts";
-import { FrozenState } from "../process/application.ts";
+import { FrozenState, UNASKED } from "../process/application.ts";
 import { type Codec, jsonCodec } from "../process/codec.ts";
 import { Journal, replayRecord } from "../process/journal.ts";
 import {
@@ -59,7 +59,7 @@ import type { View, World } from "./world.ts";
 import { checkApplication, checkWorld } from "./world-check.ts";
 
 /** How a world is simulated. */
-export interface SimulationOptions {
+export interface SimulationOptions<Reply = never> {
   readonly seed: number | string;
   /** @default NO_FAULTS */
   readonly faults?: Faults;
@@ -71,6 +71,8 @@ export interface SimulationOptions {
   readonly timeoutMs?: number;
   /** Hears of everything that happens, in order. */
   readonly watch?: (event: SimulationEvent) => void;
+  /** Hears what applications say that nobody asked for, when it is safe: as `onUnasked` of a running process. */
+  readonly onUnasked?: (process: ProcessId, reply: Reply) => void;
 }
 
 /** One thing that happened. */
@@ -85,6 +87,14 @@ export interface SimulationEvent {
     | { readonly type: "record"; readonly snapshot: SnapshotId }
     | { readonly type: "complete"; readonly snapshot: SnapshotId }
     | { readonly type: "abandoned"; readonly snapshot: SnapshotId; readonly reason: string };
+}
+
+/** An epoch that began from a snapshot. */
+export interface Restored {
+  readonly epoch: number;
+  readonly snapshot: SnapshotId;
+  /** The epoch in which that was taken. */
+  readonly of: number;
 }
 
 /** What a restarted process begins with; in a world that logs inputs, `log`: all that it knew. */
@@ -111,7 +121,7 @@ const KEPT_EVERY = 64;
 /** Of requests; answers stand in one list. */
 const INDEX_MAX = 999_999;
 const OPTIONS: readonly (keyof SimulationOptions)[] = [
-  ...(["seed", "faults", "windowBytes", "lostAfterMs", "timeoutMs", "watch"] as const),
+  ...(["seed", "faults", "windowBytes", "lostAfterMs", "timeoutMs", "watch", "onUnasked"] as const),
 ];
 
 /** One way between two processes. */
@@ -245,8 +255,9 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   readonly topology: Topology;
   readonly #order: ChannelOrder;
   readonly #faults: Faults;
-  readonly #options: Required<Omit<SimulationOptions, "watch" | "faults">>;
+  readonly #options: Required<Omit<SimulationOptions, "watch" | "onUnasked" | "faults">>;
   readonly #watch: SimulationOptions["watch"];
+  readonly #onUnasked: SimulationOptions<Reply>["onUnasked"];
   readonly #messageCodec: Codec<M>;
   readonly #stateCodec: Codec<unknown>;
   readonly #requestCodec: Codec<Request>;
@@ -266,6 +277,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   #manifest: Manifest | undefined;
   /** The newest epoch, and the snapshot that it began from. */
   #restored: { readonly epoch: number; readonly manifest: Manifest } | undefined;
+  readonly #restores: Restored[] = [];
   readonly #replies: (Reply | undefined)[] = [];
   readonly #asked = new Map<number, number>();
   /** Tokens of snapshots that were begun before the world healed. */
@@ -285,7 +297,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   #events = 0;
 
   /** @throws TidemarkError `BAD_OPTION`; `BAD_ID`, `UNKNOWN_PROCESS` of the world */
-  constructor(world: World<M, State, Request, Reply>, options: SimulationOptions) {
+  constructor(world: World<M, State, Request, Reply>, options: SimulationOptions<Reply>) {
     checkOptions(options);
     checkWorld(world);
     const { seed, windowBytes = 1024 * 1024, lostAfterMs = 1000, timeoutMs = 5000 } = options;
@@ -296,10 +308,21 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     this.#faults = options.faults ?? NO_FAULTS;
     this.#options = { seed, windowBytes, lostAfterMs, timeoutMs };
     this.#watch = options.watch;
+    this.#onUnasked = options.onUnasked;
     this.#messageCodec = world.messageCodec ?? jsonCodec<M>();
     this.#stateCodec = world.stateCodec ?? jsonCodec<unknown>();
     this.#requestCodec = world.requestCodec ?? jsonCodec<Request>();
     for (const id of this.topology.processes) this.#begin(id);
+  }
+
+  /** The later epochs, each with the snapshot that the system was restored to. */
+  get restores(): readonly Restored[] {
+    return this.#restores;
+  }
+
+  /** The epoch that a process is in, or was in when it died. */
+  epochOf(id: ProcessId): number {
+    return this.#life(id).epoch;
   }
 
   /** Virtual time since the beginning, in milliseconds. */
@@ -511,7 +534,9 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   restore(by: ProcessId): void {
     const manifest = this.#manifest;
     if (!manifest) return;
-    this.#restored = { epoch: 1 + (this.#restored?.epoch ?? 1), manifest };
+    const epoch = 1 + (this.#restored?.epoch ?? 1);
+    this.#restored = { epoch, manifest };
+    this.#restores.push({ epoch, snapshot: manifest.id, of: manifest.epoch });
     const life = this.#life(by);
     if (life.alive) this.#advance(life);
   }
@@ -897,6 +922,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
         break;
       }
       case "reply": {
+        if (effect.id === UNASKED) this.#onUnasked?.(life.id, effect.reply);
         const index = this.#asked.get(effect.id);
         this.#asked.delete(effect.id);
         if (index !== undefined) this.#replies[index] = effect.reply;
@@ -1413,14 +1439,15 @@ function orViolation<T>(check: string, what: string, act: () => T): T {
   }
 }
 
-function checkOptions(options: SimulationOptions): void {
+function checkOptions<Reply>(options: SimulationOptions<Reply>): void {
   checkKeys("the options of a simulation", options, OPTIONS);
-  const { seed, faults, lostAfterMs, timeoutMs, watch } = options;
+  const { seed, faults, lostAfterMs, timeoutMs, watch, onUnasked } = options;
   checkSeed(seed);
   if (faults !== undefined) checkFaults(faults);
   if (lostAfterMs !== undefined) checkMs("lostAfterMs", lostAfterMs);
   if (timeoutMs !== undefined) checkMs("timeoutMs", timeoutMs);
-  if (watch !== undefined && typeof watch !== "function") refuse("watch must be a function");
+  for (const [key, hears] of Object.entries({ watch, onUnasked }))
+    if (hears !== undefined && typeof hears !== "function") refuse(`${key} must be a function`);
 }
 
 /** @throws TidemarkError `BAD_OPTION` */

@@ -4,7 +4,10 @@ import { expect, test } from "vitest";
 import { EXPLORED, exploreWith, MUTANTS, seedsUntilFound } from "../../tools/mutants.ts";
 import { cases } from "../support/soak.ts";
 
-const SAMPLE = ["a resend is dropped", "captured late", "a channel is forgotten"];
+const SAMPLE = [
+  ...["a resend is dropped", "captured late", "a channel is forgotten"],
+  "store: one replica leaves out a write",
+];
 
 test.each(cases("mutants", SAMPLE, Object.keys(MUTANTS)))(
   "%s",

@@ -6,7 +6,7 @@ import {
   formatChannelHash,
 } from "../../src/core/channel-hash.ts";
 import { encodeUtf8 } from "../../src/core/utf8.ts";
-import type { Application, Turn } from "../../src/process/application.ts";
+import { type Application, type Turn, UNASKED } from "../../src/process/application.ts";
 import {
   defineWorld,
   drawFaults,
@@ -331,6 +331,44 @@ describe("the verbs", () => {
       inside: { list: [1] },
       names: new Map([["x", new Set([1])]]),
     });
+  });
+
+  test("what nobody asked for is heard when it is safe, and not from who has died", () => {
+    const heard: string[] = [];
+    const talking = defineWorld<null, number, string, string>({
+      processes: ["a", "b"],
+      application: () => ({
+        request: (_id, word, turn) => turn.reply(UNASKED, `${turn.self} ${word}`),
+        capture: () => 0,
+        restore() {},
+      }),
+      logsInputs: true,
+    });
+    runWorld(talking, {
+      ...{ seed: 1, faults: { ...NO_FAULTS, syncMs: 10 } },
+      onUnasked: (process, word) => heard.push(`${process}: ${word}`),
+      prepare: (simulation) => {
+        simulation.after(5, () => {
+          for (const id of ["a", "b"]) simulation.request(id, "hello", 0);
+          expect(heard).toEqual([]);
+          simulation.crash("b");
+        });
+        simulation.after(50, () => simulation.restart("b"));
+      },
+    });
+    expect(heard).toEqual(["a: a hello"]);
+  });
+
+  test("it is known which epoch a process is in, and what that began from", () => {
+    const simulation = start(["a", "b"]);
+    simulation.snapshot("a");
+    simulation.runFor(200);
+    expect(simulation.restores).toEqual([]);
+    simulation.restore("a");
+    expect(simulation.epochOf("a")).toBe(2);
+    simulation.runFor(500);
+    expect(simulation.epochOf("b")).toBe(2);
+    expect(simulation.restores).toEqual([{ epoch: 2, snapshot: "a/1", of: 1 }]);
   });
 
   const bad = <T>(value: unknown): T => value as T;

@@ -1,0 +1,271 @@
+/**
+ * What stands beside a replica in a simulated world instead of a server with sockets: it cuts nothing and sends nothing, but it multicasts
+ * records, reads beside the order, and hears what its clients are to have, by the rules of the server that ships.
+ */
+
+import type { ProcessId } from "../../../src/core/id.ts";
+import type { Client } from "../../../src/kv/client.ts";
+import { commandTable } from "../../../src/kv/commands.ts";
+import { KIND, RecordWriter } from "../../../src/kv/record.ts";
+import type { Output, Replica, ReplicaServer } from "../../../src/kv/replica.ts";
+import { Reply as Written } from "../../../src/kv/reply.ts";
+import { encodeRequest } from "../../../src/kv/request-reader.ts";
+import type { Reply } from "../../../src/trace.ts";
+
+/** A record as a replica has taken it. */
+export interface Taken {
+  readonly from: ProcessId;
+  readonly stream: number;
+  readonly kind: number;
+  readonly session: number;
+  /** The time of the replica. */
+  readonly atMs: number;
+  readonly requests: string;
+}
+
+/** One thing that a client asked, and what came of it. */
+export interface Call {
+  readonly client: string;
+  readonly command: readonly string[];
+  readonly transaction?: readonly (readonly string[])[];
+  /** Not a record: read where it was asked, after so many records, of which that was the last, at that time. */
+  readonly read?: {
+    readonly door: Door;
+    readonly applied: number;
+    readonly last: Taken | undefined;
+    readonly atMs: number;
+  };
+  readonly epoch: number;
+  readonly calledAt: number;
+  returnedAt?: number;
+  reply?: Reply;
+}
+
+/** A connection. */
+export interface Connection {
+  readonly door: Door;
+  readonly name: string;
+  /** Whose it is: somebody may come from another replica, with a token. */
+  readonly client: string;
+  readonly session: number;
+  /** All that went through the order, and how much of it has been answered. */
+  readonly records: Call[];
+  answered: number;
+  isClosed: boolean;
+}
+
+/** See `TIDEMARK TOKEN`. */
+export interface Token {
+  readonly client: string;
+  readonly epoch: number;
+  readonly place: number;
+}
+
+/** What a door needs of the world around it. */
+export interface Surroundings {
+  /** A clock of the world, and of no process. */
+  readonly now: () => number;
+  readonly epochOf: (process: ProcessId) => number;
+  readonly after: (ms: number, act: () => void) => void;
+  readonly request: (process: ProcessId, message: Uint8Array) => void;
+  /** What the replica of a process has taken last. */
+  readonly last: () => Taken | undefined;
+}
+
+const BLOCKING: ReadonlySet<string> = new Set(["BLPOP", "BRPOP"]);
+const NOTHING = new Uint8Array(0);
+
+/** See the head of the file. One of each life of a process. */
+export class Door {
+  readonly process: ProcessId;
+  readonly stream: number;
+  readonly replica: Replica;
+  readonly connections: Map<number, Connection> = new Map<number, Connection>();
+  readonly #around: Surroundings;
+  readonly #writer: RecordWriter;
+  readonly #written = new Written();
+  #last = 0;
+  isOpen: boolean = true;
+
+  constructor(process: ProcessId, stream: number, replica: Replica, around: Surroundings) {
+    this.process = process;
+    this.stream = stream;
+    this.replica = replica;
+    this.#around = around;
+    this.#writer = new RecordWriter(stream, (message) => around.request(process, message));
+    const server: Partial<ReplicaServer> = {
+      clientOf: (session) =>
+        this.connections.has(session) ? ({ id: session, resp3: false } as Client) : undefined,
+      subscribers: () => 0,
+      tellsOf: () => 0,
+      times: () => false,
+      advanced: () => {},
+      problem: (reason) => {
+        throw new Error(reason);
+      },
+    };
+    replica.attach(server as ReplicaServer, stream);
+    this.#add(KIND.forget, 0, NOTHING);
+  }
+
+  /** @param token what `token` gave; nobody is let in before this replica has come to that place */
+  connect(token?: Token): Connection | undefined {
+    if (token && token.place > this.replica.applied) return undefined;
+    this.#last += 1;
+    const session = this.#last;
+    const name = `${this.process}.${this.stream}.${session}`;
+    const connection = {
+      ...{ door: this, name, client: token?.client ?? name, session },
+      ...{ records: [], answered: 0, isClosed: false },
+    };
+    this.connections.set(session, connection);
+    return connection;
+  }
+
+  /** What a client takes with it, to go on from another replica of the same epoch. */
+  token({ client }: Connection): Token {
+    return { client, epoch: this.epoch, place: this.replica.applied };
+  }
+
+  get epoch(): number {
+    return this.#around.epochOf(this.process);
+  }
+
+  /** Asks something; what waits here goes with it, or all goes later. */
+  ask(connection: Connection, words: readonly string[], transaction?: Call["transaction"]): Call {
+    const command = commandTable.get(words[0] as string);
+    if (!command && !transaction) throw new Error(`there is no ${words[0]}`);
+    const calledAt = this.#around.now();
+    const { client } = connection;
+    const common = { client, command: words, epoch: this.epoch, calledAt };
+    if (command && !command.isOrdered && !transaction && !waits(connection)) {
+      const { reply, atMs } = this.read(words);
+      const read = { door: this, applied: this.replica.applied, last: this.#around.last(), atMs };
+      const call = { ...common, read, reply, returnedAt: calledAt };
+      return call;
+    }
+    const call: Call = { ...common, ...(transaction && { transaction }) };
+    connection.records.push(call);
+    const bytes = transaction ? joined(transaction.map(encodeRequest)) : encodeRequest(words);
+    this.#add(transaction ? KIND.transaction : KIND.command, connection.session, bytes);
+    return call;
+  }
+
+  /** What is here, beside the order. */
+  read(words: readonly string[]): { readonly reply: Reply; readonly atMs: number } {
+    const written = this.#written;
+    written.length = 0;
+    const command = commandTable.get(words[0] as string);
+    if (!command) throw new Error(`there is no ${words[0]}`);
+    const atMs = this.replica.nowMs;
+    this.replica.read({ id: 0 } as Client, 0, command, words, written, atMs);
+    return { reply: repliesIn(written.bytes.subarray(0, written.length))[0] as Reply, atMs };
+  }
+
+  close(connection: Connection): void {
+    if (connection.isClosed) return;
+    connection.isClosed = true;
+    this.connections.delete(connection.session);
+    this.#add(KIND.forget, connection.session, NOTHING);
+  }
+
+  /** Has keys expire that are past their deadline. */
+  sweep(): void {
+    const words = this.replica.expired(this.replica.nowMs, 100);
+    if (words.length > 0) this.#add(KIND.sweep, 0, encodeRequest(words));
+  }
+
+  flush(): void {
+    if (this.isOpen) this.#writer.flush();
+  }
+
+  #add(kind: number, session: number, bytes: Uint8Array): void {
+    this.#writer.add(kind, 0, session, bytes, 0, bytes.length);
+  }
+
+  /** What came out of the replica, when it is safe. */
+  hear({ sessions, ends, bytes, news }: Output): void {
+    let start = 0;
+    let told = 0;
+    for (const [i, session] of sessions.entries()) {
+      const end = ends[i] as number;
+      if (session !== 0) {
+        const [reply] = repliesIn(bytes.subarray(start, end));
+        this.#answer(this.connections.get(session), reply);
+        start = end;
+        continue;
+      }
+      const one = news[told];
+      told += 1;
+      if (one?.type !== "blocked") continue;
+      const connection = this.connections.get(one.session);
+      if (connection && Number.isFinite(one.atMs)) this.#waitUntil(connection, one.atMs);
+    }
+  }
+
+  #answer(connection: Connection | undefined, reply: Reply | undefined): void {
+    if (!connection) return;
+    const call = connection.records[connection.answered];
+    if (!call || reply === undefined)
+      throw new Error(`${connection.name} is answered what it did not ask`);
+    connection.answered += 1;
+    call.reply = reply;
+    call.returnedAt = this.#around.now();
+  }
+
+  #waitUntil(connection: Connection, atMs: number): void {
+    const call = connection.records[connection.answered];
+    const leftMs = Math.max(1, atMs - this.replica.nowMs);
+    this.#around.after(Math.min(leftMs, 1_000), () => {
+      if (connection.isClosed || connection.records[connection.answered] !== call) return;
+      this.#add(KIND.timeout, connection.session, NOTHING);
+      this.flush();
+    });
+  }
+}
+
+/** It has asked something that is not answered. */
+export const waits = ({ records, answered }: Connection): boolean => answered < records.length;
+
+/** It waits for a key, or may. */
+export const mayBlock = (connection: Connection): boolean =>
+  waits(connection) && BLOCKING.has(connection.records.at(-1)?.command[0] ?? "");
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Replies of RESP2, one behind the other. */
+function repliesIn(bytes: Uint8Array): Reply[] {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  let at = 0;
+  const line = (): string => {
+    const end = text.indexOf("\r\n", at);
+    const found = text.slice(at, end);
+    at = end + 2;
+    return found;
+  };
+  const next = (): Reply => {
+    const head = line();
+    const rest = head.slice(1);
+    if (head.startsWith("+")) return rest;
+    if (head.startsWith("-")) return { error: rest };
+    if (head.startsWith(":")) return Number(rest);
+    const count = Number(rest);
+    if (count < 0) return null;
+    if (head.startsWith("*")) return Array.from({ length: count }, next);
+    const bulk = text.slice(at, at + count);
+    at += count + 2;
+    return bulk;
+  };
+  const replies: Reply[] = [];
+  while (at < text.length) replies.push(next());
+  return replies;
+}
