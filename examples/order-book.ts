@@ -331,9 +331,9 @@ async function run({ seconds, port, victim, dir, json, flags }: Options, stop: A
 
     // The oldest first, and on from the newest.
     for (const name of snapshots) {
-      const { epoch } = await replicas.restore(name);
+      const epoch = await replicas.restore(name);
       market.forget();
-      const text = `tidemark restore ${name}: all are back there, in epoch ${epoch}`;
+      const text = `TIDEMARK RESTORE ${name}: all are back there, in epoch ${epoch}`;
       screen.note("restored", text, { snapshot: name, epoch });
       await auditNow();
     }

@@ -265,8 +265,8 @@ async function run({ seconds, port, victim, dir, json }: Options, stop: AbortSig
     const unsure = game.players.reduce((sum, { unsurePosts }) => sum + unsurePosts, 0);
     const answered = game.posts;
 
-    screen.note("restoring", `tidemark restore ${snapshot}`, { snapshot });
-    const { epoch } = await replicas.restore(snapshot);
+    screen.note("restoring", `TIDEMARK RESTORE ${snapshot}`, { snapshot });
+    const epoch = await replicas.restore(snapshot);
     await settle("restored", `all three are back at ${snapshot}, in epoch ${epoch}`);
     const isSnapshot = [...game.boards].every((board) =>
       PLAYERS.every((name) => {

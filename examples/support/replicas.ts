@@ -1,13 +1,11 @@
 // A store of three replicas, `tidemark kv`, as an example has it: started, hurt, restored, and ended with it.
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { directoryStore } from "tidemark";
 import { Problem, until } from "./example.ts";
-import { Lost, RedisClient, type Reply } from "./redis-client.ts";
+import { Lost, pairs, RedisClient, type Reply } from "./redis-client.ts";
 
 /** The command line beside the library that this example imports. */
 const LIBRARY = import.meta.resolve("tidemark");
@@ -103,43 +101,35 @@ export class Replicas {
 
   /** Takes a snapshot of the whole store, asked of that replica. Gives its name. @throws Problem it was abandoned */
   async snapshot({ port }: Replica): Promise<string> {
-    const earlier = await this.#snapshots();
     const client = await RedisClient.connect(port);
+    const newest = async () => {
+      const [listed] = (await client.ask("TIDEMARK", "SNAPSHOTS", 1)) as readonly Reply[];
+      return new Map(pairs(listed)).get("id");
+    };
     try {
+      const earlier = await newest();
       await client.ask("BGSAVE");
       let facts = factsIn("");
       await until("the snapshot is complete", this.#stop, async () => {
         facts = factsIn(await client.ask("INFO", "persistence"));
         return facts.get("rdb_bgsave_in_progress") === "0";
       });
-      if (facts.get("rdb_last_bgsave_status") !== "ok") throw new Problem("BGSAVE failed");
+      const name = await newest();
+      if (facts.get("rdb_last_bgsave_status") === "ok" && name !== earlier && name) return name;
+      throw new Problem("BGSAVE left no snapshot");
     } finally {
       client.close();
     }
-    const name = (await this.#snapshots()).find((one) => !earlier.includes(one));
-    if (name === undefined) throw new Problem("BGSAVE left no snapshot");
-    return name;
   }
 
-  /** Newest first. */
-  async #snapshots(): Promise<string[]> {
-    const store = directoryStore(this.#directory);
-    const names: string[] = [];
-    for await (const { id } of store.list()) names.push(id);
-    await store.close();
-    return names;
-  }
-
-  /** Brings all replicas back to a snapshot. @throws Problem not all of them go on from it */
-  async restore(snapshot: string): Promise<{ epoch: number }> {
-    const words = ["restore", snapshot, "--dir", this.#directory, "--json"];
-    try {
-      const run = promisify(execFile);
-      const { stdout } = await run(process.execPath, [...NODE, ...words], { signal: this.#stop });
-      return JSON.parse(stdout);
-    } catch (error) {
-      throw new Problem(`tidemark ${words.join(" ")}: ${String(error)}`);
-    }
+  /** Brings all replicas back to a snapshot, and gives the new epoch. @throws Problem somebody is absent */
+  async restore(snapshot: string): Promise<number> {
+    const client = await RedisClient.connect((this.all[0] as Replica).port);
+    const reply = (await client.ask("TIDEMARK", "RESTORE", snapshot)) as readonly Reply[];
+    client.close();
+    const facts = new Map(pairs(reply));
+    if (facts.get("proof")) return Number(facts.get("epoch"));
+    throw new Problem(`${snapshot} was restored, but ${facts.get("reason")}`);
   }
 
   /** What a replica answers; undefined while it is away. */
