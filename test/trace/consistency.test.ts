@@ -289,6 +289,90 @@ describe("by the order that the store tells", () => {
   });
 });
 
+describe("larger histories", () => {
+  test("an order that there is is found, and told or not it is the same", {
+    timeout: 7_200_000,
+  }, () => {
+    for (const seed of seeds("client-orders", 60, 5_000)) {
+      const operations = drawRight(new Random(`right ${seed}`));
+      const untold = operations.map(({ position: _, ...one }) => one);
+      for (const consistency of LEVELS) {
+        expect(checkClients(operations, { consistency }), `seed ${seed}`).toMatchObject({
+          holds: true,
+        });
+        expect(checkClients(untold, { consistency }), `seed ${seed}`).toMatchObject({
+          holds: true,
+        });
+      }
+    }
+  });
+
+  test("one reply that nothing explains is found among them", { timeout: 7_200_000 }, () => {
+    const toldSizes: number[] = [];
+    const untoldSizes: number[] = [];
+    for (const seed of seeds("client-lies", 20, 2_000)) {
+      const random = new Random(`lie ${seed}`);
+      const operations = drawRight(random);
+      const reads = operations.filter(
+        ({ command: [name], returnedAt }) => name === "GET" && returnedAt !== undefined,
+      );
+      const read = random.pick(reads);
+      if (!read) continue;
+      const wrong = operations.map((one) => (one === read ? { ...one, reply: "never" } : one));
+      const untold = wrong.map(({ position: _, ...one }) => one);
+      for (const history of [wrong, untold]) {
+        const verdict = checkClients(history, { consistency: "linearizable" });
+        const { command, calledAt } = read;
+        if (verdict.holds !== false) throw new Error(`seed ${seed}: ${JSON.stringify(verdict)}`);
+        const { operations: shown, wrong: at = -1 } = verdict.witness;
+        expect(shown[at]).toMatchObject({ command, calledAt });
+        if (history === wrong) toldSizes.push(shown.length);
+        else untoldSizes.push(shown.length);
+      }
+    }
+    const mean = (sizes: readonly number[]): number =>
+      sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+    // Told, it is shown with what led to the right one; else it is enough that it was never written.
+    expect(mean(toldSizes)).toBeLessThan(3);
+    expect(mean(untoldSizes)).toBeLessThan(1.5);
+  });
+});
+
+/** Many operations of clients of one machine, each done at some moment between its call and its return. */
+function drawRight(random: Random): Operation[] {
+  const free = new Map<string, number>();
+  const drawn = Array.from({ length: random.between(20, 60) }, (_, i) => {
+    const client = random.pick(["a", "b", "c", "d"]) as string;
+    const calledAt = (free.get(client) ?? 0) + random.fraction();
+    const returnedAt = calledAt + random.fraction() * 2;
+    free.set(client, returnedAt);
+    const key = random.pick(["x", "y"]) as string;
+    const text = random.pick([
+      `SET ${key} ${i}`,
+      `GET ${key}`,
+      `INCR ${key}`,
+      `APPEND ${key} 1`,
+      `DEL ${key}`,
+      `RPUSH l ${i}`,
+      "LPOP l",
+      "LRANGE l 0 -1",
+      `SADD u ${i % 3}`,
+      `MSET x ${i} z ${i}`,
+    ]) as string;
+    const command = text.split(" ");
+    const position = calledAt + random.fraction() * (returnedAt - calledAt);
+    return { client, command, calledAt, returnedAt, position, isLost: random.chance(0.05) };
+  });
+  let { start: state } = storeModel;
+  return drawn
+    .sort((a, b) => a.position - b.position)
+    .map(({ returnedAt, isLost, ...one }): Operation => {
+      const next = storeModel.apply(state, one);
+      state = next.state;
+      return isLost ? one : { ...one, returnedAt, reply: next.reply };
+    });
+}
+
 test("much at once has a bound, and says so", () => {
   const many = Array.from("abcdefghijklmn", (client) => `${client} 0 9 SADD x ${client} → 1`);
   const operations = history(...many, "z 10 11 SCARD x → 3");
@@ -315,6 +399,9 @@ test("the model knows when keys are over, and who watched them", () => {
   expect(
     run(["a", 5, "SET x 1 PX 10"], ["a", 15, "GET x"], ["a", 16, "GET x"], ["a", 17, "INCR x"]),
   ).toEqual(["OK", "1", null, 1]);
+  expect(
+    run(["a", 0, "SET x 1 PX 5"], ["a", 6, "WATCH x"], ["b", 7, "SWEEP x y"], ["a", 8, "EXISTS x"]),
+  ).toEqual(["OK", "OK", "OK", 0]);
   expect(
     run(
       ["a", 0, "RPUSH l 1 2"],
