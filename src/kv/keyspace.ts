@@ -5,10 +5,11 @@
  * Assumptions. All that changes goes through `change`, `put`, `replace`, `delete` and `setDeadline`, with `nowMs` set to the time of the
  * replica: so every replica that is given the same does the same. Reads change nothing, whatever time they look at.
  *
- * Theory of operation. `freeze` raises the version and keeps the arrays of slots: 16,384 references for a database that is used. What is
- * older than that version is then shared with the frozen state, and whoever changes it copies it first: a slot here, values and
- * their parts by the rule of value.ts. The encoder goes through the slots in order; behind it nothing need be copied any more, which one
- * comparison tells (`#sharedFrom`). Without a frozen state that comparison is all that it costs.
+ * Theory of operation. `freeze` raises the version, and copies nothing. What is older than that version is then shared with the frozen
+ * state, and whoever changes it copies it first: a slot here, values and their parts by the rule of value.ts; a slot that is replaced by its
+ * copy is kept for the frozen state. The encoder goes through the slots in order; behind it nothing need be copied any more, which one
+ * comparison tells (`#sharedFrom`). Without a frozen state that comparison is all that it costs. A value with many elements is encoded in
+ * many slices; until the last of them its slot is not behind the encoder.
  *
  * Expiry. A deadline is absolute. A key that is past it does not exist for anyone; `put` and the like remove it for good when they meet
  * it, and so does a sweep, which comes in order like any other change. Deadlines lie in a heap beside the slots, which is not a part of
@@ -77,14 +78,18 @@ type ValueImage = string | readonly [TypeName | "text", ...Item[]];
 interface Frozen {
   /** The position that is encoded next. */
   at: number;
+  readonly contents: readonly Content[];
 }
 
 /** A database as it was frozen. */
 interface Content {
   readonly db: number;
   readonly position: number;
-  readonly slots: Slots;
   readonly size: number;
+  /** Those that the database had; it may go on to use them. */
+  readonly slots: Slots;
+  /** Of slots that were replaced since then, what was there. */
+  readonly replaced: Map<number, Slot | undefined>;
 }
 
 /** The keys of one database. */
@@ -232,11 +237,13 @@ export class Database {
 
   #own(index: number): Slot {
     const slot = this.slots[index];
+    const position = this.position + index;
+    const isShared = this.#keyspace.isShared(position);
     if (slot !== undefined) {
-      const isOwn = !this.#keyspace.isShared(this.position + index);
-      if (isOwn || slot.version === this.#keyspace.version) return slot;
+      if (!isShared || slot.version === this.#keyspace.version) return slot;
     } else if (this.slots.length === 0)
       this.slots = new Array<Slot | undefined>(SLOTS).fill(undefined);
+    if (isShared) this.#keyspace.keep(this.slots, index, position);
     const own = new Slot(this.#keyspace.version, slot);
     this.slots[index] = own;
     return own;
@@ -283,6 +290,15 @@ export class Keyspace {
     return position >= this.#sharedFrom;
   }
 
+  /** A slot is about to be replaced. */
+  keep(slots: Slots, index: number, position: number): void {
+    for (const { at, contents } of this.#frozen) {
+      const content = contents.find((one) => one.slots === slots);
+      if (content && position >= at && !content.replaced.has(index))
+        content.replaced.set(index, slots[index]);
+    }
+  }
+
   swap(one: number, other: number): void {
     const { databases } = this;
     const database = databases[one] as Database;
@@ -293,15 +309,14 @@ export class Keyspace {
   /** Fixes what is there, to be had in slices. `release` must follow. */
   freeze(): FrozenKeys {
     const contents = this.databases
-      .map(({ position, slots, size }, db) => ({ db, position, slots, size }))
+      .map(({ position, slots, size }, db) => ({ db, position, size, slots, replaced: new Map() }))
       .filter(({ slots }) => slots.length > 0)
-      .map((content) => ({ ...content, slots: content.slots.slice() }))
       .sort((a, b) => a.position - b.position);
-    const frozen: Frozen = { at: 0 };
+    const frozen: Frozen = { at: 0, contents };
     this.version += 1;
     this.#frozen.add(frozen);
     this.#share();
-    const slices = this.#slices(contents, frozen);
+    const slices = this.#slices(frozen);
     const release = (): void => {
       this.#frozen.delete(frozen);
       this.#share();
@@ -309,22 +324,21 @@ export class Keyspace {
     return { next: () => slices.next().value ?? undefined, release };
   }
 
-  *#slices(contents: readonly Content[], frozen: Frozen): Generator<KeysImage, void> {
-    for (const { db, position, slots, size } of contents) {
+  *#slices(frozen: Frozen): Generator<KeysImage, void> {
+    for (const { db, position, size, slots, replaced } of frozen.contents) {
       const span = slotsPerSlice(size);
       for (let first = 0; first < SLOTS; first += span) {
         const slicer = new Slicer(db, first);
         for (let slot = first; slot < first + span; slot += 1) {
-          const keys = slots[slot];
-          if (keys === undefined) continue;
-          yield* slicer.add(keys);
-          slots[slot] = undefined;
+          const keys = replaced.has(slot) ? replaced.get(slot) : slots[slot];
+          if (keys !== undefined) yield* slicer.add(keys);
         }
-        const last = slicer.take();
-        if (!last) continue;
+        for (let slot = first; slot < first + span && replaced.size > 0; slot += 1)
+          replaced.delete(slot);
         frozen.at = position + first + span;
         this.#share();
-        yield last;
+        const last = slicer.take();
+        if (last) yield last;
       }
     }
   }

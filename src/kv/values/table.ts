@@ -127,9 +127,9 @@ export class Table<V> {
 
   /**
    * How many parts it has, and then its entries.
-   * @param valueOf gives what is stored of a value; without it, only the keys are
+   * @param stored gives what is stored of a value; without it, only the keys are
    */
-  *items(valueOf?: (value: V) => Item): Generator<Item> {
+  *items(stored?: (value: V) => Item): Generator<Item> {
     yield this.#parts.length;
     let isFirst = true;
     for (const { entries } of this.#parts) {
@@ -137,7 +137,7 @@ export class Table<V> {
       isFirst = false;
       for (const [key, value] of entries) {
         yield key;
-        if (valueOf) yield valueOf(value);
+        if (stored) yield stored(value);
       }
     }
   }
