@@ -6,10 +6,10 @@
  * replica: so every replica that is given the same does the same. Reads change nothing, whatever time they look at.
  *
  * Theory of operation. `freeze` raises the version, and copies nothing. What is older than that version is then shared with the frozen
- * state, and whoever changes it copies it first: a slot here, values and their parts by the rule of value.ts; a slot that is replaced by its
- * copy is kept for the frozen state. The encoder goes through the slots in order; behind it nothing need be copied any more, which one
- * comparison tells (`#sharedFrom`). Without a frozen state that comparison is all that it costs. A value with many elements is encoded in
- * many slices; until the last of them its slot is not behind the encoder.
+ * state, and whoever changes it copies it first: a slot here, values and their parts by the rule of value.ts; a slot that is replaced by
+ * its copy is kept for the frozen state. The encoder goes through the slots in order; behind it nothing need be copied any more, which one
+ * comparison tells (`#sharedFrom`). Without a frozen state that comparison is all that it costs. A value with many elements is encoded
+ * in many slices; until the last of them its slot is not behind the encoder.
  *
  * Expiry. A deadline is absolute. A key that is past it does not exist for anyone; `put` and the like remove it for good when they meet
  * it, and so does a sweep, which comes in order like any other change. Deadlines lie in a heap beside the slots, which is not a part of
