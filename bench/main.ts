@@ -3,6 +3,7 @@
 import { parseArgs } from "node:util";
 import { durability } from "./durability.ts";
 import { kv } from "./kv.ts";
+import { kvSnapshot } from "./kv-snapshot.ts";
 import { latency } from "./latency.ts";
 import { machine } from "./machine.ts";
 import { multicast } from "./multicast.ts";
@@ -12,7 +13,12 @@ import { snapshot } from "./snapshot.ts";
 import { store } from "./store.ts";
 import { tcp, workers } from "./tcp.ts";
 
-const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
+/** What benches are told. */
+interface Options {
+  readonly keys: number;
+}
+
+const BENCHES: Readonly<Record<string, (options: Options) => AsyncGenerator<Result>>> = {
   machine,
   tcp,
   workers,
@@ -23,9 +29,10 @@ const BENCHES: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   sim,
   multicast,
   kv,
+  "kv-snapshot": kvSnapshot,
 };
 
-const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
+const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N]
 
   machine   messages through the composite machine, memory transport, one operating-system process
   tcp       3 processes, full mesh, everyone sends to all; beside it plain sockets
@@ -36,12 +43,17 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json]
   store     what is written of a state of a million entries, at first and when 1 % of it has changed
   sim       the simulator: events a second, and of a search through all schedules states a second
   kv        the store beside redis-server, by redis-benchmark: one process, and three replicas
+  kv-snapshot  what BGSAVE costs the clients of a store of a million keys (or --keys), beside redis-server
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 
 Without a name: all of them. Figures are medians of at least three rounds; on a busy machine look at ratios only.`;
 
 const { values, positionals } = parseArgs({
-  options: { json: { type: "boolean", default: false }, help: { type: "boolean", default: false } },
+  options: {
+    json: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+    keys: { type: "string", default: "1000000" },
+  },
   allowPositionals: true,
 });
 const unknown = positionals.filter((name) => !Object.hasOwn(BENCHES, name));
@@ -50,7 +62,11 @@ if (values.help) {
 } else if (unknown.length > 0) {
   console.error(`bench: there is no ${unknown.join(", ")}\n\n${USAGE}`);
   process.exitCode = 2;
+} else if (!/^[1-9]\d{0,8}$/.test(values.keys)) {
+  console.error(`bench: --keys ${values.keys} is not a number of keys`);
+  process.exitCode = 2;
 } else {
   for (const name of positionals.length > 0 ? positionals : Object.keys(BENCHES))
-    for await (const result of BENCHES[name]?.() ?? []) printResult(result, values.json);
+    for await (const result of BENCHES[name]?.({ keys: Number(values.keys) }) ?? [])
+      printResult(result, values.json);
 }

@@ -5,18 +5,20 @@
  * Assumptions. All that changes goes through `change`, `put`, `replace`, `delete` and `setDeadline`, with `nowMs` set to the time of the
  * replica: so every replica that is given the same does the same. Reads change nothing, whatever time they look at.
  *
- * Theory of operation. `freeze` raises the version and keeps the arrays of slots. What is older than that version is then shared with
- * the frozen state, and whoever changes it copies it first: the array, which is 16,384 references, and a slot here, values and their
- * parts by the rule of value.ts. The encoder goes through the slots in order; behind it nothing need be copied any more, which one
- * comparison tells (`#sharedFrom`). Without a frozen state that comparison is all that it costs.
+ * Theory of operation. `freeze` raises the version, and copies nothing. What is older than that version is then shared with the frozen
+ * state, and whoever changes it copies it first: a slot here, values and their parts by the rule of value.ts; a slot that is replaced by
+ * its copy is kept for the frozen state. The encoder goes through the slots in order; behind it nothing need be copied any more, which one
+ * comparison tells (`#sharedFrom`). Without a frozen state that comparison is all that it costs. A value with many elements is encoded
+ * in many slices; until the last of them its slot is not behind the encoder.
  *
  * Expiry. A deadline is absolute. A key that is past it does not exist for anyone; `put` and the like remove it for good when they meet
  * it, and so does a sweep, which comes in order like any other change. Deadlines lie in a heap beside the slots, which is not a part of
  * the state: an entry that is out of date is dropped when it comes up.
  */
 
+import { type Item, ItemReader, JOIN, PART, PIECE_LENGTH } from "./items.ts";
 import { SLOTS, slotOf } from "./slot.ts";
-import type { Aggregate, TypeName, Value } from "./value.ts";
+import type { TypeName, Value } from "./value.ts";
 import { ByteString } from "./values/byte-string.ts";
 import { Hash } from "./values/hash.ts";
 import { List } from "./values/list.ts";
@@ -40,24 +42,54 @@ class Slot extends Map<string, Value> {
 
 type Slots = (Slot | undefined)[];
 
-/** Some slots, one behind the other, as they are stored: keys, each followed by its value and its deadline or null. */
-export interface SlotImage {
+/** A slice of what is stored. */
+export type KeysImage = SlotImage | RestImage;
+
+/** Keys of some slots, one behind the other, each followed by its value and its deadline or null. The last value may go on. */
+interface SlotImage {
   readonly db: number;
   /** The first one. */
   readonly slot: number;
   readonly keys: readonly unknown[];
 }
 
+/** How the last value of the slice before goes on. */
+interface RestImage {
+  readonly db: number;
+  readonly slot: number;
+  readonly rest: readonly Item[];
+}
+
 /** Of so many keys a slice has about the size that is encoded, hashed and compared best. */
 const SLICE_KEYS = 64;
+/** A slice ends once it weighs so much: its texts, by their length, and what it takes to encode any item. */
+const SLICE_WEIGHT = 32 * 1024;
+const ITEM_WEIGHT = 32;
+/** A value of more elements than this, or a string of more pieces, has slices of its own … */
+const ALONE_ELEMENTS = 1024;
+const ALONE_PIECES = 4;
+/** … that also end with a part, if they weigh so much: a whole chunk of a list does. */
+const PART_WEIGHT = 64 * ITEM_WEIGHT;
 
-/** A value as it is stored: a text, or what its class makes of it. */
-type ValueImage = string | readonly [TypeName, unknown];
+/** A value as it is stored: a short text, or the items that its class makes of it. */
+type ValueImage = string | readonly [TypeName | "text", ...Item[]];
 
 /** What is fixed by `freeze`. */
 interface Frozen {
   /** The position that is encoded next. */
   at: number;
+  readonly contents: readonly Content[];
+}
+
+/** A database as it was frozen. */
+interface Content {
+  readonly db: number;
+  readonly position: number;
+  readonly size: number;
+  /** Those that the database had; it may go on to use them. */
+  readonly slots: Slots;
+  /** Of slots that were replaced since then, what was there. */
+  readonly replaced: Map<number, Slot | undefined>;
 }
 
 /** The keys of one database. */
@@ -66,8 +98,6 @@ export class Database {
   /** Where its first slot is among all. Stays with the content when databases are swapped. */
   readonly position: number;
   slots: Slots = [];
-  /** When they were made: a frozen state that came later has them as well. */
-  #slotsVersion = 0;
   /** Keys, with those that are past their deadline and not removed yet. */
   size: number = 0;
   /** Keys with a deadline. */
@@ -207,17 +237,14 @@ export class Database {
 
   #own(index: number): Slot {
     const slot = this.slots[index];
-    const { version } = this.#keyspace;
-    const isShared = this.#keyspace.isShared(this.position + index);
-    if (slot !== undefined && (!isShared || slot.version === version)) return slot;
-    if (this.slots.length === 0) {
+    const position = this.position + index;
+    const isShared = this.#keyspace.isShared(position);
+    if (slot !== undefined) {
+      if (!isShared || slot.version === this.#keyspace.version) return slot;
+    } else if (this.slots.length === 0)
       this.slots = new Array<Slot | undefined>(SLOTS).fill(undefined);
-      this.#slotsVersion = version;
-    } else if (isShared && this.#slotsVersion !== version) {
-      this.slots = this.slots.slice();
-      this.#slotsVersion = version;
-    }
-    const own = new Slot(version, slot);
+    if (isShared) this.#keyspace.keep(this.slots, index, position);
+    const own = new Slot(this.#keyspace.version, slot);
     this.slots[index] = own;
     return own;
   }
@@ -263,6 +290,15 @@ export class Keyspace {
     return position >= this.#sharedFrom;
   }
 
+  /** A slot is about to be replaced. */
+  keep(slots: Slots, index: number, position: number): void {
+    for (const { at, contents } of this.#frozen) {
+      const content = contents.find((one) => one.slots === slots);
+      if (content && position >= at && !content.replaced.has(index))
+        content.replaced.set(index, slots[index]);
+    }
+  }
+
   swap(one: number, other: number): void {
     const { databases } = this;
     const database = databases[one] as Database;
@@ -270,64 +306,77 @@ export class Keyspace {
     databases[other] = database;
   }
 
-  /** Fixes what is there, to be had slot by slot. `release` must follow. */
+  /** Fixes what is there, to be had in slices. `release` must follow. */
   freeze(): FrozenKeys {
     const contents = this.databases
-      .map((database, db) => {
-        const { position, slots, size } = database;
-        return { database, db, position, slots, span: slotsPerSlice(size) };
-      })
+      .map(({ position, slots, size }, db) => ({ db, position, size, slots, replaced: new Map() }))
       .filter(({ slots }) => slots.length > 0)
       .sort((a, b) => a.position - b.position);
-    const frozen: Frozen = { at: 0 };
+    const frozen: Frozen = { at: 0, contents };
     this.version += 1;
     this.#frozen.add(frozen);
     this.#share();
-    let index = 0;
-    const next = (): SlotImage | undefined => {
-      for (; ; index += 1) {
-        const content = contents[index];
-        if (content === undefined) return undefined;
-        const { database, db, position, slots, span } = content;
-        let slot = Math.max(0, frozen.at - position);
-        const keys: unknown[] = [];
-        while (slot < SLOTS && keys.length === 0) {
-          const first = slot;
-          for (; slot < first + span; slot += 1) {
-            const one = slots[slot];
-            if (one === undefined) continue;
-            encodeSlot(one, keys);
-            // Nobody else has it.
-            if (database.slots !== slots && this.#frozen.size === 1) slots[slot] = undefined;
-          }
-          if (keys.length === 0) continue;
-          frozen.at = position + slot;
-          this.#share();
-          return { db, slot: first, keys };
-        }
-      }
-    };
+    const slices = this.#slices(frozen);
     const release = (): void => {
       this.#frozen.delete(frozen);
       this.#share();
     };
-    return { next, release };
+    return { next: () => slices.next().value ?? undefined, release };
+  }
+
+  *#slices(frozen: Frozen): Generator<KeysImage, void> {
+    for (const { db, position, size, slots, replaced } of frozen.contents) {
+      const span = slotsPerSlice(size);
+      for (let first = 0; first < SLOTS; first += span) {
+        const slicer = new Slicer(db, first);
+        for (let slot = first; slot < first + span; slot += 1) {
+          const keys = replaced.has(slot) ? replaced.get(slot) : slots[slot];
+          if (keys !== undefined) yield* slicer.add(keys);
+        }
+        for (let slot = first; slot < first + span && replaced.size > 0; slot += 1)
+          replaced.delete(slot);
+        frozen.at = position + first + span;
+        this.#share();
+        const last = slicer.take();
+        if (last) yield last;
+      }
+    }
   }
 
   /** Takes what `freeze` gave, in place of all that is there. */
-  restore(images: Iterable<SlotImage>): void {
+  restore(images: Iterable<KeysImage>): void {
     this.version += 1;
     for (const database of this.databases) database.clear();
     this.databases.sort((a, b) => a.position - b.position);
-    for (const { db, keys } of images) {
+    /** The last key, whose value may go on. */
+    let open: { readonly runs: (readonly Item[])[]; readonly load: () => void } | undefined;
+    for (const image of images) {
+      if ("rest" in image) {
+        open?.runs.push(image.rest);
+        continue;
+      }
+      open?.load();
+      open = undefined;
+      const { db, keys } = image;
       const database = this.databases[db] as Database;
-      for (let i = 0; i < keys.length; i += 3)
-        database.load(
-          keys[i] as string,
-          decodeValue(keys[i + 1] as ValueImage, this.version),
-          keys[i + 2] as number | null,
-        );
+      for (let i = 0; i < keys.length; i += 3) {
+        const key = keys[i] as string;
+        const value = keys[i + 1] as ValueImage;
+        const deadline = keys[i + 2] as number | null;
+        if (typeof value === "string") {
+          database.load(key, value, deadline);
+          continue;
+        }
+        const runs: (readonly Item[])[] = [value];
+        const load = (): void => {
+          const whole = decodeValue(value[0], new ItemReader(runs, 1), this.version);
+          database.load(key, whole, deadline);
+        };
+        if (i + 3 < keys.length) load();
+        else open = { runs, load };
+      }
     }
+    open?.load();
   }
 
   #share(): void {
@@ -338,8 +387,8 @@ export class Keyspace {
 
 /** A fixed state of all keys. */
 export interface FrozenKeys {
-  /** The next slot that has keys; `undefined` after the last one. */
-  next(): SlotImage | undefined;
+  /** The next slice; `undefined` after the last one. */
+  next(): KeysImage | undefined;
   release(): void;
 }
 
@@ -349,29 +398,107 @@ function slotsPerSlice(keys: number): number {
   return 2 ** Math.floor(Math.log2(Math.min(SLOTS, Math.max(1, wanted))));
 }
 
-function encodeSlot(slot: Slot, keys: unknown[]): void {
-  for (const [key, value] of slot)
-    keys.push(key, encodeValue(value), slot.deadlines?.get(key) ?? null);
+/**
+ * Cuts the keys of some slots into slices, each of which is soon encoded: between two keys, and within a value that is too large. Where it
+ * cuts follows from what is in these slots alone, and a large value has slices of its own: so a change leaves most of them as they were.
+ */
+class Slicer {
+  readonly #db: number;
+  readonly #slot: number;
+  #keys: unknown[] = [];
+  /** Of a value that goes on from the slice before. */
+  #rest: Item[] | undefined;
+  /** Of the value that is being cut. */
+  #items: Item[] | undefined;
+  #weight = 0;
+
+  constructor(db: number, slot: number) {
+    this.#db = db;
+    this.#slot = slot;
+  }
+
+  /** Gives all slices but the last. */
+  *add(slot: Slot): Generator<KeysImage> {
+    for (const [key, value] of slot) {
+      const deadline = slot.deadlines?.get(key) ?? null;
+      if (typeof value === "string" && value.length <= PIECE_LENGTH) {
+        this.#keys.push(key, value, deadline);
+        this.#weight += 3 * ITEM_WEIGHT + key.length + value.length;
+      } else yield* this.#addLarge(key, value, deadline);
+      if (this.#isFull) yield* this.#cut();
+    }
+  }
+
+  /** What is there since the last slice. */
+  take(): KeysImage | undefined {
+    const [db, slot, keys, rest] = [this.#db, this.#slot, this.#keys, this.#rest];
+    this.#keys = [];
+    this.#rest = this.#items && [];
+    this.#items = this.#rest;
+    this.#weight = 0;
+    if (rest) return rest.length > 0 ? { db, slot, rest } : undefined;
+    return keys.length > 0 ? { db, slot, keys } : undefined;
+  }
+
+  get #isFull(): boolean {
+    return this.#weight >= SLICE_WEIGHT;
+  }
+
+  *#cut(): Generator<KeysImage> {
+    const slice = this.take();
+    if (slice) yield slice;
+  }
+
+  *#addLarge(key: string, value: Value, deadline: number | null): Generator<KeysImage> {
+    const isText = typeof value === "string";
+    const isAlone = hasOwnSlices(value);
+    if (isAlone) yield* this.#cut();
+    const image: [TypeName | "text", ...Item[]] = [isText ? "text" : value.type];
+    this.#keys.push(key, image, deadline);
+    this.#items = image as Item[];
+    this.#weight += 3 * ITEM_WEIGHT + key.length;
+    for (const item of isText ? [value] : value.items()) {
+      if (typeof item === "string" && item.length > PIECE_LENGTH) {
+        for (let at = 0; at < item.length; at += PIECE_LENGTH) {
+          if (at > 0) this.#push(JOIN);
+          this.#push(item.slice(at, at + PIECE_LENGTH));
+          if (this.#isFull) yield* this.#cut();
+        }
+        continue;
+      }
+      if (item === PART && isAlone && this.#weight >= PART_WEIGHT) yield* this.#cut();
+      this.#push(item);
+      if (this.#isFull) yield* this.#cut();
+    }
+    this.#items = undefined;
+    if (isAlone || this.#rest) yield* this.#cut();
+  }
+
+  #push(item: Item): void {
+    this.#items?.push(item);
+    this.#weight += typeof item === "string" ? ITEM_WEIGHT + item.length : ITEM_WEIGHT;
+  }
 }
 
-function encodeValue(value: Value): ValueImage {
-  return typeof value === "string" ? value : [value.type, value.encode()];
+function hasOwnSlices(value: Value): boolean {
+  if (typeof value === "string") return value.length > ALONE_PIECES * PIECE_LENGTH;
+  return value.elements > (value.type === "string" ? ALONE_PIECES : ALONE_ELEMENTS);
 }
 
-function decodeValue(image: ValueImage, version: number): Value {
-  if (typeof image === "string") return image;
-  const [type, content] = image;
+function decodeValue(type: TypeName | "text", items: ItemReader, version: number): Value {
   switch (type) {
+    case "text":
+      return items.next() as string;
     case "string":
-      return new ByteString(version, content as string);
+      return ByteString.decode(items, version);
     case "list":
-      return List.decode(content, version);
+      return List.decode(items, version);
     case "hash":
-      return Hash.decode(content, version);
+      return Hash.decode(items, version);
     case "set":
-      return SetValue.decode(content, version);
+      return SetValue.decode(items, version);
     case "zset":
-      return SortedSet.decode(content, version);
+      return SortedSet.decode(items, version);
   }
 }
 
@@ -379,5 +506,5 @@ function decodeValue(image: ValueImage, version: number): Value {
 export function copyOfValue(value: Value, version: number): Value {
   return typeof value === "string"
     ? value
-    : (decodeValue(encodeValue(value), version) as Aggregate & Value);
+    : decodeValue(value.type, new ItemReader([[...value.items()]]), version);
 }

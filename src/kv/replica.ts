@@ -29,7 +29,7 @@ import {
   Refusal,
 } from "./command.ts";
 import { type Deadline, DeadlineHeap } from "./deadline-heap.ts";
-import { DATABASES, type Database, Keyspace, type SlotImage } from "./keyspace.ts";
+import { DATABASES, type Database, type KeysImage, Keyspace } from "./keyspace.ts";
 import { HEADER_BYTES, KIND, MESSAGE_BYTES, RECORD_HEAD_BYTES } from "./record.ts";
 import { Reply } from "./reply.ts";
 import { RequestReader } from "./request-reader.ts";
@@ -135,7 +135,7 @@ interface Head {
 }
 
 /** A captured state: what is known of clients, and then all slots that have keys. */
-export type ReplicaState = readonly [Head, ...SlotImage[]];
+export type ReplicaState = readonly [Head, ...KeysImage[]];
 
 export interface ReplicaOptions {
   readonly self: ProcessId;

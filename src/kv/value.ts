@@ -7,6 +7,7 @@
  * by a copy with that version, which is changed.**
  */
 
+import type { Item } from "./items.ts";
 import type { ByteString } from "./values/byte-string.ts";
 import type { Hash } from "./values/hash.ts";
 import type { List } from "./values/list.ts";
@@ -24,8 +25,10 @@ export interface Aggregate {
   readonly version: number;
   /** Another one with the same content, which can be changed without this one being changed. */
   clone(version: number): Aggregate;
-  /** Plain data, of which `decodeValue` makes the same again: the same content, in the same order, in the same parts. */
-  encode(): unknown;
+  /** How many it has; of a string, how many pieces. */
+  readonly elements: number;
+  /** What it is stored as, and `decode` of its class makes the same of: the same content, in the same order, in the same parts. */
+  items(): Iterable<Item>;
   /** About how many bytes it takes. */
   readonly memoryBytes: number;
 }

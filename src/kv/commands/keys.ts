@@ -168,12 +168,14 @@ function scan(call: Call, args: readonly string[]): void {
 /**
  * `SCAN` within a key. The cursor is the part of the table that comes next; a part is given whole.
  * @param add what is said of an entry
+ * @param inOrder in which order those of a part are given, if that in which they came is not known any more
  */
 export function scanTable<V>(
   call: Call,
   args: readonly string[],
   tableOf: (key: string) => Table<V> | undefined,
   add: (found: string[], key: string, value: V) => void,
+  inOrder?: (a: readonly [string, V], b: readonly [string, V]) => number,
 ): void {
   const cursor = cursorIn(args[2] as string);
   const table = tableOf(args[1] as string);
@@ -184,11 +186,13 @@ export function scanTable<V>(
     const { count, pattern } = scanOptions(args, 3, false);
     // What is small is given at once, whatever the cursor.
     let part = table.parts === 1 ? 0 : cursor;
-    for (let seen = 0; part < table.parts && seen < count; part += 1)
-      for (const [key, value] of table.partEntries(part)) {
+    for (let seen = 0; part < table.parts && seen < count; part += 1) {
+      const entries = table.partEntries(part);
+      for (const [key, value] of inOrder ? [...entries].sort(inOrder) : entries) {
         seen += 1;
         if (pattern === undefined || matches(pattern, key)) add(found, key, value);
       }
+    }
     if (part < table.parts) next = part;
   }
   call.reply.array(2);

@@ -642,9 +642,10 @@ function scan(call: Call, args: readonly string[]): void {
     isSmall = set?.encoding === "listpack";
     return set?.scores;
   };
-  scanTable(call, args, scoresOf, (found, member, value) =>
-    found.push(member, scannedScore(value, isSmall)),
-  );
+  const add = (found: string[], member: string, score: number): void => {
+    found.push(member, scannedScore(score, isSmall));
+  };
+  scanTable(call, args, scoresOf, add, inOrder);
 }
 
 const KEY = [1, 1, 1] as const;

@@ -1,5 +1,6 @@
 /** A string that is changed in place: a bitmap, or one that grows by `APPEND`. */
 
+import { type Item, type ItemReader, JOIN } from "../items.ts";
 import { readLatin1, writeLatin1 } from "../latin1.ts";
 import type { Aggregate } from "../value.ts";
 
@@ -95,8 +96,19 @@ export class ByteString implements Aggregate {
     return clone;
   }
 
-  encode(): unknown {
-    return this.slice(0);
+  get elements(): number {
+    return this.#pieces.length;
+  }
+
+  *items(): Generator<Item> {
+    for (let at = 0; at < this.#length || at === 0; at += PIECE_BYTES) {
+      if (at > 0) yield JOIN;
+      yield this.slice(at, at + PIECE_BYTES);
+    }
+  }
+
+  static decode(items: ItemReader, version: number): ByteString {
+    return new ByteString(version, items.next() as string);
   }
 
   /** All pieces but the last are whole; that one has room to grow. */

@@ -1,7 +1,8 @@
 /** The value behind `HSET`: fields, each with a text. */
 
+import type { Item, ItemReader } from "../items.ts";
 import type { Aggregate } from "../value.ts";
-import { Table, type TableImage } from "./table.ts";
+import { Table } from "./table.ts";
 
 /** Redis' `hash-max-listpack-entries` and `-value`. */
 const [SMALL_ENTRIES, SMALL_BYTES] = [512, 64];
@@ -46,12 +47,18 @@ export class Hash implements Aggregate {
     return new Hash(version, this.fields.clone(version), this.#isLarge);
   }
 
-  encode(): unknown {
-    return [this.#isLarge, this.fields.encode()];
+  get elements(): number {
+    return this.fields.size;
   }
 
-  static decode(image: unknown, version: number): Hash {
-    const [isLarge, parts] = image as [boolean, TableImage];
-    return new Hash(version, Table.decode<string>(parts, version), isLarge);
+  *items(): Generator<Item> {
+    yield Number(this.#isLarge);
+    yield* this.fields.items((value) => value);
+  }
+
+  static decode(items: ItemReader, version: number): Hash {
+    const isLarge = items.next() === 1;
+    const fields = Table.decode(items, version, () => items.next() as string);
+    return new Hash(version, fields, isLarge);
   }
 }

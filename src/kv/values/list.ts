@@ -3,6 +3,7 @@
  * change while a snapshot is taken copies one chunk.
  */
 
+import { type Item, type ItemReader, PART } from "../items.ts";
 import type { Aggregate } from "../value.ts";
 
 /** A chunk takes no more elements, at an end, if it has so many, or so many bytes. */
@@ -192,17 +193,34 @@ export class List implements Aggregate {
     return new List(version, [...this.#chunks], this.#length);
   }
 
-  encode(): unknown {
-    return this.#chunks.map(({ elements }) => elements);
+  get elements(): number {
+    return this.#length;
   }
 
-  static decode(image: unknown, version: number): List {
-    const chunks = (image as string[][]).map((elements) => chunkOf(version, [...elements]));
-    return new List(
-      version,
-      chunks,
-      chunks.reduce((sum, { elements }) => sum + elements.length, 0),
-    );
+  *items(): Generator<Item> {
+    let isFirst = true;
+    for (const { elements } of this.#chunks) {
+      if (!isFirst) yield PART;
+      isFirst = false;
+      yield* elements;
+    }
+  }
+
+  static decode(items: ItemReader, version: number): List {
+    const chunks: Chunk[] = [];
+    let elements: string[] = [];
+    let length = 0;
+    for (let item = items.next(); item !== undefined; item = items.next()) {
+      if (item === PART) {
+        chunks.push(chunkOf(version, elements));
+        elements = [];
+        continue;
+      }
+      elements.push(item as string);
+      length += 1;
+    }
+    if (length > 0) chunks.push(chunkOf(version, elements));
+    return new List(version, chunks, length);
   }
 
   /** The chunk of an index, and where in it; behind the last one for one that is too large. */

@@ -1,8 +1,9 @@
 /** The value behind `SADD`: members, each once. */
 
+import type { Item, ItemReader } from "../items.ts";
 import { parseInteger } from "../numbers.ts";
 import type { Aggregate } from "../value.ts";
-import { Table, type TableImage } from "./table.ts";
+import { Table } from "./table.ts";
 
 /** Redis' `set-max-intset-entries`. */
 const SMALL_ENTRIES = 512;
@@ -65,13 +66,22 @@ export class SetValue implements Aggregate {
     return new SetValue(version, this.members.clone(version), this.#isNumbers);
   }
 
-  encode(): unknown {
-    return [this.#isNumbers, this.members.encode(true)];
+  get elements(): number {
+    return this.members.size;
   }
 
-  static decode(image: unknown, version: number): SetValue {
-    const [isNumbers, parts] = image as [boolean, TableImage];
-    return new SetValue(version, Table.decode<true>(parts, version, true), isNumbers);
+  *items(): Generator<Item> {
+    yield Number(this.#isNumbers);
+    yield* this.members.items();
+  }
+
+  static decode(items: ItemReader, version: number): SetValue {
+    const isNumbers = items.next() === 1;
+    return new SetValue(
+      version,
+      Table.decode(items, version, () => true),
+      isNumbers,
+    );
   }
 }
 

@@ -4,8 +4,9 @@
  * as they are right; a change moves what is in one block, and while a snapshot is taken copies it.
  */
 
+import { type Item, type ItemReader, PART } from "../items.ts";
 import type { Aggregate } from "../value.ts";
-import { Table, type TableImage } from "./table.ts";
+import { Table } from "./table.ts";
 
 /** Beyond it, a block is split. */
 const BLOCK_ENTRIES = 512;
@@ -14,6 +15,8 @@ const [SMALL_ENTRIES, SMALL_BYTES] = [128, 64];
 const ENTRY_BYTES = 96;
 /** Small ones of Redis have none; it is gone when this is added. */
 const NO_NEGATIVE_ZERO = 0;
+/** How it is stored: not every codec keeps it. */
+const NEGATIVE_ZERO = "-0";
 
 interface Block {
   readonly version: number;
@@ -130,14 +133,47 @@ export class SortedSet implements Aggregate {
     return new SortedSet(version, this.scores.clone(version), [...this.#blocks], this.#isLarge);
   }
 
-  encode(): unknown {
-    return [this.#isLarge, this.scores.encode()];
+  get elements(): number {
+    return this.size;
   }
 
-  static decode(image: unknown, version: number): SortedSet {
-    const [isLarge, parts] = image as [boolean, TableImage];
-    const table = Table.decode<number>(parts, version);
-    return new SortedSet(version, table, blocksOf([...table.entries()], version), isLarge);
+  /** In order, so that nobody has to sort them again. */
+  *items(): Generator<Item> {
+    yield Number(this.#isLarge);
+    yield this.scores.parts;
+    let isFirst = true;
+    for (const { members, scores } of this.#blocks) {
+      if (!isFirst) yield PART;
+      isFirst = false;
+      for (let i = 0; i < members.length; i += 1) {
+        const score = scores[i] as number;
+        yield members[i] as string;
+        yield Object.is(score, -0) ? NEGATIVE_ZERO : score;
+      }
+    }
+  }
+
+  static decode(items: ItemReader, version: number): SortedSet {
+    const isLarge = items.next() === 1;
+    const table = Table.empty<number>(items.next() as number, version);
+    const blocks: Block[] = [];
+    let block: Block | undefined;
+    for (let item = items.next(); item !== undefined; item = items.next()) {
+      if (item === PART) {
+        block = undefined;
+        continue;
+      }
+      if (!block) {
+        block = { version, members: [], scores: [] };
+        blocks.push(block);
+      }
+      const score = items.next();
+      const number = score === NEGATIVE_ZERO ? -0 : (score as number);
+      table.load(item as string, number);
+      block.members.push(item as string);
+      block.scores.push(number);
+    }
+    return new SortedSet(version, table, blocks, isLarge);
   }
 
   /** One that has these, each member once. */
@@ -218,7 +254,10 @@ export class SortedSet implements Aggregate {
 }
 
 function blocksOf(entries: readonly Entry[], version: number): Block[] {
-  const sorted = [...entries].sort(inOrder);
+  const isSorted = entries.every(
+    (entry, i) => i === 0 || inOrder(entries[i - 1] as Entry, entry) < 0,
+  );
+  const sorted = isSorted ? entries : [...entries].sort(inOrder);
   const blocks: Block[] = [];
   for (let at = 0; at < sorted.length; at += BLOCK_ENTRIES) {
     const some = sorted.slice(at, at + BLOCK_ENTRIES);

@@ -6,6 +6,8 @@
  * The order of what is in it follows from what was done to it alone: so all replicas agree on it.
  */
 
+import { type Item, type ItemReader, PART } from "../items.ts";
+
 /** Entries in a part, on the average, beyond which one is split. */
 const PART_ENTRIES = 256;
 /** But so many stay in one: it is in the order in which they came, and so is what Redis keeps of that size. */
@@ -15,9 +17,6 @@ interface Part<V> {
   readonly version: number;
   readonly entries: Map<string, V>;
 }
-
-/** What is encoded of a table: its parts, each as keys and values in turn, or keys alone. */
-export type TableImage = readonly (readonly unknown[])[];
 
 /** See the head of the file. */
 export class Table<V> {
@@ -126,27 +125,41 @@ export class Table<V> {
     return new Table(version, [...this.#parts], this.#size);
   }
 
-  /** @param isSet the values say nothing, and are left out */
-  encode(isSet: boolean = false): TableImage {
-    return this.#parts.map(({ entries }) => {
-      if (isSet) return [...entries.keys()];
-      const flat: unknown[] = [];
-      for (const [key, value] of entries) flat.push(key, value);
-      return flat;
-    });
+  /**
+   * How many parts it has, and then its entries.
+   * @param stored gives what is stored of a value; without it, only the keys are
+   */
+  *items(stored?: (value: V) => Item): Generator<Item> {
+    yield this.#parts.length;
+    let isFirst = true;
+    for (const { entries } of this.#parts) {
+      if (!isFirst) yield PART;
+      isFirst = false;
+      for (const [key, value] of entries) {
+        yield key;
+        if (stored) yield stored(value);
+      }
+    }
   }
 
-  static decode<V>(image: TableImage, version: number, given?: V): Table<V> {
-    let size = 0;
-    const parts = image.map((flat) => {
-      const entries = new Map<string, V>();
-      if (given !== undefined) for (const key of flat) entries.set(key as string, given);
-      else
-        for (let i = 0; i < flat.length; i += 2) entries.set(flat[i] as string, flat[i + 1] as V);
-      size += entries.size;
-      return { version, entries };
-    });
-    return new Table(version, parts.length > 0 ? parts : undefined, size);
+  /** @param value reads what is stored of one, behind its key */
+  static decode<V>(items: ItemReader, version: number, value: () => V): Table<V> {
+    const table = Table.empty<V>(items.next() as number, version);
+    for (let item = items.next(); item !== undefined; item = items.next())
+      if (item !== PART) table.load(item as string, value());
+    return table;
+  }
+
+  /** One without entries, in so many parts. */
+  static empty<V>(parts: number, version: number): Table<V> {
+    const empty = (): Part<V> => ({ version, entries: new Map() });
+    return new Table(version, Array.from({ length: parts }, empty));
+  }
+
+  /** A new entry, for which no part is split. */
+  load(key: string, value: V): void {
+    (this.#parts[this.#index(key)] as Part<V>).entries.set(key, value);
+    this.#size += 1;
   }
 
   #part(key: string): Part<V> {

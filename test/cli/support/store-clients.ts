@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Manifest, SnapshotId } from "../../../src/index.ts";
-import { Keyspace, type SlotImage } from "../../../src/kv/keyspace.ts";
+import { type KeysImage, Keyspace } from "../../../src/kv/keyspace.ts";
 import type { Value } from "../../../src/kv/value.ts";
 import { List } from "../../../src/kv/values/list.ts";
 import { directoryStore } from "../../../src/runtime/directory-store.ts";
@@ -67,7 +67,7 @@ export async function savedStore(directory: string, id: SnapshotId): Promise<Sav
   const replicas: SavedReplica[] = [];
   for (const { process, state } of manifest.pieces) {
     // In front of the keys there are the group, and what the replica knows of clients.
-    const slices = (await snapshot.state(process)) as readonly { readonly slice: SlotImage }[];
+    const slices = (await snapshot.state(process)) as readonly { readonly slice: KeysImage }[];
     const keyspace = new Keyspace();
     keyspace.restore(slices.slice(2).map(({ slice }) => slice));
     const hashes = state.parts.slice(1).map(({ sha256 }) => sha256);
@@ -85,5 +85,5 @@ export async function savedIds(directory: string): Promise<SnapshotId[]> {
 
 /** The elements of a list, or none. */
 export function elementsOf(value: Value | undefined): readonly string[] {
-  return value instanceof List ? (value.encode() as string[][]).flat() : [];
+  return value instanceof List ? value.range(0, value.length) : [];
 }

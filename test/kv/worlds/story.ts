@@ -2,8 +2,9 @@
 
 import type { ProcessId } from "../../../src/core/id.ts";
 import { decodeUtf8, encodeUtf8 } from "../../../src/core/utf8.ts";
+import { Keyspace } from "../../../src/kv/keyspace.ts";
 import type { Replica, ReplicaState } from "../../../src/kv/replica.ts";
-import { SetValue } from "../../../src/kv/values/set-value.ts";
+import type { Value } from "../../../src/kv/value.ts";
 import { type Codec, jsonCodec } from "../../../src/process/codec.ts";
 import type { Restored } from "../../../src/sim.ts";
 import type { Call, Connection, Taken } from "./door.ts";
@@ -79,21 +80,21 @@ export interface Held {
 
 /** All keys of a state that are texts, lists or sets and not past their deadline, by name; sets sorted. */
 export function heldIn([{ nowMs }, ...images]: ReplicaState): readonly Held[] {
+  const keyspace = new Keyspace();
+  keyspace.restore(images);
+  keyspace.nowMs = nowMs;
   const held: Held[] = [];
-  for (const { keys } of images)
-    for (let i = 0; i < keys.length; i += 3) {
-      const [key, image, deadline] = keys.slice(i, i + 3) as [string, unknown, number | null];
-      const value = valueIn(image);
-      if (value !== undefined && !(deadline !== null && deadline < nowMs))
-        held.push({ key, value, deadline });
+  for (const database of keyspace.databases)
+    for (const key of database.keys()) {
+      const value = contentOf(database.get(key));
+      if (value !== undefined) held.push({ key, value, deadline: database.deadline(key) ?? null });
     }
   return held.sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
-function valueIn(image: unknown): Held["value"] | undefined {
-  if (typeof image === "string") return image;
-  const [type, content] = image as [string, unknown];
-  if (type === "string") return content as string;
-  if (type === "list") return (content as string[][]).flat();
-  return type === "set" ? SetValue.decode(content, 1).list().sort() : undefined;
+function contentOf(value: Value | undefined): Held["value"] | undefined {
+  if (value === undefined || typeof value === "string") return value;
+  if (value.type === "string") return value.slice(0);
+  if (value.type === "list") return value.range(0, value.length);
+  return value.type === "set" ? value.list().sort() : undefined;
 }
