@@ -2,6 +2,7 @@
 
 import type { ProcessId } from "../../../src/core/id.ts";
 import { decodeUtf8, encodeUtf8 } from "../../../src/core/utf8.ts";
+import { latin1Bytes, readLatin1 } from "../../../src/kv/latin1.ts";
 import type { Replica, ReplicaState } from "../../../src/kv/replica.ts";
 import { SetValue } from "../../../src/kv/values/set-value.ts";
 import { type Codec, jsonCodec } from "../../../src/process/codec.ts";
@@ -49,7 +50,7 @@ export const stateCodec: Codec<unknown> = {
   decode: (bytes) =>
     JSON.parse(decodeUtf8(bytes) as string, (_, one: unknown) =>
       typeof one === "object" && one !== null && "bytes" in one
-        ? Uint8Array.from(one.bytes as number[])
+        ? latin1Bytes(one.bytes as string)
         : one,
     ),
 };
@@ -57,7 +58,7 @@ export const stateCodec: Codec<unknown> = {
 /** The same of states that are the same, byte for byte. */
 export const textOf = (value: unknown): string =>
   JSON.stringify(value, (_, one: unknown) =>
-    one instanceof Uint8Array ? { bytes: [...one] } : one,
+    one instanceof Uint8Array ? { bytes: readLatin1(one, 0, one.length) } : one,
   );
 
 /** All slices of the state of a replica. */
