@@ -370,6 +370,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: "const isDirty = false;",
     among: "stores",
   },
+  "store: half a record is not in the state": {
+    file: "kv/replica.ts",
+    from: "stream, joined(rest)]),",
+    to: "stream, new Uint8Array(0)]),",
+    among: "stores",
+  },
   "store: clients of a server that is gone are remembered": {
     file: "kv/replica.ts",
     from: "      this.#forgetSessions(from);\n",

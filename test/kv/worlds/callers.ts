@@ -103,45 +103,45 @@ function drawSteps(random: Random, value: string): Step[] {
   }
 }
 
+/** More than a message takes. */
+const LARGE = "x".repeat(150_000);
+
+export interface CallerOptions {
+  readonly name: string;
+  readonly random: Random;
+  /** Those that are open. */
+  readonly doors: () => readonly Door[];
+  readonly called: (call: Call) => void;
+  readonly met: (connection: Connection) => void;
+  /** Some values need several messages. */
+  readonly hasLarge: boolean;
+}
+
 /** Somebody who asks now and then, and waits for answers more often than not. */
 export class Caller {
-  readonly #random: Random;
-  readonly #name: string;
-  readonly #doors: () => readonly Door[];
-  readonly #note: (call: Call) => void;
-  readonly #met: (connection: Connection) => void;
+  readonly #options: CallerOptions;
   #connection: Connection | undefined;
   /** What it goes on from. */
   #token: Token | undefined;
   #steps: Step[] = [];
   #asked = 0;
 
-  constructor(
-    name: string,
-    random: Random,
-    doors: () => readonly Door[],
-    note: (call: Call) => void,
-    met: (connection: Connection) => void,
-  ) {
-    this.#met = met;
-    this.#name = name;
-    this.#random = random;
-    this.#doors = doors;
-    this.#note = note;
+  constructor(options: CallerOptions) {
+    this.#options = options;
   }
 
   /** Does what comes next, if anything can be done. */
   act(): void {
-    const random = this.#random;
+    const { name, random, doors, called, met, hasLarge } = this.#options;
     let connection = this.#connection;
     if (!connection?.door.isOpen || connection.isClosed) {
-      const door = random.pick(this.#doors());
+      const door = random.pick(doors());
       if (!door) return;
       if (this.#token?.epoch !== door.epoch) this.#token = undefined;
       connection = door.connect(this.#token);
       if (!connection) return;
       this.#token = undefined;
-      this.#met(connection);
+      met(connection);
       this.#connection = connection;
       this.#steps = [];
     }
@@ -159,14 +159,18 @@ export class Caller {
         return;
       }
       this.#asked += 1;
-      this.#steps = drawSteps(random, `${this.#name}${this.#asked}`);
+      const value = `${name}${this.#asked}`;
+      this.#steps =
+        hasLarge && random.chance(0.1)
+          ? [words(`SET s2 ${value}${LARGE}`)]
+          : drawSteps(random, value);
     }
     const step = this.#steps.shift() as Step;
     const call =
       "transaction" in step
         ? door.ask(connection, ["EXEC"], step.transaction)
         : door.ask(connection, step);
-    this.#note(call);
+    called(call);
     if (random.chance(0.7)) door.flush();
   }
 

@@ -4,8 +4,10 @@
  */
 
 import type { ProcessId } from "../../../src/core/id.ts";
+import { joinBytes } from "../../../src/core/record.ts";
 import type { Client } from "../../../src/kv/client.ts";
 import { commandTable } from "../../../src/kv/commands.ts";
+import { readLatin1 } from "../../../src/kv/latin1.ts";
 import { KIND, RecordWriter } from "../../../src/kv/record.ts";
 import type { Output, Replica, ReplicaServer } from "../../../src/kv/replica.ts";
 import { Reply as Written } from "../../../src/kv/reply.ts";
@@ -146,7 +148,7 @@ export class Door {
     }
     const call: Call = { ...common, ...(transaction && { transaction }) };
     connection.records.push(call);
-    const bytes = transaction ? joined(transaction.map(encodeRequest)) : encodeRequest(words);
+    const bytes = transaction ? joinBytes(transaction.map(encodeRequest)) : encodeRequest(words);
     this.#add(transaction ? KIND.transaction : KIND.command, connection.session, bytes);
     return call;
   }
@@ -231,20 +233,9 @@ export const waits = ({ records, answered }: Connection): boolean => answered < 
 export const mayBlock = (connection: Connection): boolean =>
   waits(connection) && BLOCKING.has(connection.records.at(-1)?.command[0] ?? "");
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
 /** Replies of RESP2, one behind the other. */
 function repliesIn(bytes: Uint8Array): Reply[] {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
+  const text = readLatin1(bytes, 0, bytes.length);
   let at = 0;
   const line = (): string => {
     const end = text.indexOf("\r\n", at);

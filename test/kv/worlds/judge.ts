@@ -105,7 +105,7 @@ function orderOf(story: Story, epoch: number, orders: ReadonlyMap<number, Order>
       const known = records[place - 1];
       if (known && JSON.stringify(known) !== JSON.stringify(record))
         throw new Error(
-          `epoch ${epoch}: record ${place} is ${JSON.stringify(record)} at ${process} and was ${JSON.stringify(known)}`,
+          `epoch ${epoch}: record ${place} is ${shown(record)} at ${process} and was ${shown(known)}`,
         );
       records[place - 1] = record;
     }
@@ -118,6 +118,10 @@ function orderOf(story: Story, epoch: number, orders: ReadonlyMap<number, Order>
   }
   return { records, shared };
 }
+
+/** Without what is long in it. */
+const shown = (record: Taken): string =>
+  JSON.stringify({ ...record, requests: record.requests.slice(0, 80) });
 
 /** A client that waits for keys. */
 interface Waiting {
@@ -165,7 +169,7 @@ function playOf(story: Story, { records }: Order): Played {
       const count = counts.get(session) ?? 0;
       counts.set(session, count + 1);
       const call = story.connections.get(session)?.records[count];
-      if (!call) throw new Error(`nobody has asked record ${position}: ${JSON.stringify(record)}`);
+      if (!call) throw new Error(`nobody has asked record ${position}: ${shown(record)}`);
       const { command, transaction = [] } = call;
       const isBlocking = command[0] === "BLPOP" || command[0] === "BRPOP";
       const keys = command.slice(1, -1);

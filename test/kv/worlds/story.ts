@@ -3,6 +3,7 @@
 import type { ProcessId } from "../../../src/core/id.ts";
 import { decodeUtf8, encodeUtf8 } from "../../../src/core/utf8.ts";
 import { Keyspace } from "../../../src/kv/keyspace.ts";
+import { latin1Bytes, readLatin1 } from "../../../src/kv/latin1.ts";
 import type { Replica, ReplicaState } from "../../../src/kv/replica.ts";
 import type { Value } from "../../../src/kv/value.ts";
 import { type Codec, jsonCodec } from "../../../src/process/codec.ts";
@@ -50,7 +51,7 @@ export const stateCodec: Codec<unknown> = {
   decode: (bytes) =>
     JSON.parse(decodeUtf8(bytes) as string, (_, one: unknown) =>
       typeof one === "object" && one !== null && "bytes" in one
-        ? Uint8Array.from(one.bytes as number[])
+        ? latin1Bytes(one.bytes as string)
         : one,
     ),
 };
@@ -58,7 +59,7 @@ export const stateCodec: Codec<unknown> = {
 /** The same of states that are the same, byte for byte. */
 export const textOf = (value: unknown): string =>
   JSON.stringify(value, (_, one: unknown) =>
-    one instanceof Uint8Array ? { bytes: [...one] } : one,
+    one instanceof Uint8Array ? { bytes: readLatin1(one, 0, one.length) } : one,
   );
 
 /** All slices of the state of a replica. */
