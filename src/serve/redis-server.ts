@@ -68,6 +68,8 @@ const UNREAD_BYTES = 1024 * 1024;
 const FLUSHED_BYTES = 256 * 1024;
 /** Commands that are quick in any case take less. */
 const QUICK_MS = 1;
+/** So many messages the process may have to take. */
+const ASKED_MAX = 256;
 /** So long a client has to take what it is sent at the end. */
 const LINGER_MS = 1_000;
 /** Behind so many commands that are not answered yet, a read goes through the order; behind more, it waits. */
@@ -112,8 +114,13 @@ export class RedisServer implements ReplicaServer {
   #stream = 0;
   /** What was added to the message is submitted when this round of the event loop is over. */
   #isFlushing: boolean = false;
-  /** The group has no room: nothing is read from clients. */
+  /** The group has no room. */
   #isCongested: boolean = false;
+  /** Messages that the process has not taken yet; and, in order, those that it has not been asked to take. */
+  #asked = 0;
+  readonly #unasked: Uint8Array[] = [];
+  /** Nothing is read from clients: there is no room for what they send. */
+  isHolding: boolean = false;
   #lastClient = 0;
   #sweeper: NodeJS.Timeout | undefined;
   #idleWatch: NodeJS.Timeout | undefined;
@@ -223,7 +230,7 @@ export class RedisServer implements ReplicaServer {
     this.#lastClient += 1;
     const connection = new Connection(this, this.#lastClient, socket);
     this.#connections.set(connection.id, connection);
-    if (this.#isCongested) socket.pause();
+    connection.readOn();
   }
 
   // What connections do with it.
@@ -303,30 +310,50 @@ export class RedisServer implements ReplicaServer {
   }
 
   #request(message: Uint8Array): void {
-    this.#running.request(message).then(
-      (reply) => {
-        if (reply === false) this.#congest(true);
-      },
-      (thrown: unknown) => this.#failed(thrown),
-    );
+    this.#unasked.push(message);
+    this.#ask();
   }
 
-  #congest(isCongested: boolean): void {
-    if (this.#isCongested === isCongested) return;
-    this.#isCongested = isCongested;
-    for (const connection of this.#connections.values()) connection.hold(isCongested);
+  /** Messages wait here, and not at the process, which refuses what is too much: then clients are not read from. */
+  #ask(): void {
+    while (this.#unasked.length > 0 && !this.#isCongested && this.#asked < ASKED_MAX) {
+      this.#asked += 1;
+      const stream = this.#stream;
+      this.#running.request(this.#unasked.shift() as Uint8Array).then(
+        (reply) => {
+          if (stream !== this.#stream) return;
+          this.#asked -= 1;
+          if (reply === false) this.#isCongested = true;
+          this.#ask();
+        },
+        // Of a stream that is over, all have been told.
+        (thrown: unknown) => {
+          if (stream === this.#stream) this.#failed(thrown);
+        },
+      );
+    }
+    const isHolding = this.#unasked.length > 0 || this.#isCongested;
+    if (this.isHolding === isHolding) return;
+    this.isHolding = isHolding;
+    for (const connection of this.#connections.values()) connection.readOn();
   }
 
   #hear(reply: ReplicaReply): void {
     if (reply instanceof Output) this.#send(reply);
     else if (reply === "restored")
       this.#failed(new TidemarkError("RESTORED", "the system was restored to a snapshot"));
-    else this.#congest(!reply);
+    else {
+      this.#isCongested = !reply;
+      this.#ask();
+    }
   }
 
   /** Whoever waits for an answer has an error: nobody knows what became of what was asked. */
   #failed(thrown: unknown): void {
     const code = isTidemarkError(thrown) ? thrown.code : "ERR";
+    this.#asked = 0;
+    this.#unasked.length = 0;
+    this.#isCongested = false;
     this.#writer = this.#begin();
     for (const connection of this.#connections.values())
       connection.lost(`TRYAGAIN ${code}: ${textOf(thrown)}; it may or may not have been done`);
@@ -998,7 +1025,7 @@ class Connection implements Client {
       this.#waits = false;
       this.#goOn();
       this.#reader.keep();
-      this.hold(false);
+      this.readOn();
     }
     this.#closeIfEnded();
   }
@@ -1103,15 +1130,15 @@ class Connection implements Client {
     this.#isFull = false;
     if (!this.#waits) this.#goOn();
     this.#reader.keep();
-    this.hold(false);
+    this.readOn();
     this.#closeIfEnded();
   }
 
-  /** @param isHeld nothing is read from it until it is not held any more */
-  hold(isHeld: boolean): void {
-    if (isHeld) this.#socket.pause();
-    else if (!this.#isFull && !(this.#waits && this.#reader.keptBytes > UNREAD_BYTES))
-      this.#socket.resume();
+  /** Reads on, unless nothing is to be read from it now. */
+  readOn(): void {
+    const isBehind = this.#isFull || (this.#waits && this.#reader.keptBytes > UNREAD_BYTES);
+    if (isBehind || this.#server.isHolding) this.#socket.pause();
+    else this.#socket.resume();
   }
 
   // What commands do with it.

@@ -1,7 +1,9 @@
 // The store as operating-system processes: all on one machine, and one by one as on several.
+import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { TestClient } from "../serve/store.ts";
+import { type Heard, TestClient } from "../serve/store.ts";
 import { freePorts, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
+import { clientWhenServed } from "./support/store-clients.ts";
 
 test("a store serves, is recorded, ends well, and goes on where it was", async () => {
   const port = await freePorts(2);
@@ -36,6 +38,27 @@ test("a store serves, is recorded, ends well, and goes on where it was", async (
   await until("the restore to be seen", async () => (await again.ask("GET", "k")) === "$before");
   second.child.kill("SIGTERM");
   expect((await second.ended).status).toBe(0);
+});
+
+test("clients that send more than there is room for wait, and have all of it done", async () => {
+  const port = await freePorts(2);
+  const args = ["kv", "--processes", "2", "--port", String(port), "--no-sync", "--log", "none"];
+  const store = new Started([...args, "--dir", temporaryDirectory(), "--json"]);
+  const [one, two] = [await clientWhenServed(port), await clientWhenServed(port + 1)];
+  const pid = /process_id:(\d+)/.exec(String(await two.ask("INFO", "server")))?.[1];
+  // The other one takes nothing for a while: far more is sent than a channel and a process hold.
+  process.kill(Number(pid), "SIGSTOP");
+  const [many, value] = [420, "x".repeat(100_000)];
+  for (let i = 0; i < many; i += 1) one.send("SET", `k${i}`, value);
+  await pause(1_500);
+  process.kill(Number(pid), "SIGCONT");
+  const heard = new Set<Heard>();
+  for (let i = 0; i < many; i += 1) heard.add(await one.next());
+  expect([...heard]).toEqual(["+OK"]);
+  await until("all to be there", async () => (await two.ask("DBSIZE")) === `:${many}`);
+  expect(await two.ask("STRLEN", `k${many - 1}`)).toBe(`:${value.length}`);
+  store.child.kill("SIGINT");
+  expect((await store.ended).status).toBe(0);
 });
 
 test("processes of several machines join one by one, and come back by themselves", async () => {
