@@ -98,6 +98,8 @@ function settle(command: Command, parent: Command, path: string): void {
     .copyInheritedSettings(parent)
     .helpOption("-h, --help", "print this")
     .showHelpAfterError(`(${path} --help lists the ${lists})`);
+  // One that does something itself has options of its own, and those below it have others of the same name.
+  if (command.commands.length > 0) command.enablePositionalOptions();
   for (const below of command.commands) settle(below, command, `${path} ${below.name()}`);
 }
 
