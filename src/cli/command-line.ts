@@ -78,6 +78,8 @@ async function program(named: string | undefined): Promise<Command> {
     .helpCommand("help [command]", "print what a command does")
     .addHelpText("after", HELP)
     .exitOverride()
+    // One that has commands below it may have options of the same names as they.
+    .enablePositionalOptions()
     .configureOutput({
       outputError: (text, write) => write(text.replace(/^error: /, "tidemark: ")),
     })
@@ -98,8 +100,6 @@ function settle(command: Command, parent: Command, path: string): void {
     .copyInheritedSettings(parent)
     .helpOption("-h, --help", "print this")
     .showHelpAfterError(`(${path} --help lists the ${lists})`);
-  // One that does something itself has options of its own, and those below it have others of the same name.
-  if (command.commands.length > 0) command.enablePositionalOptions();
   for (const below of command.commands) settle(below, command, `${path} ${below.name()}`);
 }
 

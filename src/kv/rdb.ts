@@ -147,8 +147,8 @@ export class RdbReader {
   *events(): Generator<RdbEvent, void> {
     while (!this.#isOver) {
       const event = this.#next();
-      if (event === undefined) return;
-      yield event;
+      if (event !== undefined) yield event;
+      else if (!this.#isOver) return;
     }
     if (this.#queue.left > 0)
       throw this.#damaged(this.#queue.position, "something stands behind its end");
