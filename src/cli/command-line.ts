@@ -78,6 +78,8 @@ async function program(named: string | undefined): Promise<Command> {
     .helpCommand("help [command]", "print what a command does")
     .addHelpText("after", HELP)
     .exitOverride()
+    // One that has commands below it may have options of the same names as they.
+    .enablePositionalOptions()
     .configureOutput({
       outputError: (text, write) => write(text.replace(/^error: /, "tidemark: ")),
     })

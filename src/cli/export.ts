@@ -1,17 +1,14 @@
 /** `tidemark export` and `tidemark import`: a snapshot as one file. */
 
 import { createReadStream } from "node:fs";
-import * as fs from "node:fs/promises";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { Command } from "commander";
-import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { TidemarkError } from "../core/error.ts";
 import { byteSize } from "../core/quantity.ts";
 import { exportSnapshot, importSnapshot } from "../runtime/snapshot-file.ts";
 import { summarise } from "../snapshot/manifest.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { compressOption, type KeyOptions, keyOption, openStore, snapshotNamed } from "./store.ts";
-import { isLive } from "./terminal.ts";
+import { Progress, STANDARD, writeTo } from "./transfer.ts";
 
 interface ExportOptions extends KeyOptions {
   readonly dir: string;
@@ -21,10 +18,6 @@ interface ExportOptions extends KeyOptions {
 interface ImportCommandOptions extends ExportOptions {
   readonly compress?: number;
 }
-
-/** A terminal is told no more often. */
-const TELL_EVERY_MS = 200;
-const STANDARD = "-";
 
 const EXPORT_HELP = `
 The file is a tar archive with the manifest and every part, each named by its
@@ -64,12 +57,13 @@ export function exportCommand(): Command {
       const id = await snapshotNamed(store, name, dir);
       const stored = await store.get(id);
       if (!stored) throw new TidemarkError("NOT_FOUND", `there is no snapshot ${id} in ${dir}`);
-      const progress = new Progress(summarise(stored.manifest).bytes);
+      const progress = new Progress();
+      const all = summarise(stored.manifest).bytes;
       let bytes = 0;
       const counted = async function* (): AsyncGenerator<Uint8Array> {
         for await (const chunk of exportSnapshot(stored)) {
           bytes += chunk.length;
-          progress.tell(bytes);
+          progress.tell(() => `${byteSize(bytes)} of ${byteSize(all)}`);
           yield chunk;
         }
       };
@@ -97,7 +91,7 @@ export function importCommand(): Command {
         const input = file === STANDARD ? process.stdin : createReadStream(file);
         const manifest = await importSnapshot(store, input, {
           name: file === STANDARD ? "standard input" : file,
-          onProgress: (bytes, of) => progress.tell(bytes, of),
+          onProgress: (bytes, of) => progress.tell(() => `${byteSize(bytes)} of ${byteSize(of)}`),
         });
         progress.end();
         const { id, bytes, processes } = summarise(manifest);
@@ -108,59 +102,4 @@ export function importCommand(): Command {
         await store.close();
       }
     });
-}
-
-/** Into a new file, all or nothing, or to standard output. */
-async function writeTo(file: string, content: AsyncIterable<Uint8Array>): Promise<void> {
-  try {
-    if (file === STANDARD) {
-      await pipeline(Readable.from(content), process.stdout, { end: false });
-      return;
-    }
-    const handle = await fs.open(file, "wx", 0o600);
-    try {
-      for await (const chunk of content) await handle.writeFile(chunk);
-      await handle.sync();
-    } catch (error) {
-      await fs.unlink(file).catch(() => {});
-      throw error;
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (isTidemarkError(error)) throw error;
-    const there = (error as NodeJS.ErrnoException).code === "EEXIST";
-    throw new TidemarkError(
-      "STORE_FAILED",
-      there
-        ? `${file} is there already, and is not overwritten`
-        : `cannot write ${file}: ${textOf(error)}`,
-      { cause: error },
-    );
-  }
-}
-
-/** How far it is, at a terminal. */
-class Progress {
-  readonly #live: boolean = isLive(process.stderr);
-  readonly #of: number;
-  #toldMs: number = performance.now();
-  #told: boolean = false;
-
-  constructor(of = 0) {
-    this.#of = of;
-  }
-
-  tell(bytes: number, of: number = this.#of): void {
-    const nowMs = performance.now();
-    if (!this.#live || nowMs - this.#toldMs < TELL_EVERY_MS) return;
-    this.#toldMs = nowMs;
-    this.#told = true;
-    process.stderr.write(`\r\u001b[K${byteSize(bytes)} of ${byteSize(of)}`);
-  }
-
-  end(): void {
-    if (this.#told) process.stderr.write("\r\u001b[K");
-    this.#told = false;
-  }
 }

@@ -8,6 +8,8 @@ import type { KvSystemOptions } from "../serve/kv-system.ts";
 import { ServerSettings } from "../serve/server-settings.ts";
 import { jsonAppReport, lineAppReport } from "./app-report.ts";
 import { type JoinPlan, type JoinReport, joinSystem } from "./join-system.ts";
+import { kvExportCommand } from "./kv-export.ts";
+import { kvImportCommand } from "./kv-import.ts";
 import {
   type Address,
   jsonOption,
@@ -54,6 +56,9 @@ the others are. Snapshots and restores need a directory that all share, and that
 is safe on one machine only. What goes between the processes is neither encrypted
 nor authenticated: use a network that you trust.
 
+With import it takes keys from Redis into a running store, with export it writes
+them for redis-cli --pipe.
+
 Examples:
   tidemark kv                              # three processes, from port 7379 on
   redis-cli -p 7379 SET greeting hello
@@ -85,6 +90,7 @@ export function kvCommand(): Command {
         .argParser(parseDuration),
     );
   const log = ["everysec"] as const;
+  command.addCommand(kvImportCommand()).addCommand(kvExportCommand());
   return addRunOptions(command, { keep: 100, logged: "what is written", log, restarts: "5" })
     .addOption(
       new Option("--join <name>", "run this one process of a store on several machines").argParser(

@@ -42,7 +42,7 @@ export async function eachLine(file: string, take: (line: string) => void): Prom
   }
 }
 
-function unreadable(file: string, error: unknown): TidemarkError {
+export function unreadable(file: string, error: unknown): TidemarkError {
   return new TidemarkError("BAD_OPTION", `${file} cannot be read: ${textOf(error)}`);
 }
 

@@ -33,6 +33,7 @@ export type ErrorCode =
   | "PEER_RESTARTED"
   | "PEER_UNREACHABLE"
   | "HANDSHAKE_REFUSED"
+  | "SERVER_REFUSED"
   | "STRANGER"
   | "DUPLICATE_ID"
   | "VERSION_MISMATCH"
@@ -96,6 +97,10 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   PEER_RESTARTED: ["remote", "A peer came back without its state; its channels start afresh."],
   PEER_UNREACHABLE: ["remote", "A peer does not answer at its address."],
   HANDSHAKE_REFUSED: ["remote", "The other side refused the connection; the message says why."],
+  SERVER_REFUSED: [
+    "remote",
+    "A server that keys are read from or written to answered with an error; the message has it.",
+  ],
   STRANGER: ["remote", "Someone who is not part of this system tried to connect."],
   DUPLICATE_ID: ["remote", "A second process uses an id that is in use."],
   VERSION_MISMATCH: ["remote", "The other side speaks another protocol version."],

@@ -385,6 +385,18 @@ export class Keyspace {
   }
 }
 
+/** The keys of some slots, each with its value and its deadline. */
+export function* keysOf({
+  keys,
+}: SlotImage): Generator<readonly [key: string, value: Value, deadline: number | undefined], void> {
+  for (let i = 0; i < keys.length; i += 3)
+    yield [
+      keys[i] as string,
+      decodeValue(keys[i + 1] as ValueImage, 1),
+      (keys[i + 2] as number | null) ?? undefined,
+    ];
+}
+
 /** A fixed state of all keys. */
 export interface FrozenKeys {
   /** The next slice; `undefined` after the last one. */

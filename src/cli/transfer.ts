@@ -1,0 +1,65 @@
+/** What takes long because there is much of it: into a new file or to standard output, and how far it is. */
+
+import * as fs from "node:fs/promises";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { isLive } from "./terminal.ts";
+
+/** A file that is standard output, or input. */
+export const STANDARD = "-";
+/** A terminal is told no more often. */
+const TELL_EVERY_MS = 200;
+
+/**
+ * Into a new file, all or nothing, or to standard output.
+ * @throws TidemarkError `STORE_FAILED`, or what the content throws if that is one
+ */
+export async function writeTo(file: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    if (file === STANDARD) {
+      await pipeline(Readable.from(content), process.stdout, { end: false });
+      return;
+    }
+    const handle = await fs.open(file, "wx", 0o600);
+    try {
+      for await (const chunk of content) await handle.writeFile(chunk);
+      await handle.sync();
+    } catch (error) {
+      await fs.unlink(file).catch(() => {});
+      throw error;
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (isTidemarkError(error)) throw error;
+    const there = (error as NodeJS.ErrnoException).code === "EEXIST";
+    throw new TidemarkError(
+      "STORE_FAILED",
+      there
+        ? `${file} is there already, and is not overwritten`
+        : `cannot write ${file}: ${textOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** How far it is, at a terminal. */
+export class Progress {
+  readonly #live: boolean = isLive(process.stderr);
+  #toldMs: number = performance.now();
+  #told: boolean = false;
+
+  tell(text: () => string): void {
+    const nowMs = performance.now();
+    if (!this.#live || nowMs - this.#toldMs < TELL_EVERY_MS) return;
+    this.#toldMs = nowMs;
+    this.#told = true;
+    process.stderr.write(`\r\u001b[K${text()}`);
+  }
+
+  end(): void {
+    if (this.#told) process.stderr.write("\r\u001b[K");
+    this.#told = false;
+  }
+}
