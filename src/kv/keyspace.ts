@@ -238,6 +238,8 @@ export class Keyspace {
   nowMs: number = 0;
   /** Raised by each frozen state. New values are made with it. */
   version: number = 1;
+  /** Of keys of database 0: those that are not in the total order, so nothing in it changes them. */
+  isApart: ((key: string) => boolean) | undefined;
   readonly #frozen = new Set<Frozen>();
   /** Slots from here on are shared with a frozen state, if they are older than the version. */
   #sharedFrom = Number.POSITIVE_INFINITY;

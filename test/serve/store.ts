@@ -3,6 +3,7 @@
 import { connect, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 import { MemoryNetwork, memoryStore, type RunningProcess, startProcess } from "../../src/index.ts";
+import type { NamespacePatterns } from "../../src/kv/namespaces.ts";
 import type { Replica, ReplicaReply, ReplicaRequest } from "../../src/kv/replica.ts";
 import { kvSystem } from "../../src/serve/kv-system.ts";
 import type { RedisServer } from "../../src/serve/redis-server.ts";
@@ -20,11 +21,12 @@ export interface StoreMember {
 export async function startStore(
   many: number,
   settings: Readonly<Record<string, string>> = {},
+  namespaces: NamespacePatterns = {},
 ): Promise<readonly StoreMember[]> {
   const processes = Array.from({ length: many }, (_, i) => `p${i + 1}`);
   const served = new Map<string, readonly [RedisServer, Replica]>();
   const system = kvSystem({
-    ...{ processes, port: 0, settings },
+    ...{ processes, port: 0, settings, namespaces },
     onServing: (id, server, replica) => served.set(id, [server, replica]),
   });
   const { messageCodec, stateCodec } = system;

@@ -1,0 +1,282 @@
+/** Keys that converge: whatever order messages come in, all have the same, and what the simple meaning of each type says. */
+
+import { expect, test } from "vitest";
+import { Random } from "../../src/core/random.ts";
+import { seeds } from "../support/soak.ts";
+import { bytesOf, contents, type Level, Replicas } from "./support/replicas.ts";
+
+/** An operation as the meaning has it: no state, only who had seen what. */
+interface Operation {
+  readonly origin: number;
+  readonly time: number;
+  /** By replica: up to which time the origin had been told. */
+  readonly seen: readonly number[];
+  readonly kind: "put" | "add" | "cut" | "clear";
+  readonly key: string;
+  /** `d` is the deadline; the whole key, of a string. */
+  readonly element: string;
+  readonly value?: string | number | null;
+  readonly deadline?: number | null;
+}
+
+/** The meaning of all types, from all operations that somebody has been told. */
+class Meaning {
+  readonly all: Operation[] = [];
+
+  static hasSeen(one: Operation, other: Operation): boolean {
+    return (
+      other.time <= (one.origin === other.origin ? one.time - 1 : (one.seen[other.origin] ?? 0))
+    );
+  }
+
+  static covers(one: Operation, other: Operation): boolean {
+    if (one.kind === "add" || one.key !== other.key || !Meaning.hasSeen(one, other)) return false;
+    const isString = one.key.includes(":s");
+    const isWhole = one.kind === "clear" || (isString && one.element === "");
+    const isDel = one.kind === "cut" && one.element === "";
+    return isWhole || isDel || one.element === other.element;
+  }
+
+  /** Of what one has been told: up to a time of each. */
+  left(key: string, told: readonly number[]): readonly Operation[] {
+    const known = this.all.filter((one) => one.key === key && one.time <= (told[one.origin] ?? 0));
+    return known
+      .filter((one) => !known.some((other) => Meaning.covers(other, one)))
+      .sort((a, b) => a.time - b.time || a.origin - b.origin);
+  }
+
+  element(left: readonly Operation[], key: string, name: string): string | number | undefined {
+    const own = left.filter(({ element, kind }) => element === name && kind !== "clear");
+    let value: string | number | undefined;
+    for (const one of own) {
+      if (one.kind === "put") value = one.value ?? "";
+      // Only of a string the last writer wins who deletes.
+      else if (one.kind === "cut" && key.includes(":s")) value = undefined;
+    }
+    for (const one of own) {
+      if (one.kind !== "add") continue;
+      if (key.includes(":z")) value = Number(value ?? 0) + Number(one.value);
+      else if (/^-?\d+$/.test(String(value ?? 0)))
+        value = String(Number(value ?? 0) + Number(one.value));
+    }
+    return value;
+  }
+
+  names(left: readonly Operation[], key: string): readonly string[] {
+    const names = new Set(left.map(({ element }) => element));
+    names.delete("d");
+    return [...names].filter((name) => this.element(left, key, name) !== undefined).sort();
+  }
+
+  deadline(left: readonly Operation[]): number | null {
+    let deadline: number | null = null;
+    for (const one of left) {
+      if (one.element === "d" && one.kind === "put") deadline = (one.value as number) ?? null;
+      else if (one.element === "" && one.kind !== "add" && one.kind !== "clear")
+        deadline = one.deadline ?? null;
+    }
+    return deadline;
+  }
+
+  /** As `contents` has it; undefined if the key is not there. */
+  content(key: string, told: readonly number[]): unknown {
+    const left = this.left(key, told);
+    const names = this.names(left, key);
+    if (names.length === 0) return undefined;
+    const deadline = this.deadline(left);
+    const of = (name: string): string | number | undefined => this.element(left, key, name);
+    if (key.includes(":s")) return ["string", of(""), deadline];
+    if (key.includes(":h"))
+      return ["hash", Object.fromEntries(names.map((name) => [name, of(name)])), deadline];
+    if (key.includes(":m")) return ["set", names, deadline];
+    return ["zset", names.map((name) => `${name},${of(name)}`), deadline];
+  }
+}
+
+/** A history at some replicas, and its meaning. */
+class History {
+  readonly replicas: Replicas;
+  readonly meaning = new Meaning();
+  readonly random: Random;
+  readonly level: Level;
+  /** By replica, and then by sender: the last time that it has been told; and, by sender, of each message. */
+  readonly told: number[][];
+  readonly times: number[][];
+  /** Keys may change their type; then only that all have the same is known. */
+  readonly isMixed: boolean;
+  problem: string | undefined;
+
+  constructor(many: number, level: Level, seed: string, isMixed: boolean = false) {
+    this.level = level;
+    this.replicas = new Replicas(many, level);
+    this.random = new Random(seed);
+    this.told = this.replicas.ids.map(() => this.replicas.ids.map(() => 0));
+    this.times = this.replicas.ids.map(() => []);
+    this.isMixed = isMixed;
+  }
+
+  key(type: string): string {
+    return `${this.level}:${this.isMixed ? "" : type}${this.random.below(2)}`;
+  }
+
+  command(): readonly string[] {
+    const { random } = this;
+    const name = `e${random.below(3)}`;
+    const [number, any] = [String(random.below(20) - 5), String(random.below(100))];
+    const score = String((random.below(2000) - 1000) / 7);
+    const deadline = String(5_000_000 + random.below(1000));
+    const type = random.pick(["s", "h", "m", "z"]) ?? "s";
+    return (
+      random.pick([
+        ["SET", this.key("s"), random.below(8) === 0 ? "text" : any],
+        ["SET", this.key("s"), any, "PXAT", deadline],
+        ["INCRBY", this.key("s"), number],
+        ["INCR", this.key("s")],
+        ["HSET", this.key("h"), name, any],
+        ["HINCRBY", this.key("h"), name, number],
+        ["HDEL", this.key("h"), name],
+        ["SADD", this.key("m"), name],
+        ["SREM", this.key("m"), name],
+        ["ZADD", this.key("z"), score, name],
+        ["ZINCRBY", this.key("z"), score, name],
+        ["ZREM", this.key("z"), name],
+        ["DEL", this.key(type)],
+        ["PEXPIREAT", this.key(type), deadline],
+        ["PERSIST", this.key(type)],
+      ]) ?? []
+    );
+  }
+
+  /** What a command does, by the meaning alone. */
+  operations(of: number, words: readonly string[], time: number): Operation[] {
+    const [command = "", key = "", first = "", second = ""] = words;
+    const told = [...(this.told[of] as number[])];
+    // Its own commands before this one, of the same message.
+    told[of] = time - 1;
+    const left = this.meaning.left(key, told);
+    const names = this.meaning.names(left, key);
+    const isThere = names.length > 0;
+    const op = (given: Omit<Operation, "origin" | "time" | "seen" | "key">): Operation => ({
+      ...{ origin: of, time, seen: told, key },
+      ...given,
+    });
+    const clear = isThere ? [] : [op({ kind: "clear", element: "" })];
+    const isNumber = (name: string): boolean =>
+      /^-?\d+$/.test(String(this.meaning.element(left, key, name) ?? "0"));
+    switch (command) {
+      case "SET":
+        return [
+          op({ kind: "put", element: "", value: first, deadline: Number(words[4] ?? 0) || null }),
+        ];
+      case "INCR":
+      case "INCRBY":
+        return isNumber("")
+          ? [...clear, op({ kind: "add", element: "", value: first || "1" })]
+          : [];
+      case "HSET":
+        return [...clear, op({ kind: "put", element: first, value: second })];
+      case "HINCRBY":
+        return [...clear, op({ kind: "add", element: first, value: second })];
+      case "SADD":
+        return [...clear, op({ kind: "put", element: first, value: "" })];
+      case "ZADD":
+        return [...clear, op({ kind: "put", element: second, value: Number(first) })];
+      case "ZINCRBY":
+        return [...clear, op({ kind: "add", element: second, value: Number(first) })];
+      case "HDEL":
+      case "SREM":
+      case "ZREM":
+        return names.includes(first) ? [op({ kind: "cut", element: first })] : [];
+      case "DEL":
+        return isThere ? [op({ kind: "cut", element: "", deadline: null })] : [];
+      case "PEXPIREAT":
+        return isThere ? [op({ kind: "put", element: "d", value: Number(first) })] : [];
+      default:
+        return isThere && this.meaning.deadline(left) !== null
+          ? [op({ kind: "put", element: "d", value: null })]
+          : [];
+    }
+  }
+
+  act(of: number): void {
+    const requests = Array.from({ length: 1 + this.random.below(3) }, () => this.command());
+    const sent = this.replicas.sent[of] as unknown[];
+    const before = sent.length;
+    let time = Math.max(...(this.told[of] as number[]));
+    if (!this.isMixed)
+      for (const words of requests) {
+        const operations = this.operations(of, words, time + 1);
+        if (operations.length > 0) time += 1;
+        this.meaning.all.push(...operations);
+      }
+    this.replicas.ask(of, ...requests);
+    if (sent.length === before) return;
+    this.times[of]?.push(time);
+    (this.told[of] as number[])[of] = time;
+    this.check(of);
+  }
+
+  hear(to: number): void {
+    const from = this.random.pick(this.replicas.ready(to));
+    if (from === undefined) return;
+    const number = this.replicas.given[to]?.[from] ?? 0;
+    this.replicas.deliver(to, from);
+    (this.told[to] as number[])[from] = this.times[from]?.[number] ?? 0;
+    this.check(to);
+  }
+
+  /** What a replica shows is what it has been told means. */
+  check(of: number): void {
+    if (this.isMixed || this.problem !== undefined) return;
+    const told = this.told[of] as number[];
+    const keys = [...new Set(this.meaning.all.map(({ key }) => key))].sort();
+    const wanted = Object.fromEntries(
+      keys.flatMap((key) => {
+        const content = this.meaning.content(key, told);
+        return content === undefined ? [] : [[key, content]];
+      }),
+    );
+    const [has, wants] = [contents(this.replicas.all[of] as never, ""), wanted].map((one) =>
+      JSON.stringify(one),
+    );
+    if (has !== wants) this.problem = `p${of + 1} has ${has}, not ${wants}`;
+  }
+
+  run(steps: number): this {
+    const { replicas, random } = this;
+    for (let i = 0; i < steps; i += 1) {
+      const one = random.below(replicas.ids.length);
+      if (random.below(3) === 0) this.act(one);
+      else this.hear(one);
+      if (random.below(40) === 0) replicas.revive(one);
+    }
+    for (let isDone = false; !isDone; ) {
+      isDone = true;
+      for (const to of replicas.ids.keys())
+        if (replicas.ready(to).length > 0) {
+          isDone = false;
+          this.hear(to);
+        }
+    }
+    return this;
+  }
+}
+
+const LEVELS: readonly Level[] = ["causal", "fifo"];
+
+test.each(LEVELS)("in %s order, all come to the same, which is what the types mean", (level) => {
+  for (const seed of seeds("kv-converge", 60, 20_000)) {
+    const history = new History(3, level, `${level} ${seed}`).run(120);
+    expect(history.problem, `seed ${seed}`).toBeUndefined();
+    const [one, ...others] = history.replicas.all.map(bytesOf);
+    for (const other of others) expect(other, `seed ${seed}`).toBe(one);
+  }
+});
+
+test.each(LEVELS)("in %s order, keys whose type changes come to the same", (level) => {
+  for (const seed of seeds("kv-converge-types", 60, 20_000)) {
+    const history = new History(3, level, `${level} types ${seed}`, true).run(120);
+    const [one, ...others] = history.replicas.all.map(bytesOf);
+    for (const other of others) expect(other, `seed ${seed}`).toBe(one);
+  }
+});
