@@ -1,6 +1,8 @@
 /** The store as a system of processes: what `tidemark kv` runs. */
 
 import type { ProcessId } from "../core/id.ts";
+import { sha256 } from "../core/sha256.ts";
+import { encodeUtf8 } from "../core/utf8.ts";
 import { commandTable } from "../kv/commands.ts";
 import { CONVERGING, type NamespacePatterns, Namespaces } from "../kv/namespaces.ts";
 import { MESSAGE_BYTES } from "../kv/record.ts";
@@ -40,6 +42,8 @@ type StoreApplication = Grouped<Uint8Array, ReplicaState, ReplicaRequest, Replic
 
 /** What is multicast and not with all members yet. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** The longest name of a system. */
+const NAME_CHARACTERS = 256;
 
 /** The definition of the system. */
 export function kvSystem(
@@ -105,5 +109,6 @@ function nameOf(namespaces: NamespacePatterns = {}): string {
   const named = CONVERGING.flatMap((level) =>
     (namespaces[level] ?? []).map((pattern) => ` ${level} ${JSON.stringify(pattern)}`),
   );
-  return `tidemark/kv${named.sort().join("")}`;
+  const name = `tidemark/kv${named.join("")}`;
+  return name.length <= NAME_CHARACTERS ? name : `tidemark/kv ${sha256(encodeUtf8(name))}`;
 }
