@@ -312,7 +312,8 @@ export class Convergence {
     const kept = this.#own(key);
     const id = plane + name;
     if (kind !== "add" && plane !== "s") this.#undoElement(kept, id, early);
-    if (kind !== "clear" && !this.#isUndone(effect, time, origin)) this.#insert(kept, id, early);
+    const isKept = kind !== "clear" && !this.#isUndone(effect, time, origin);
+    const isLast = isKept && this.#insert(kept, id, early);
     if (plane === "s" && kind !== "add") {
       const others = kept.elements.size - (kept.elements.has("s") ? 1 : 0);
       if (others > (kept.elements.has("d") ? 1 : 0)) this.#rebuild(key, kept, true);
@@ -324,7 +325,7 @@ export class Convergence {
         this.#showDeadline(key, kept);
       }
     } else if (plane === "d") this.#showDeadline(key, kept);
-    else this.#show(key, kept, plane, name);
+    else this.#show(key, kept, effect, isKept, isLast);
     if (kept.elements.size === 0) this.#kept.delete(key);
   }
 
@@ -382,7 +383,8 @@ export class Convergence {
     }
   }
 
-  #insert(kept: Kept, id: string, { effect, time, origin, context }: Early): void {
+  /** Gives whether it has the latest stamp of its element. */
+  #insert(kept: Kept, id: string, { effect, time, origin, context }: Early): boolean {
     const { key, kind, value = null } = effect;
     const plane = id[0] as Plane;
     let element = kept.elements.get(id);
@@ -403,6 +405,7 @@ export class Convergence {
     entries.splice(at, 0, entry);
     this.#unstable[origin]?.push({ time, key });
     this.#touched.add(key);
+    return at === entries.length - 1;
   }
 
   /** What is kept of a key, to be changed; with the deadline that it has, if there was nothing yet. */
@@ -424,14 +427,29 @@ export class Convergence {
 
   // What is shown.
 
-  #show(key: string, kept: Kept, plane: Plane, name: string): void {
-    const value = this.#db.get(key);
-    if (kept.isMixed || (value !== undefined && planeOf(value) !== plane)) {
+  /**
+   * @param isKept it was not undone by something that came before it
+   * @param isLast it has the latest stamp of its element
+   */
+  #show(
+    key: string,
+    kept: Kept,
+    { plane, name, kind, value }: Effect,
+    isKept: boolean,
+    isLast: boolean,
+  ): void {
+    const shown = this.#db.get(key);
+    if (kept.isMixed || (shown !== undefined && planeOf(shown) !== plane)) {
       this.#rebuild(key, kept, false);
       return;
     }
-    this.#write(key, plane, name, evaluate(plane, kept.elements.get(plane + name)?.entries));
-    this.#showDeadline(key, kept);
+    // There may be very many additions; of whole numbers their order does not matter.
+    const isMore = kind === "add" && isKept && (isLast || plane !== "z");
+    const now = isMore
+      ? sum(plane, elementOf(shown, plane, name), value ?? null)
+      : evaluate(plane, kept.elements.get(plane + name)?.entries);
+    this.#write(key, plane, name, now);
+    if (shown === undefined || kind !== "add") this.#showDeadline(key, kept);
   }
 
   /** Chooses the type anew. */
@@ -493,6 +511,12 @@ export class Convergence {
     const there = this.#kept.get(key);
     if (!there) return;
     const isStable = ({ time, origin }: Entry): boolean => time <= (this.#stable[origin] as number);
+    // What is folded is earlier than what is not.
+    const first = firstIn(there.elements);
+    if (first && !isStable(first)) {
+      if (!there.isLate) this.#own(key).isLate = true;
+      return;
+    }
     const isFolded = foldable(there.elements, isStable, this.#options.members);
     const all = [...there.elements.values()].flatMap(({ entries }) => entries);
     if (all.every(isFolded)) {
@@ -632,9 +656,8 @@ function sum(
   by: ElementValue,
 ): ElementValue | undefined {
   if (plane === "z") return ((value as number | undefined) ?? 0) + (by as number);
-  const was = parseInteger((value as string | undefined) ?? "0");
-  if (was === undefined) return value;
-  return String(BigInt.asIntN(64, BigInt(was) + BigInt(by as string)));
+  const was = typeof value === "string" ? parseInteger(value) : 0;
+  return was === undefined ? value : String(BigInt.asIntN(64, BigInt(was) + BigInt(by as string)));
 }
 
 /** Which types have values, and which one has the latest. */
@@ -668,6 +691,17 @@ function deadlineIn(
     if (counts(one) && one.deadline !== undefined && (!last || isLater(one, last))) last = one;
   if (!last) return undefined;
   return last.deadline === undefined ? (last.value as number | null) : last.deadline;
+}
+
+/** The earliest effect that is not folded. */
+function firstIn(elements: ReadonlyMap<string, Element>): Entry | undefined {
+  let first: Entry | undefined;
+  for (const { entries } of elements.values()) {
+    const [one, next] = entries;
+    const own = one?.time === 0 ? next : one;
+    if (own && (!first || isLater(first, own))) first = own;
+  }
+  return first;
 }
 
 /** The most that are stable and that all others had seen. */

@@ -122,6 +122,11 @@ export class Namespaces {
     );
   }
 
+  /** Each as an order and a pattern. */
+  get list(): readonly string[] {
+    return this.#all.map(({ level, pattern }) => `${level} ${pattern}`);
+  }
+
   #named(): string {
     return this.#all.map(({ pattern }) => pattern).join(", ");
   }

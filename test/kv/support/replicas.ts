@@ -26,6 +26,9 @@ interface Post {
   readonly after: readonly number[];
 }
 
+/** What becomes of a message on its way to a replica. */
+export type Spoil = (message: Uint8Array, to: number) => readonly Uint8Array[];
+
 const STREAM = 7;
 
 /** See the head of the file. Keys that begin with the level, `causal:` or `fifo:`, are in namespaces. */
@@ -33,6 +36,7 @@ export class Replicas {
   readonly ids: readonly string[];
   readonly all: Replica[];
   readonly #level: Level;
+  readonly #spoil: Spoil;
   /** By sender. */
   readonly sent: Post[][];
   /** By receiver, and then by sender: how many it has been given. */
@@ -41,7 +45,8 @@ export class Replicas {
   readonly #news: string[][];
   #heard: Heard[] = [];
 
-  constructor(many: number, level: Level) {
+  constructor(many: number, level: Level, spoil: Spoil = (message) => [message]) {
+    this.#spoil = spoil;
     this.ids = Array.from({ length: many }, (_, i) => `p${i + 1}`);
     this.#level = level;
     this.all = this.ids.map((self) => this.#start(self));
@@ -148,11 +153,12 @@ export class Replicas {
     const { group, message } = (this.sent[from] as Post[])[given[from] as number] as Post;
     given[from] = (given[from] as number) + 1;
     const packet = { number: 1, stamp: [], sinceMs: 0 };
-    this.all[to]?.deliver(
-      group,
-      { from: this.ids[from] as string, message, order: this.#level, packet },
-      this.#turn(to),
-    );
+    for (const given of this.#spoil(message, to))
+      this.all[to]?.deliver(
+        group,
+        { from: this.ids[from] as string, message: given, order: this.#level, packet },
+        this.#turn(to),
+      );
   }
 
   /** Until nobody has anything to hear. */
