@@ -1,34 +1,36 @@
 /**
- * One replica's share in keys that converge: what each replica does to them is done there at once, told to all, and whatever order it
- * comes in, those who have been told the same have the same.
+ * One replica's share in keys that converge: what each replica does to them is done there at once and told to all, and those who have been
+ * told the same have the same, whatever order it came in.
  *
  * Assumptions. Messages of one replica come in its order (`fifo`, or `causal`), each once. Replicas are known by number.
  *
- * Theory of operation (replicated data types that converge, in the form that tells operations: Shapiro, Preguiça, Baquero and Zawirski
- * 2011, "Conflict-Free Replicated Data Types"; what is kept of operations, and until when: Baquero, Almeida and Shoker 2014, "Making
- * Operation-Based CRDTs Operation-Based"). The replica that is asked decides what a command does, from what it has, and tells the *effects*.
- * Each has a *stamp*: the Lamport time (Lamport 1978) and the number of its replica; and the *context* of its message: of each replica, the
- * latest time that its own had been told. An effect had seen another one if that one's time is within its context; who has seen has a
- * later stamp, of two that have not seen each other the stamps say nothing but which one wins.
+ * Theory of operation (data types that converge, in the form that tells operations: Shapiro, Preguiça, Baquero and Zawirski 2011,
+ * "Conflict-Free Replicated Data Types"; what is kept of operations, and until when: Baquero, Almeida and Shoker 2014, "Making
+ * Operation-Based CRDTs Operation-Based"). The replica that is asked decides what a command does, from what it has, and tells the
+ * *effects*. Each has a *stamp*: the Lamport time (Lamport 1978) and the number of its replica; and the *context* of its message: of each
+ * replica, the latest time that its own had been told. An effect had *seen* another one if that one's time is within its context; then it
+ * has the later stamp. Of two that have not seen each other the stamps say nothing but which one wins.
  *
- * A key has *elements*: a string is one, each field of a hash, member of a set, member of a sorted set with its score is one, and so is
- * the deadline. All have the same three kinds of effects:
- * - `put` gives a value, and `cut` takes it away; both undo what they had seen of the element, a `put` or `cut` of a string what they had seen
- *   of the whole key;
+ * A key has *elements*: a string is one, each field of a hash, each member of a set, each member of a sorted set with its score is one,
+ * and so is the deadline. All have the same three kinds of effects:
+ * - `put` gives a value, and `cut` takes it away; both undo what they had seen of the element, those of a string what they had seen of the
+ *   whole key;
  * - `add` adds to whatever there is.
- * What was not undone makes the value. Of strings and deadlines the last writer wins, a `cut` (`DEL`) being a write: the `put` or `cut` with
- * the latest stamp. Of the others a `put` that a `cut` had not seen stays, and among several the latest stamp wins. To that all additions
- * that were not undone are added, in the order of stamps: so an addition is lost only to a write that had seen it. If a key has elements of
- * several types, the type with the latest stamp is shown; the others are hidden until a write undoes them.
+ * What was not undone makes the value. Of strings and deadlines the last writer wins, a `cut` (`DEL`) being a write: the `put` or `cut`
+ * with the latest stamp. Of the others a `put` that a `cut` had not seen stays, and among several the latest stamp wins. To that all
+ * additions that were not undone are added, in the order of stamps: so an addition is lost only to a write that had seen it. If a key has
+ * elements of several types, the type with the latest stamp is shown; the others are hidden until a write undoes them, or, when all is
+ * stable, forgotten.
  *
- * What is kept. Once all replicas have said, by the contexts of their messages, that they had seen an effect, it is *stable*: whatever comes
- * later has seen it too. Effects that are stable, and that all others of the key had seen, are *folded*: replaced by what they make.
- * A key without any others has nothing but its value in the keyspace; a stamp, or a deleted key, is forgotten then. Those who only hear
- * say how far they are after so many effects, so what is kept has a bound while all are there; and while one is not, the window of the
- * group is the bound. In an order that is not causal, an effect may come before one that it had seen: it is remembered that it undoes
- * that one, until all in its context has come.
+ * What is kept. Once all replicas have said, by the contexts of their messages, that they had seen an effect, it is *stable*: whatever
+ * comes later has seen it, too. Effects that are stable, and that all others that are kept of the key had seen, are *folded*: replaced by
+ * what they make. A key without any others has nothing but its value in the keyspace; a stamp, or a deleted key, is forgotten then. Those
+ * who only hear say how far they are after so many effects, so what is kept has a bound while all are there; and while one is not, the
+ * window of the group is the bound. In an order that is not causal, an effect may come before one that it had seen: it is remembered that
+ * it undoes that one, until all in its context has come.
  *
- * All of this, folding too, follows from the set of messages that were told, not from their order: test/kv/convergence.test.ts.
+ * All of this, folding too, follows from the set of messages that were told and not from their order: test/kv/convergence.test.ts has it
+ * so.
  */
 
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";

@@ -18,8 +18,8 @@ import type { Value } from "./value.ts";
 /** How a command is told. */
 export interface Meaning {
   /**
-   * `put`, `cut` and `add`: of the elements that it names. `deadline`: of the deadline, or the key, if its time is over. What is `put` has what the
-   * command has made of it.
+   * `put`, `cut` and `add`: of the elements that it names. `deadline`: of the deadline, or, if that is over, of the key. What is `put` is
+   * what the command has made of it.
    */
   readonly does: "put" | "cut" | "add" | "deadline";
   readonly plane: Plane;
