@@ -158,7 +158,8 @@ export class Before {
       const isWritten = command.includes("expire") || deadline !== this.#deadline;
       return isWritten ? [{ key, plane, name: "", kind: "put", value: deadline ?? null }] : [];
     }
-    const isKept = args.slice(3).some((word) => word.toUpperCase() === "KEEPTTL");
+    const isKept =
+      command === "set" && args.slice(3).some((word) => word.toUpperCase() === "KEEPTTL");
     return [...this.#elements].flatMap(([name, was]): Effect[] => {
       if (does === "cut") {
         const isThere = plane === "s" ? this.isThere : was !== undefined;

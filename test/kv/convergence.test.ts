@@ -3,7 +3,14 @@
 import { expect, test } from "vitest";
 import { Random } from "../../src/core/random.ts";
 import { seeds } from "../support/soak.ts";
-import { bytesOf, contents, type Level, Replicas, type Spoil } from "./support/replicas.ts";
+import {
+  bytesOf,
+  contents,
+  type Level,
+  Replicas,
+  type Spoil,
+  slicesLater,
+} from "./support/replicas.ts";
 
 /** An operation as the meaning has it: no state, only who had seen what. */
 interface Operation {
@@ -451,4 +458,14 @@ test("additions that nobody else has heard of cost the same, however many there 
   timeOf(12_000);
   expect(timeOf(4_000)).toBeLessThan(5 * firstMs + 100);
   expect(replicas.ask(0, ["GET", "causal:n"])).toEqual(["$22000"]);
+});
+
+test("a state that is frozen stays as it was, whatever is done before it is stored", () => {
+  for (let seed = 1; seed <= 6; seed += 1) {
+    const history = new History(3, "causal", `frozen ${seed}`, seed % 2 === 0).run(40);
+    const later = history.replicas.all.map(slicesLater);
+    const now = history.replicas.all.map((replica) => JSON.stringify(slicesLater(replica)()));
+    history.run(40);
+    expect(later.map((slices) => JSON.stringify(slices()))).toEqual(now);
+  }
 });

@@ -12,6 +12,7 @@ import {
 } from "../../../src/kv/replica.ts";
 import { encodeRequest } from "../../../src/kv/request-reader.ts";
 import type { Value } from "../../../src/kv/value.ts";
+import type { FrozenState } from "../../../src/process/application.ts";
 import type { GroupTurn } from "../../../src/process/grouped.ts";
 import { type Heard, readReply } from "../../serve/store.ts";
 
@@ -198,9 +199,15 @@ const unendless = (_: string, value: unknown): unknown =>
       ? Uint8Array.from(value.bytes as number[])
       : value;
 
-/** All slices of a state. */
-function sliced(replica: Replica): unknown[] {
+/** All slices of a state, as it is now, whenever they are asked for. */
+export function slicesLater(replica: Replica): () => unknown[] {
   const frozen = replica.capture();
+  return () => slicesOf(frozen);
+}
+
+const sliced = (replica: Replica): unknown[] => slicesLater(replica)();
+
+function slicesOf(frozen: FrozenState): unknown[] {
   const slices: unknown[] = [];
   for (let one = frozen.next(); one !== undefined; one = frozen.next()) slices.push(one);
   frozen.release();
