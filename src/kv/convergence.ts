@@ -160,6 +160,8 @@ export class Convergence {
   readonly #earlyOf = new Map<string, number>();
   /** Effects of others since the last own message. */
   #heard = 0;
+  /** Scores that are to be added up once the message at hand is taken: members by key. */
+  readonly #unsummed = new Map<string, Set<string>>();
   /** Keys that the message at hand is about. */
   readonly #touched = new Set<string>();
   // The own message at hand.
@@ -264,6 +266,7 @@ export class Convergence {
         context,
       );
     }
+    this.#sumUp();
     this.#heard += effects.length;
     this.#advance(origin, told);
     return events;
@@ -402,8 +405,13 @@ export class Convergence {
     const deadline = kind === "put" ? effect.deadline : kind === "cut" ? null : undefined;
     const entry: Entry = { time, origin, kind: kind as Entry["kind"], value, deadline, context };
     const { entries } = element;
-    let at = entries.length;
-    while (at > 0 && isLater(entries[at - 1] as Entry, entry)) at -= 1;
+    let [at, end] = [0, entries.length];
+    if (end > 0 && !isLater(entries[end - 1] as Entry, entry)) at = end;
+    while (at < end) {
+      const middle = (at + end) >> 1;
+      if (isLater(entries[middle] as Entry, entry)) end = middle;
+      else at = middle + 1;
+    }
     entries.splice(at, 0, entry);
     this.#unstable[origin]?.push({ time, key });
     this.#touched.add(key);
@@ -445,13 +453,30 @@ export class Convergence {
       this.#rebuild(key, kept, false);
       return;
     }
-    // There may be very many additions; of whole numbers their order does not matter.
+    // There may be very many additions. Of whole numbers their order does not matter; others are added up once for each message.
+    const members = plane === "z" ? this.#unsummed.get(key) : undefined;
+    if (kind === "add" && plane === "z" && shown !== undefined && (!isLast || members?.has(name))) {
+      if (members) members.add(name);
+      else this.#unsummed.set(key, new Set([name]));
+      return;
+    }
     const isMore = kind === "add" && isKept && (isLast || plane !== "z");
     const now = isMore
       ? sum(plane, elementOf(shown, plane, name), value ?? null)
       : evaluate(plane, kept.elements.get(plane + name)?.entries);
     this.#write(key, plane, name, now);
     if (shown === undefined || kind !== "add") this.#showDeadline(key, kept);
+  }
+
+  #sumUp(): void {
+    for (const [key, names] of this.#unsummed) {
+      const kept = this.#kept.get(key);
+      for (const name of names) {
+        if (!kept?.elements.has(`z${name}`) || kept.isMixed) continue;
+        this.#show(key, kept, { key, plane: "z", name, kind: "put" }, true, true);
+      }
+    }
+    this.#unsummed.clear();
   }
 
   /** Chooses the type anew. */
@@ -513,9 +538,9 @@ export class Convergence {
     const there = this.#kept.get(key);
     if (!there) return;
     const isStable = ({ time, origin }: Entry): boolean => time <= (this.#stable[origin] as number);
-    // What is folded is earlier than what is not.
+    // What is folded is earlier than what is not: the first one is, or none.
     const first = firstIn(there.elements);
-    if (first && !isStable(first)) {
+    if (first && (!isStable(first) || isRival(there.elements, first, isStable))) {
       if (!there.isLate) this.#own(key).isLate = true;
       return;
     }
@@ -704,6 +729,21 @@ function firstIn(elements: ReadonlyMap<string, Element>): Entry | undefined {
     if (own && (!first || isLater(first, own))) first = own;
   }
   return first;
+}
+
+/** Whether something that is not stable had not seen it. Most likely that is late. */
+function isRival(
+  elements: ReadonlyMap<string, Element>,
+  first: Entry,
+  isStable: (entry: Entry) => boolean,
+): boolean {
+  for (const { entries } of elements.values()) {
+    const other = entries.findLast(
+      (one) => !isStable(one) && !hasSeen(one.time, one.origin, one.context, first),
+    );
+    if (other) return true;
+  }
+  return false;
 }
 
 /** The most that are stable and that all others had seen. */
