@@ -4,10 +4,10 @@ import { Command, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { byteSize } from "../core/quantity.ts";
 import { elementsOf, partsOf, writePart } from "../kv/key-part.ts";
-import { keysOf, type SlotImage } from "../kv/keyspace.ts";
+import { type KeysImage, SliceReader } from "../kv/keyspace.ts";
 import type { RdbEvent } from "../kv/rdb.ts";
 import { Reply } from "../kv/reply.ts";
-import { typeOf } from "../kv/value.ts";
+import { typeOf, type Value } from "../kv/value.ts";
 import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import { KeyTally } from "./key-tally.ts";
 import { databasesOf, liveKeys } from "./live-keys.ts";
@@ -136,9 +136,19 @@ async function* snapshotKeys(snapshot: GlobalSnapshot): AsyncGenerator<RdbEvent,
     if (applied > most) [furthest, most] = [process, applied];
   }
   const slices = snapshot.piece(furthest).state.parts.length;
-  for (let i = 2; i < slices; i += 1) {
-    const { slice } = (await snapshot.slice(furthest, i)) as { readonly slice: SlotImage };
-    for (const [key, value, deadline] of keysOf(slice))
-      yield* partsOf({ db: slice.db, key, type: typeOf(value), deadline }, elementsOf(value));
+  let whole: (readonly [db: number, key: string, value: Value, deadline: number | null])[] = [];
+  const reader = new SliceReader(1, (...key) => whole.push(key));
+  for (let i = 2; i <= slices; i += 1) {
+    if (i === slices) reader.end();
+    else {
+      const { slice } = (await snapshot.slice(furthest, i)) as { readonly slice: KeysImage };
+      // What is kept of keys that converge is none of them.
+      if ("db" in slice) reader.read(slice);
+    }
+    for (const [db, key, value, deadline] of whole) {
+      const about = { db, key, type: typeOf(value), deadline: deadline ?? undefined };
+      yield* partsOf(about, elementsOf(value));
+    }
+    whole = [];
   }
 }

@@ -27,6 +27,8 @@ interface KvOptions extends RunOptions {
   readonly processes: number;
   readonly host: string;
   readonly set?: Readonly<Record<string, string>>;
+  readonly causal?: readonly string[];
+  readonly fifo?: readonly string[];
   readonly interval: number;
   readonly keep: number;
   readonly dir: string;
@@ -48,6 +50,11 @@ what that process has.
 BGSAVE takes a snapshot of the whole store, with all replicas at one cut.
 tidemark snapshots, show, restore and the others work on its directory.
 
+Keys like a pattern of --causal or --fifo are not in that order: a write is answered
+at once by the process that was asked, also while it is cut off from others, and
+what all have written comes to the same everywhere. What has no such meaning, lists
+for one, is refused there. All processes, and all later runs, need the same patterns.
+
 A process that dies is started again and comes back with all it knew, from its
 log. Ctrl-C ends all processes.
 
@@ -65,6 +72,7 @@ Examples:
   redis-cli -p 7381 GET greeting
   tidemark kv --processes 1 --log always
   tidemark kv --set requirepass=secret --set maxclients=100
+  tidemark kv --causal 'cart:*' --causal 'user:*' --fifo 'log:*'
   tidemark kv --join a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400`;
 
 export function kvCommand(): Command {
@@ -83,6 +91,17 @@ export function kvCommand(): Command {
     .option("--host <address>", "serve there; 0.0.0.0: everywhere", "127.0.0.1")
     .addOption(
       new Option("--set <name=value>", "a setting, as CONFIG SET takes it").argParser(parseSetting),
+    )
+    .addOption(
+      new Option(
+        "--causal <pattern>",
+        "keys like it are written at once where they are asked for, and converge; in causal order",
+      ).argParser(parsePattern),
+    )
+    .addOption(
+      new Option("--fifo <pattern>", "as --causal, in the order of each process").argParser(
+        parsePattern,
+      ),
     )
     .addOption(
       new Option("--interval <time>", "from snapshot to snapshot")
@@ -139,7 +158,7 @@ function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[])
   const processes = [id, ...Object.keys(peer)].sort();
   if (processes.length > PROCESSES_MAX) throw bad(`there are at most ${PROCESSES_MAX} processes`);
   const rule = wholeRule();
-  const kv = { processes, port, host, isOnePort: true, ...settingsIn(options) };
+  const kv = { processes, port, host, isOnePort: true, ...definitionIn(options) };
   return {
     ...{ id, processes, listen, peers: peer, sync, directory: options.dir },
     ...(compress !== undefined && { compress }),
@@ -181,7 +200,7 @@ function planOf(options: KvOptions): Plan {
   const rule = wholeRule();
   const where = processes.map((id, i) => `${id} serves ${host}:${port + i}`).join(", ");
   return {
-    source: { kv: { processes, port, host, ...settingsIn(options) } },
+    source: { kv: { processes, port, host, ...definitionIn(options) } },
     processes,
     about: { processes },
     directory: options.dir,
@@ -192,6 +211,15 @@ function planOf(options: KvOptions): Plan {
     report: options.json
       ? jsonAppReport(process.stdout)
       : lineAppReport(process.stdout, `a store (${where})`),
+  };
+}
+
+/** What processes are told of the store. @throws TidemarkError `BAD_OPTION` */
+function definitionIn(options: KvOptions): Pick<KvSystemOptions, "settings" | "namespaces"> {
+  const { causal, fifo } = options;
+  return {
+    ...settingsIn(options),
+    ...((causal || fifo) && { namespaces: { ...(causal && { causal }), ...(fifo && { fifo }) } }),
   };
 }
 
@@ -210,6 +238,13 @@ function settingsIn({ set: settings }: KvOptions): Pick<KvSystemOptions, "settin
 function parseProcess(text: string): ProcessId {
   if (isProcessId(text)) return text;
   throw new InvalidArgumentError("A name has letters, digits, ., _ and -.");
+}
+
+/** As keys are: a text of bytes. */
+function parsePattern(text: string, earlier: readonly string[] = []): readonly string[] {
+  if (text === "") throw new InvalidArgumentError("A pattern is like cart:*.");
+  const pattern = Buffer.from(text).toString("latin1");
+  return earlier.includes(pattern) ? earlier : [...earlier, pattern];
 }
 
 function parseSetting(

@@ -111,6 +111,10 @@ export interface StoreSystem {
   /** How many records the replica has done: in one epoch, the same number is the same state. */
   readonly records: number;
   readonly replicas: readonly string[];
+  /** Keys that are not in the total order, each as an order and a pattern. */
+  readonly namespaces: readonly string[];
+  /** How many effects on those are not known to be known to all. */
+  readonly unsettled: number;
   /** Those that cannot be reached. */
   readonly absent: readonly string[];
   /** What waits at this replica, and for what, in sentences. */

@@ -272,6 +272,8 @@ export class Keyspace {
   nowMs: number = 0;
   /** Raised by each frozen state. New values are made with it. */
   version: number = 1;
+  /** Of keys of database 0: those that are not in the total order, so nothing in it changes them. */
+  isApart: ((key: string) => boolean) | undefined;
   readonly #frozen = new Set<Frozen>();
   /** Slots from here on are shared with a frozen state, if they are older than the version. */
   #sharedFrom = Number.POSITIVE_INFINITY;
@@ -348,35 +350,11 @@ export class Keyspace {
     this.version += 1;
     for (const database of this.databases) database.clear();
     this.databases.sort((a, b) => a.position - b.position);
-    /** The last key, whose value may go on. */
-    let open: { readonly runs: (readonly Item[])[]; readonly load: () => void } | undefined;
-    for (const image of images) {
-      if ("rest" in image) {
-        open?.runs.push(image.rest);
-        continue;
-      }
-      open?.load();
-      open = undefined;
-      const { db, keys } = image;
-      const database = this.databases[db] as Database;
-      for (let i = 0; i < keys.length; i += 3) {
-        const key = keys[i] as string;
-        const value = keys[i + 1] as ValueImage;
-        const deadline = keys[i + 2] as number | null;
-        if (typeof value === "string") {
-          database.load(key, value, deadline);
-          continue;
-        }
-        const runs: (readonly Item[])[] = [value];
-        const load = (): void => {
-          const whole = decodeValue(value[0], new ItemReader(runs, 1), this.version);
-          database.load(key, whole, deadline);
-        };
-        if (i + 3 < keys.length) load();
-        else open = { runs, load };
-      }
-    }
-    open?.load();
+    const reader = new SliceReader(this.version, (db, key, value, deadline) =>
+      this.databases[db]?.load(key, value, deadline),
+    );
+    for (const image of images) reader.read(image);
+    reader.end();
   }
 
   #share(): void {
@@ -385,16 +363,52 @@ export class Keyspace {
   }
 }
 
-/** The keys of some slots, each with its value and its deadline. */
-export function* keysOf({
-  keys,
-}: SlotImage): Generator<readonly [key: string, value: Value, deadline: number | undefined], void> {
-  for (let i = 0; i < keys.length; i += 3)
-    yield [
-      keys[i] as string,
-      decodeValue(keys[i + 1] as ValueImage, 1),
-      (keys[i + 2] as number | null) ?? undefined,
-    ];
+/** Makes keys of slices again. The last key of a slice is whole once it is known that the next slice does not go on with it. */
+export class SliceReader {
+  readonly #version: number;
+  readonly #take: (db: number, key: string, value: Value, deadline: number | null) => void;
+  #open: { readonly runs: (readonly Item[])[]; readonly take: () => void } | undefined;
+
+  /** @param take has each key, its value being of that version */
+  constructor(
+    version: number,
+    take: (db: number, key: string, value: Value, deadline: number | null) => void,
+  ) {
+    this.#version = version;
+    this.#take = take;
+  }
+
+  read(image: KeysImage): void {
+    if ("rest" in image) {
+      this.#open?.runs.push(image.rest);
+      return;
+    }
+    this.end();
+    const { db, keys } = image;
+    for (let i = 0; i < keys.length; i += 3) {
+      const key = keys[i] as string;
+      const value = keys[i + 1] as ValueImage;
+      const deadline = keys[i + 2] as number | null;
+      if (typeof value === "string") {
+        this.#take(db, key, value, deadline);
+        continue;
+      }
+      const runs: (readonly Item[])[] = [value];
+      const take = (): void => {
+        const whole = decodeValue(value[0], new ItemReader(runs, 1), this.#version);
+        this.#take(db, key, whole, deadline);
+      };
+      this.#open = { runs, take };
+      if (i + 3 < keys.length) this.end();
+    }
+  }
+
+  /** Behind the last slice. */
+  end(): void {
+    const open = this.#open;
+    this.#open = undefined;
+    open?.take();
+  }
 }
 
 /** A fixed state of all keys. */

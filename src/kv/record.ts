@@ -6,7 +6,7 @@
  *
  * | offset | type | field |
  * |---|---|---|
- * | 0 | f64 | when it was submitted, milliseconds since 1970 |
+ * | 0 | f64 | when it was submitted, milliseconds since 1970; until then 0, or its last byte says which namespace it is for |
  * | 8 | u32 | stream: another one begins whenever a server starts or begins anew |
  * | 12 | | the next bytes of the stream |
  *
@@ -22,6 +22,10 @@
  */
 
 export const HEADER_BYTES = 12;
+/** Where a message that is not for the total order says so, by a number from 1; that of a time is larger, or 0. */
+export const LEVEL_AT = 7;
+/** Longest request in a namespace: it is told in one turn. */
+export const CONVERGING_BYTES: number = 1024 * 1024;
 export const RECORD_HEAD_BYTES = 10;
 /** Largest messages: small beside the window of a group, large beside what one costs. */
 export const MESSAGE_BYTES: number = 32 * 1024;
@@ -40,6 +44,8 @@ export const KIND = {
   sweep: 6,
   /** Keys are to go, for memory is short: a request as of `sweep`. */
   evict: 7,
+  /** Of a namespace: all its keys are to go. */
+  flush: 8,
 } as const;
 
 /** Puts records together to messages. */
@@ -49,9 +55,13 @@ export class RecordWriter {
   readonly #view: DataView = new DataView(this.#bytes.buffer);
   #at = HEADER_BYTES;
 
-  /** @param submit takes each message; its bytes are its own */
-  constructor(stream: number, submit: (message: Uint8Array) => void) {
+  /**
+   * @param submit takes each message; its bytes are its own
+   * @param level 0: the total order
+   */
+  constructor(stream: number, submit: (message: Uint8Array) => void, level: number = 0) {
     this.#submit = submit;
+    this.#bytes[LEVEL_AT] = level;
     this.#view.setUint32(8, stream, true);
   }
 

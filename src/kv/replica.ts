@@ -10,11 +10,15 @@
  * has been taken for good (`turn.reply(UNASKED, …)` waits for the log like any effect). Reads change nothing: a server does them at its own
  * replica, beside all this, with `read`.
  *
+ * Keys of namespaces are another matter (convergence.ts): what is asked of them is done here, at once, in the turn of the request; what
+ * that does is multicast, in a group of each order, and done by the others when it comes. The time of the replica has no part in
+ * it, nor its randomness: both are of the total order alone.
+ *
  * A server that starts, or whose system was restored, begins another stream: its clients of before are gone, and so is what replicas know
  * of them.
  */
 
-import { textOf } from "../core/error.ts";
+import { TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Random, type RandomState } from "../core/random.ts";
 import { FrozenState, UNASKED } from "../process/application.ts";
@@ -26,16 +30,23 @@ import {
   chosen,
   type EventClass,
   type KnownCommand,
+  keyPlaces,
   Refusal,
 } from "./command.ts";
+import { Convergence, type ConvergenceHead, type Effect, type KeptImage } from "./convergence.ts";
 import { type Deadline, DeadlineHeap } from "./deadline-heap.ts";
+import { Before, meaningOf } from "./effects.ts";
 import { DATABASES, type Database, type KeysImage, Keyspace } from "./keyspace.ts";
-import { HEADER_BYTES, KIND, MESSAGE_BYTES, RECORD_HEAD_BYTES } from "./record.ts";
+import { CONVERGING, type ConvergingLevel, type Namespaces } from "./namespaces.ts";
+import { HEADER_BYTES, KIND, LEVEL_AT, MESSAGE_BYTES, RECORD_HEAD_BYTES } from "./record.ts";
 import { Reply } from "./reply.ts";
 import { RequestReader } from "./request-reader.ts";
 
-/** The one group. */
+/** The group of the total order. */
 export const GROUP = "kv";
+
+/** The group of another order. */
+export const groupOfLevel = (level: ConvergingLevel): string => `${GROUP}-${level}`;
 
 /** Replies, and what else clients are to hear, in order. */
 export class Output extends Reply {
@@ -106,6 +117,31 @@ interface Origin {
   restBytes: number;
 }
 
+/** What is done in an order that is not total. */
+interface Side {
+  readonly level: ConvergingLevel;
+  readonly convergence: Convergence;
+  /** What the server beside this replica asks. */
+  readonly own: Origin;
+  /** What others tell, by their numbers. */
+  readonly others: readonly Origin[];
+  /** So many bytes were multicast since there was no room. */
+  crowdedBytes: number;
+}
+
+/** A side in a captured state; and what it keeps of some keys. */
+interface SideImage {
+  readonly level: ConvergingLevel;
+  readonly head: ConvergenceHead;
+  readonly own: readonly [stream: number, rest: Uint8Array];
+  readonly others: readonly Uint8Array[];
+  readonly crowdedBytes: number;
+}
+interface SideSlice {
+  readonly level: ConvergingLevel;
+  readonly kept: KeptImage;
+}
+
 /** A client that waits for a key. */
 interface Blocked {
   readonly db: number;
@@ -132,14 +168,20 @@ interface Head {
     readonly (readonly [string, boolean])[],
     boolean,
   ])[];
+  /** Of a store with namespaces. */
+  readonly sides?: readonly SideImage[];
 }
 
-/** A captured state: what is known of clients, and then all slots that have keys. */
-export type ReplicaState = readonly [Head, ...KeysImage[]];
+/** A captured state: what is known of clients, what is kept of keys of namespaces, and then all slots that have keys. */
+export type ReplicaState = readonly [Head, ...(SideSlice | KeysImage)[]];
 
 export interface ReplicaOptions {
   readonly self: ProcessId;
   readonly table: CommandTable;
+  /** Keys that are in other orders than the total one. @default none */
+  readonly namespaces?: Namespaces;
+  /** All replicas; their order is that of their names. Needed for namespaces. @default only itself */
+  readonly replicas?: readonly ProcessId[];
 }
 
 /** What the server of a replica asks of its process: to multicast a message. */
@@ -148,6 +190,11 @@ export type ReplicaRequest = Uint8Array;
 export type ReplicaReply = boolean | Output | "restored";
 
 const UNLIMITED = { bulkBytes: 2 ** 32, queryBytes: 2 ** 40, authenticated: true };
+/** A group of a namespace that has no room yet takes so much more; what comes then is refused. */
+const CROWDED_BYTES = 8 * 1024 * 1024;
+const CROWDED = "TRYAGAIN too much is under way to replicas that do not answer: nothing was done";
+/** In front of what is multicast for a namespace: how long it is. */
+const LENGTH_BYTES = 4;
 /** So many entries may be out of date before they are gathered anew. */
 const STALE_DEADLINES = 10_000;
 
@@ -186,6 +233,8 @@ export class Replica
   #isMixed: boolean = false;
   /** Records that have been done. */
   #applied = 0;
+  /** For what is asked in a namespace: not a part of the state. */
+  #asideMs = 0;
   #server: ReplicaServer | undefined;
   /** Of the server beside it. */
   #stream = 0;
@@ -193,13 +242,44 @@ export class Replica
   /** Of keys here. Not a part of the state: it follows from it. */
   readonly #deadlines = new DeadlineHeap();
   readonly #spare: Output[] = [];
+  readonly #namespaces: Namespaces | undefined;
+  readonly #replicas: readonly ProcessId[];
+  readonly #sides: readonly Side[];
+  /** Events of the command that is being done in a namespace: others are to hear of them, too. */
+  #events: (readonly [EventClass, string, string])[] | undefined;
 
-  constructor({ self, table }: ReplicaOptions) {
+  constructor({ self, table, namespaces, replicas = [self] }: ReplicaOptions) {
     this.#self = self;
     this.#table = table;
+    this.#namespaces = namespaces;
+    this.#replicas = [...replicas].sort();
+    this.#sides = namespaces ? CONVERGING.map((level) => this.#side(level, namespaces)) : [];
+    if (namespaces) this.keyspace.isApart = (key) => namespaces.levelOf(key) !== undefined;
     this.#ownRandom = new Random(self);
     this.#call = new RunningCall(this, this.keyspace);
     this.keyspace.deadlineSet = (database, key, atMs) => this.#addDeadline(database, key, atMs);
+  }
+
+  #side(level: ConvergingLevel, namespaces: Namespaces): Side {
+    const nothing = (): Origin => ({ stream: 0, rest: [], restBytes: 0 });
+    const convergence = new Convergence({
+      members: this.#replicas.length,
+      self: this.#replicas.indexOf(this.#self),
+      keyspace: this.keyspace,
+      has: (key) => namespaces.levelOf(key) === level,
+    });
+    const others = this.#replicas.map(nothing);
+    return { level, convergence, own: nothing(), others, crowdedBytes: 0 };
+  }
+
+  /** The keys that are in other orders than the total one. */
+  get namespaces(): Namespaces | undefined {
+    return this.#namespaces;
+  }
+
+  /** How many effects on keys of namespaces are not known to be known everywhere. */
+  get unsettled(): number {
+    return this.#sides.reduce((sum, { convergence }) => sum + convergence.kept, 0);
   }
 
   /** The time of the replica. */
@@ -277,6 +357,12 @@ export class Replica
       turn.reply(id, false);
       return;
     }
+    const level = message[LEVEL_AT] as number;
+    const side = level > this.#sides.length ? undefined : this.#sides[level - 1];
+    if (side) {
+      turn.reply(id, this.#doAside(side, message, turn));
+      return;
+    }
     new DataView(message.buffer, message.byteOffset).setFloat64(0, turn.nowMs, true);
     turn.reply(id, turn.multicast(GROUP, message, { order: "fifo-total" }));
   }
@@ -286,15 +372,21 @@ export class Replica
     turn.reply(UNASKED, "restored");
   }
 
-  groupWritable(_group: string, turn: GroupTurn<Uint8Array, ReplicaReply>): void {
+  groupWritable(group: string, turn: GroupTurn<Uint8Array, ReplicaReply>): void {
+    const side = this.#sides.find(({ level }) => groupOfLevel(level) === group);
+    if (side) side.crowdedBytes = 0;
     turn.reply(UNASKED, true);
   }
 
   deliver(
-    _group: string,
+    group: string,
     { from, message }: Delivery<Uint8Array>,
     turn: GroupTurn<Uint8Array, ReplicaReply>,
   ): void {
+    if (group !== GROUP) {
+      this.#hearAside(group, from, message, turn);
+      return;
+    }
     if (message.length < HEADER_BYTES) return;
     const view = new DataView(message.buffer, message.byteOffset, message.length);
     const atMs = Math.floor(view.getFloat64(0, true));
@@ -308,8 +400,12 @@ export class Replica
       this.#origins.set(from, origin);
     }
     const isOwn = from === this.#self && stream === this.#stream && !turn.replays;
-    this.#take(origin, message.subarray(HEADER_BYTES), from, isOwn);
+    this.#take(origin, message.subarray(HEADER_BYTES), from, isOwn, undefined);
     this.#server?.advanced();
+    this.#say(turn);
+  }
+
+  #say(turn: GroupTurn<Uint8Array, ReplicaReply>): void {
     if (turn.replays) this.#output.clear();
     else if (!this.#output.isEmpty) {
       turn.reply(UNASKED, this.#output);
@@ -317,7 +413,165 @@ export class Replica
     }
   }
 
+  // Namespaces.
+
+  /** What the server asks in a namespace. Gives whether there is room for more. */
+  #doAside(side: Side, message: Uint8Array, turn: GroupTurn<Uint8Array, ReplicaReply>): boolean {
+    const { own, convergence } = side;
+    const stream = new DataView(message.buffer, message.byteOffset).getUint32(8, true);
+    if (own.stream !== stream) {
+      own.stream = stream;
+      own.rest = [];
+      own.restBytes = 0;
+    }
+    const isOwn = stream === this.#stream && !turn.replays;
+    this.#asideMs = Math.max(this.#nowMs, Math.floor(turn.nowMs));
+    convergence.begin();
+    this.#take(own, message.subarray(HEADER_BYTES), this.#self, isOwn, side);
+    const told = convergence.end();
+    this.#say(turn);
+    return told === undefined || this.#multicast(side, told, turn);
+  }
+
+  /** In pieces, for a message has a limit. Others put them together before they do anything. */
+  #multicast(side: Side, told: Uint8Array, turn: GroupTurn<Uint8Array, ReplicaReply>): boolean {
+    const bytes = new Uint8Array(LENGTH_BYTES + told.length);
+    new DataView(bytes.buffer).setUint32(0, told.length, true);
+    bytes.set(told, LENGTH_BYTES);
+    let hasRoom = true;
+    for (let at = 0; at < bytes.length; at += MESSAGE_BYTES) {
+      const piece = bytes.slice(at, at + MESSAGE_BYTES);
+      hasRoom = turn.multicast(groupOfLevel(side.level), piece, { order: side.level });
+    }
+    if (!hasRoom || side.crowdedBytes > 0) side.crowdedBytes += bytes.length;
+    return hasRoom;
+  }
+
+  /** What another replica has done in a namespace. */
+  #hearAside(
+    group: string,
+    from: ProcessId,
+    piece: Uint8Array,
+    turn: GroupTurn<Uint8Array, ReplicaReply>,
+  ): void {
+    const side = this.#sides.find(({ level }) => groupOfLevel(level) === group);
+    const number = this.#replicas.indexOf(from);
+    const origin = side?.others[number];
+    if (!side || !origin || from === this.#self) return;
+    origin.rest.push(piece.slice());
+    origin.restBytes += piece.length;
+    const length = lengthAt(origin.rest[0] as Uint8Array, 0);
+    if (origin.restBytes < LENGTH_BYTES + length) return;
+    const told = joined(origin.rest).subarray(LENGTH_BYTES);
+    origin.rest = [];
+    origin.restBytes = 0;
+    try {
+      for (const [events, event, key] of side.convergence.take(number, told))
+        this.changed(events as EventClass, event, key, 0);
+    } catch (thrown) {
+      if (!(thrown instanceof SyntaxError)) throw thrown;
+      this.#server?.problem(`${from} told what cannot be read: ${thrown.message}`);
+    }
+    this.#tellNews();
+    this.#say(turn);
+    if (side.crowdedBytes > 0) return;
+    const own = side.convergence.say();
+    if (own) this.#multicast(side, own, turn);
+  }
+
+  #doRecordAside(
+    { level, convergence, crowdedBytes }: Side,
+    kind: number,
+    session: number,
+    isOwn: boolean,
+  ): void {
+    const call = this.#call;
+    const reader = this.#reader;
+    call.begin(
+      this.#output,
+      this.#asideMs,
+      this.#ownRandom,
+      call.client,
+      this.#server ?? NO_SERVER,
+    );
+    const isFull = crowdedBytes > CROWDED_BYTES;
+    if (kind === KIND.command && reader.next()) {
+      const command = this.#table.find(reader.bytes, reader.start(0), reader.end(0));
+      if (command && isFull && command.isWrite) call.reply.error(CROWDED);
+      else if (command) this.#doCommandAside(level, convergence, command, isOwn);
+      if (isOwn) this.#output.mark(session);
+    } else if (!isFull && kind === KIND.flush) convergence.do([FLUSH], []);
+    else if (!isFull && (kind === KIND.sweep || kind === KIND.evict) && reader.next())
+      this.#doSweepAside(convergence, kind === KIND.evict);
+    this.#tellNews();
+  }
+
+  #doCommandAside(
+    level: ConvergingLevel,
+    convergence: Convergence,
+    command: KnownCommand,
+    isOwn: boolean,
+  ): void {
+    const call = this.#call;
+    const args = this.#reader.arguments();
+    const { keyspace } = this;
+    const db = keyspace.databases[0] as Database;
+    if (!command.isWrite) {
+      // A read that came behind what its client wrote there.
+      keyspace.nowMs = this.#asideMs;
+      this.#runTimed(command, args, isOwn);
+      return;
+    }
+    const meaning = meaningOf(command, args);
+    if (!meaning || this.#namespaces?.orderOf(command, args, call.dbNumber) !== level) {
+      call.reply.error("ERR internal error: not a command of this namespace");
+      return;
+    }
+    const keys = new Set(keyPlaces(command, args).map((place) => args[place] as string));
+    // What is past is taken away, for all, before it can be met.
+    for (const key of keys) this.#expireAside(convergence, db, key);
+    keyspace.nowMs = 0;
+    const before = [...keys].map((key) => new Before(db, key, meaning, args));
+    this.#events = [];
+    keyspace.nowMs = this.#asideMs;
+    const isDone = this.#runTimed(command, args, isOwn);
+    const events = this.#events;
+    this.#events = undefined;
+    keyspace.nowMs = 0;
+    const effects: Effect[] = [];
+    for (const one of before) {
+      const own = isDone ? one.effects(db, command, args) : [];
+      // Nothing of a key that was there before, such as a deadline, is to come back with a new one.
+      const isNew = !one.isThere && own.some(({ deadline }) => deadline === undefined);
+      if (isNew) effects.push({ ...CLEAR, key: one.key });
+      effects.push(...own);
+    }
+    for (const one of before) one.takeBack(db);
+    convergence.do(effects, events);
+  }
+
+  #expireAside(convergence: Convergence, db: Database, key: string): void {
+    const deadline = db.deadline(key);
+    if (deadline === undefined || deadline >= this.#asideMs) return;
+    convergence.do([{ ...CLEAR, key }], [["x", "expired", key]]);
+    this.changed("x", "expired", key, 0);
+  }
+
+  #doSweepAside(convergence: Convergence, isEviction: boolean): void {
+    const reader = this.#reader;
+    const db = this.keyspace.databases[0] as Database;
+    for (let i = 1; i < reader.count; i += 2) {
+      const key = reader.argument(i);
+      this.#expireAside(convergence, db, key);
+      this.keyspace.nowMs = 0;
+      if (!isEviction || !db.has(key)) continue;
+      convergence.do([{ ...CLEAR, key }], [["e", "evicted", key]]);
+      this.changed("e", "evicted", key, 0);
+    }
+  }
+
   capture(): FrozenState {
+    const frozen = this.#sides.map(({ convergence }) => convergence.freeze());
     const keys = this.keyspace.freeze();
     const head: Head = {
       nowMs: this.#nowMs,
@@ -330,17 +584,27 @@ export class Replica
         [...keys],
         isDirty,
       ]),
+      ...(this.#namespaces && {
+        sides: this.#sides.map((side, i) => imageOf(side, frozen[i]?.[0] as ConvergenceHead)),
+      }),
     };
     let begun = false;
+    let side = 0;
     const next = (): unknown => {
-      if (begun) return keys.next();
+      if (begun) {
+        for (; side < frozen.length; side += 1) {
+          const kept = frozen[side]?.[1]();
+          if (kept) return { level: CONVERGING[side], kept };
+        }
+        return keys.next();
+      }
       begun = true;
       return head;
     };
     return new FrozenState(next, keys.release);
   }
 
-  restore([head, ...slots]: ReplicaState): void {
+  restore([head, ...slices]: ReplicaState): void {
     this.#nowMs = head.nowMs;
     this.#random = new Random(head.random);
     this.#applied = head.applied;
@@ -360,13 +624,36 @@ export class Replica
     this.#watched.clear();
     for (const [session, keys, isDirty] of head.watches)
       for (const [place, wasThere] of keys) this.#watch(session, place, wasThere, isDirty);
-    this.keyspace.restore(slots);
+    this.keyspace.restore(slices.filter((one) => "db" in one));
     this.#gatherDeadlines();
+    this.#restoreSides(
+      head.sides ?? [],
+      slices.filter((one) => "level" in one),
+    );
+  }
+
+  #restoreSides(images: readonly SideImage[], slices: readonly SideSlice[]): void {
+    if (images.length !== this.#sides.length)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        "the state is of a store with other namespaces: --causal and --fifo must be what they were",
+      );
+    for (const [i, image] of images.entries()) {
+      const side = this.#sides[i] as Side;
+      const { level, own, others, crowdedBytes } = side;
+      const kept = slices.filter((one) => one.level === level).map((one) => one.kept);
+      side.convergence.restore(image.head, kept);
+      own.stream = image.own[0];
+      putRest(own, image.own[1]);
+      for (const [number, rest] of image.others.entries()) putRest(others[number] as Origin, rest);
+      side.crowdedBytes = image.crowdedBytes ?? crowdedBytes;
+    }
   }
 
   // What commands do with it.
 
   changed(events: EventClass, event: string, key: string, db: number): void {
+    this.#events?.push([events, event, key]);
     if (this.#watched.size > 0)
       for (const session of this.#watched.get(placeOf(db, key)) ?? []) this.#touch(session);
     if (this.#waiting.size > 0) this.#wake(db, key);
@@ -434,9 +721,16 @@ export class Replica
 
   // Records.
 
-  #take(origin: Origin, bytes: Uint8Array, from: ProcessId, isOwn: boolean): void {
+  /** @param side in whose order they are; `undefined` is total */
+  #take(
+    origin: Origin,
+    bytes: Uint8Array,
+    from: ProcessId,
+    isOwn: boolean,
+    side: Side | undefined,
+  ): void {
     if (origin.restBytes === 0) {
-      const done = this.#takeRecords(bytes, from, isOwn);
+      const done = this.#takeRecords(bytes, from, isOwn, side);
       if (done < bytes.length) {
         origin.rest.push(bytes.slice(done));
         origin.restBytes = bytes.length - done;
@@ -455,22 +749,22 @@ export class Replica
     const record = joined([...origin.rest, bytes.subarray(0, missing)]);
     origin.rest = [];
     origin.restBytes = 0;
-    this.#takeRecords(record, from, isOwn);
-    this.#take(origin, bytes.subarray(missing), from, isOwn);
+    this.#takeRecords(record, from, isOwn, side);
+    this.#take(origin, bytes.subarray(missing), from, isOwn, side);
   }
 
   /** Gives where the first record begins that is not whole. */
-  #takeRecords(bytes: Uint8Array, from: ProcessId, isOwn: boolean): number {
+  #takeRecords(bytes: Uint8Array, from: ProcessId, isOwn: boolean, side: Side | undefined): number {
     let at = 0;
     for (;;) {
       if (at + RECORD_HEAD_BYTES > bytes.length) return at;
       const end = at + 4 + lengthAt(bytes, at);
       if (end > bytes.length) return at;
-      this.#applied += 1;
+      if (side === undefined) this.#applied += 1;
       const kind = bytes[at + 4] as number;
       const db = (bytes[at + 5] as number) % DATABASES;
       const session = lengthAt(bytes, at + 6);
-      this.#do(kind, db, session, bytes, at + RECORD_HEAD_BYTES, end, from, isOwn);
+      this.#do(kind, db, session, bytes, at + RECORD_HEAD_BYTES, end, from, isOwn, side);
       at = end;
     }
   }
@@ -484,6 +778,7 @@ export class Replica
     end: number,
     from: ProcessId,
     isOwn: boolean,
+    side: Side | undefined,
   ): void {
     this.keyspace.nowMs = this.#nowMs;
     const call = this.#call;
@@ -500,6 +795,12 @@ export class Replica
     call.canBlock = kind === KIND.command;
     const reader = this.#reader;
     reader.feed(bytes, start, Math.max(start, end));
+    if (side !== undefined) {
+      call.canBlock = false;
+      this.#doRecordAside(side, kind, session, isOwn);
+      reader.reset();
+      return;
+    }
     if (kind === KIND.command) {
       if (reader.next()) this.#doCommand(isOwn);
     } else if (kind === KIND.transaction) this.#doTransaction(isOwn);
@@ -529,14 +830,30 @@ export class Replica
     const reader = this.#reader;
     const command = this.#table.find(reader.bytes, reader.start(0), reader.end(0));
     if (!command || !(isOwn || command.isEverywhere)) return;
-    this.#runTimed(command, reader.arguments(), isOwn);
+    const args = reader.arguments();
+    if (this.#namespaces === undefined || this.#isTotal(command, args))
+      this.#runTimed(command, args, isOwn);
   }
 
-  #runTimed(command: KnownCommand, args: readonly string[], isOwn: boolean): void {
+  /** Gives whether it was done. */
+  #runTimed(command: KnownCommand, args: readonly string[], isOwn: boolean): boolean {
     const server = isOwn && this.#server?.times(command) ? this.#server : undefined;
     const beganMs = server?.clockMs ?? 0;
-    this.#run(command, args);
+    const isDone = this.#run(command, args);
     server?.ran(this.#call.client, args, beganMs);
+    return isDone;
+  }
+
+  /** Whether a command is not of a namespace. If it is, that is its reply. */
+  #isTotal(command: KnownCommand, args: readonly string[]): boolean {
+    try {
+      this.#namespaces?.refuseTransaction(command, args, this.#call.dbNumber);
+      return true;
+    } catch (thrown) {
+      if (!(thrown instanceof Refusal)) throw thrown;
+      this.#call.reply.error(thrown.message);
+      return false;
+    }
   }
 
   #doTransaction(isOwn: boolean): void {
@@ -556,7 +873,9 @@ export class Replica
       // Databases may have been swapped.
       call.select(call.dbNumber);
       const command = this.#table.get(args[0] as string);
-      if (command && (isOwn || command.isEverywhere)) this.#runTimed(command, args, isOwn);
+      if (!command || !(isOwn || command.isEverywhere)) continue;
+      if (this.#namespaces === undefined || this.#isTotal(command, args))
+        this.#runTimed(command, args, isOwn);
     }
   }
 
@@ -623,12 +942,13 @@ export class Replica
     }
   }
 
-  #run(command: KnownCommand, args: readonly string[]): void {
+  #run(command: KnownCommand, args: readonly string[]): boolean {
     const { reply } = this.#call;
     const start = reply.length;
     this.#call.args = args;
     try {
       chosen(command, args).run(this.#call, args);
+      return true;
     } catch (thrown) {
       reply.length = start;
       if (thrown instanceof Refusal) reply.error(thrown.message);
@@ -637,6 +957,7 @@ export class Replica
         reply.error(`ERR internal error: ${textOf(thrown)}`);
         this.#server?.problem(`${command.name} failed: ${textOf(thrown)}`);
       }
+      return false;
     }
   }
 
@@ -703,6 +1024,22 @@ export class Replica
     for (const session of [...this.#blocked.keys(), ...this.#watches.keys()])
       if (session.startsWith(prefix)) this.#forgetSession(session);
   }
+}
+
+const CLEAR = { plane: "s", name: "", kind: "clear" } as const;
+const FLUSH: Effect = { key: "", plane: "s", name: "", kind: "flush" };
+
+function imageOf({ level, own, others, crowdedBytes }: Side, head: ConvergenceHead): SideImage {
+  return {
+    ...{ level, head, crowdedBytes },
+    own: [own.stream, joined(own.rest)],
+    others: others.map(({ rest }) => joined(rest)),
+  };
+}
+
+function putRest(origin: Origin, rest: Uint8Array): void {
+  origin.rest = rest.length > 0 ? [Uint8Array.from(rest)] : [];
+  origin.restBytes = rest.length;
 }
 
 /** For what is done for clients of other servers: nothing asks it anything. */

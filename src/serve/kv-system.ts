@@ -1,10 +1,14 @@
 /** The store as a system of processes: what `tidemark kv` runs. */
 
 import type { ProcessId } from "../core/id.ts";
+import { sha256 } from "../core/sha256.ts";
+import { encodeUtf8 } from "../core/utf8.ts";
 import { commandTable } from "../kv/commands.ts";
+import { CONVERGING, type NamespacePatterns, Namespaces } from "../kv/namespaces.ts";
 import { MESSAGE_BYTES } from "../kv/record.ts";
 import {
   GROUP,
+  groupOfLevel,
   Replica,
   type ReplicaReply,
   type ReplicaRequest,
@@ -28,6 +32,8 @@ export interface KvSystemOptions {
   readonly host?: string;
   /** As `CONFIG SET` takes them. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Keys that are not in total order, and converge; the same for all processes. @default none */
+  readonly namespaces?: NamespacePatterns;
   /** Hears of each server that serves, and of the replica beside it. */
   readonly onServing?: (process: ProcessId, server: RedisServer, replica: Replica) => void;
 }
@@ -36,22 +42,29 @@ type StoreApplication = Grouped<Uint8Array, ReplicaState, ReplicaRequest, Replic
 
 /** What is multicast and not with all members yet. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** The longest name of a system. */
+const NAME_CHARACTERS = 256;
 
 /** The definition of the system. */
 export function kvSystem(
   options: KvSystemOptions,
 ): SystemDefinition<Uint8Array, unknown, ReplicaRequest, ReplicaReply> {
-  const { processes, port, isOnePort, host, settings } = options;
+  const { processes, port, isOnePort, host, settings, namespaces } = options;
+  const levels = CONVERGING.filter((level) => (namespaces?.[level]?.length ?? 0) > 0);
+  const groups = [GROUP, ...levels.map(groupOfLevel)];
   const applications = new Map<ProcessId, readonly [StoreApplication, Replica]>();
   return defineSystem<Uint8Array, unknown, ReplicaRequest, ReplicaReply>({
     processes,
-    system: "tidemark/kv",
+    system: nameOf(namespaces),
     application(self) {
-      const replica = new Replica({ self, table: commandTable });
+      const replica = new Replica({
+        ...{ self, table: commandTable, replicas: processes },
+        ...(levels.length > 0 && { namespaces: new Namespaces(namespaces ?? {}) }),
+      });
       const grouped: StoreApplication = new Grouped({
         self,
         application: replica,
-        groups: { [GROUP]: { members: processes } },
+        groups: Object.fromEntries(groups.map((name) => [name, { members: processes }])),
         messageCodec: lentBytesCodec,
         maxMessageBytes: MESSAGE_BYTES,
         windowBytes: WINDOW_BYTES,
@@ -71,9 +84,11 @@ export function kvSystem(
         Replica,
       ];
       const explainGroup = (): readonly string[] => {
-        const explanation = grouped.explain(GROUP);
         const nowMs = performance.timeOrigin + performance.now();
-        return explanation ? describeGroup(explanation, nowMs) : [];
+        return groups.flatMap((name) => {
+          const explanation = grouped.explain(name);
+          return explanation ? describeGroup(explanation, nowMs) : [];
+        });
       };
       const server = await RedisServer.start(running, replica, {
         port: port === 0 || isOnePort ? port : port + processes.indexOf(running.id),
@@ -87,4 +102,13 @@ export function kvSystem(
       return () => server.close();
     },
   });
+}
+
+/** Processes that do not agree on the namespaces are none of one system; nor is a log from before they were others. */
+function nameOf(namespaces: NamespacePatterns = {}): string {
+  const named = CONVERGING.flatMap((level) =>
+    (namespaces[level] ?? []).map((pattern) => ` ${level} ${JSON.stringify(pattern)}`),
+  );
+  const name = `tidemark/kv${named.join("")}`;
+  return name.length <= NAME_CHARACTERS ? name : `tidemark/kv ${sha256(encodeUtf8(name))}`;
 }

@@ -28,7 +28,8 @@ import {
 import { absence } from "../kv/commands/server.ts";
 import { commandTable } from "../kv/commands.ts";
 import { matches } from "../kv/glob.ts";
-import { KIND, RecordWriter } from "../kv/record.ts";
+import { CONVERGING } from "../kv/namespaces.ts";
+import { CONVERGING_BYTES, KIND, RecordWriter } from "../kv/record.ts";
 import {
   type News,
   Output,
@@ -86,6 +87,8 @@ const SUBSCRIBER_COMMANDS: ReadonlySet<string> = new Set([
 const NOT_QUEUED: ReadonlySet<string> = new Set([
   ...["exec", "discard", "multi", "watch", "quit", "reset"],
 ]);
+/** What `FLUSHALL` and `FLUSHDB` may be given. */
+const FLUSH_MODES: ReadonlySet<string> = new Set(["", "sync", "async"]);
 /** Words of a web browser: no page is to make it send commands here. Its connection is closed. */
 const FOREIGN: ReadonlySet<string> = new Set(["post", "host:"]);
 const ABORTED = "EXECABORT Transaction discarded";
@@ -110,7 +113,8 @@ export class RedisServer implements ReplicaServer {
   readonly patterns: Map<string, Set<Connection>> = new Map();
   /** Replies that are made here, one after another. */
   reply: Reply = new Reply();
-  #writer: RecordWriter;
+  /** By level: 0 is the total order, the others are those of namespaces. */
+  #writers: readonly RecordWriter[];
   #stream = 0;
   /** What was added to the message is submitted when this round of the event loop is over. */
   #isFlushing: boolean = false;
@@ -149,7 +153,7 @@ export class RedisServer implements ReplicaServer {
     this.settingsOf = new ServerSettings(options.settings ?? {});
     this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
     this.watch();
-    this.#writer = this.#begin();
+    this.#writers = this.#begin();
     this.#net = createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
       this.#accept(socket),
     );
@@ -211,10 +215,17 @@ export class RedisServer implements ReplicaServer {
     this.submit(KIND.forget, 0, 0, new Uint8Array(0), 0, 0);
   }
 
-  #begin(): RecordWriter {
+  #begin(): readonly RecordWriter[] {
     this.#stream = randomBytes(4).readUInt32LE();
     this.#replica.attach(this, this.#stream);
-    return new RecordWriter(this.#stream, (message) => this.#request(message));
+    const levels = this.namespaces ? [0, ...CONVERGING.map((_, i) => i + 1)] : [0];
+    return levels.map(
+      (level) => new RecordWriter(this.#stream, (message) => this.#request(message), level),
+    );
+  }
+
+  get namespaces(): Replica["namespaces"] {
+    return this.#replica.namespaces;
   }
 
   #accept(socket: Socket): void {
@@ -235,7 +246,10 @@ export class RedisServer implements ReplicaServer {
 
   // What connections do with it.
 
-  /** Adds a record to the message of this round. */
+  /**
+   * Adds a record to the message of this round.
+   * @param level 0: of the total order
+   */
   submit(
     kind: number,
     db: number,
@@ -243,14 +257,30 @@ export class RedisServer implements ReplicaServer {
     bytes: Uint8Array,
     from: number,
     to: number,
+    level: number = 0,
   ): void {
-    this.#writer.add(kind, db, session, bytes, from, to);
+    this.#writers[level]?.add(kind, db, session, bytes, from, to);
     if (this.#isFlushing) return;
     this.#isFlushing = true;
     setImmediate(() => {
       this.#isFlushing = false;
-      this.#writer.flush();
+      for (const writer of this.#writers) writer.flush();
     });
+  }
+
+  /** Keys that are to go, each in its order: a database and a key in turn. */
+  #submitKeys(kind: number, words: readonly string[]): void {
+    const byLevel = this.#writers.map((): string[] => []);
+    for (let i = 0; i < words.length; i += 2) {
+      const [db = "", key = ""] = words.slice(i, i + 2);
+      const level = db === "0" ? this.namespaces?.levelOf(key) : undefined;
+      byLevel[level === undefined ? 0 : CONVERGING.indexOf(level) + 1]?.push(db, key);
+    }
+    for (const [level, some] of byLevel.entries()) {
+      if (some.length === 0) continue;
+      const request = encodeRequest(some);
+      this.submit(kind, 0, 0, request, 0, request.length, level);
+    }
   }
 
   /** Does a command here and now, into `reply`. */
@@ -289,8 +319,7 @@ export class RedisServer implements ReplicaServer {
     const words = this.#memoryWatch.victims(this.#replica.keyspace, bytes);
     if (words.length === 0) return false;
     this.counts.evicted += words.length / 2;
-    const request = encodeRequest(words);
-    this.submit(KIND.evict, 0, 0, request, 0, request.length);
+    this.#submitKeys(KIND.evict, words);
     return true;
   }
 
@@ -354,7 +383,7 @@ export class RedisServer implements ReplicaServer {
     this.#asked = 0;
     this.#unasked.length = 0;
     this.#isCongested = false;
-    this.#writer = this.#begin();
+    this.#writers = this.#begin();
     for (const connection of this.#connections.values())
       connection.lost(`TRYAGAIN ${code}: ${textOf(thrown)}; it may or may not have been done`);
     if (code === "STOPPED") return;
@@ -413,9 +442,7 @@ export class RedisServer implements ReplicaServer {
 
   #sweep(): void {
     const words = this.#replica.expired(nowMs(), SWEEP_KEYS);
-    if (words.length === 0) return;
-    const bytes = encodeRequest(words);
-    this.submit(KIND.sweep, 0, 0, bytes, 0, bytes.length);
+    if (words.length > 0) this.#submitKeys(KIND.sweep, words);
   }
 
   #closeIdle(): void {
@@ -702,8 +729,10 @@ class Connection implements Client {
   readonly #socket: Socket;
   readonly #limits: RequestLimits;
   readonly #reader: RequestReader;
-  /** What it asked through the order and has no answer to yet. */
+  /** What it asked through an order and has no answer to yet. */
   #pending = 0;
+  /** In which: 0 is the total one. One after the other, for answers come in the order of questions within one only. */
+  #level = 0;
   /** Nothing more of it is read before what is pending is answered. */
   #waits: boolean = false;
   /** A command that is answered later is not answered yet; counted, for it may be given up meanwhile. */
@@ -834,6 +863,7 @@ class Connection implements Client {
     const server = this.#server;
     const command = commandTable.find(reader.bytes, reader.start(0), reader.end(0));
     if (server.isWatchful && command && this.#isStopped(command)) return;
+    if (server.namespaces && command && this.#isElsewhere(command)) return;
     this.#isLooked = false;
     const isSure = command !== undefined && this.#accepts(command, reader.count);
     // What is in order needs no more than this.
@@ -846,8 +876,7 @@ class Connection implements Client {
     // What is refused here and now would be answered too early. And what reads can say has no end.
     const isRead = isSure && command.flags.includes("readonly");
     if (this.#pending > (isRead ? READS_BEHIND : 0)) {
-      this.#isLooked = server.isWatchful;
-      this.#hold();
+      this.#holdLooked();
       return;
     }
     server.counts.commands += 1;
@@ -863,6 +892,74 @@ class Connection implements Client {
       const problem = isEnd ? `${ABORTED} because of: ${message.slice("ERR ".length)}` : message;
       this.#reply((reply) => reply.error(problem));
     }
+  }
+
+  /**
+   * In a store with namespaces: finds the order that a request is for. True if it is not to be done now: it waits for what is pending in
+   * another one, or it has an error.
+   */
+  #isElsewhere(command: KnownCommand): boolean {
+    const server = this.#server;
+    const reader = this.#reader;
+    if (!this.isAuthenticated || !fitsArity(command, reader.count)) return false;
+    let level: number;
+    try {
+      level = this.#levelOf(command, reader.arguments());
+    } catch (thrown) {
+      if (!(thrown instanceof Refusal)) throw thrown;
+      const { message } = thrown;
+      if (this.#pending > 0) this.#holdLooked();
+      else {
+        server.counts.commands += 1;
+        if (this.#queue) this.#isSpoiled = true;
+        this.#reply((reply) => reply.error(message));
+      }
+      return true;
+    }
+    // A read goes where the writes are that it is behind.
+    const isBound = command.isOrdered || this.#isInOrder(command) || this.#queue !== undefined;
+    if (this.#pending > 0 && level !== this.#level && isBound) {
+      this.#holdLooked();
+      return true;
+    }
+    if (this.#pending === 0) this.#level = level;
+    if (
+      this.#flushes(command) &&
+      FLUSH_MODES.has(reader.arguments().slice(1).join(" ").toLowerCase())
+    )
+      for (const i of CONVERGING.keys())
+        server.submit(KIND.flush, 0, 0, reader.bytes, reader.to, reader.to, i + 1);
+    return false;
+  }
+
+  /** Whether a command empties database 0. */
+  #flushes({ name }: KnownCommand): boolean {
+    return name === "flushall" || (name === "flushdb" && this.db === 0);
+  }
+
+  /** @throws Refusal */
+  #levelOf(command: KnownCommand, args: readonly string[]): number {
+    const { namespaces } = this.#server;
+    if (this.#queue) {
+      if (this.#flushes(command))
+        throw new Refusal(
+          `ERR ${command.name.toUpperCase()} cannot be in a transaction in a store with namespaces: they are in other orders`,
+        );
+      if (!NOT_QUEUED.has(command.name)) namespaces?.refuseTransaction(command, args, this.db);
+      return 0;
+    }
+    const level = namespaces?.orderOf(command, args, this.db);
+    if (level === undefined) return 0;
+    if (this.#reader.to - this.#reader.from > CONVERGING_BYTES)
+      throw new Refusal(
+        `ERR a request in a ${level} namespace has at most ${CONVERGING_BYTES} bytes; use a key outside of it`,
+      );
+    return CONVERGING.indexOf(level) + 1;
+  }
+
+  #holdLooked(): void {
+    this.#isLooked = this.#server.isWatchful;
+    this.#hold();
   }
 
   /** Looks at a request as a watchful server has to. True if it is not to be done now: it waits, or has an error. */
@@ -959,7 +1056,7 @@ class Connection implements Client {
     this.#isVoid &&= this.#isWatching;
     this.#isKnown ||= command.isBlocking || this.#isWatching;
     if (command.isBlocking) this.#waits = true;
-    this.#server.submit(kind, this.db, this.id, bytes, from, to);
+    this.#server.submit(kind, this.db, this.id, bytes, from, to, this.#level);
   }
 
   #exec(): void {

@@ -60,6 +60,14 @@ export class OwnSystem implements StoreSystem {
     return this.#options.processes;
   }
 
+  get namespaces(): readonly string[] {
+    return this.#options.replica.namespaces?.list ?? [];
+  }
+
+  get unsettled(): number {
+    return this.#options.replica.unsettled;
+  }
+
   get absent(): readonly ProcessId[] {
     const { channels } = this.#options.running.explain();
     const down = new Set(channels.filter(({ up }) => !up).flatMap(({ from, to }) => [from, to]));

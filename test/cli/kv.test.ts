@@ -100,6 +100,7 @@ test("processes of several machines join one by one, and come back by themselves
 });
 
 test.each([
+  [["--causal", ""], "A pattern is like cart:*"],
   [["--join", "a b"], "A name has letters"],
   [["--join", "a"], "say where the others reach it"],
   [["--join", "a", "--listen", "nowhere"], "Use host:port"],

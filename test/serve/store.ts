@@ -3,7 +3,9 @@
 import { connect, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 import { MemoryNetwork, memoryStore, type RunningProcess, startProcess } from "../../src/index.ts";
+import type { NamespacePatterns } from "../../src/kv/namespaces.ts";
 import type { Replica, ReplicaReply, ReplicaRequest } from "../../src/kv/replica.ts";
+import { DelayedTransport } from "../../src/runtime/delayed-transport.ts";
 import { kvSystem } from "../../src/serve/kv-system.ts";
 import type { RedisServer } from "../../src/serve/redis-server.ts";
 
@@ -14,17 +16,20 @@ export interface StoreMember {
   readonly running: Running;
   readonly server: RedisServer;
   readonly replica: Replica;
+  /** What it sends may be held up, for as long as it is cut off. */
+  readonly transport: DelayedTransport;
 }
 
 /** A store of so many replicas; stopped when the test is over. */
 export async function startStore(
   many: number,
   settings: Readonly<Record<string, string>> = {},
+  namespaces: NamespacePatterns = {},
 ): Promise<readonly StoreMember[]> {
   const processes = Array.from({ length: many }, (_, i) => `p${i + 1}`);
   const served = new Map<string, readonly [RedisServer, Replica]>();
   const system = kvSystem({
-    ...{ processes, port: 0, settings },
+    ...{ processes, port: 0, settings, namespaces },
     onServing: (id, server, replica) => served.set(id, [server, replica]),
   });
   const { messageCodec, stateCodec } = system;
@@ -33,14 +38,15 @@ export async function startStore(
   const store = memoryStore();
   const members: StoreMember[] = [];
   for (const id of processes) {
+    const transport = new DelayedTransport(network.transport());
     const running = await startProcess({
       ...{ id, processes, store, messageCodec, stateCodec },
       application: system.application(id, { processes }),
-      transport: network.transport(),
+      transport,
     });
     const close = await system.serve?.(running, { processes, store });
     const [server, replica] = served.get(id) as readonly [RedisServer, Replica];
-    members.push({ id, running, server, replica });
+    members.push({ id, running, server, replica, transport });
     onTestFinished(async () => {
       await close?.();
       await running.stop();

@@ -295,7 +295,9 @@ function flush(all: boolean) {
       const database = call.keyspace.databases[number] as Database;
       if (!all && database !== call.db) continue;
       call.changedAll(number);
-      database.clear();
+      const { isApart } = call.keyspace;
+      if (number > 0 || !isApart) database.clear();
+      else for (const key of [...database.keys()]) if (!isApart(key)) database.delete(key);
     }
     call.reply.ok();
   };

@@ -151,6 +151,8 @@ function status({ server: { system }, client, reply }: Call): void {
     ["epoch", system.epoch],
     ["records", system.records],
     ["order", "total"],
+    ["namespaces", system.namespaces],
+    ["unsettled", system.unsettled],
     ["reads", client.readsInOrder ? "linearizable" : "local"],
     ["replicas", system.replicas],
     ["absent", system.absent],

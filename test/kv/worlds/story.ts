@@ -82,7 +82,7 @@ export interface Held {
 /** All keys of a state that are texts, lists or sets and not past their deadline, by name; sets sorted. */
 export function heldIn([{ nowMs }, ...images]: ReplicaState): readonly Held[] {
   const keyspace = new Keyspace();
-  keyspace.restore(images);
+  keyspace.restore(images.filter((one) => "db" in one));
   keyspace.nowMs = nowMs;
   const held: Held[] = [];
   for (const database of keyspace.databases)
