@@ -47,7 +47,7 @@ function agrees(set: SortedSet, { entries }: Model, random: Random): void {
 
 describe("a sorted set of many blocks", () => {
   test("is as a plain one, whenever it is asked, and its clones stay", { timeout: 60_000 }, () => {
-    for (const seed of seeds("kv-sorted-set-blocks", 3, 200)) {
+    for (const seed of seeds("kv-sorted-set-blocks", 2, 200)) {
       const random = new Random(`blocks ${seed}`);
       const model = new Model();
       const first = new Map<string, number>();

@@ -29,7 +29,7 @@ const readerOf = (value: { items(): Iterable<Item> }): ItemReader =>
 
 describe("values", () => {
   test("a table is a map, and its clones stay", () => {
-    for (const seed of seeds("kv-tables", 30, 3_000)) {
+    for (const seed of seeds("kv-tables", 12, 3_000)) {
       const random = new Random(`table ${seed}`);
       let version = 1;
       let table = new Table<number>(version);
@@ -64,7 +64,7 @@ describe("values", () => {
   });
 
   test("a scan of a table has all that was there all the time", () => {
-    for (const seed of seeds("kv-scans", 30, 3_000)) {
+    for (const seed of seeds("kv-scans", 12, 3_000)) {
       const random = new Random(`scan ${seed}`);
       const table = new Table<true>(1);
       for (let i = 0; i < 300; i += 1) table.set(`s${i}`, true);
@@ -82,7 +82,7 @@ describe("values", () => {
   });
 
   test("a list is an array, and its clones stay", () => {
-    for (const seed of seeds("kv-lists", 60, 6_000)) {
+    for (const seed of seeds("kv-lists", 25, 6_000)) {
       const random = new Random(`list ${seed}`);
       let version = 1;
       let list = new List(version);
@@ -160,7 +160,7 @@ describe("values", () => {
   });
 
   test("a sorted set is in order, and its clones stay", () => {
-    for (const seed of seeds("kv-sorted-sets", 20, 2_000)) {
+    for (const seed of seeds("kv-sorted-sets", 8, 2_000)) {
       const random = new Random(`sorted set ${seed}`);
       let version = 1;
       let set = new SortedSet(version);
@@ -226,7 +226,7 @@ describe("values", () => {
 
 describe("the keyspace", () => {
   test("a frozen state is what it was, and makes the same again, whatever is done meanwhile", () => {
-    for (const seed of seeds("kv-frozen", 60, 6_000)) {
+    for (const seed of seeds("kv-frozen", 15, 6_000)) {
       const random = new Random(`keyspace ${seed}`);
       const keyspace = new Keyspace();
       keyspace.nowMs = 1;

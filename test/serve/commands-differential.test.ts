@@ -150,7 +150,7 @@ class Pair {
 test.skipIf(lacksRedis)("the same replies as Redis", { timeout: 36_000_000 }, async () => {
   const redisPort = await startRedis();
   const [store] = await startStore(1);
-  for (const seed of seeds("kv-differential", 20, 2_000)) {
+  for (const seed of seeds("kv-differential", 10, 2_000)) {
     const random = new Random(`differential ${seed}`);
     const commands = new RandomCommands(seed);
     const pairs = [0, 1].map(() => new Pair(redisPort, store?.server.port ?? 0));

@@ -160,7 +160,7 @@ test.skipIf(lacksRedis)(
       }
     };
     let batch: Promise<void>[] = [];
-    for (const seed of seeds("resp-differential", 300, 100_000)) {
+    for (const seed of seeds("resp-differential", 120, 100_000)) {
       batch.push(compare(seed));
       if (batch.length < AT_ONCE) continue;
       await Promise.all(batch);
