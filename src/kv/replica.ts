@@ -168,7 +168,8 @@ interface Head {
     readonly (readonly [string, boolean])[],
     boolean,
   ])[];
-  /** Of a store with namespaces. */
+  /** Of a store with namespaces: which, and what is done in their orders. */
+  readonly namespaces?: readonly string[];
   readonly sides?: readonly SideImage[];
 }
 
@@ -585,6 +586,7 @@ export class Replica
         isDirty,
       ]),
       ...(this.#namespaces && {
+        namespaces: this.#namespaces.list,
         sides: this.#sides.map((side, i) => imageOf(side, frozen[i]?.[0] as ConvergenceHead)),
       }),
     };
@@ -604,7 +606,16 @@ export class Replica
     return new FrozenState(next, keys.release);
   }
 
+  /** @throws TidemarkError `BAD_OPTION` if it is of a store with other namespaces */
   restore([head, ...slices]: ReplicaState): void {
+    const [own, theirs] = [this.#namespaces?.list ?? [], head.namespaces ?? []].map((list) =>
+      JSON.stringify(list),
+    );
+    if (own !== theirs)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `the state is of a store with the namespaces ${theirs}, and this one has ${own}: --causal and --fifo must be what they were`,
+      );
     this.#nowMs = head.nowMs;
     this.#random = new Random(head.random);
     this.#applied = head.applied;
@@ -633,11 +644,6 @@ export class Replica
   }
 
   #restoreSides(images: readonly SideImage[], slices: readonly SideSlice[]): void {
-    if (images.length !== this.#sides.length)
-      throw new TidemarkError(
-        "BAD_OPTION",
-        "the state is of a store with other namespaces: --causal and --fifo must be what they were",
-      );
     for (const [i, image] of images.entries()) {
       const side = this.#sides[i] as Side;
       const { level, own, others, crowdedBytes } = side;

@@ -56,6 +56,8 @@ export function kvSystem(
   return defineSystem<Uint8Array, unknown, ReplicaRequest, ReplicaReply>({
     processes,
     system: nameOf(namespaces),
+    // The window of a group is to be the bound of what goes on while one is away.
+    ...(levels.length > 0 && { windowBytes: 2 * WINDOW_BYTES }),
     application(self) {
       const replica = new Replica({
         ...{ self, table: commandTable, replicas: processes },

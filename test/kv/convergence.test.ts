@@ -2,6 +2,9 @@
 
 import { expect, test } from "vitest";
 import { Random } from "../../src/core/random.ts";
+import { commandTable } from "../../src/kv/commands.ts";
+import { Namespaces } from "../../src/kv/namespaces.ts";
+import { Replica, type ReplicaState } from "../../src/kv/replica.ts";
 import { seeds } from "../support/soak.ts";
 import {
   bytesOf,
@@ -468,4 +471,15 @@ test("a state that is frozen stays as it was, whatever is done before it is stor
     history.run(40);
     expect(later.map((slices) => JSON.stringify(slices()))).toEqual(now);
   }
+});
+
+test("a state of a store with other namespaces is refused", () => {
+  const { all } = new Replicas(1, "causal");
+  const [one] = all as [Replica];
+  const state = slicesLater(one)() as unknown as ReplicaState;
+  const bare = new Replica({ self: "p1", table: commandTable });
+  expect(() => bare.restore(state)).toThrow("must be what they were");
+  const namespaces = new Namespaces({ causal: ["causal:*"], fifo: ["fif:*"] });
+  const other = new Replica({ self: "p1", table: commandTable, namespaces });
+  expect(() => other.restore(state)).toThrow("must be what they were");
 });

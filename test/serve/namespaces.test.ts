@@ -1,7 +1,9 @@
 /** Keys that converge, asked for by clients: they are served while the sequencer of the total order is away, and all have the same after. */
 
 import { expect, test, vi } from "vitest";
+import { Random } from "../../src/core/random.ts";
 import { contents } from "../kv/support/replicas.ts";
+import { cases } from "../support/soak.ts";
 import { type Heard, type StoreMember, startStore, TestClient } from "./store.ts";
 
 const NAMESPACES = { causal: ["cart:*"], fifo: ["log:*"] };
@@ -212,7 +214,7 @@ test("all keys of a namespace go by FLUSHALL that the one who was asked has, and
   await equal(members, "");
   expect(await one.ask("DBSIZE")).toBe(":0");
   expect(await one.ask("FLUSHALL", "NOW")).toBe("-ERR syntax error");
-  await two.ask("SET", "cart:soon", "1", "PX", "30");
+  await two.ask("SET", "cart:soon", "1", "PX", "500");
   expect(await two.ask("GET", "cart:soon")).toBe("$1");
   await vi.waitFor(async () => expect(await one.ask("GET", "cart:soon")).toBe("$-1"), 2000);
   await vi.waitFor(() => {
@@ -250,5 +252,110 @@ test("a snapshot and a restore have what is under way in namespaces, too", async
   expect(await one.ask("GET", "cart:a")).toBe(value);
   expect(await two.ask("EXISTS", "log:a")).toBe(":0");
   expect(await two.ask("INCR", "cart:a")).toBe(`:${Number(String(value).slice(1)) + 1}`);
+  await equal(members, "");
+});
+
+test("one client alone is answered as in total order", async () => {
+  const [, member] = await startStore(2, {}, NAMESPACES);
+  const client = at(member);
+  const random = new Random("alone");
+  const pick = (...words: readonly string[]): string => random.pick(words) ?? "";
+  const commandFor = (key: string): readonly string[] => {
+    const [name, number] = [pick("e", "f", "g"), pick("1", "-3", "07", "9223372036854775807", "x")];
+    const score = pick("1", "-0", "2.5", "inf", "1e300", "x");
+    const deadline = pick("-1", "0", "100", "100000", "x");
+    return (
+      random.pick([
+        ...[
+          ["SET", key, number],
+          ["SET", key, number, "GET"],
+          ["SET", key, "v", "EX", deadline],
+        ],
+        ...[
+          ["SET", key, "v", "KEEPTTL"],
+          ["SETEX", key, deadline, "v"],
+          ["GETSET", key, number],
+        ],
+        ...[
+          ["GETDEL", key],
+          ["GETEX", key, "EX", deadline],
+          ["GETEX", key, "PERSIST"],
+          ["INCR", key],
+        ],
+        ...[
+          ["DECR", key],
+          ["INCRBY", key, number],
+          ["DECRBY", key, number],
+          ["DEL", key, key],
+        ],
+        ...[
+          ["MSET", key, number, key, "w"],
+          ["EXPIRE", key, deadline],
+          ["PERSIST", key],
+        ],
+        ...[
+          ["HSET", key, name, number, name, "z"],
+          ["HSET", key, name],
+          ["HDEL", key, name, name],
+        ],
+        ...[
+          ["HINCRBY", key, name, number],
+          ["SADD", key, name, name],
+          ["SREM", key, name, "e"],
+        ],
+        ...[
+          ["ZADD", key, score, name, "3", "e"],
+          ["ZADD", key, "CH", score, name],
+          ["ZREM", key, name],
+        ],
+        ...[
+          ["ZADD", key, "INCR", "2", name],
+          ["ZINCRBY", key, "2.5", name],
+          ["TYPE", key],
+          ["DEL", key],
+        ],
+        ...[
+          ["HGETALL", key],
+          ["SMEMBERS", key],
+          ["ZRANGE", key, "0", "-1", "WITHSCORES"],
+          ["GET", key],
+        ],
+        ...[["EXISTS", key]],
+      ]) ?? []
+    );
+  };
+  const sorted = (heard: Heard): Heard => (typeof heard === "string" ? heard : [...heard].sort());
+  for (let i = 0; i < cases("kv-alone", 800, 200_000); i += 1) {
+    const words = commandFor("cart:k");
+    const plain = words.map((word) => (word === "cart:k" ? "k" : word));
+    client.send(...words);
+    client.send(...plain);
+    const [has, wants] = [await client.next(), await client.next()];
+    expect(sorted(has), words.join(" ")).toEqual(sorted(wants));
+  }
+});
+
+test("what is written while one is away has a bound: then clients wait, and go on when it is back", async () => {
+  const members = await startStore(2, {}, NAMESPACES);
+  const [one, two] = members as [StoreMember, StoreMember];
+  const cut = (delayMs: number): void => {
+    one.transport.delay("p2", delayMs);
+    two.transport.delay("p1", delayMs);
+  };
+  cut(60_000);
+  const writer = at(one);
+  let answered = 0;
+  const many = 60;
+  for (let i = 0; i < many; i += 1) {
+    writer.send("SET", `cart:${i}`, String(i % 10).repeat(200_000));
+    void writer.next().then((heard) => {
+      if (heard === "+OK") answered += 1;
+    });
+  }
+  await vi.waitFor(() => expect(answered).toBeGreaterThan(15), 5000);
+  await new Promise((done) => setTimeout(done, 200));
+  expect(answered).toBeLessThan(many);
+  cut(0);
+  await vi.waitFor(() => expect(answered).toBe(many), 8000);
   await equal(members, "");
 });

@@ -32,7 +32,7 @@ export async function startStore(
     ...{ processes, port: 0, settings, namespaces },
     onServing: (id, server, replica) => served.set(id, [server, replica]),
   });
-  const { messageCodec, stateCodec } = system;
+  const { messageCodec, stateCodec, windowBytes } = system;
   if (!messageCodec || !stateCodec) throw new Error("the store has codecs");
   const network = new MemoryNetwork();
   const store = memoryStore();
@@ -41,6 +41,7 @@ export async function startStore(
     const transport = new DelayedTransport(network.transport());
     const running = await startProcess({
       ...{ id, processes, store, messageCodec, stateCodec },
+      ...(windowBytes !== undefined && { windowBytes }),
       application: system.application(id, { processes }),
       transport,
     });
