@@ -3,30 +3,35 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { isTidemarkError, textOf } from "../core/error.ts";
-import { bankCommand } from "./bank.ts";
-import { chatCommand } from "./chat.ts";
-import { cloneCommand } from "./clone.ts";
-import { diffCommand } from "./diff.ts";
-import { explainCommand } from "./explain.ts";
-import { exploreCommand } from "./explore.ts";
-import { exportCommand, importCommand } from "./export.ts";
-import { historyCommand } from "./history.ts";
-import { initCommand } from "./init.ts";
-import { kvCommand } from "./kv.ts";
-import { labelCommand } from "./label.ts";
-import { logCommand } from "./log.ts";
-import { pruneCommand } from "./prune.ts";
-import { requestCommand } from "./request.ts";
-import { restoreCommand } from "./restore.ts";
-import { showCommand } from "./show.ts";
-import { simCommand } from "./sim.ts";
-import { snapshotCommand } from "./snapshot.ts";
-import { snapshotsCommand } from "./snapshots.ts";
-import { statusCommand } from "./status.ts";
 import { printable } from "./terminal.ts";
-import { traceCommand } from "./trace.ts";
-import { upCommand } from "./up.ts";
-import { verifyCommand } from "./verify.ts";
+
+/** In the order of the help. A file is loaded when its command is named: to load them all takes longer than most commands. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  up: async () => (await import("./up.ts")).upCommand(),
+  kv: async () => (await import("./kv.ts")).kvCommand(),
+  init: async () => (await import("./init.ts")).initCommand(),
+  status: async () => (await import("./status.ts")).statusCommand(),
+  request: async () => (await import("./request.ts")).requestCommand(),
+  snapshot: async () => (await import("./snapshot.ts")).snapshotCommand(),
+  snapshots: async () => (await import("./snapshots.ts")).snapshotsCommand(),
+  history: async () => (await import("./history.ts")).historyCommand(),
+  explain: async () => (await import("./explain.ts")).explainCommand(),
+  show: async () => (await import("./show.ts")).showCommand(),
+  diff: async () => (await import("./diff.ts")).diffCommand(),
+  verify: async () => (await import("./verify.ts")).verifyCommand(),
+  restore: async () => (await import("./restore.ts")).restoreCommand(),
+  log: async () => (await import("./log.ts")).logCommand(),
+  label: async () => (await import("./label.ts")).labelCommand(),
+  prune: async () => (await import("./prune.ts")).pruneCommand(),
+  export: async () => (await import("./export.ts")).exportCommand(),
+  import: async () => (await import("./export.ts")).importCommand(),
+  clone: async () => (await import("./clone.ts")).cloneCommand(),
+  bank: async () => (await import("./bank.ts")).bankCommand(),
+  chat: async () => (await import("./chat.ts")).chatCommand(),
+  sim: async () => (await import("./sim.ts")).simCommand(),
+  explore: async () => (await import("./explore.ts")).exploreCommand(),
+  trace: async () => (await import("./trace.ts")).traceCommand(),
+};
 
 const USAGE_STATUS = 2;
 const USAGE_CODES: readonly string[] = ["BAD_OPTION", "BAD_ID", "UNKNOWN_PROCESS", "NO_CHANNEL"];
@@ -52,14 +57,15 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
     if (error.code !== "EPIPE") process.exitCode = tellError(error);
   });
   try {
-    await program().parseAsync(args, { from: "user" });
+    await (await program(args[0])).parseAsync(args, { from: "user" });
   } catch (error) {
     // A command that has used 1 for what it finds out has said so already.
     process.exitCode = Math.max(tellError(error), Number(process.exitCode ?? 0));
   }
 }
 
-function program(): Command {
+/** With the command that is named, or, if none is, with all. */
+async function program(named: string | undefined): Promise<Command> {
   const { version } = JSON.parse(
     readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
   ) as { readonly version: string };
@@ -76,32 +82,9 @@ function program(): Command {
       outputError: (text, write) => write(text.replace(/^error: /, "tidemark: ")),
     })
     .showHelpAfterError("(tidemark --help lists the commands)");
-  for (const command of [
-    upCommand(),
-    kvCommand(),
-    initCommand(),
-    statusCommand(),
-    requestCommand(),
-    snapshotCommand(),
-    snapshotsCommand(),
-    historyCommand(),
-    explainCommand(),
-    showCommand(),
-    diffCommand(),
-    verifyCommand(),
-    restoreCommand(),
-    logCommand(),
-    labelCommand(),
-    pruneCommand(),
-    exportCommand(),
-    importCommand(),
-    cloneCommand(),
-    bankCommand(),
-    chatCommand(),
-    simCommand(),
-    exploreCommand(),
-    traceCommand(),
-  ]) {
+  const only = named !== undefined && Object.hasOwn(COMMANDS, named) ? COMMANDS[named] : undefined;
+  for (const load of only ? [only] : Object.values(COMMANDS)) {
+    const command = await load();
     tidemark.addCommand(command);
     settle(command, tidemark, `tidemark ${command.name()}`);
   }

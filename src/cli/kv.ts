@@ -10,17 +10,14 @@ import { jsonAppReport, lineAppReport } from "./app-report.ts";
 import { type JoinPlan, type JoinReport, joinSystem } from "./join-system.ts";
 import {
   type Address,
-  directoryOption,
   jsonOption,
   PORT_MAX,
   parseAddress,
   parseDuration,
   parsePeer,
-  parseTimeout,
   wholeNumber,
 } from "./options.ts";
-import { type Plan, type RunOptions, runSystem } from "./run-system.ts";
-import { compressOption, keyOption } from "./store.ts";
+import { addRunOptions, type Plan, type RunOptions, runSystem } from "./run-system.ts";
 import { PROCESSES_MAX, processNames, wholeRule } from "./system-file.ts";
 import { printable } from "./terminal.ts";
 
@@ -74,7 +71,7 @@ Examples:
   tidemark kv --join a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400`;
 
 export function kvCommand(): Command {
-  return new Command("kv")
+  const command = new Command("kv")
     .description("run a replicated key-value store that clients of Redis talk to")
     .addOption(
       new Option("--processes <number>", "how many, each an operating-system process")
@@ -105,43 +102,9 @@ export function kvCommand(): Command {
       new Option("--interval <time>", "from snapshot to snapshot")
         .default(60_000, "1m")
         .argParser(parseDuration),
-    )
-    .addOption(
-      new Option("--timeout <time>", "abandon a snapshot that takes longer")
-        .default(30_000, "30s")
-        .argParser(parseTimeout),
-    )
-    .addOption(directoryOption())
-    .addOption(
-      new Option(
-        "--keep <number>",
-        "how many snapshots to keep, but for those with a label; 0: all",
-      )
-        .default(100)
-        .argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
-    )
-    .option(
-      "--no-sync",
-      "do not wait for the disk: faster, and the last ones may not survive a power cut",
-    )
-    .addOption(compressOption())
-    .addOption(keyOption())
-    .addOption(
-      new Option("--log <policy>", "log what is written, so that whoever dies comes back with it")
-        .choices(["always", "everysec", "none", "off"])
-        .default("everysec"),
-    )
-    .addOption(
-      new Option("--restarts <number>", "how often in a minute a process is started again")
-        .default(undefined, "5")
-        .argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
-    )
-    .addOption(
-      new Option("--then <what>", "follows when a process has ended too often")
-        .choices(["stop", "restore"])
-        .default(undefined, "stop"),
-    )
-    .option("--new", "begin with nothing, whatever there was; logs are moved aside")
+    );
+  const log = ["everysec"] as const;
+  return addRunOptions(command, { keep: 100, logged: "what is written", log, restarts: "5" })
     .addOption(
       new Option("--join <name>", "run this one process of a store on several machines").argParser(
         parseProcess,

@@ -1,6 +1,7 @@
 /** Runs a system of real processes until it is stopped, and records it again and again. */
 
 import { resolve } from "node:path";
+import { type Command, Option } from "commander";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
@@ -11,11 +12,11 @@ import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
 import { audit, prove } from "./audit.ts";
-import { PORT_MAX } from "./options.ts";
+import { directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
 import { Retention } from "./retention.ts";
 import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
 import { stopSignal } from "./stop-signal.ts";
-import { type KeyOptions, openStore, readKey } from "./store.ts";
+import { compressOption, type KeyOptions, keyOption, openStore, readKey } from "./store.ts";
 import { HostedSystem } from "./system.ts";
 import {
   checkApplicationRequest,
@@ -30,6 +31,57 @@ import type { SystemSource } from "./system-file.ts";
 import { shellWord } from "./terminal.ts";
 import type { Report } from "./up-report.ts";
 import { jsonLine } from "./values.ts";
+
+const RESTARTS_MAX = 1_000_000;
+
+/** The options of every command that runs a system; what is logged, and what is so if nothing is said, depends on the system. */
+export function addRunOptions(
+  command: Command,
+  about: {
+    readonly keep: number;
+    readonly logged: string;
+    readonly log: readonly [value: string | undefined, text?: string];
+    readonly restarts: string;
+  },
+): Command {
+  return command
+    .addOption(
+      new Option("--timeout <time>", "abandon a snapshot that takes longer")
+        .default(30_000, "30s")
+        .argParser(parseTimeout),
+    )
+    .addOption(directoryOption())
+    .addOption(
+      new Option(
+        "--keep <number>",
+        "how many snapshots to keep, but for those with a label; 0: all",
+      )
+        .default(about.keep)
+        .argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
+    )
+    .option(
+      "--no-sync",
+      "do not wait for the disk: faster, and the last ones may not survive a power cut",
+    )
+    .addOption(compressOption())
+    .addOption(keyOption())
+    .addOption(
+      new Option("--log <policy>", `log ${about.logged}, so that whoever dies comes back with it`)
+        .choices(["always", "everysec", "none", "off"])
+        .default(...about.log),
+    )
+    .addOption(
+      new Option("--restarts <number>", "how often in a minute a process is started again")
+        .default(undefined, about.restarts)
+        .argParser(wholeNumber(0, RESTARTS_MAX)),
+    )
+    .addOption(
+      new Option("--then <what>", "follows when a process has ended too often")
+        .choices(["stop", "restore"])
+        .default(undefined, "stop"),
+    )
+    .option("--new", "begin with nothing, whatever there was; logs are moved aside");
+}
 
 /** How it is run, as its command was told. */
 export interface RunOptions extends KeyOptions {

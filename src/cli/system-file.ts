@@ -12,7 +12,7 @@ import {
   type RestartRule,
   type SystemDefinition,
 } from "../runtime/system-definition.ts";
-import { type KvSystemOptions, kvSystem } from "../serve/kv-system.ts";
+import type { KvSystemOptions } from "../serve/kv-system.ts";
 import { checkKeys, checkMs, checkNumber, refuse, told } from "../sim/check.ts";
 import { checkApplication } from "../sim/world-check.ts";
 import { loadDefault } from "./user-file.ts";
@@ -31,7 +31,11 @@ export const PROCESSES_MAX = 64;
 /** @throws TidemarkError `BAD_OPTION` naming the file */
 export async function loadSystem(source: SystemSource): Promise<AnySystem> {
   if ("bank" in source) return bank(source.bank) as unknown as AnySystem;
-  if ("kv" in source) return kvSystem(source.kv) as unknown as AnySystem;
+  if ("kv" in source) {
+    // Others should not have to load all of the store.
+    const { kvSystem } = await import("../serve/kv-system.ts");
+    return kvSystem(source.kv) as unknown as AnySystem;
+  }
   const { file } = source;
   const definition = await loadDefault(file, "system");
   if (typeof (definition as Partial<AnySystem> | undefined)?.application !== "function")

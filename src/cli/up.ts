@@ -6,18 +6,15 @@ import { TidemarkError } from "../core/error.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
 import { jsonAppReport, lineAppReport } from "./app-report.ts";
 import {
-  directoryOption,
   jsonOption,
   PORT_MAX,
   parseDuration,
   parseRange,
   parseRate,
-  parseTimeout,
   probability,
   wholeNumber,
 } from "./options.ts";
-import { type Plan, type RunOptions, runSystem } from "./run-system.ts";
-import { compressOption, keyOption } from "./store.ts";
+import { addRunOptions, type Plan, type RunOptions, runSystem } from "./run-system.ts";
 import { loadSystem, PROCESSES_MAX, processNames, wholeRule } from "./system-file.ts";
 import { isLive } from "./terminal.ts";
 import { jsonReport, lineReport, type Report, tableReport } from "./up-report.ts";
@@ -39,7 +36,6 @@ interface UpOptions extends RunOptions {
 
 /** What only the bank has. */
 const BANK_OPTIONS = ["processes", "money", "rate"] as const;
-const RESTARTS_MAX = 1_000_000;
 const MONEY_MAX = 1e12;
 
 const HELP = `
@@ -73,7 +69,7 @@ Examples:
   tidemark up system.ts                   # a system of yours`;
 
 export function upCommand(): Command {
-  return new Command("up")
+  const command = new Command("up")
     .description(
       "run a bank of processes that send each other money, or a system of yours, and record it again and again",
     )
@@ -104,30 +100,10 @@ export function upCommand(): Command {
         .argParser(wholeNumber(1, Number.MAX_SAFE_INTEGER)),
     )
     .addOption(
-      new Option("--timeout <time>", "abandon a snapshot that takes longer")
-        .default(30_000, "30s")
-        .argParser(parseTimeout),
-    )
-    .addOption(
       new Option("--port <port>", "listen on this port and the ones after it; 0: any")
         .default(0)
         .argParser(wholeNumber(0, PORT_MAX)),
     )
-    .addOption(directoryOption())
-    .addOption(
-      new Option(
-        "--keep <number>",
-        "how many snapshots to keep, but for those with a label; 0: all",
-      )
-        .default(1000)
-        .argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
-    )
-    .option(
-      "--no-sync",
-      "do not wait for the disk: faster, and the last ones may not survive a power cut",
-    )
-    .addOption(compressOption())
-    .addOption(keyOption())
     .addOption(
       new Option("--seed <number>", "decides who sends how much to whom, and what goes wrong")
         .default(undefined, "a random one")
@@ -143,23 +119,13 @@ export function upCommand(): Command {
     )
     .addOption(
       new Option("--repeat <probability>", "repeat frames").default(0).argParser(probability(true)),
-    )
-    .addOption(
-      new Option("--log <policy>", "log inputs, so that whoever dies comes back with all it knew")
-        .choices(["always", "everysec", "none", "off"])
-        .default(undefined, "off; with a file, what that says, or everysec"),
-    )
-    .addOption(
-      new Option("--restarts <number>", "how often in a minute a process is started again")
-        .default(undefined, "5, or in a bank without logs 0; with a file, what that says")
-        .argParser(wholeNumber(0, RESTARTS_MAX)),
-    )
-    .addOption(
-      new Option("--then <what>", "follows when a process has ended too often")
-        .choices(["stop", "restore"])
-        .default(undefined, "stop"),
-    )
-    .option("--new", "begin with nothing, whatever there was; logs are moved aside")
+    );
+  return addRunOptions(command, {
+    keep: 1000,
+    logged: "inputs",
+    log: [undefined, "off; with a file, what that says, or everysec"],
+    restarts: "5, or in a bank without logs 0; with a file, what that says",
+  })
     .addOption(jsonOption("print a line of JSON for each snapshot, and one for all at the end"))
     .addHelpText("after", HELP)
     .action(async (file: string | undefined, options: UpOptions, command: Command) => {

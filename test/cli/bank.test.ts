@@ -257,7 +257,7 @@ describe("any script prints what the rules say, with and without a seed", () => 
         const script = [...start, ...body, ...END];
         expectByTheRules(script, seed, await real(script, seed));
       }),
-      { numRuns: cases("bank-scripts", 24, 1_000), endOnFailure: true },
+      { numRuns: cases("bank-scripts", 8, 1_000), endOnFailure: true },
     );
   });
 

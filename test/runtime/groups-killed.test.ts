@@ -14,7 +14,7 @@ import { Members, readLog } from "./group-members.ts";
 const IDS = ["p1", "p2", "p3"];
 const SEQUENCER = "p1";
 const SEED = process.env["SEED"] ?? "20261125";
-const ROUNDS = cases("groups-killed", 4, 100);
+const ROUNDS = cases("groups-killed", 2, 100);
 /** More than there is time for. */
 const MOST = 10_000_000;
 const CONTESTS: readonly { level: OrderLevel; total: "sequencer" | "agreed"; uniform: boolean }[] =

@@ -311,7 +311,7 @@ describe("whatever comes in on a port", () => {
     const property = fc.asyncProperty(cloneable, async (message) => {
       raw.control.postMessage(message);
     });
-    await fc.assert(property, { numRuns: cases("worker-ports", 100, 2_000), seed: 20261125 });
+    await fc.assert(property, { numRuns: cases("worker-ports", 40, 2_000), seed: 20261125 });
     raw.control.postMessage({ type: "advance", incarnation: 0, epoch: "x" });
     raw.control.postMessage({ type: "lost", peer: "a", number: 999 });
     await vi.waitUntil(() => raw.heard.some(({ code }) => code === "STRANGER"));
@@ -337,7 +337,7 @@ describe("whatever comes in on a port", () => {
     const property = fc.asyncProperty(cloneable, async (message) => {
       port1.postMessage(message);
     });
-    await fc.assert(property, { numRuns: cases("worker-ports", 100, 2_000), seed: 20261125 });
+    await fc.assert(property, { numRuns: cases("worker-ports", 40, 2_000), seed: 20261125 });
     port1.postMessage({ type: "meet", peer: "not an id", incarnation: 1, to: 1, number: 1 });
     port1.postMessage({ type: "refused", code: "toString", text: "x" });
     // Of what is said of epochs only the one that is later is news, and only once.

@@ -10,7 +10,7 @@ import { type Coins, deadly, deposited, keepers, type States } from "./keepers.t
 describe("who logs its inputs", () => {
   test("loses nothing, and does nothing twice, wherever it dies", { timeout: 7_200_000 }, () => {
     let acknowledged = 0;
-    for (const seed of seeds("logged-worlds", 300, 100_000)) {
+    for (const seed of seeds("logged-worlds", 150, 100_000)) {
       const world = keepers(seed);
       let last: View<Coins, States, number> | undefined;
       const eventually = {
@@ -27,7 +27,7 @@ describe("who logs its inputs", () => {
   });
 
   test("goes back to a snapshot with all others, in a new epoch", { timeout: 7_200_000 }, () => {
-    for (const seed of seeds("restored-worlds", 200, 50_000))
+    for (const seed of seeds("restored-worlds", 120, 50_000))
       runWorld(keepers(seed), { seed, faults: deadly(seed, 0.7) });
   });
 

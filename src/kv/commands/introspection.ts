@@ -177,6 +177,12 @@ substr {RO access} key start:int end:int
 sunion {RO access 1:-1:1} key...
 sunionstore {OW update; RO access 2:-1:1} destination key...
 swapdb index1 index2
+tidemark|after token:string [milliseconds]
+tidemark|explain [attempt:string]
+tidemark|read [LOCAL | LINEARIZABLE]
+tidemark|restore snapshot:string
+tidemark|snapshot [label:string]
+tidemark|snapshots [count]
 touch {RO 1:-1:1} key...
 ttl {RO access} key
 type {RO} key
