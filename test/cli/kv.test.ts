@@ -40,7 +40,9 @@ test("a store serves, is recorded, ends well, and goes on where it was", async (
   expect((await second.ended).status).toBe(0);
 });
 
-test("clients that send more than there is room for wait, and have all of it done", async () => {
+test("clients that send more than there is room for wait, and have all of it done", {
+  timeout: 120_000,
+}, async () => {
   const port = await freePorts(2);
   const args = ["kv", "--processes", "2", "--port", String(port), "--no-sync", "--log", "none"];
   const store = new Started([...args, "--dir", temporaryDirectory(), "--json"]);
