@@ -384,13 +384,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "store: a slot is changed while it is written": {
     file: "kv/keyspace.ts",
-    from: "if (slot !== undefined && (!isShared || slot.version === version)) return slot;",
-    to: "if (slot !== undefined) return slot;",
+    from: "if (!isShared || slot.version === this.#keyspace.version) return slot;",
+    to: "return slot;",
     among: "stores",
   },
   "store: a slot comes or goes while all are written": {
     file: "kv/keyspace.ts",
-    from: "      this.slots = this.slots.slice();\n",
+    from: "    if (isShared) this.#keyspace.keep(this.slots, index, position);\n",
     to: "",
     among: "stores",
   },
