@@ -196,15 +196,11 @@ test("what was answered is there once at every replica, whoever was killed", {
   const clients = await Promise.all(ports.map((port) => clientWhenServed(port)));
   const places = async (): Promise<Heard[]> =>
     await Promise.all(clients.map((client) => client.ask("TIDEMARK", "TOKEN")));
-  await until(
-    "all replicas to have done all",
-    async () => {
-      const before = await places();
-      await pause(100);
-      return new Set([...before, ...(await places())]).size === 1;
-    },
-    20_000,
-  );
+  await until("all replicas to have done all", async () => {
+    const before = await places();
+    await pause(100);
+    return new Set([...before, ...(await places())]).size === 1;
+  });
   const id = String(await clients[0]?.ask("TIDEMARK", "SNAPSHOT", "the end")).slice(
     1,
   ) as SnapshotId;
