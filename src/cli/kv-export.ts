@@ -29,13 +29,13 @@ const CHUNK_BYTES = 64 * 1024;
 
 const HELP = `
 What is written are requests of Redis' protocol, for redis-cli --pipe: SELECT,
-then for each key SET, or DEL and RPUSH, SADD, HSET or ZADD, and PEXPIREAT. A key
-that is there already is replaced.
+then for each key SET, or DEL and RPUSH, SADD, HSET or ZADD, and PEXPIREAT. A
+key that is there already is replaced.
 
-A snapshot is one cut: all keys as they were at one moment, with every write that
-was answered before it. A running server is asked by SCAN, key by key, and goes
-on meanwhile: so keys that belong together may be of different moments. Take a
-snapshot, and export that.
+A snapshot is one cut: all keys as they were at one moment, with every write
+that was answered before it. A running server is asked by SCAN, key by key, and
+goes on meanwhile: so keys that belong together may be of different moments.
+Take a snapshot, and export that.
 
 Exit status: 0; 1 if there is no such snapshot, the server cannot be reached,
 the file is there already, or a key has a type that is left out.

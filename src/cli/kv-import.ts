@@ -31,9 +31,9 @@ const [BATCH_BYTES, BATCH_PARTS] = [512 * 1024, 1_000];
 const PIECE_BYTES = 256 * 1024;
 
 const HELP = `
-A file is what SAVE or BGSAVE of Redis writes, up to Redis 7.2. It is read twice:
-nothing is sent of one that is damaged. A running server is asked for all its
-keys, by SCAN and DUMP: each is what it was at one moment, but each at another.
+A file is what SAVE or BGSAVE of Redis writes, up to Redis 7.2. It is read
+twice: nothing is sent of one that is damaged. A running server is asked for all
+its keys, by SCAN and DUMP, one at this moment and one at another.
 Of a server of Redis' protocol with a password, the address has it:
 redis://user:password@host:port, redis://:password@host:port.
 

@@ -285,8 +285,8 @@ describe("where no system runs", () => {
 describe("the command line", () => {
   let documentation = "";
   beforeAll(() => {
-    const page = new URL("../../docs/use/command-line.md", import.meta.url);
-    documentation = readFileSync(page, "utf8");
+    for (const name of ["command-line", "store"])
+      documentation += readFileSync(new URL(`../../docs/use/${name}.md`, import.meta.url), "utf8");
   });
 
   test("prints its version, and all commands when it is asked for help", async () => {
@@ -299,10 +299,10 @@ describe("the command line", () => {
     expect(nothing).toEqual({ status: 2, stdout: "", stderr: stdout });
   });
 
-  test.for(COMMANDS)(
+  test.for([...COMMANDS, "kv import", "kv export"])(
     "tidemark %s --help has examples and exit statuses, and fits 80 columns",
     async (command) => {
-      const { status, stdout } = await tidemark([command, "--help"]);
+      const { status, stdout } = await tidemark([...command.split(" "), "--help"]);
       expect(status).toBe(0);
       expect(stdout).toMatch(/^Exit status: /m);
       expect(stdout).toMatch(new RegExp(`^Examples:\n {2}tidemark ${command}`, "m"));
