@@ -50,21 +50,26 @@ what that process has.
 BGSAVE takes a snapshot of the whole store, with all replicas at one cut.
 tidemark snapshots, show, restore and the others work on its directory.
 
-Keys like a pattern of --causal or --fifo are not in that order: a write is answered
-at once by the process that was asked, also while it is cut off from others, and
-what all have written comes to the same everywhere. What has no such meaning, lists
-for one, is refused there. All processes, and all later runs, need the same patterns.
+Keys like a pattern of --causal or --fifo are not in that order: a write is
+answered at once by the process that was asked, also while it is cut off from
+others, and what all have written comes to the same everywhere. What has no such
+meaning, lists for one, is refused there. All processes, and all later runs,
+need the same patterns.
 
 A process that dies is started again and comes back with all it knew, from its
 log. Ctrl-C ends all processes.
 
 On several machines each runs one process: --join says which it is, --peer where
 the others are. Snapshots and restores need a directory that all share, and that
-is safe on one machine only. What goes between the processes is neither encrypted
-nor authenticated: use a network that you trust.
+is safe on one machine only. What goes between the processes is neither
+encrypted nor authenticated: use a network that you trust.
 
 With import it takes keys from Redis into a running store, with export it writes
 them for redis-cli --pipe.
+
+Exit status: 0 if every snapshot was consistent; 1 if one was not, if a process
+was lost, or the store could not start; 2 for a mistake in the options; 128 +
+its number when a second signal, a second or more after the first, forced it.
 
 Examples:
   tidemark kv                              # three processes, from port 7379 on

@@ -20,8 +20,8 @@ import {
 } from "./support/command.ts";
 
 const COMMANDS = [
-  ...["up", "init", "status", "request", "snapshot", "snapshots", "show", "diff", "verify"],
-  ...["restore", "log", "chat", "label", "prune", "export", "import", "clone"],
+  ...["up", "kv", "init", "status", "request", "snapshot", "snapshots", "show", "diff"],
+  ...["verify", "restore", "log", "chat", "label", "prune", "export", "import", "clone"],
 ];
 
 /** Recorded once, by the first test that needs it. */
