@@ -25,7 +25,7 @@ import {
   salvageLog,
 } from "../../src/runtime/input-log.ts";
 import { HEADER_BYTES, sealBlock } from "../../src/runtime/log-files.ts";
-import { seeds } from "../support/soak.ts";
+import { cases, seeds } from "../support/soak.ts";
 import { recordOf, type Told } from "./input-log-child.ts";
 
 const POLICIES: readonly LogPolicy[] = ["always", "everysec", "none"];
@@ -103,7 +103,7 @@ describe.each(POLICIES)("with policy %s", (policy) => {
   });
 
   test("nothing that is settled is lost when the process is killed", {
-    timeout: 120_000,
+    timeout: cases("log-kills", 120_000, 3_600_000),
   }, async () => {
     const directory = newDirectory();
     const random = new Random(`killed ${policy}`);
