@@ -95,7 +95,8 @@ async function program(named: string | undefined): Promise<Command> {
 
 /** A command that was made apart behaves as the others do, and so do the commands below it. */
 function settle(command: Command, parent: Command, path: string): void {
-  const lists = command.commands.length > 0 ? "commands" : "options";
+  const isContainer = command.commands.length > 0 && command.options.length === 0;
+  const lists = isContainer ? "commands" : "options";
   command
     .copyInheritedSettings(parent)
     .helpOption("-h, --help", "print this")

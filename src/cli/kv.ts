@@ -134,7 +134,18 @@ export function kvCommand(): Command {
     )
     .addOption(jsonOption("print a line of JSON for each snapshot, and one for all at the end"))
     .addHelpText("after", HELP)
-    .action(async (options: KvOptions, command: Command) => {
+    .hook("preSubcommand", (_, below) => {
+      const given = command.options.find(
+        (option) => command.getOptionValueSource(option.attributeName()) === "cli",
+      );
+      // It would be of no effect.
+      if (given)
+        throw new TidemarkError(
+          "BAD_OPTION",
+          `${given.long} in front of ${below.name()} is for a store that is started: put what is for ${below.name()} behind it`,
+        );
+    })
+    .action(async (options: KvOptions) => {
       if (options.join !== undefined) {
         const given = OF_WHOLE_SYSTEMS.filter(
           (name) => command.getOptionValueSource(name) === "cli",

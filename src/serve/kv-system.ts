@@ -20,7 +20,7 @@ import { Grouped, groupedCodecs } from "../process/grouped.ts";
 import { msgpackCodec } from "../runtime/msgpack-codec.ts";
 import { defineSystem, type SystemDefinition } from "../runtime/system-definition.ts";
 import { RedisServer } from "./redis-server.ts";
-import { OwnSystem } from "./store-system.ts";
+import { OwnSystem } from "./own-system.ts";
 
 /** How the store is set up. */
 export interface KvSystemOptions {

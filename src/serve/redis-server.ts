@@ -44,7 +44,7 @@ import { SlowLog } from "../kv/slow-log.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import { ServerSettings } from "./server-settings.ts";
-import type { OwnSystem } from "./store-system.ts";
+import type { OwnSystem } from "./own-system.ts";
 
 /** How a server is set up. */
 export interface RedisServerOptions {

@@ -109,6 +109,8 @@ test.each([
   [["--join", "a", "--listen", "127.0.0.1:1", "--peer", "a=127.0.0.1:2"], "which is this process"],
   [["--join", "a", "--listen", "127.0.0.1:1", "--interval", "1s"], "--interval is for a store on"],
   [["--peer", "a=127.0.0.1:1"], "--listen and --peer are for --join"],
+  [["--port", "5", "import", "dump.rdb"], "--port in front of import is for a store that is"],
+  [["--prt", "5"], "(tidemark kv --help lists the options)"],
 ])("%j is refused", async (args, why) => {
   const refused = await tidemark(["kv", ...args, "--dir", temporaryDirectory()]);
   expect(refused).toMatchObject({ status: 2, stdout: "" });
