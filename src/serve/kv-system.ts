@@ -19,8 +19,8 @@ import { bytesCodec, lentBytesCodec } from "../process/codec.ts";
 import { Grouped, groupedCodecs } from "../process/grouped.ts";
 import { msgpackCodec } from "../runtime/msgpack-codec.ts";
 import { defineSystem, type SystemDefinition } from "../runtime/system-definition.ts";
-import { RedisServer } from "./redis-server.ts";
 import { OwnSystem } from "./own-system.ts";
+import { RedisServer } from "./redis-server.ts";
 
 /** How the store is set up. */
 export interface KvSystemOptions {

@@ -43,8 +43,8 @@ import { encodeRequest, type RequestLimits, RequestReader } from "../kv/request-
 import { SlowLog } from "../kv/slow-log.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
 import { MemoryWatch } from "./memory-watch.ts";
-import { ServerSettings } from "./server-settings.ts";
 import type { OwnSystem } from "./own-system.ts";
+import { ServerSettings } from "./server-settings.ts";
 
 /** How a server is set up. */
 export interface RedisServerOptions {
