@@ -2,14 +2,15 @@
  * Lets in only what has the right form, be it from a file or from a peer.
  *
  * Theory of operation. A form takes an unknown value and its path; it gives a clean copy, or ends the
- * check with the path and what should be there. A copy holds the fields that are known and no others.
+ * check with the path and what should be there. A copy holds the fields that are known and no others. Paths cost more than all
+ * else, and what is right needs none: they are put together only when something has been found to be wrong.
  */
 
 import { textOf } from "./error.ts";
 import { isProcessId, isSnapshotId, type ProcessId, type SnapshotId } from "./id.ts";
 
-/** Gives a clean copy of the value at that path, or throws. */
-export type Form<T> = (value: unknown, path: string) => T;
+/** Gives a clean copy of the value at that path, or throws; without a path nobody reads what it throws. */
+export type Form<T> = (value: unknown, path: string | undefined) => T;
 
 /** A field that may be absent. */
 export interface Optional<T> {
@@ -22,7 +23,7 @@ type Forms<T> = {
     : Form<T[K]>;
 };
 
-function misfit(path: string, rule: string): never {
+function misfit(path: string | undefined, rule: string): never {
   throw new Error(`${path || "it"} must ${rule}`);
 }
 
@@ -38,7 +39,7 @@ export function record<T extends object>(forms: Forms<T>): Form<T> {
     const copy: Record<string, unknown> = {};
     for (const [name, form] of fields) {
       const field = (value as Record<string, unknown>)[name];
-      const at = path === "" ? name : `${path}.${name}`;
+      const at = path === "" ? name : path && `${path}.${name}`;
       if (typeof form === "function") copy[name] = form(field, at);
       else if (field !== undefined) copy[name] = form.optional(field, at);
     }
@@ -57,7 +58,7 @@ export function list<T>(
       return misfit(path, `be a list of at most ${most}`);
     let previous = "";
     return Array.from(value, (one: unknown, index) => {
-      const at = `${path}[#${index}]`;
+      const at = path === undefined ? undefined : `${path}[#${index}]`;
       const copy = item(one, at);
       const key = order?.(copy);
       if (key !== undefined) {
@@ -101,6 +102,11 @@ export function checkForm<T>(
   form: Form<T>,
   value: unknown,
 ): { readonly copy: T } | { readonly problem: string } {
+  try {
+    return { copy: form(value, undefined) };
+  } catch {
+    // Said below, with its path.
+  }
   try {
     return { copy: form(value, "") };
   } catch (thrown) {

@@ -183,6 +183,8 @@ export function directoryStore(
 const SMALL_BYTES = 65_536;
 /** … that no slice lets grow beyond this. */
 const PACK_BYTES = 1_048_576;
+/** So many parts are gone through without giving way to other work. */
+const GONE_THROUGH_AT_ONCE = 500;
 /** As much is hashed without giving way to other work. */
 const HASHED_AT_ONCE_BYTES = 1_048_576;
 const EPOCH_BYTES_MAX = 4_096;
@@ -408,7 +410,13 @@ class StoreInDirectory implements DirectoryStore {
     for (const folder of changed) await this.#flushFolder(folder);
     for (const folder of changed) this.#folders.add(folder);
     goOn();
-    this.#indexes.set(process, indexOf(placed.values(), packsToKeep(uses.of(placed.values()))));
+    await inTurns(placed.values(), (part) => uses.add(part));
+    const kept = packsToKeep(uses.all);
+    const next = new Map<string, PackedPart>();
+    await inTurns(placed.values(), (part) => {
+      if (kept.has(part.pack)) next.set(part.sha256, part);
+    });
+    this.#indexes.set(process, next);
     return { state: slices, channels: inFlight };
   }
 
@@ -495,7 +503,9 @@ class StoreInDirectory implements DirectoryStore {
   }
 
   async #checkParts(manifest: Manifest): Promise<void> {
-    await forEach(filesOf(manifest), async ([name, bytes]) => {
+    const files = new Map<string, number>();
+    await inTurns(partsOf(manifest), (part) => addFile(files, part));
+    await forEach(files, async ([name, bytes]) => {
       const path = this.#partPath(name);
       const stat = await lstat(path);
       if (!stat) throw damaged(path, `it is missing, and ${manifest.id} needs it`);
@@ -1166,6 +1176,7 @@ interface Coded {
 class PackUses {
   /** Undefined: it is not there. */
   readonly #sizes = new Map<string, number | undefined>();
+  readonly all: Map<string, PackUse> = new Map();
 
   knows(pack: string): boolean {
     return this.#sizes.has(pack);
@@ -1180,13 +1191,10 @@ class PackUses {
     this.#sizes.set(pack, bytes);
   }
 
-  of(parts: Iterable<PackedPart>): Map<string, PackUse> {
-    const uses = new Map<string, PackUse>();
-    for (const part of parts) {
-      const live = (uses.get(part.pack)?.live ?? 0) + storedBytes(part);
-      uses.set(part.pack, { bytes: this.#sizes.get(part.pack) ?? live, live });
-    }
-    return uses;
+  /** Every part once. */
+  add(part: PackedPart): void {
+    const live = (this.all.get(part.pack)?.live ?? 0) + storedBytes(part);
+    this.all.set(part.pack, { bytes: this.#sizes.get(part.pack) ?? live, live });
   }
 }
 
@@ -1198,11 +1206,23 @@ function storedBytes({ bytes, zstd = bytes, sealed }: PartReference): number {
 /** The files that a manifest needs, with how long each must at least be. */
 function filesOf(manifest: Manifest): Map<string, number> {
   const files = new Map<string, number>();
-  for (const part of partsOf(manifest)) {
-    const { sha256, pack = sha256, offset = 0 } = part;
-    files.set(pack, Math.max(offset + storedBytes(part), files.get(pack) ?? 0));
-  }
+  for (const part of partsOf(manifest)) addFile(files, part);
   return files;
+}
+
+function addFile(files: Map<string, number>, part: PartReference): void {
+  const { sha256, pack = sha256, offset = 0 } = part;
+  files.set(pack, Math.max(offset + storedBytes(part), files.get(pack) ?? 0));
+}
+
+/** Does it for all items, which are as they are until then, and nothing else has to wait for long. */
+async function inTurns<T>(items: Iterable<T>, act: (item: T) => void): Promise<void> {
+  let done = 0;
+  for (const item of items) {
+    act(item);
+    done += 1;
+    if (done % GONE_THROUGH_AT_ONCE === 0) await nextTurn();
+  }
 }
 
 /** Hashes much in turns, so that nothing else has to wait for long. */

@@ -5,13 +5,19 @@
  * The record of an epoch is written the same way; when it is sealed its name is `epoch 2`, which no snapshot can have.
  */
 
-import { hash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
 import { zstdCompress, zstdDecompressSync } from "node:zlib";
 import { TidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
-import { checkManifest } from "../snapshot/manifest-check.ts";
+import {
+  checkManifest,
+  checkManifestInSteps,
+  PARTS_AT_ONCE,
+  withoutParts,
+} from "../snapshot/manifest-check.ts";
 import { isSealed, type Seal } from "./seal.ts";
 import { checkEpochRecord, type EpochRecord } from "./snapshot-store.ts";
 
@@ -23,6 +29,10 @@ const LONG_BYTES = 65_536;
 /** 64 hexadecimal digits between these; the rest of the manifest is on the lines below. */
 const FIRST_LINE = ['{ "sha256": "', '",\n'] as const;
 const FIRST_LINE_BYTES = FIRST_LINE[0].length + 64 + FIRST_LINE[1].length;
+/** As it is written of a state without parts. Within a text it has backslashes before its quotes. */
+const NO_PARTS = '"parts": []';
+/** Of the parts of a state. */
+const INDENT = " ".repeat(8);
 /** What every zstd frame begins with. */
 const ZSTD = Buffer.from("28b52ffd", "hex");
 
@@ -31,16 +41,59 @@ const ZSTD = Buffer.from("28b52ffd", "hex");
  * @throws TidemarkError `DAMAGED` if it could not be read back, `STORE_FAILED` if it is too large
  */
 export function manifestJson(manifest: Manifest): Uint8Array {
-  const checked = checkManifest(manifest);
+  const writing = writeManifest(manifest);
+  for (;;) {
+    const { done, value } = writing.next();
+    if (done) return value;
+  }
+}
+
+/** In steps, none of which takes long, however many parts there are. */
+function* writeManifest(manifest: Manifest): Generator<void, Uint8Array> {
+  const checked = yield* checkManifestInSteps(manifest);
   if ("problem" in checked)
     throw new TidemarkError("DAMAGED", `the manifest of ${manifest.id}: ${checked.problem}`);
-  const bytes = jsonOf(checked.manifest);
-  if (bytes.length > MANIFEST_BYTES_MAX)
+  const texts: string[] = [];
+  let length = FIRST_LINE_BYTES;
+  for (const text of textsOf(checked.manifest)) {
+    texts.push(text);
+    length += Buffer.byteLength(text);
+    yield;
+  }
+  if (length > MANIFEST_BYTES_MAX)
     throw new TidemarkError(
       "STORE_FAILED",
-      `the manifest of ${manifest.id} has ${bytes.length} bytes; at most ${MANIFEST_BYTES_MAX} are possible`,
+      `the manifest of ${manifest.id} has ${length} bytes; at most ${MANIFEST_BYTES_MAX} are possible`,
     );
+  const bytes = Buffer.allocUnsafeSlow(length);
+  const sha256 = createHash("sha256");
+  let at = FIRST_LINE_BYTES;
+  for (const text of texts) {
+    const from = at;
+    at += bytes.write(text, at);
+    sha256.update(bytes.subarray(from, at));
+    yield;
+  }
+  bytes.write(FIRST_LINE.join(sha256.digest("hex")));
   return bytes;
+}
+
+/** What stands behind the first line, in pieces. */
+function* textsOf(manifest: Manifest): Generator<string> {
+  const sliced = manifest.pieces.filter(({ state }) => state.sliced);
+  for (const [i, text] of linesOf(withoutParts(manifest)).split(NO_PARTS).entries()) {
+    yield text;
+    const parts = sliced[i]?.state.parts;
+    if (parts?.length === 0) yield NO_PARTS;
+    if (parts === undefined || parts.length === 0) continue;
+    yield '"parts": [\n';
+    for (let at = 0; at < parts.length; at += PARTS_AT_ONCE) {
+      const end = at + PARTS_AT_ONCE;
+      const json = JSON.stringify(parts.slice(at, end), null, 2).slice("[\n".length, -"\n]".length);
+      yield `${INDENT}${json.replaceAll("\n", `\n${INDENT}`)}${end < parts.length ? "," : ""}\n`;
+    }
+    yield `${INDENT}]`;
+  }
 }
 
 /** Gives the manifest, or says what is wrong with the JSON. */
@@ -51,8 +104,11 @@ export function readManifestJson(
   return "problem" in read ? read : checkManifest(read.content);
 }
 
+const linesOf = (content: object): string =>
+  `${JSON.stringify(content, null, 2).slice("{\n".length)}\n`;
+
 function jsonOf(content: object): Uint8Array {
-  const lines = `${JSON.stringify(content, null, 2).slice("{\n".length)}\n`;
+  const lines = linesOf(content);
   return Buffer.from(FIRST_LINE.join(hash("sha256", lines)) + lines);
 }
 
@@ -77,7 +133,10 @@ export async function encodeManifest(
   manifest: Manifest,
   seal: Seal | undefined,
 ): Promise<Uint8Array> {
-  const json = manifestJson(manifest);
+  const writing = writeManifest(manifest);
+  let step = writing.next();
+  for (; !step.done; step = writing.next()) await nextTurn();
+  const json = step.value;
   const content = json.length > LONG_BYTES ? await promisify(zstdCompress)(json) : json;
   return seal ? seal.sealManifest(manifest.id, content) : content;
 }

@@ -29,7 +29,7 @@ import {
   type PartReference,
   type PieceRecord,
 } from "../snapshot/manifest.ts";
-import { checkManifest } from "../snapshot/manifest-check.ts";
+import { checkManifestInSteps } from "../snapshot/manifest-check.ts";
 import { AttemptNotes } from "./attempt-notes.ts";
 import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
@@ -1268,7 +1268,10 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     };
     let failed: { readonly failed?: string } = {};
     try {
-      const checked = checkManifest(manifest);
+      const checking = checkManifestInSteps(manifest);
+      let step = checking.next();
+      for (; !step.done; step = checking.next()) await nextTurn();
+      const checked = step.value;
       if ("problem" in checked) throw new TidemarkError("DAMAGED", checked.problem);
       await this.#store.writeManifest(manifest);
     } catch (thrown) {

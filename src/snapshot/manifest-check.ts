@@ -34,16 +34,50 @@ import {
   type TimerRecord,
 } from "./manifest.ts";
 
+/** A clean copy, or what is wrong. */
+export type CheckedManifest = { readonly manifest: Manifest } | { readonly problem: string };
+
+/** So many parts are looked at, or written, before others have their turn. */
+export const PARTS_AT_ONCE = 100;
+
 /**
  * Gives a clean copy of a manifest, or says which value first has not the right form. Never throws.
  *
  * @param value what `JSON.parse` gave
  */
-export function checkManifest(
-  value: unknown,
-): { readonly manifest: Manifest } | { readonly problem: string } {
+export function checkManifest(value: unknown): CheckedManifest {
   const checked = checkForm(manifestForm, value);
   return "problem" in checked ? checked : { manifest: checked.copy };
+}
+
+/**
+ * The same in steps, none of which takes long, however many parts there are: so others need not wait for the last one.
+ */
+export function* checkManifestInSteps(manifest: Manifest): Generator<void, CheckedManifest> {
+  const short = checkManifest(withoutParts(manifest));
+  if ("problem" in short) return checkManifest(manifest);
+  const pieces: PieceRecord[] = [];
+  for (const [i, piece] of short.manifest.pieces.entries()) {
+    const { state } = manifest.pieces[i] as PieceRecord;
+    const parts: PartReference[] = [];
+    for (let at = 0; state.sliced && at < state.parts.length; at += PARTS_AT_ONCE) {
+      const some = checkForm(someParts, state.parts.slice(at, at + PARTS_AT_ONCE));
+      // Again, for the path to what is wrong.
+      if ("problem" in some) return checkManifest(manifest);
+      parts.push(...some.copy);
+      yield;
+    }
+    pieces.push(state.sliced ? { ...piece, state: { ...piece.state, parts } } : piece);
+  }
+  return { manifest: { ...short.manifest, pieces } };
+}
+
+/** What is short of a manifest, however large the states are: it has no parts of those that are sliced. */
+export function withoutParts(manifest: Manifest): Manifest {
+  const pieces = manifest.pieces.map((piece) =>
+    piece.state.sliced ? { ...piece, state: { ...piece.state, parts: [] } } : piece,
+  );
+  return { ...manifest, pieces };
 }
 
 /** The same for the piece of one process. */
@@ -104,6 +138,8 @@ const partForm = where(
     (pack === undefined) === (offset === undefined) &&
     (pack !== undefined || (zstd === undefined && sealed === undefined)),
 );
+
+const someParts = list(PARTS_AT_ONCE, partForm);
 
 const incomingForm = where(
   record<IncomingRecord>({
