@@ -59,15 +59,11 @@ export function packsToKeep(packs: ReadonlyMap<string, PackUse>): Set<string> {
 /** The parts that a piece may refer to, by SHA-256. */
 export type PackIndex = ReadonlyMap<string, PackedPart>;
 
-/** The parts of those references that lie in one of the packs. */
-export function indexOf(
-  references: Iterable<PartReference>,
-  packs?: ReadonlySet<string>,
-): PackIndex {
+/** The parts of those references that lie in packs. */
+export function indexOf(references: Iterable<PartReference>): PackIndex {
   const index = new Map<string, PackedPart>();
   for (const reference of references)
-    if (isPacked(reference) && (packs?.has(reference.pack) ?? true))
-      index.set(reference.sha256, reference);
+    if (isPacked(reference)) index.set(reference.sha256, reference);
   return index;
 }
 

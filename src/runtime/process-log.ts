@@ -8,7 +8,6 @@
  * To come back: the application gets its state, the process its image, and every input since is taken once more (process/journal.ts).
  */
 
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { deserialize, serialize } from "node:v8";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { copyOf } from "../core/record.ts";
@@ -18,6 +17,7 @@ import { replayRecord } from "../process/journal.ts";
 import type { Process } from "../process/process.ts";
 import type { ProcessImage } from "../process/process-image.ts";
 import { type InputLog, type LogPolicy, openInputLog } from "./input-log.ts";
+import { rest } from "./rest.ts";
 
 /** How a process logs its inputs. */
 export interface LogConfiguration<Request = unknown> {
@@ -212,10 +212,13 @@ export class ProcessLog<M, State, Request, Reply> {
         if (!(state instanceof FrozenState)) await writer.add(state);
         else
           for (;;) {
+            const startMs = performance.now();
             const slice = captured(() => state.next());
             if (slice === undefined) break;
-            await writer.add(captured(() => encode(slice)));
-            await nextTurn();
+            const bytes = captured(() => encode(slice));
+            const workedMs = performance.now() - startMs;
+            await writer.add(bytes);
+            await rest(workedMs);
           }
         await writer.commit();
       } catch (error) {

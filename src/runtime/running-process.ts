@@ -34,6 +34,7 @@ import { AttemptNotes } from "./attempt-notes.ts";
 import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
 import { type LogConfiguration, ProcessLog } from "./process-log.ts";
+import { rest } from "./rest.ts";
 import type { EpochRecord, SnapshotStore, StoredSnapshot } from "./snapshot-store.ts";
 import type { Transport } from "./transport.ts";
 
@@ -1235,15 +1236,20 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     }
   }
 
-  /** A frozen state is encoded one slice a turn, so that nothing waits for more than a slice. */
+  /** A frozen state is encoded slice by slice, and others have their turns between: so nothing waits for more than a slice. */
   async *#slices(state: CapturedState, unwanted: AbortSignal): AsyncGenerator<Uint8Array> {
     if (!(state instanceof FrozenState)) {
       yield state;
       return;
     }
-    for (let slice = state.next(); slice !== undefined; slice = state.next()) {
-      yield encodeApart(this.#stateCodec, slice);
-      await nextTurn();
+    for (;;) {
+      const startMs = performance.now();
+      const slice = state.next();
+      if (slice === undefined) return;
+      const bytes = encodeApart(this.#stateCodec, slice);
+      const workedMs = performance.now() - startMs;
+      yield bytes;
+      await rest(workedMs);
       if (unwanted.aborted)
         throw new TidemarkError("SNAPSHOT_ABANDONED", "the snapshot was abandoned");
     }
