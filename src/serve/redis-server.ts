@@ -38,13 +38,14 @@ import {
   type ReplicaRequest,
   type ReplicaServer,
 } from "../kv/replica.ts";
-import { Reply } from "../kv/reply.ts";
+import type { Reply } from "../kv/reply.ts";
 import { encodeRequest, type RequestLimits, RequestReader } from "../kv/request-reader.ts";
 import { SlowLog } from "../kv/slow-log.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import type { OwnSystem } from "./own-system.ts";
 import { ServerSettings } from "./server-settings.ts";
+import { readShared } from "./shared-read.ts";
 
 /** How a server is set up. */
 export interface RedisServerOptions {
@@ -96,7 +97,8 @@ const WRONG_NUMBER = "ERR wrong number of arguments";
 const SHOWN_CHARACTERS = 128;
 const OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
 
-const nowMs = (): number => Math.floor(performance.timeOrigin + performance.now());
+const ORIGIN_MS = performance.timeOrigin;
+const nowMs = (): number => Math.floor(ORIGIN_MS + performance.now());
 
 /** See the head of the file. */
 export class RedisServer implements ReplicaServer {
@@ -108,16 +110,18 @@ export class RedisServer implements ReplicaServer {
   readonly #replica: Replica;
   readonly #net: NetServer;
   readonly #connections = new Map<number, Connection>();
+  /** The last of them is gone. */
+  #emptied: () => void = () => {};
   /** By channel, and by pattern, who listens. */
   readonly channels: Map<string, Set<Connection>> = new Map();
   readonly patterns: Map<string, Set<Connection>> = new Map();
-  /** Replies that are made here, one after another. */
-  reply: Reply = new Reply();
+  /** Replies that are made here, one after another, and for whom they are. All of one round of the event loop are sent when it is over. */
+  reply: Output = new Output();
   /** By level: 0 is the total order, the others are those of namespaces. */
   #writers: readonly RecordWriter[];
   #stream = 0;
-  /** What was added to the message is submitted when this round of the event loop is over. */
-  #isFlushing: boolean = false;
+  /** Something is to be done when this round of the event loop is over. */
+  #isEnding: boolean = false;
   /** The group has no room. */
   #isCongested: boolean = false;
   /** Messages that the process has not taken yet; and, in order, those that it has not been asked to take. */
@@ -154,8 +158,9 @@ export class RedisServer implements ReplicaServer {
     this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
     this.watch();
     this.#writers = this.#begin();
-    this.#net = createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
-      this.#accept(socket),
+    this.#net = createServer(
+      { noDelay: true, allowHalfOpen: true, pauseOnConnect: true },
+      (socket) => this.#accept(socket),
     );
     running.onUnasked((reply) => this.#hear(reply));
   }
@@ -186,7 +191,11 @@ export class RedisServer implements ReplicaServer {
     clearTimeout(this.#resuming);
     this.#memoryWatch.stop();
     const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
+    const left = new Promise<void>((resolve) => {
+      this.#emptied = resolve;
+    });
     for (const connection of this.#connections.values()) connection.kill();
+    if (this.#connections.size > 0) await left;
     await closed;
   }
 
@@ -260,10 +269,16 @@ export class RedisServer implements ReplicaServer {
     level: number = 0,
   ): void {
     this.#writers[level]?.add(kind, db, session, bytes, from, to);
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
+    this.#endRound();
+  }
+
+  /** When this round of the event loop is over, what was said in it is sent: each write costs, and each wakes somebody. */
+  #endRound(): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
     setImmediate(() => {
-      this.#isFlushing = false;
+      this.#isEnding = false;
+      this.sendReplies();
       for (const writer of this.#writers) writer.flush();
     });
   }
@@ -297,7 +312,7 @@ export class RedisServer implements ReplicaServer {
       for (const place of keyPlaces(command, args)) this.#memoryWatch.used(args[place] ?? "");
     if (!this.#hasMonitors || command.flags.includes("admin")) return;
     // What is in the buffer is of the one who asks.
-    this.flushReply(connection);
+    this.mark(connection);
     const at = (performance.timeOrigin + performance.now()) / 1000;
     const words = withoutSecrets(args).map(quoted).join(" ");
     const shown = `${at.toFixed(6)} [${connection.db} ${connection.address}] ${words}`;
@@ -334,6 +349,7 @@ export class RedisServer implements ReplicaServer {
 
   gone(connection: Connection): void {
     this.#connections.delete(connection.id);
+    if (this.#connections.size === 0) this.#emptied();
     this.system.gone(connection);
     if (connection.isMonitor) this.watch();
   }
@@ -431,13 +447,31 @@ export class RedisServer implements ReplicaServer {
     }
   }
 
-  /** Sends what was made in `reply`, if the client is there to have it. */
-  flushReply(connection: Connection): void {
+  /** What was made in `reply` since the last mark is for that client. */
+  mark(connection: Connection): void {
     const { reply } = this;
-    if (reply.length === 0) return;
-    const isFree = connection.write(reply.bytes, 0, reply.length);
-    if (!isFree) this.reply = new Reply();
-    this.reply.length = 0;
+    if (reply.length === reply.marked) return;
+    reply.mark(connection.id);
+    if (reply.length > FLUSHED_BYTES) this.sendReplies();
+    else this.#endRound();
+  }
+
+  /** Sends what was made in `reply`, to those who are there to have it. */
+  sendReplies(): void {
+    const { reply } = this;
+    if (reply.isEmpty) return;
+    const { sessions, ends, bytes } = reply;
+    let start = 0;
+    let isFree = true;
+    for (let i = 0; i < sessions.length; i += 1) {
+      const session = sessions[i] as number;
+      while (sessions[i + 1] === session) i += 1;
+      const end = ends[i] as number;
+      if (this.#connections.get(session)?.write(bytes, start, end) === false) isFree = false;
+      start = end;
+    }
+    if (isFree) reply.clear();
+    else this.reply = new Output();
   }
 
   #sweep(): void {
@@ -767,9 +801,10 @@ class Connection implements Client {
   #isClosing: boolean = false;
   #isGone: boolean = false;
 
-  constructor(server: RedisServer, id: number, socket: Socket) {
+  constructor(server: RedisServer, id: number, accepted: Socket) {
     this.#server = server;
     this.id = id;
+    const socket = readShared(accepted, (bytes, length) => this.#read(bytes, length));
     this.#socket = socket;
     this.address = `${socket.remoteAddress}:${socket.remotePort}`;
     this.localAddress = `${socket.localAddress}:${socket.localPort}`;
@@ -777,7 +812,6 @@ class Connection implements Client {
     this.#limits = { bulkBytes: 0, queryBytes: 0, authenticated: true };
     this.#reader = new RequestReader(this.#limits);
     this.limit(server.settingsOf);
-    socket.on("data", (bytes) => this.#read(bytes));
     socket.on("end", () => {
       this.#isEnded = true;
       if (this.#isBlocked || server.system.isAwaitedBy(this)) socket.destroy();
@@ -798,8 +832,12 @@ class Connection implements Client {
 
   /** For something that another one does, not for its own next request. */
   get isWaiting(): boolean {
-    const listens = this.channels.size + this.patterns.size > 0;
-    return this.#pending > 0 || this.#waits || this.#isMonitor || listens;
+    return this.#pending > 0 || this.#waits || this.#hearsUnasked;
+  }
+
+  /** It is sent what it has not asked for. */
+  get #hearsUnasked(): boolean {
+    return this.#isMonitor || this.channels.size + this.patterns.size > 0;
   }
 
   get queryBytes(): number {
@@ -818,10 +856,10 @@ class Connection implements Client {
 
   // Requests.
 
-  #read(bytes: Uint8Array): void {
+  #read(bytes: Uint8Array, length: number): void {
     if (this.#isClosing) return;
     this.activeMs = nowMs();
-    this.#reader.feed(bytes);
+    this.#reader.feed(bytes, 0, length);
     if (!this.#waits && !this.#isFull) this.#goOn();
     this.#reader.keep();
     if (this.#waits && this.#reader.keptBytes > UNREAD_BYTES) this.#socket.pause();
@@ -838,17 +876,17 @@ class Connection implements Client {
       this.#isDoing = true;
       this.#do();
       this.#isDoing = false;
-      if (this.#server.reply.length > FLUSHED_BYTES) this.#server.flushReply(this);
+      if (this.#server.reply.length > FLUSHED_BYTES) this.#server.mark(this);
     }
     if (reader.problem !== undefined && !this.#isClosing && !this.#waits) {
       if (this.#pending > 0) this.#waits = true;
       else {
         this.#server.reply.error(`ERR ${reader.problem}`);
-        this.#server.flushReply(this);
+        this.#server.mark(this);
         this.close();
       }
     }
-    this.#server.flushReply(this);
+    this.#server.mark(this);
     if (this.#isClosing) this.#finish();
   }
 
@@ -1108,6 +1146,8 @@ class Connection implements Client {
   /** So many answers. Gives whether the bytes are needed no more. */
   answer(bytes: Uint8Array, start: number, end: number, answers: number): boolean {
     this.#pending = Math.max(0, this.#pending - answers);
+    // Behind what it is told already.
+    this.#server.sendReplies();
     const isFree = this.silence !== "none" || this.write(bytes, start, end);
     if (this.silence === "next") this.silence = "none";
     if (this.#pending === 0) this.#settled();
@@ -1151,7 +1191,7 @@ class Connection implements Client {
     if (this.#pending === 0) return;
     const { reply } = this.#server;
     for (; this.#pending > 0; this.#pending -= 1) reply.error(problem);
-    this.#server.flushReply(this);
+    this.#server.mark(this);
     this.#settled();
   }
 
@@ -1170,7 +1210,7 @@ class Connection implements Client {
     const { reply } = this.#server;
     reply.resp3 = this.resp3;
     reply.simple(request);
-    this.#sent();
+    this.#server.mark(this);
   }
 
   answerLater(
@@ -1186,7 +1226,7 @@ class Connection implements Client {
       this.#pending = 0;
       this.#isRestoring = false;
       this.#reply(write);
-      this.#server.flushReply(this);
+      this.#server.mark(this);
       this.#settled();
     };
   }
@@ -1200,25 +1240,21 @@ class Connection implements Client {
     if (pattern !== undefined) reply.bulk(pattern);
     reply.bulk(channel);
     reply.bulk(message);
-    this.#sent();
-  }
-
-  /** Sends what it has not asked for. */
-  #sent(): void {
-    this.#server.flushReply(this);
-    const limit = this.#server.settingsOf.subscriberBytes;
-    if (limit > 0 && this.outputBytes > limit) this.#socket.destroy();
+    this.#server.mark(this);
   }
 
   /** Gives whether the system has taken all: then the bytes are needed no more. */
   write(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#isGone || start === end) return true;
     this.#socket.write(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start));
-    if (this.#socket.writableLength === 0) return true;
-    if (this.#socket.writableLength > UNREAD_BYTES) {
+    const { writableLength } = this.#socket;
+    if (writableLength === 0) return true;
+    if (writableLength > UNREAD_BYTES) {
       this.#isFull = true;
       this.#socket.pause();
     }
+    const limit = this.#server.settingsOf.subscriberBytes;
+    if (limit > 0 && writableLength > limit && this.#hearsUnasked) this.#socket.destroy();
     return false;
   }
 
@@ -1299,7 +1335,8 @@ class Connection implements Client {
 
   #finish(): void {
     if (this.#isGone || this.#socket.writableEnded) return;
-    this.#server.flushReply(this);
+    this.#server.mark(this);
+    this.#server.sendReplies();
     // What it still sends is not for anybody; and then it is to go.
     this.#socket.resume();
     this.#socket.end(() => setTimeout(() => this.#socket.destroy(), LINGER_MS).unref());
