@@ -85,6 +85,7 @@ export interface Command {
 /** A command in a table, with what is asked of it for every request. */
 export interface KnownCommand extends Command {
   readonly subcommands?: readonly KnownCommand[];
+  readonly upperName: string;
   readonly isWrite: boolean;
   /** Whatever it is given, it takes no time to speak of. */
   readonly isQuick: boolean;
@@ -259,6 +260,7 @@ function known({ subcommands, ...command }: Command): KnownCommand {
   return {
     ...command,
     ...(subcommands && { subcommands: subcommands.map(known) }),
+    upperName: command.name.toUpperCase(),
     isWrite,
     isQuick: command.flags.includes("fast") || command.name === "set",
     isGrowing: command.flags.includes("denyoom"),

@@ -480,7 +480,7 @@ export class Replica
     if (own) this.#multicast(side, own, turn);
   }
 
-  #doRecordAside(
+  #doAsideOne(
     { level, convergence, crowdedBytes }: Side,
     kind: number,
     session: number,
@@ -496,7 +496,7 @@ export class Replica
       this.#server ?? NO_SERVER,
     );
     const isFull = crowdedBytes > CROWDED_BYTES;
-    if (kind === KIND.command && reader.next()) {
+    if (kind === KIND.command) {
       const command = this.#table.find(reader.bytes, reader.start(0), reader.end(0));
       if (command && isFull && command.isWrite) call.reply.error(CROWDED);
       else if (command) this.#doCommandAside(level, convergence, command, isOwn);
@@ -766,7 +766,6 @@ export class Replica
       if (at + RECORD_HEAD_BYTES > bytes.length) return at;
       const end = at + 4 + lengthAt(bytes, at);
       if (end > bytes.length) return at;
-      if (side === undefined) this.#applied += 1;
       const kind = bytes[at + 4] as number;
       const db = (bytes[at + 5] as number) % DATABASES;
       const session = lengthAt(bytes, at + 6);
@@ -786,35 +785,48 @@ export class Replica
     isOwn: boolean,
     side: Side | undefined,
   ): void {
+    const client = (isOwn ? this.#server?.clientOf(session) : undefined) ?? NOBODY;
+    const reader = this.#reader;
+    reader.feed(bytes, start, Math.max(start, end));
+    if (kind === KIND.command)
+      while (reader.next()) this.#doOne(kind, db, session, client, from, isOwn, side);
+    else this.#doOne(kind, db, session, client, from, isOwn, side);
+    reader.reset();
+  }
+
+  /** A request that was read, or a record that is no request. */
+  #doOne(
+    kind: number,
+    db: number,
+    session: number,
+    client: Client,
+    from: ProcessId,
+    isOwn: boolean,
+    side: Side | undefined,
+  ): void {
     this.keyspace.nowMs = this.#nowMs;
     const call = this.#call;
     const output = this.#output;
-    const client = isOwn ? this.#server?.clientOf(session) : undefined;
     output.muted = !isOwn;
-    output.resp3 = client?.resp3 ?? false;
-    call.begin(output, this.#nowMs, this.#random, client ?? NOBODY, this.#server ?? NO_SERVER);
+    output.resp3 = client.resp3;
+    call.begin(output, this.#nowMs, this.#random, client, this.#server ?? NO_SERVER);
     call.from = from;
     call.session = session;
     call.isOwn = isOwn;
-    this.#isBlocked = false;
+    call.canBlock = kind === KIND.command && side === undefined;
     call.select(db);
-    call.canBlock = kind === KIND.command;
-    const reader = this.#reader;
-    reader.feed(bytes, start, Math.max(start, end));
     if (side !== undefined) {
-      call.canBlock = false;
-      this.#doRecordAside(side, kind, session, isOwn);
-      reader.reset();
+      this.#doAsideOne(side, kind, session, isOwn);
       return;
     }
-    if (kind === KIND.command) {
-      if (reader.next()) this.#doCommand(isOwn);
-    } else if (kind === KIND.transaction) this.#doTransaction(isOwn);
+    this.#applied += 1;
+    this.#isBlocked = false;
+    if (kind === KIND.command) this.#doCommand(isOwn);
+    else if (kind === KIND.transaction) this.#doTransaction(isOwn);
     else if (kind === KIND.sweep || kind === KIND.evict) this.#doSweep(kind === KIND.evict);
     else if (kind === KIND.forget) this.#forgetSession(call.name);
     else if (kind === KIND.timeout || kind === KIND.unblock)
       this.#doUnblock(call.name, kind === KIND.unblock);
-    reader.reset();
     // Whoever asked something is answered, if with nothing; but not who waits.
     const isAnswer = kind <= KIND.transaction ? !this.#isBlocked : output.length > output.marked;
     if (isOwn && isAnswer) output.mark(session);
@@ -836,7 +848,7 @@ export class Replica
     const reader = this.#reader;
     const command = this.#table.find(reader.bytes, reader.start(0), reader.end(0));
     if (!command || !(isOwn || command.isEverywhere)) return;
-    const args = reader.arguments();
+    const args = reader.arguments(command);
     if (this.#namespaces === undefined || this.#isTotal(command, args))
       this.#runTimed(command, args, isOwn);
   }

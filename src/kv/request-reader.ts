@@ -113,11 +113,28 @@ export class RequestReader {
     return readLatin1(this.bytes, this.start(index), this.end(index));
   }
 
-  /** All arguments. */
-  arguments(): string[] {
+  /**
+   * All arguments.
+   * @param names what the first one is likely to be: then no text is made for it
+   */
+  arguments(names?: { readonly name: string; readonly upperName: string }): string[] {
     const all = new Array<string>(this.count);
-    for (let i = 0; i < this.count; i += 1) all[i] = this.argument(i);
+    all[0] =
+      names && this.#isFirst(names.upperName)
+        ? names.upperName
+        : names && this.#isFirst(names.name)
+          ? names.name
+          : this.argument(0);
+    for (let i = 1; i < this.count; i += 1) all[i] = this.argument(i);
     return all;
+  }
+
+  #isFirst(name: string): boolean {
+    const start = this.start(0);
+    if (this.end(0) - start !== name.length) return false;
+    for (let i = 0; i < name.length; i += 1)
+      if (this.bytes[start + i] !== name.charCodeAt(i)) return false;
+    return true;
   }
 
   start(index: number): number {

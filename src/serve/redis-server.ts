@@ -268,8 +268,15 @@ export class RedisServer implements ReplicaServer {
     to: number,
     level: number = 0,
   ): void {
-    this.#writers[level]?.add(kind, db, session, bytes, from, to);
+    const writer = this.#writers[level];
+    if (kind === KIND.command) writer?.addRequest(db, session, bytes, from, to);
+    else writer?.add(kind, db, session, bytes, from, to);
     this.#endRound();
+  }
+
+  /** What was submitted is needed where it lies no more. */
+  settle(): void {
+    for (const writer of this.#writers) writer.settle();
   }
 
   /** When this round of the event loop is over, what was said in it is sent: each write costs, and each wakes somebody. */
@@ -886,6 +893,7 @@ class Connection implements Client {
         this.close();
       }
     }
+    this.#server.settle();
     this.#server.mark(this);
     if (this.#isClosing) this.#finish();
   }
@@ -919,7 +927,7 @@ class Connection implements Client {
     }
     server.counts.commands += 1;
     try {
-      this.#doChecked(command, reader.arguments());
+      this.#doChecked(command, reader.arguments(command));
     } catch (thrown) {
       if (!(thrown instanceof Refusal)) throw thrown;
       const { message } = thrown;
