@@ -67,6 +67,7 @@ import { promisify } from "node:util";
 import { constants as zlib, zstdCompress, zstdCompressSync, zstdDecompress } from "node:zlib";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
+import { Slab } from "../core/slab.ts";
 import type { AttemptNote } from "../snapshot/attempt.ts";
 import {
   type Manifest,
@@ -324,6 +325,8 @@ class StoreInDirectory implements DirectoryStore {
     /** The small and the coded parts of this piece. */
     const placed = new Map<string, PackedPart>();
     let pack = this.#emptyPack();
+    /** What is to be written, copied: memory that is written anew is far faster than new memory. */
+    const slab = new Slab();
     const goOn = (): void => {
       if (pending.abandoned)
         throw new TidemarkError(
@@ -341,6 +344,7 @@ class StoreInDirectory implements DirectoryStore {
       const text = names.join("");
       const name = this.#seal ? this.#seal.nameOf(text) : hash("sha256", text);
       await this.#writePart({ name, chunks, bytes }, pending, changed);
+      for (const chunk of chunks) slab.release(chunk);
       for (const part of parts) part.pack = name;
       uses.setSize(name, bytes);
     };
@@ -388,7 +392,7 @@ class StoreInDirectory implements DirectoryStore {
       const stored = coded.zstd ?? bytes;
       if (pack.bytes + stored > PACK_BYTES || stored >= SMALL_BYTES) await writePack();
       // The caller may use its buffer again.
-      if (coded.zstd === undefined) coded.chunks = [new Uint8Array(content)];
+      if (coded.zstd === undefined && !pack.seal) coded.chunks = [slab.copy(content)];
       const part = addToPack(sha256, bytes, coded);
       placed.set(sha256, part);
       if (stored >= SMALL_BYTES) await writePack();
