@@ -410,10 +410,10 @@ class StoreInDirectory implements DirectoryStore {
     for (const folder of changed) await this.#flushFolder(folder);
     for (const folder of changed) this.#folders.add(folder);
     goOn();
-    await inTurns(placed.values(), (part) => uses.add(part));
+    await forAll(placed.values(), (part) => uses.add(part));
     const kept = packsToKeep(uses.all);
     const next = new Map<string, PackedPart>();
-    await inTurns(placed.values(), (part) => {
+    await forAll(placed.values(), (part) => {
       if (kept.has(part.pack)) next.set(part.sha256, part);
     });
     this.#indexes.set(process, next);
@@ -504,7 +504,7 @@ class StoreInDirectory implements DirectoryStore {
 
   async #checkParts(manifest: Manifest): Promise<void> {
     const files = new Map<string, number>();
-    await inTurns(partsOf(manifest), (part) => addFile(files, part));
+    await forAll(partsOf(manifest), (part) => addFile(files, part));
     await forEach(files, async ([name, bytes]) => {
       const path = this.#partPath(name);
       const stat = await lstat(path);
@@ -1216,7 +1216,7 @@ function addFile(files: Map<string, number>, part: PartReference): void {
 }
 
 /** Does it for all items, which are as they are until then, and nothing else has to wait for long. */
-async function inTurns<T>(items: Iterable<T>, act: (item: T) => void): Promise<void> {
+async function forAll<T>(items: Iterable<T>, act: (item: T) => void): Promise<void> {
   let done = 0;
   for (const item of items) {
     act(item);
