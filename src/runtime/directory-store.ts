@@ -476,9 +476,9 @@ class StoreInDirectory implements DirectoryStore {
   async writeManifest(manifest: Manifest): Promise<void> {
     const { id } = manifest;
     this.#noteCount(id);
-    const bytes = await encodeManifest(manifest, this.#seal);
     const path = this.#manifestPath(id);
     await this.#use(async () => {
+      const bytes = await encodeManifest(manifest, this.#seal);
       const { temporary } = await this.#writeTemporary([bytes]);
       try {
         await this.#exclusive(async () => {
