@@ -414,10 +414,10 @@ class StoreInDirectory implements DirectoryStore {
     for (const folder of changed) await this.#flushFolder(folder);
     for (const folder of changed) this.#folders.add(folder);
     goOn();
-    await inTurns(placed.values(), (part) => uses.add(part));
+    await forAll(placed.values(), (part) => uses.add(part));
     const kept = packsToKeep(uses.all);
     const next = new Map<string, PackedPart>();
-    await inTurns(placed.values(), (part) => {
+    await forAll(placed.values(), (part) => {
       if (kept.has(part.pack)) next.set(part.sha256, part);
     });
     this.#indexes.set(process, next);
@@ -480,9 +480,9 @@ class StoreInDirectory implements DirectoryStore {
   async writeManifest(manifest: Manifest): Promise<void> {
     const { id } = manifest;
     this.#noteCount(id);
-    const bytes = await encodeManifest(manifest, this.#seal);
     const path = this.#manifestPath(id);
     await this.#use(async () => {
+      const bytes = await encodeManifest(manifest, this.#seal);
       const { temporary } = await this.#writeTemporary([bytes]);
       try {
         await this.#exclusive(async () => {
@@ -508,7 +508,7 @@ class StoreInDirectory implements DirectoryStore {
 
   async #checkParts(manifest: Manifest): Promise<void> {
     const files = new Map<string, number>();
-    await inTurns(partsOf(manifest), (part) => addFile(files, part));
+    await forAll(partsOf(manifest), (part) => addFile(files, part));
     await forEach(files, async ([name, bytes]) => {
       const path = this.#partPath(name);
       const stat = await lstat(path);
@@ -1220,7 +1220,7 @@ function addFile(files: Map<string, number>, part: PartReference): void {
 }
 
 /** Does it for all items, which are as they are until then, and nothing else has to wait for long. */
-async function inTurns<T>(items: Iterable<T>, act: (item: T) => void): Promise<void> {
+async function forAll<T>(items: Iterable<T>, act: (item: T) => void): Promise<void> {
   let done = 0;
   for (const item of items) {
     act(item);

@@ -6,18 +6,18 @@
  */
 
 import { createHash, hash } from "node:crypto";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
 import { zstdCompress, zstdDecompressSync } from "node:zlib";
 import { TidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
-import type { Manifest } from "../snapshot/manifest.ts";
+import type { Manifest, PartReference } from "../snapshot/manifest.ts";
 import {
+  type CheckedManifest,
   checkManifest,
   checkManifestInSteps,
   PARTS_AT_ONCE,
-  withoutParts,
 } from "../snapshot/manifest-check.ts";
+import { inTurns } from "./rest.ts";
 import { isSealed, type Seal } from "./seal.ts";
 import { checkEpochRecord, type EpochRecord } from "./snapshot-store.ts";
 
@@ -78,28 +78,33 @@ function* writeManifest(manifest: Manifest): Generator<void, Uint8Array> {
   return bytes;
 }
 
-/** What stands behind the first line, in pieces. */
+/** What stands behind the first line, in pieces: as JSON.stringify writes it, but that would write it all at once. */
 function* textsOf(manifest: Manifest): Generator<string> {
   const sliced = manifest.pieces.filter(({ state }) => state.sliced);
-  for (const [i, text] of linesOf(withoutParts(manifest)).split(NO_PARTS).entries()) {
+  const pieces = manifest.pieces.map((piece) =>
+    piece.state.sliced ? { ...piece, state: { ...piece.state, parts: [] } } : piece,
+  );
+  const texts = linesOf({ ...manifest, pieces }).split(NO_PARTS);
+  for (const [i, text] of texts.entries()) {
     yield text;
-    const parts = sliced[i]?.state.parts;
-    if (parts?.length === 0) yield NO_PARTS;
-    if (parts === undefined || parts.length === 0) continue;
-    yield '"parts": [\n';
-    for (let at = 0; at < parts.length; at += PARTS_AT_ONCE) {
-      const end = at + PARTS_AT_ONCE;
-      const json = JSON.stringify(parts.slice(at, end), null, 2).slice("[\n".length, -"\n]".length);
-      yield `${INDENT}${json.replaceAll("\n", `\n${INDENT}`)}${end < parts.length ? "," : ""}\n`;
-    }
-    yield `${INDENT}]`;
+    const piece = sliced[i];
+    if (piece) yield* textsOfParts(piece.state.parts);
   }
 }
 
+function* textsOfParts(parts: readonly PartReference[]): Generator<string> {
+  if (parts.length === 0) return yield NO_PARTS;
+  yield '"parts": [\n';
+  for (let at = 0; at < parts.length; at += PARTS_AT_ONCE) {
+    const end = at + PARTS_AT_ONCE;
+    const json = JSON.stringify(parts.slice(at, end), null, 2).slice("[\n".length, -"\n]".length);
+    yield `${INDENT}${json.replaceAll("\n", `\n${INDENT}`)}${end < parts.length ? "," : ""}\n`;
+  }
+  yield `${INDENT}]`;
+}
+
 /** Gives the manifest, or says what is wrong with the JSON. */
-export function readManifestJson(
-  bytes: Uint8Array,
-): { readonly manifest: Manifest } | { readonly problem: string } {
+export function readManifestJson(bytes: Uint8Array): CheckedManifest {
   const read = readJson(bytes);
   return "problem" in read ? read : checkManifest(read.content);
 }
@@ -133,10 +138,7 @@ export async function encodeManifest(
   manifest: Manifest,
   seal: Seal | undefined,
 ): Promise<Uint8Array> {
-  const writing = writeManifest(manifest);
-  let step = writing.next();
-  for (; !step.done; step = writing.next()) await nextTurn();
-  const json = step.value;
+  const json = await inTurns(writeManifest(manifest));
   const content = json.length > LONG_BYTES ? await promisify(zstdCompress)(json) : json;
   return seal ? seal.sealManifest(manifest.id, content) : content;
 }
@@ -149,7 +151,7 @@ export function decodeManifest(
   id: SnapshotId,
   file: Uint8Array,
   seal: Seal | undefined,
-): { readonly manifest: Manifest } | { readonly problem: string } {
+): CheckedManifest {
   const opened = open(id, file, seal);
   if ("problem" in opened) return opened;
   let { content } = opened;

@@ -1,6 +1,6 @@
 /**
- * For work that comes in many short pieces and can wait, such as encoding a large state: while there is nothing else to do it goes on at
- * once, and while there is it takes a small share of the time.
+ * For work that comes in many short pieces, so that others have their turns between. What can wait, such as encoding a large state, rests:
+ * while there is nothing else to do it goes on at once, and while there is it takes a small share of the time.
  */
 
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -22,5 +22,14 @@ export async function rest(workedMs: number): Promise<void> {
     const nowMs = performance.now();
     if (nowMs - beganMs < IDLE_TURN_MS || nowMs - startMs >= enoughMs) return;
     beganMs = nowMs;
+  }
+}
+
+/** Does such work to its end, with a turn for others after each step: it is short, and somebody waits for it. */
+export async function inTurns<T>(steps: Iterator<void, T>): Promise<T> {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    await nextTurn();
   }
 }

@@ -3,7 +3,7 @@
  * effects, in order, before the next input. This is the only place that reads a clock for it.
  */
 
-import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { isSetHash } from "../core/channel-hash.ts";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId, type SnapshotId } from "../core/id.ts";
@@ -34,7 +34,7 @@ import { AttemptNotes } from "./attempt-notes.ts";
 import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
 import { type LogConfiguration, ProcessLog } from "./process-log.ts";
-import { rest } from "./rest.ts";
+import { inTurns, rest } from "./rest.ts";
 import type { EpochRecord, SnapshotStore, StoredSnapshot } from "./snapshot-store.ts";
 import type { Transport } from "./transport.ts";
 
@@ -1274,10 +1274,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     };
     let failed: { readonly failed?: string } = {};
     try {
-      const checking = checkManifestInSteps(manifest);
-      let step = checking.next();
-      for (; !step.done; step = checking.next()) await nextTurn();
-      const checked = step.value;
+      const checked = await inTurns(checkManifestInSteps(manifest));
       if ("problem" in checked) throw new TidemarkError("DAMAGED", checked.problem);
       await this.#store.writeManifest(manifest);
     } catch (thrown) {

@@ -51,33 +51,29 @@ export function checkManifest(value: unknown): CheckedManifest {
 }
 
 /**
- * The same in steps, none of which takes long, however many parts there are: so others need not wait for the last one.
+ * The same in steps, none of which takes long, however many parts the states have: so others need not wait for the last one.
+ * What changes in between is of no account where it was looked at already, for that is copied.
  */
-export function* checkManifestInSteps(manifest: Manifest): Generator<void, CheckedManifest> {
-  const short = checkManifest(withoutParts(manifest));
-  if ("problem" in short) return checkManifest(manifest);
+export function* checkManifestInSteps(value: unknown): Generator<void, CheckedManifest> {
+  const checked = checkForm(manifestBeforeParts, value);
+  // If anything is wrong, the whole check says what, and where it comes first.
+  if ("problem" in checked) return checkManifest(value);
   const pieces: PieceRecord[] = [];
-  for (const [i, piece] of short.manifest.pieces.entries()) {
-    const { state } = manifest.pieces[i] as PieceRecord;
+  let sinceTurn = 0;
+  for (const piece of checked.copy.pieces) {
     const parts: PartReference[] = [];
-    for (let at = 0; state.sliced && at < state.parts.length; at += PARTS_AT_ONCE) {
-      const some = checkForm(someParts, state.parts.slice(at, at + PARTS_AT_ONCE));
-      // Again, for the path to what is wrong.
-      if ("problem" in some) return checkManifest(manifest);
+    for (let at = 0; at < piece.state.parts.length; at += PARTS_AT_ONCE) {
+      const some = checkForm(someParts, piece.state.parts.slice(at, at + PARTS_AT_ONCE));
+      if ("problem" in some) return checkManifest(value);
       parts.push(...some.copy);
+      sinceTurn += some.copy.length;
+      if (sinceTurn < PARTS_AT_ONCE) continue;
+      sinceTurn = 0;
       yield;
     }
-    pieces.push(state.sliced ? { ...piece, state: { ...piece.state, parts } } : piece);
+    pieces.push({ ...piece, state: { ...piece.state, parts } });
   }
-  return { manifest: { ...short.manifest, pieces } };
-}
-
-/** What is short of a manifest, however large the states are: it has no parts of those that are sliced. */
-export function withoutParts(manifest: Manifest): Manifest {
-  const pieces = manifest.pieces.map((piece) =>
-    piece.state.sliced ? { ...piece, state: { ...piece.state, parts: [] } } : piece,
-  );
-  return { ...manifest, pieces };
+  return { manifest: { ...checked.copy, pieces } };
 }
 
 /** The same for the piece of one process. */
@@ -139,7 +135,13 @@ const partForm = where(
     (pack !== undefined || (zstd === undefined && sealed === undefined)),
 );
 
+const allParts = list(PARTS_MAX, partForm);
 const someParts = list(PARTS_AT_ONCE, partForm);
+/** A list that is not too long, as it is: what is in it comes later. */
+const partsUnseen: Form<readonly PartReference[]> = leaf(
+  "a list of parts",
+  (value): value is readonly PartReference[] => Array.isArray(value) && value.length <= PARTS_MAX,
+);
 
 const incomingForm = where(
   record<IncomingRecord>({
@@ -153,63 +155,73 @@ const incomingForm = where(
   ({ inFlight, part }) => inFlight > 0 === (part !== undefined),
 );
 
-const pieceForm = record<PieceRecord>({
-  snapshot: snapshotId,
-  process: processId,
-  epoch: count,
-  state: where(
-    record<PieceRecord["state"]>({
-      encoding: name,
-      sliced: truth,
-      parts: list(PARTS_MAX, partForm),
-    }),
-    "have exactly one part, unless it is sliced",
-    ({ sliced, parts }) => sliced || parts.length === 1,
-  ),
-  messageEncoding: name,
-  incoming: list(PROCESSES_MAX, incomingForm, ({ from }) => from),
-  outgoing: list(
-    PROCESSES_MAX,
-    record<OutgoingRecord>({ to: processId, sent: count, hash: channelHash }),
-    ({ to }) => to,
-  ),
-  timers: {
-    optional: list(
-      TIMERS_MAX,
-      record<TimerRecord>({ name: timerName, afterMs: duration }),
-      ({ name }) => `\u0000${name}`,
+function pieceOf(parts: Form<readonly PartReference[]>): Form<PieceRecord> {
+  return record<PieceRecord>({
+    snapshot: snapshotId,
+    process: processId,
+    epoch: count,
+    state: where(
+      record<PieceRecord["state"]>({
+        encoding: name,
+        sliced: truth,
+        parts,
+      }),
+      "have exactly one part, unless it is sliced",
+      ({ sliced, parts }) => sliced || parts.length === 1,
     ),
-  },
-  timing: record<PieceTiming>({
-    recordedAtMs: ms,
-    recordingMs: ms,
-    captureMs: ms,
-    storedMs: { optional: ms },
-  }),
-});
-
-const manifestForm = record<Manifest>({
-  format,
-  id: snapshotId,
-  label: { optional: name },
-  system: name,
-  epoch: count,
-  initiator: processId,
-  startedAtMs: ms,
-  cutMs: ms,
-  processes: list(PROCESSES_MAX, processId, (id) => id),
-  // A space comes before everything that an id may hold: by source, then by destination.
-  channels: list(
-    CHANNELS_MAX,
-    record<Channel>({ from: processId, to: processId }),
-    ({ from, to }) => `${from} ${to}`,
-  ),
-  pieces: list(PROCESSES_MAX, pieceForm, ({ process }) => process),
-  renamed: {
-    optional: list(
+    messageEncoding: name,
+    incoming: list(PROCESSES_MAX, incomingForm, ({ from }) => from),
+    outgoing: list(
       PROCESSES_MAX,
-      record<Renaming>({ was: processId, is: processId }),
-      ({ is }) => is,
+      record<OutgoingRecord>({ to: processId, sent: count, hash: channelHash }),
+      ({ to }) => to,
     ),
-  },
-});
+    timers: {
+      optional: list(
+        TIMERS_MAX,
+        record<TimerRecord>({ name: timerName, afterMs: duration }),
+        ({ name }) => `\u0000${name}`,
+      ),
+    },
+    timing: record<PieceTiming>({
+      recordedAtMs: ms,
+      recordingMs: ms,
+      captureMs: ms,
+      storedMs: { optional: ms },
+    }),
+  });
+}
+
+const pieceForm = pieceOf(allParts);
+
+function manifestOf(piece: Form<PieceRecord>): Form<Manifest> {
+  return record<Manifest>({
+    format,
+    id: snapshotId,
+    label: { optional: name },
+    system: name,
+    epoch: count,
+    initiator: processId,
+    startedAtMs: ms,
+    cutMs: ms,
+    processes: list(PROCESSES_MAX, processId, (id) => id),
+    // A space comes before everything that an id may hold: by source, then by destination.
+    channels: list(
+      CHANNELS_MAX,
+      record<Channel>({ from: processId, to: processId }),
+      ({ from, to }) => `${from} ${to}`,
+    ),
+    pieces: list(PROCESSES_MAX, piece, ({ process }) => process),
+    renamed: {
+      optional: list(
+        PROCESSES_MAX,
+        record<Renaming>({ was: processId, is: processId }),
+        ({ is }) => is,
+      ),
+    },
+  });
+}
+
+const manifestForm = manifestOf(pieceForm);
+/** Also that a state which is not sliced has one part, but nothing that is in the parts. */
+const manifestBeforeParts = manifestOf(pieceOf(partsUnseen));

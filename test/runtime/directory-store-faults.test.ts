@@ -521,6 +521,38 @@ describe("an operation that fails", () => {
       expect(failures).toBeGreaterThan(operations.length / step / 3);
     });
 
+  test("for want of room, wherever a snapshot of thousands of slices meets the end of it, leaves nothing of that", async () => {
+    const states = { p1: Array.from({ length: 2_000 }, (_, i) => bytes(100 + i)) };
+    const needsRoom = (name: string): boolean => name === "mkdir" || name === "writev";
+    const write = async (store: SnapshotStore): Promise<void> => {
+      const { manifest } = await writePieces(store, { id: "p1/1", states });
+      await store.writeManifest(manifest);
+    };
+    medium.code = "ENOSPC";
+    /** False if there was enough. */
+    const failsAt = async (nth: number): Promise<boolean> => {
+      const directory = newDirectory(onTestFinished);
+      const store = directoryStore(directory, options);
+      let times = 0;
+      medium.fault = (name) => (needsRoom(name) && ++times >= nth ? "fails" : "none");
+      const error = await write(store).catch((thrown: unknown) => thrown);
+      medium.fault = () => "none";
+      if (error === undefined) return false;
+      expect(error).toMatchObject({ code: "STORE_FAILED", cause: { code: "ENOSPC" } });
+      expect(await store.get("p1/1")).toBeUndefined();
+      await store.abandon("p1/1");
+      const next = await commit(store, { id: "p1/2", states: { p1: states.p1.slice(0, 1_000) } });
+      await expectWhole(store, next);
+      await expectNoLitter(directory, store);
+      await store.close();
+      return true;
+    };
+    let nth = 1;
+    while (await failsAt(nth)) nth += 1;
+    // The folders of the store, two packs or more with their folders, and the manifest.
+    expect(nth).toBeGreaterThan(7 + 2 * 2 + 1);
+  });
+
   test("whenever it needs room does not keep snapshots from being deleted", async () => {
     const directory = newDirectory(onTestFinished);
     const story = new Story(directoryStore(directory, options));

@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Random } from "../../src/core/random.ts";
-import { checkManifest, checkPiece } from "../../src/snapshot/manifest-check.ts";
+import {
+  type CheckedManifest,
+  checkManifest,
+  checkManifestInSteps,
+  checkPiece,
+  PARTS_AT_ONCE,
+} from "../../src/snapshot/manifest-check.ts";
 import { cases } from "../support/soak.ts";
 import { mutate } from "./support/mutations.ts";
 import { type Files, origins, validSnapshot } from "./support/snapshots.ts";
@@ -189,6 +195,187 @@ describe("a piece", () => {
   });
 });
 
+/** To its end, and how many steps that took. */
+function checkedInSteps(value: unknown): {
+  readonly checked: CheckedManifest;
+  readonly steps: number;
+} {
+  const checking = checkManifestInSteps(value);
+  for (let steps = 1; ; steps += 1) {
+    const { done, value: checked } = checking.next();
+    if (done) return { checked, steps };
+  }
+}
+
+/** What `checkManifestInSteps` might be if it were wrong. */
+const wrongChecks: Readonly<Record<string, (value: unknown) => CheckedManifest>> = {
+  "that looks at the first parts only": (value) => {
+    const start = structuredClone(value) as LooseManifest;
+    if (Array.isArray(start.pieces))
+      for (const piece of start.pieces)
+        if (Array.isArray(piece?.state?.parts)) piece.state.parts.splice(PARTS_AT_ONCE);
+    const checked = checkManifest(start);
+    return "problem" in checked ? checked : { manifest: value as LooseManifest };
+  },
+  "for which parts that are no list are none": (value) => {
+    const { checked } = checkedInSteps(value);
+    if (!("problem" in checked && checked.problem.endsWith("be a list of at most 10000000")))
+      return checked;
+    const emptied = structuredClone(value) as LooseManifest;
+    for (const { state } of emptied.pieces) if (!Array.isArray(state.parts)) state.parts = [];
+    return checkManifest(emptied);
+  },
+  "that names places within the step": (value) => {
+    const { checked } = checkedInSteps(value);
+    if (!("problem" in checked)) return checked;
+    return {
+      problem: checked.problem.replace(
+        /parts\[#(\d+)\]/,
+        (_, index) => `parts[#${Number(index) % PARTS_AT_ONCE}]`,
+      ),
+    };
+  },
+};
+
+describe("in steps", () => {
+  /** One whose first two states have so many parts. */
+  function large(counts: readonly number[]): LooseManifest {
+    const manifest = sample();
+    for (const [i, length] of counts.entries()) {
+      const { state } = manifest.pieces[i] as LooseManifest["pieces"][number];
+      state.sliced = true;
+      state.parts = Array.from({ length }, (_, bytes) => ({ sha256: "ab".repeat(32), bytes }));
+    }
+    return manifest;
+  }
+  const sizes = fc.constantFrom(0, 1, 99, 100, 101, 199, 200, 201, 1_000);
+  const strange = fc.constantFrom<unknown>(undefined, null, "", "text", -1, {}, [], [[]], true);
+  const never = fc.constant(undefined);
+
+  /** Parts are wrong, or whole lists of them, or something else, or all that at once. */
+  const spoiled = fc
+    .record({
+      counts: fc.tuple(sizes, sizes),
+      parts: fc.array(
+        fc.record({ piece: fc.nat(1), at: fc.nat(), value: strange, whole: fc.boolean() }),
+        {
+          maxLength: 3,
+        },
+      ),
+      other: fc.oneof(never, fc.record({ at: fc.nat(), value: strange })),
+      list: fc.oneof(never, fc.record({ piece: fc.nat(1), value: strange })),
+    })
+    .map(({ counts, parts, other, list }) => {
+      const manifest = large(counts);
+      const states = manifest.pieces.map(({ state }) => state);
+      const elsewhere = placesOf(manifest).filter(({ path }) => !path.includes(".parts["));
+      for (const { piece, at, value, whole } of parts) {
+        const length = counts[piece] as number;
+        if (length === 0) continue;
+        if (whole) Object.assign(states[piece]?.parts ?? [], { [at % length]: value });
+        else Object.assign(states[piece]?.parts[at % length] ?? {}, { bytes: value });
+      }
+      if (list) Object.assign(states[list.piece] ?? {}, { parts: list.value });
+      if (other) elsewhere[other.at % elsewhere.length]?.put(other.value);
+      return manifest;
+    });
+  const parameters = { seed: 20_261_126, numRuns: cases("manifest-steps", 300, 20_000) };
+  const sameAs = (check: (value: unknown) => CheckedManifest) =>
+    fc.property(spoiled, (manifest) => {
+      expect(check(manifest)).toEqual(checkManifest(manifest));
+    });
+
+  test("it finds what it finds at once, in the same place, whatever is wrong", () => {
+    let sound = 0;
+    const found = new Set<string>();
+    fc.assert(
+      sameAs((value) => {
+        const { checked } = checkedInSteps(value);
+        if ("problem" in checked) found.add(checked.problem.replaceAll(/\d+/g, "0"));
+        else sound += 1;
+        return checked;
+      }),
+      parameters,
+    );
+    // Each kind is there.
+    expect(sound).toBeGreaterThan(parameters.numRuns / 20);
+    expect(found.size).toBeGreaterThan(20);
+    for (const problem of [
+      "pieces[#0].state.parts[#0] must be an object",
+      "pieces[#0].state.parts[#0].bytes must be a whole number, 0 or more",
+      "pieces[#0].state.parts must be a list of at most 0",
+    ])
+      expect(found).toContain(problem);
+  });
+
+  for (const [what, check] of Object.entries(wrongChecks))
+    test(`a check ${what} would be noticed`, () => {
+      const { errorInstance } = fc.check(sameAs(check), parameters);
+      expect(errorInstance).toMatchObject({ name: "AssertionError" });
+    });
+
+  test("it never looks at many parts at once, and takes no step that is not needed", () => {
+    for (const counts of [
+      [0, 0],
+      [1, 1],
+      [99, 1],
+      [5_000, 0],
+      [150, 4_321],
+      [2_000, 2_000],
+    ]) {
+      const manifest = large(counts);
+      const usual = manifest.pieces
+        .slice(2)
+        .reduce((sum, { state }) => sum + state.parts.length, 0);
+      const all = counts.reduce((sum, count) => sum + count, usual);
+      let looked = 0;
+      for (const { state } of manifest.pieces)
+        for (const part of state.parts) {
+          const { bytes } = part;
+          Object.defineProperty(part, "bytes", {
+            enumerable: true,
+            get: () => {
+              looked += 1;
+              return bytes;
+            },
+          });
+        }
+      const checking = checkManifestInSteps(manifest);
+      const steps: number[] = [];
+      for (let done = false; !done; ) {
+        looked = 0;
+        done = checking.next().done === true;
+        steps.push(looked);
+      }
+      expect(steps.reduce((sum, step) => sum + step)).toBe(all);
+      expect(Math.max(...steps)).toBeLessThan(2 * PARTS_AT_ONCE);
+      expect(steps.length).toBeLessThanOrEqual(1 + all / PARTS_AT_ONCE);
+      // Without steps all are looked at in one.
+      looked = 0;
+      checkManifest(manifest);
+      expect(looked).toBe(all);
+    }
+  });
+
+  test("its copy is one of what it saw: what changes between two steps changes nothing", () => {
+    const manifest = large([1_000, 1_000]);
+    const before = structuredClone(manifest);
+    const checking = checkManifestInSteps(manifest);
+    checking.next();
+    manifest.label = "another";
+    manifest.pieces[0]?.state.parts.splice(0, PARTS_AT_ONCE - 1, ...[]);
+    manifest.pieces[0]?.state.parts.unshift(
+      ...Array.from({ length: PARTS_AT_ONCE - 1 }, () => ({ sha256: "cd".repeat(32), bytes: 7 })),
+    );
+    for (;;) {
+      const { done, value } = checking.next();
+      if (!done) continue;
+      expect(value).toEqual({ manifest: before });
+      return;
+    }
+  });
+});
+
 describe("whatever it is given", () => {
   test("it does not throw", () => {
     const throwing = (thrown: unknown) =>
@@ -213,6 +400,7 @@ describe("whatever it is given", () => {
     ];
     for (const value of values) {
       expect(problemOf(value)).toBeTypeOf("string");
+      expect(checkedInSteps(value).checked).toEqual(checkManifest(value));
       expect(checkPiece(value)).toHaveProperty("problem");
     }
   });
