@@ -319,6 +319,7 @@ export class Convergence {
     if (kind !== "add" && plane !== "s") this.#undoElement(kept, id, early);
     const isKept = kind !== "clear" && !this.#isUndone(effect, time, origin);
     const isLast = isKept && this.#insert(kept, id, early);
+    if (!isKept && plane === "s") this.#insertDeadline(kept, early);
     if (plane === "s" && kind !== "add") {
       const others = kept.elements.size - (kept.elements.has("s") ? 1 : 0);
       if (others > (kept.elements.has("d") ? 1 : 0)) this.#rebuild(key, kept, true);
@@ -345,13 +346,30 @@ export class Convergence {
     if (kept.elements.size === 0) this.#kept.delete(key);
   }
 
-  #undoElement(kept: Kept, id: string, { time, origin, context }: Early): void {
+  #undoElement(kept: Kept, id: string, { effect, time, origin, context }: Early): void {
     const element = kept.elements.get(id);
     if (!element) return;
     const left = element.entries.filter((one) => !hasSeen(time, origin, context, one));
+    if (left.length === element.entries.length) return;
+    // A string that leaves the deadline as it is undoes others, but not the deadlines that they brought.
+    if (id === "s" && !isWithin(effect, "d"))
+      for (const { deadline, ...one } of element.entries)
+        if (deadline !== undefined && hasSeen(time, origin, context, one)) {
+          const entry: Entry = { ...one, kind: "put", value: deadline, deadline: undefined };
+          insertInOrder(this.#ownElement(kept, "d").entries, entry);
+        }
     if (left.length === 0) kept.elements.delete(id);
-    else if (left.length < element.entries.length)
-      kept.elements.set(id, { version: this.#version, entries: left });
+    else kept.elements.set(id, { version: this.#version, entries: left });
+  }
+
+  /** Of a string that is undone: if not by what is within its deadline, too, that is left. */
+  #insertDeadline(kept: Kept, { effect, ...stamp }: Early): void {
+    const deadline = deadlineOf(effect);
+    if (deadline === undefined) return;
+    const { key } = effect;
+    const left: Effect = { key, plane: "d", name: "", kind: "put", value: deadline };
+    if (!this.#isUndone(left, stamp.time, stamp.origin))
+      this.#insert(kept, "d", { effect: left, ...stamp });
   }
 
   /** By an effect that came before it. */
@@ -392,30 +410,26 @@ export class Convergence {
   #insert(kept: Kept, id: string, { effect, time, origin, context }: Early): boolean {
     const { key, kind, value = null } = effect;
     const plane = id[0] as Plane;
-    let element = kept.elements.get(id);
-    if (!element) {
-      element = { version: this.#version, entries: [] };
-      const base = kind === "add" ? elementOf(this.#db.get(key), plane, effect.name) : undefined;
-      if (base !== undefined) element.entries.push(folded(base));
-      kept.elements.set(id, element);
-    } else if (element.version !== this.#version) {
-      element = { version: this.#version, entries: [...element.entries] };
-      kept.elements.set(id, element);
-    }
-    const deadline = kind === "put" ? effect.deadline : kind === "cut" ? null : undefined;
+    const isNew = !kept.elements.has(id);
+    const { entries } = this.#ownElement(kept, id);
+    const base =
+      isNew && kind === "add" ? elementOf(this.#db.get(key), plane, effect.name) : undefined;
+    if (base !== undefined) entries.push(folded(base));
+    const deadline = deadlineOf(effect);
     const entry: Entry = { time, origin, kind: kind as Entry["kind"], value, deadline, context };
-    const { entries } = element;
-    let [at, end] = [0, entries.length];
-    if (end > 0 && !isLater(entries[end - 1] as Entry, entry)) at = end;
-    while (at < end) {
-      const middle = (at + end) >> 1;
-      if (isLater(entries[middle] as Entry, entry)) end = middle;
-      else at = middle + 1;
-    }
-    entries.splice(at, 0, entry);
+    const isLast = insertInOrder(entries, entry);
     this.#unstable[origin]?.push({ time, key });
     this.#touched.add(key);
-    return at === entries.length - 1;
+    return isLast;
+  }
+
+  /** An element of a key, to be changed; made if there is none. */
+  #ownElement(kept: Kept, id: string): Element {
+    const there = kept.elements.get(id);
+    if (there?.version === this.#version) return there;
+    const own: Element = { version: this.#version, entries: [...(there?.entries ?? [])] };
+    kept.elements.set(id, own);
+    return own;
   }
 
   /** What is kept of a key, to be changed; with the deadline that it has, if there was nothing yet. */
@@ -660,6 +674,25 @@ function hasSeen(
 
 const isLater = (one: Entry, other: Entry): boolean =>
   one.time > other.time || (one.time === other.time && one.origin > other.origin);
+
+/** Gives whether it is the last one. */
+function insertInOrder(entries: Entry[], entry: Entry): boolean {
+  let [at, end] = [0, entries.length];
+  if (end > 0 && !isLater(entries[end - 1] as Entry, entry)) at = end;
+  while (at < end) {
+    const middle = (at + end) >> 1;
+    if (isLater(entries[middle] as Entry, entry)) end = middle;
+    else at = middle + 1;
+  }
+  entries.splice(at, 0, entry);
+  return at === entries.length - 1;
+}
+
+/** That it brings; `undefined`: it leaves it as it is. */
+function deadlineOf({ plane, kind, deadline }: Effect): number | null | undefined {
+  if (plane !== "s") return undefined;
+  return kind === "put" ? deadline : kind === "cut" ? null : undefined;
+}
 
 const folded = (value: ElementValue): Entry => ({
   ...{ time: 0, origin: 0, kind: "put", value, deadline: undefined, context: NOTHING },

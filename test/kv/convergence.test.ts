@@ -51,12 +51,17 @@ class Meaning {
     return isWhole || isDel || one.element === other.element;
   }
 
-  /** Of what one has been told: up to a time of each. */
-  left(key: string, told: readonly number[]): readonly Operation[] {
+  /** Of what one has been told: up to a time of each. What keeps the deadline covers nothing `forDeadline`. */
+  left(key: string, told: readonly number[], forDeadline: boolean = false): readonly Operation[] {
     const known = (this.all.get(key) ?? []).filter((one) => one.time <= (told[one.origin] ?? 0));
+    const covering = known.filter((one) => !forDeadline || !Meaning.keepsDeadline(one));
     return known
-      .filter((one) => !known.some((other) => Meaning.covers(other, one)))
+      .filter((one) => !covering.some((other) => Meaning.covers(other, one)))
       .sort((a, b) => a.time - b.time || a.origin - b.origin);
+  }
+
+  static keepsDeadline({ kind, element, deadline }: Operation): boolean {
+    return kind === "put" && element === "" && deadline === undefined;
   }
 
   element(left: readonly Operation[], key: string, name: string): string | number | undefined {
@@ -82,9 +87,10 @@ class Meaning {
     return [...names].filter((name) => this.element(left, key, name) !== undefined).sort();
   }
 
-  deadline(left: readonly Operation[]): number | null {
+  deadline(key: string, told: readonly number[]): number | null {
     let deadline: number | null = null;
-    for (const one of left) {
+    for (const one of this.left(key, told, true)) {
+      if (Meaning.keepsDeadline(one)) continue;
       if (one.element === "d" && one.kind === "put") deadline = Number(one.value) || null;
       else if (one.element === "" && one.kind !== "add" && one.kind !== "clear")
         deadline = one.deadline ?? null;
@@ -97,7 +103,7 @@ class Meaning {
     const left = this.left(key, told);
     const names = this.names(left, key);
     if (names.length === 0) return undefined;
-    const deadline = this.deadline(left);
+    const deadline = this.deadline(key, told);
     const of = (name: string): string | number | undefined => this.element(left, key, name);
     if (key.includes(":s")) return ["string", of(""), deadline];
     if (key.includes(":h"))
@@ -167,6 +173,7 @@ class History {
       random.pick([
         ["SET", this.key("s"), random.below(8) === 0 ? "text" : any],
         ["SET", this.key("s"), any, "PXAT", deadline],
+        ["SET", this.key("s"), any, "KEEPTTL"],
         ["INCRBY", this.key("s"), number],
         ["INCR", this.key("s")],
         ["HSET", this.key("h"), name, any],
@@ -202,6 +209,7 @@ class History {
       /^-?\d+$/.test(String(this.meaning.element(left, key, name) ?? "0"));
     switch (command) {
       case "SET":
+        if (second === "KEEPTTL") return [...clear, op({ kind: "put", element: "", value: first })];
         return [
           op({ kind: "put", element: "", value: first, deadline: Number(words[4] ?? 0) || null }),
         ];
@@ -229,7 +237,7 @@ class History {
       case "PEXPIREAT":
         return isThere ? [op({ kind: "put", element: "d", value: Number(first) })] : [];
       default:
-        return isThere && this.meaning.deadline(left) !== null
+        return isThere && this.meaning.deadline(key, told) !== null
           ? [op({ kind: "put", element: "d", value: null })]
           : [];
     }

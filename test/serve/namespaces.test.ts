@@ -49,6 +49,17 @@ test("a write is answered by the replica that is asked, and comes to all", async
   expect(await three.ask("EXISTS", "cart:a", "cart:s")).toBe(":0");
 });
 
+test("a string that keeps the deadline keeps the one that the string before it brought", async () => {
+  const [one, two] = await startStore(2, {}, NAMESPACES);
+  const client = at(one);
+  await client.ask("SET", "cart:a", "1", "EX", "1000");
+  await client.ask("SET", "cart:a", "2", "KEEPTTL");
+  expect(await client.ask("TTL", "cart:a")).toMatch(/^:(999|1000)$/);
+  await vi.waitFor(async () =>
+    expect(await at(two).ask("TTL", "cart:a")).toMatch(/^:(9\d\d|1000)$/),
+  );
+});
+
 test("errors are those of everywhere, and leave nothing behind", async () => {
   const members = await startStore(2, {}, NAMESPACES);
   const [client] = members.map(at) as [TestClient];
