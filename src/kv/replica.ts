@@ -187,7 +187,10 @@ export interface ReplicaOptions {
 
 /** What the server of a replica asks of its process: to multicast a message. */
 export type ReplicaRequest = Uint8Array;
-/** Whether there is room for more; and, unasked, that there is again, what clients are to hear, and that the system was restored. */
+/**
+ * Whether it was a message. All else is said unasked, in the order in which it came to be: that there is no room for more, and that there is
+ * again; what clients are to hear; that the system was restored.
+ */
 export type ReplicaReply = boolean | Output | "restored";
 
 const UNLIMITED = { bulkBytes: 2 ** 32, queryBytes: 2 ** 40, authenticated: true };
@@ -361,11 +364,16 @@ export class Replica
     const level = message[LEVEL_AT] as number;
     const side = level > this.#sides.length ? undefined : this.#sides[level - 1];
     if (side) {
-      turn.reply(id, this.#doAside(side, message, turn));
-      return;
+      this.#sayRoom(this.#doAside(side, message, turn), turn);
+    } else {
+      new DataView(message.buffer, message.byteOffset).setFloat64(0, turn.nowMs, true);
+      this.#sayRoom(turn.multicast(GROUP, message, { order: "fifo-total" }), turn);
     }
-    new DataView(message.buffer, message.byteOffset).setFloat64(0, turn.nowMs, true);
-    turn.reply(id, turn.multicast(GROUP, message, { order: "fifo-total" }));
+    turn.reply(id, true);
+  }
+
+  #sayRoom(hasRoom: boolean, turn: GroupTurn<Uint8Array, ReplicaReply>): void {
+    if (!hasRoom) turn.reply(UNASKED, false);
   }
 
   /** The system was restored: whoever asked something before has no answer to expect. */

@@ -372,10 +372,9 @@ export class RedisServer implements ReplicaServer {
       this.#asked += 1;
       const stream = this.#stream;
       this.#running.request(this.#unasked.shift() as Uint8Array).then(
-        (reply) => {
+        () => {
           if (stream !== this.#stream) return;
           this.#asked -= 1;
-          if (reply === false) this.#isCongested = true;
           this.#ask();
         },
         // Of a stream that is over, all have been told.
