@@ -14,6 +14,12 @@ export {
   type Operation,
 } from "./trace/consistency.ts";
 export {
+  type Access,
+  type ConvergenceOptions,
+  checkConvergence,
+  storeAccesses,
+} from "./trace/convergence.ts";
+export {
   History,
   type HistoryCounts,
   type HistoryEvent,

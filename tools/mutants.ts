@@ -12,7 +12,14 @@ interface Mutant {
   readonly from: string;
   readonly to: string;
   /** Where it is looked for. @default "purses" */
-  readonly among?: "purses" | "unordered purses" | "groups" | "keepers" | "stores";
+  readonly among?:
+    | "purses"
+    | "unordered purses"
+    | "groups"
+    | "keepers"
+    | "stores"
+    | "causal stores"
+    | "fifo stores";
 }
 
 const SEEDS_MAX = 3_000;
@@ -400,6 +407,67 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: "",
     among: "stores",
   },
+  "store: what depends on a write comes before it": {
+    file: "kv/replica.ts",
+    from: "{ order: side.level }",
+    to: '{ order: "fifo" }',
+    among: "causal stores",
+  },
+  "store: of what one replica has written the second comes before the first": {
+    file: "kv/replica.ts",
+    from: "    const number = this.#replicas.indexOf(from);\n",
+    to: `    const number = this.#replicas.indexOf(from);
+    const late = ((this as unknown as { late: Map<ProcessId, Uint8Array | null> }).late ??= new Map());
+    const first = late.get(from);
+    if (first === undefined) {
+      late.set(from, piece.slice());
+      return;
+    }
+    if (first !== null) {
+      late.set(from, null);
+      for (const one of [piece, first]) this.#hearAside(group, from, one, turn);
+      late.delete(from);
+      return;
+    }
+`,
+    among: "fifo stores",
+  },
+  "store: of two writes at the same time the one that comes last wins": {
+    file: "kv/convergence.ts",
+    from: "one.time > other.time || (one.time === other.time && one.origin > other.origin);",
+    to: "one.time > other.time;",
+    among: "fifo stores",
+  },
+  "store: effects are forgotten that others may not have seen": {
+    file: "kv/convergence.ts",
+    from: "time <= (this.#stable[origin] as number);",
+    to: "time <= (this.#seen[origin] as number);",
+    among: "causal stores",
+  },
+  "store: what is kept of effects is not in the state": {
+    file: "kv/convergence.ts",
+    from: "    const keys = [...this.#kept];",
+    to: "    const keys = [...this.#kept].slice(1);",
+    among: "fifo stores",
+  },
+  "store: an effect that came before what it undoes is not in the state": {
+    file: "kv/convergence.ts",
+    from: "early: this.#early.flat(),",
+    to: "early: [],",
+    among: "fifo stores",
+  },
+  "store: a write in a namespace is answered when others are heard": {
+    file: "kv/replica.ts",
+    from: "    const told = convergence.end();\n    this.#say(turn);\n",
+    to: "    const told = convergence.end();\n",
+    among: "causal stores",
+  },
+  "store: who keeps a deadline forgets it": {
+    file: "kv/effects.ts",
+    from: '[{ key, plane, name, kind: "put", value, deadline: deadline ?? null }]',
+    to: '[{ key, plane, name, kind: "put", value, ...(args.includes("KEEPTTL") ? {} : { deadline: deadline ?? null }) }]',
+    among: "fifo stores",
+  },
 };
 
 /** A mistake that is explored, in a world of two accounts. */
@@ -457,16 +525,18 @@ const run = (seed) => {
   runWorld({ ...world, eventually }, { seed, faults: deadly(seed, restored) });
 };
 `;
-const STORES = `
+const storesIn = (order: "total" | "causal" | "fifo"): string => `
 import { runStoreWorld } from "./test/kv/worlds/store-world.ts";
-const run = (seed) => void runStoreWorld(seed);
+const run = (seed) => void runStoreWorld(seed, "${order}");
 `;
 const SCRIPTS = {
   purses: [PURSES, "sim/purses.ts"],
   "unordered purses": [PURSES, "sim/purses.ts"],
   groups: [GROUPS, "multicast/support"],
   keepers: [KEEPERS, "sim/keepers.ts"],
-  stores: [STORES, "kv/worlds"],
+  stores: [storesIn("total"), "kv/worlds"],
+  "causal stores": [storesIn("causal"), "kv/worlds"],
+  "fifo stores": [storesIn("fifo"), "kv/worlds"],
 } as const;
 const UNTIL_FOUND = `
 let found = "none";

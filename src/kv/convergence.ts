@@ -16,15 +16,15 @@
  * - `put` gives a value, and `cut` takes it away; both undo what they had seen of the element, those of a string what they had seen of the
  *   whole key;
  * - `add` adds to whatever there is.
+ * All but those of deadlines also undo what they had seen of other types than their own: it was hidden from whoever asked for them.
  * What was not undone makes the value. Of strings and deadlines the last writer wins, a `cut` (`DEL`) being a write: the `put` or `cut`
  * with the latest stamp. Of the others a `put` that a `cut` had not seen stays, and among several the latest stamp wins. To that all
  * additions that were not undone are added, in the order of stamps: so an addition is lost only to a write that had seen it. If a key has
- * elements of several types, the type with the latest stamp is shown; the others are hidden until a write undoes them, or, when all is
- * stable, forgotten.
+ * elements of several types, the type with the latest stamp is shown; the others are hidden until an effect undoes them, or what is shown.
  *
  * What is kept. Once all replicas have said, by the contexts of their messages, that they had seen an effect, it is *stable*: whatever
  * comes later has seen it, too. Effects that are stable, and that all others that are kept of the key had seen, are *folded*: replaced by
- * what they make. A key without any others has nothing but its value in the keyspace; a stamp, or a deleted key, is forgotten then. Those
+ * what they make; but not while something is hidden, for that has to be known until then. A key without any others has nothing but its value in the keyspace; a stamp, or a deleted key, is forgotten then. Those
  * who only hear say how far they are after so many effects, so what is kept has a bound while all are there; and while one is not, the
  * window of the group is the bound. In an order that is not causal, an effect may come before one that it had seen: it is remembered that
  * it undoes that one, until all in its context has come.
@@ -55,7 +55,7 @@ export interface Effect {
   readonly name: string;
   readonly kind: "put" | "add" | "cut" | "clear" | "flush";
   readonly value?: ElementValue;
-  /** Of a `put` of a string: the deadline that it brings; absent: it leaves it as it is. */
+  /** Of a `put` of a string: the deadline that it brings. */
   readonly deadline?: number | null;
 }
 
@@ -80,6 +80,8 @@ interface Kept {
   readonly version: number;
   /** By plane and name. An element that is not here is as the keyspace has it. */
   readonly elements: Map<string, Element>;
+  /** Types of which there are elements here, or were. */
+  readonly planes: Set<Plane>;
   /** It has elements of several types: all that are not shown are in `elements`. */
   isMixed: boolean;
   /** It has stable effects that could not be folded yet. */
@@ -306,20 +308,20 @@ export class Convergence {
     const isBefore = context.some(
       (at, replica) => replica !== origin && at > (this.#seen[replica] as number),
     );
-    if (kind !== "add" && isBefore) this.#addEarly(early);
+    if (isBefore) this.#addEarly(early);
     if (kind === "flush") {
       const keys = new Set(this.#kept.keys());
       for (const one of this.#db.keys()) if (this.#options.has(one)) keys.add(one);
       for (const one of keys) this.#undo({ ...effect, key: one }, early);
       return;
     }
-    if (kind !== "add" && (plane === "s" || kind === "clear")) this.#undo(effect, early);
     const kept = this.#own(key);
+    const hides = this.#undoHidden(key, kept, plane, early);
+    if (kind !== "add" && (plane === "s" || kind === "clear")) this.#undo(effect, early);
     const id = plane + name;
     if (kind !== "add" && plane !== "s") this.#undoElement(kept, id, early);
     const isKept = kind !== "clear" && !this.#isUndone(effect, time, origin);
     const isLast = isKept && this.#insert(kept, id, early);
-    if (!isKept && plane === "s") this.#insertDeadline(kept, early);
     if (plane === "s" && kind !== "add") {
       const others = kept.elements.size - (kept.elements.has("s") ? 1 : 0);
       if (others > (kept.elements.has("d") ? 1 : 0)) this.#rebuild(key, kept, true);
@@ -331,6 +333,7 @@ export class Convergence {
         this.#showDeadline(key, kept);
       }
     } else if (plane === "d") this.#showDeadline(key, kept);
+    else if (hides) this.#rebuild(key, kept, true);
     else this.#show(key, kept, effect, isKept, isLast);
     if (kept.elements.size === 0) this.#kept.delete(key);
   }
@@ -346,30 +349,25 @@ export class Convergence {
     if (kept.elements.size === 0) this.#kept.delete(key);
   }
 
-  #undoElement(kept: Kept, id: string, { effect, time, origin, context }: Early): void {
+  /** Who writes to one type has not seen another one: what was hidden from it goes. Gives whether there was any. */
+  #undoHidden(key: string, kept: Kept, plane: Plane, by: Early): boolean {
+    const { elements, planes } = kept;
+    if (by.effect.kind === "clear" || ![...planes].some((one) => isHidden(plane, one)))
+      return false;
+    this.#keepBase(key, kept);
+    for (const id of [...elements.keys()]) if (isHidden(plane, id)) this.#undoElement(kept, id, by);
+    planes.clear();
+    for (const id of elements.keys()) planes.add(id[0] as Plane);
+    return true;
+  }
+
+  #undoElement(kept: Kept, id: string, { time, origin, context }: Early): void {
     const element = kept.elements.get(id);
     if (!element) return;
     const left = element.entries.filter((one) => !hasSeen(time, origin, context, one));
-    if (left.length === element.entries.length) return;
-    // A string that leaves the deadline as it is undoes others, but not the deadlines that they brought.
-    if (id === "s" && !isWithin(effect, "d"))
-      for (const { deadline, ...one } of element.entries)
-        if (deadline !== undefined && hasSeen(time, origin, context, one)) {
-          const entry: Entry = { ...one, kind: "put", value: deadline, deadline: undefined };
-          insertInOrder(this.#ownElement(kept, "d").entries, entry);
-        }
     if (left.length === 0) kept.elements.delete(id);
-    else kept.elements.set(id, { version: this.#version, entries: left });
-  }
-
-  /** Of a string that is undone: if not by what is within its deadline, too, that is left. */
-  #insertDeadline(kept: Kept, { effect, ...stamp }: Early): void {
-    const deadline = deadlineOf(effect);
-    if (deadline === undefined) return;
-    const { key } = effect;
-    const left: Effect = { key, plane: "d", name: "", kind: "put", value: deadline };
-    if (!this.#isUndone(left, stamp.time, stamp.origin))
-      this.#insert(kept, "d", { effect: left, ...stamp });
+    else if (left.length < element.entries.length)
+      kept.elements.set(id, { version: this.#version, entries: left });
   }
 
   /** By an effect that came before it. */
@@ -410,26 +408,31 @@ export class Convergence {
   #insert(kept: Kept, id: string, { effect, time, origin, context }: Early): boolean {
     const { key, kind, value = null } = effect;
     const plane = id[0] as Plane;
-    const isNew = !kept.elements.has(id);
-    const { entries } = this.#ownElement(kept, id);
-    const base =
-      isNew && kind === "add" ? elementOf(this.#db.get(key), plane, effect.name) : undefined;
-    if (base !== undefined) entries.push(folded(base));
-    const deadline = deadlineOf(effect);
+    let element = kept.elements.get(id);
+    if (!element) {
+      element = { version: this.#version, entries: [] };
+      const base = kind === "add" ? elementOf(this.#db.get(key), plane, effect.name) : undefined;
+      if (base !== undefined) element.entries.push(folded(base));
+      kept.elements.set(id, element);
+      kept.planes.add(plane);
+    } else if (element.version !== this.#version) {
+      element = { version: this.#version, entries: [...element.entries] };
+      kept.elements.set(id, element);
+    }
+    const deadline = kind === "put" ? effect.deadline : kind === "cut" ? null : undefined;
     const entry: Entry = { time, origin, kind: kind as Entry["kind"], value, deadline, context };
-    const isLast = insertInOrder(entries, entry);
+    const { entries } = element;
+    let [at, end] = [0, entries.length];
+    if (end > 0 && !isLater(entries[end - 1] as Entry, entry)) at = end;
+    while (at < end) {
+      const middle = (at + end) >> 1;
+      if (isLater(entries[middle] as Entry, entry)) end = middle;
+      else at = middle + 1;
+    }
+    entries.splice(at, 0, entry);
     this.#unstable[origin]?.push({ time, key });
     this.#touched.add(key);
-    return isLast;
-  }
-
-  /** An element of a key, to be changed; made if there is none. */
-  #ownElement(kept: Kept, id: string): Element {
-    const there = kept.elements.get(id);
-    if (there?.version === this.#version) return there;
-    const own: Element = { version: this.#version, entries: [...(there?.entries ?? [])] };
-    kept.elements.set(id, own);
-    return own;
+    return at === entries.length - 1;
   }
 
   /** What is kept of a key, to be changed; with the deadline that it has, if there was nothing yet. */
@@ -439,6 +442,7 @@ export class Convergence {
     const own: Kept = {
       version: this.#version,
       elements: new Map(there?.elements),
+      planes: new Set(there?.planes),
       isMixed: there?.isMixed ?? false,
       isLate: there?.isLate ?? false,
     };
@@ -511,10 +515,12 @@ export class Convergence {
   }
 
   /** What the keyspace alone has is kept as well. */
-  #keepBase(key: string, { elements }: Kept): void {
+  #keepBase(key: string, { elements, planes }: Kept): void {
     const version = this.#version;
-    for (const [id, value] of elementsOf(this.#db.get(key)))
+    for (const [id, value] of elementsOf(this.#db.get(key))) {
       if (!elements.has(id)) elements.set(id, { version, entries: [folded(value)] });
+      planes.add(id[0] as Plane);
+    }
   }
 
   #showDeadline(key: string, { elements }: Kept): void {
@@ -552,9 +558,12 @@ export class Convergence {
     const there = this.#kept.get(key);
     if (!there) return;
     const isStable = ({ time, origin }: Entry): boolean => time <= (this.#stable[origin] as number);
-    // What is folded is earlier than what is not: the first one is, or none.
+    // What is folded is earlier than what is not: the first one is, or none. What is hidden has to be known until somebody takes it away.
     const first = firstIn(there.elements);
-    if (first && (!isStable(first) || isRival(there.elements, first, isStable))) {
+    if (
+      there.isMixed ||
+      (first && (!isStable(first) || isRival(there.elements, first, isStable)))
+    ) {
       if (!there.isLate) this.#own(key).isLate = true;
       return;
     }
@@ -566,18 +575,17 @@ export class Convergence {
       return;
     }
     const isFresh = all.some((one) => one.time > 0 && isFolded(one));
-    if (isFresh) this.#foldSome(key, this.#own(key), isFolded);
+    if (isFresh) this.#foldSome(this.#own(key), isFolded);
     const kept = this.#kept.get(key);
     if (!kept) return;
     const isLate = all.some((one) => one.time > 0 && isStable(one) && !isFolded(one));
     if (kept.isLate !== isLate) this.#own(key).isLate = isLate;
   }
 
-  #foldSome(key: string, kept: Kept, isFolded: (entry: Entry) => boolean): void {
+  #foldSome(kept: Kept, isFolded: (entry: Entry) => boolean): void {
     this.#options.keyspace.nowMs = 0;
-    const { elements, isMixed } = kept;
+    const { elements } = kept;
     const version = this.#version;
-    if (isMixed) this.#keepBase(key, kept);
     const some = new Map<string, Element>();
     for (const [id, { entries }] of elements) {
       const those = entries.filter(isFolded);
@@ -590,7 +598,7 @@ export class Convergence {
       if (plane === "d") continue;
       const value = plane === live.shown ? evaluate(plane, some.get(id)?.entries) : undefined;
       const rest = entries.filter((one) => !isFolded(one));
-      if (value !== undefined && (rest.length > 0 || isMixed)) rest.unshift(folded(value));
+      if (value !== undefined && rest.length > 0) rest.unshift(folded(value));
       if (rest.length === 0) elements.delete(id);
       else elements.set(id, { version, entries: rest });
     }
@@ -599,7 +607,6 @@ export class Convergence {
     if (typeof deadline === "number" && late.length === 0) late.push(folded(deadline));
     if (late.length === 0) elements.delete("d");
     else elements.set("d", { version, entries: late });
-    if (isMixed) this.#rebuild(key, kept, true);
   }
 
   // As a part of the state.
@@ -642,7 +649,10 @@ export class Convergence {
     this.#unstable = this.#seen.map(() => []);
     this.#kept.clear();
     for (const [key, isMixed, elements] of images.flat()) {
-      const kept: Kept = { version: this.#version, elements: new Map(), isMixed, isLate: false };
+      const planes = new Set(elements.map(([id]) => id[0] as Plane));
+      const kept: Kept = {
+        ...{ version: this.#version, elements: new Map(), planes, isMixed, isLate: false },
+      };
       for (const [id, entries] of elements) {
         const own = entries.map(entryOf);
         kept.elements.set(id, { version: this.#version, entries: own });
@@ -657,11 +667,15 @@ export class Convergence {
 }
 
 /** Whether an effect undoes what it had seen of an element of its key. */
-function isWithin({ kind, plane, name, deadline }: Effect, id: string): boolean {
+function isWithin({ kind, plane, name }: Effect, id: string): boolean {
   if (kind === "flush" || kind === "clear") return true;
-  if (plane !== "s") return id === plane + name;
-  return id !== "d" || kind === "cut" || deadline !== undefined;
+  if (isHidden(plane, id)) return true;
+  return kind !== "add" && (plane === "s" || id === plane + name);
 }
+
+/** Whether it is of another type than who wrote to that one has seen. */
+const isHidden = (plane: Plane, id: string): boolean =>
+  plane !== "d" && id[0] !== plane && id[0] !== "d";
 
 function hasSeen(
   time: number,
@@ -674,25 +688,6 @@ function hasSeen(
 
 const isLater = (one: Entry, other: Entry): boolean =>
   one.time > other.time || (one.time === other.time && one.origin > other.origin);
-
-/** Gives whether it is the last one. */
-function insertInOrder(entries: Entry[], entry: Entry): boolean {
-  let [at, end] = [0, entries.length];
-  if (end > 0 && !isLater(entries[end - 1] as Entry, entry)) at = end;
-  while (at < end) {
-    const middle = (at + end) >> 1;
-    if (isLater(entries[middle] as Entry, entry)) end = middle;
-    else at = middle + 1;
-  }
-  entries.splice(at, 0, entry);
-  return at === entries.length - 1;
-}
-
-/** That it brings; `undefined`: it leaves it as it is. */
-function deadlineOf({ plane, kind, deadline }: Effect): number | null | undefined {
-  if (plane !== "s") return undefined;
-  return kind === "put" ? deadline : kind === "cut" ? null : undefined;
-}
 
 const folded = (value: ElementValue): Entry => ({
   ...{ time: 0, origin: 0, kind: "put", value, deadline: undefined, context: NOTHING },

@@ -158,8 +158,6 @@ export class Before {
       const isWritten = command.includes("expire") || deadline !== this.#deadline;
       return isWritten ? [{ key, plane, name: "", kind: "put", value: deadline ?? null }] : [];
     }
-    const isKept =
-      command === "set" && args.slice(3).some((word) => word.toUpperCase() === "KEEPTTL");
     return [...this.#elements].flatMap(([name, was]): Effect[] => {
       if (does === "cut") {
         const isThere = plane === "s" ? this.isThere : was !== undefined;
@@ -172,7 +170,7 @@ export class Before {
       }
       const value = elementOf(now, plane, name) ?? null;
       if (plane === "z") return [{ key, plane, name, kind: "put", value: (value as number) + 0 }];
-      if (plane !== "s" || isKept) return [{ key, plane, name, kind: "put", value }];
+      if (plane !== "s") return [{ key, plane, name, kind: "put", value }];
       return [{ key, plane, name, kind: "put", value, deadline: deadline ?? null }];
     });
   }

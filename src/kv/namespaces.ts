@@ -53,6 +53,11 @@ export class Namespaces {
     );
   }
 
+  /** Whether there is one in that order. */
+  has(level: ConvergingLevel): boolean {
+    return this.#all.some((one) => one.level === level);
+  }
+
   /** The order of a key of database 0; `undefined`: total. */
   levelOf(key: string): ConvergingLevel | undefined {
     return this.#of(key)?.level;

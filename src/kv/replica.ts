@@ -363,6 +363,11 @@ export class Replica
     }
     const level = message[LEVEL_AT] as number;
     const side = level > this.#sides.length ? undefined : this.#sides[level - 1];
+    if (side && !this.#namespaces?.has(side.level)) {
+      // All keys of that order are to go. There are none, nor is there a group.
+      turn.reply(id, true);
+      return;
+    }
     if (side) {
       this.#sayRoom(this.#doAside(side, message, turn), turn);
     } else {

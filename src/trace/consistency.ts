@@ -106,9 +106,9 @@ export function checkClients<State = StoreState>(
     : searched(sorted, consistency, model, statesMax);
 }
 
-const isAnswered = ({ returnedAt }: Operation): boolean => returnedAt !== undefined;
+export const isAnswered = ({ returnedAt }: Operation): boolean => returnedAt !== undefined;
 const nameOf = ({ command }: Operation): string => command.join(" ");
-const textOf = (one: Operation): string => `${nameOf(one)} of ${one.client}`;
+export const textOf = (one: Operation): string => `${nameOf(one)} of ${one.client}`;
 const isSame = (a: Reply | undefined, b: Reply | undefined): boolean =>
   JSON.stringify(a) === JSON.stringify(b);
 
@@ -185,7 +185,10 @@ function causesOf<State>(
 }
 
 /** Leaves out what it can, in large parts at first, from the latest on. */
-function smallest<T>(all: readonly T[], holds: (rest: readonly T[]) => boolean): readonly T[] {
+export function smallest<T>(
+  all: readonly T[],
+  holds: (rest: readonly T[]) => boolean,
+): readonly T[] {
   let rest = all;
   for (let size = Math.ceil(rest.length / 2); size >= 1; size = size > 1 ? Math.ceil(size / 2) : 0)
     for (let end = rest.length; end > 0; end -= size) {
@@ -195,7 +198,7 @@ function smallest<T>(all: readonly T[], holds: (rest: readonly T[]) => boolean):
   return rest;
 }
 
-function witnessOf(operations: readonly Operation[], wrong?: Operation): Contradiction {
+export function witnessOf(operations: readonly Operation[], wrong?: Operation): Contradiction {
   const sorted = operations.toSorted((a, b) => a.calledAt - b.calledAt);
   return { operations: sorted, ...(wrong ? { wrong: sorted.indexOf(wrong) } : {}) };
 }

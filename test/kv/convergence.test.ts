@@ -4,7 +4,9 @@ import { expect, test } from "vitest";
 import { Random } from "../../src/core/random.ts";
 import { commandTable } from "../../src/kv/commands.ts";
 import { Namespaces } from "../../src/kv/namespaces.ts";
-import { Replica, type ReplicaState } from "../../src/kv/replica.ts";
+import { KIND, RecordWriter } from "../../src/kv/record.ts";
+import { Replica, type ReplicaReply, type ReplicaState } from "../../src/kv/replica.ts";
+import type { GroupTurn } from "../../src/process/grouped.ts";
 import { seeds } from "../support/soak.ts";
 import {
   bytesOf,
@@ -51,17 +53,12 @@ class Meaning {
     return isWhole || isDel || one.element === other.element;
   }
 
-  /** Of what one has been told: up to a time of each. What keeps the deadline covers nothing `forDeadline`. */
-  left(key: string, told: readonly number[], forDeadline: boolean = false): readonly Operation[] {
+  /** Of what one has been told: up to a time of each. */
+  left(key: string, told: readonly number[]): readonly Operation[] {
     const known = (this.all.get(key) ?? []).filter((one) => one.time <= (told[one.origin] ?? 0));
-    const covering = known.filter((one) => !forDeadline || !Meaning.keepsDeadline(one));
     return known
-      .filter((one) => !covering.some((other) => Meaning.covers(other, one)))
+      .filter((one) => !known.some((other) => Meaning.covers(other, one)))
       .sort((a, b) => a.time - b.time || a.origin - b.origin);
-  }
-
-  static keepsDeadline({ kind, element, deadline }: Operation): boolean {
-    return kind === "put" && element === "" && deadline === undefined;
   }
 
   element(left: readonly Operation[], key: string, name: string): string | number | undefined {
@@ -87,10 +84,9 @@ class Meaning {
     return [...names].filter((name) => this.element(left, key, name) !== undefined).sort();
   }
 
-  deadline(key: string, told: readonly number[]): number | null {
+  deadline(left: readonly Operation[]): number | null {
     let deadline: number | null = null;
-    for (const one of this.left(key, told, true)) {
-      if (Meaning.keepsDeadline(one)) continue;
+    for (const one of left) {
       if (one.element === "d" && one.kind === "put") deadline = Number(one.value) || null;
       else if (one.element === "" && one.kind !== "add" && one.kind !== "clear")
         deadline = one.deadline ?? null;
@@ -103,7 +99,7 @@ class Meaning {
     const left = this.left(key, told);
     const names = this.names(left, key);
     if (names.length === 0) return undefined;
-    const deadline = this.deadline(key, told);
+    const deadline = this.deadline(left);
     const of = (name: string): string | number | undefined => this.element(left, key, name);
     if (key.includes(":s")) return ["string", of(""), deadline];
     if (key.includes(":h"))
@@ -173,7 +169,6 @@ class History {
       random.pick([
         ["SET", this.key("s"), random.below(8) === 0 ? "text" : any],
         ["SET", this.key("s"), any, "PXAT", deadline],
-        ["SET", this.key("s"), any, "KEEPTTL"],
         ["INCRBY", this.key("s"), number],
         ["INCR", this.key("s")],
         ["HSET", this.key("h"), name, any],
@@ -209,7 +204,6 @@ class History {
       /^-?\d+$/.test(String(this.meaning.element(left, key, name) ?? "0"));
     switch (command) {
       case "SET":
-        if (second === "KEEPTTL") return [...clear, op({ kind: "put", element: "", value: first })];
         return [
           op({ kind: "put", element: "", value: first, deadline: Number(words[4] ?? 0) || null }),
         ];
@@ -237,7 +231,7 @@ class History {
       case "PEXPIREAT":
         return isThere ? [op({ kind: "put", element: "d", value: Number(first) })] : [];
       default:
-        return isThere && this.meaning.deadline(key, told) !== null
+        return isThere && this.meaning.deadline(left) !== null
           ? [op({ kind: "put", element: "d", value: null })]
           : [];
     }
@@ -444,6 +438,48 @@ test.each(LEVELS)("in %s order, what concurrent writes make", (level) => {
   ]);
 });
 
+test.each(LEVELS)("in %s order, who keeps a deadline has it, whoever else knows of it", (level) => {
+  const key = `${level}:k`;
+  const kept = ["string", "b", 9_000_000];
+  // Nobody has heard of the deadline; or all have, and have said so.
+  for (const isStable of [false, true]) {
+    const replicas = new Replicas(2, level);
+    replicas.ask(0, ["SET", key, "a", "PXAT", "9000000"]);
+    if (isStable) {
+      replicas.deliverAll(([from = 0]) => from);
+      replicas.ask(1, ["SET", `${level}:other`, "1"]);
+      replicas.deliverAll(([from = 0]) => from);
+    }
+    replicas.ask(0, ["SET", key, "b", "KEEPTTL"]);
+    expect(contents(replicas.all[0] as Replica, level)[key]).toEqual(kept);
+    replicas.deliverAll(([from = 0]) => from);
+    for (const replica of replicas.all) expect(contents(replica, level)[key]).toEqual(kept);
+  }
+});
+
+test.each(LEVELS)(
+  "in %s order, what is hidden goes with the next write, whoever knows that all know of it",
+  (level) => {
+    const replicas = new Replicas(3, level);
+    const [key, other] = [`${level}:k`, `${level}:other`];
+    replicas.ask(1, ["SET", key, "a"]);
+    replicas.ask(2, ["HSET", key, "m", "1"]);
+    replicas.deliver(2, 1);
+    replicas.deliver(1, 2);
+    for (const one of [1, 2]) replicas.ask(one, ["SADD", other, "said"]);
+    for (const from of [1, 1, 2, 2]) replicas.deliver(0, from);
+    // The first one knows by now that all have both; the last one does not.
+    replicas.ask(0, ["SADD", other, "said"]);
+    replicas.ask(2, ["HDEL", key, "m"]);
+    replicas.deliverAll(([from = 0]) => from);
+    const [one, ...others] = replicas.all.map(bytesOf);
+    for (const bytes of others) expect(bytes).toBe(one);
+    expect(contents(replicas.all[0] as Replica, level)).toEqual({
+      [other]: ["set", ["said"], null],
+    });
+  },
+);
+
 test("events are told at all replicas", () => {
   const replicas = new Replicas(2, "causal");
   replicas.ask(0, ["SET", "causal:k", "1"], ["INCR", "causal:k"], ["DEL", "causal:k"]);
@@ -479,6 +515,27 @@ test("a state that is frozen stays as it was, whatever is done before it is stor
     history.run(40);
     expect(later.map((slices) => JSON.stringify(slices()))).toEqual(now);
   }
+});
+
+test("where there is no namespace in an order, nothing is told in it, though all keys are to go", () => {
+  const namespaces = new Namespaces({ causal: ["causal:*"] });
+  const replica = new Replica({
+    self: "p1",
+    table: commandTable,
+    namespaces,
+    replicas: ["p1", "p2"],
+  });
+  const groups: string[] = [];
+  const turn = {
+    ...{ nowMs: 1_000_000, replays: false, reply: () => {} },
+    multicast: (group: string) => groups.push(group) > 0,
+  } as unknown as GroupTurn<Uint8Array, ReplicaReply>;
+  for (const level of [1, 2]) {
+    const writer = new RecordWriter(7, (message) => replica.request(1, message, turn), level);
+    writer.add(KIND.flush, 0, 0, new Uint8Array(0), 0, 0);
+    writer.flush();
+  }
+  expect(groups).toEqual(["kv-causal"]);
 });
 
 test("a state of a store with other namespaces is refused", () => {

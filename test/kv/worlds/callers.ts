@@ -11,9 +11,9 @@ export const ACCOUNTS: readonly string[] = ["a0", "a1", "a2"];
 /** Keys of which only the replicas know what is to become of them. */
 const OTHERS: readonly string[] = ["z0", "h0", "r0"];
 
-type Words = readonly string[];
+export type Words = readonly string[];
 /** What is asked one after another by one connection. */
-type Step = Words | { readonly transaction: readonly Words[] };
+export type Step = Words | { readonly transaction: readonly Words[] };
 
 const words = (text: string): Words => text.split(" ");
 
@@ -72,7 +72,8 @@ function drawOther(random: Random, value: string): Words {
 export const isModelled = (command: Words): boolean =>
   !command.slice(1).some((word) => OTHERS.includes(word));
 
-function drawSteps(random: Random, value: string): Step[] {
+/** What somebody asks of a store in total order. */
+export function drawSteps(random: Random, value: string): Step[] {
   const [from, to] = [random.pick(ACCOUNTS) as string, random.pick(ACCOUNTS) as string];
   const amount = random.between(1, 9);
   const transfer = [words(`DECRBY ${from} ${amount}`), words(`INCRBY ${to} ${amount}`)];
@@ -113,8 +114,12 @@ export interface CallerOptions {
   readonly doors: () => readonly Door[];
   readonly called: (call: Call) => void;
   readonly met: (connection: Connection) => void;
-  /** Some values need several messages. */
-  readonly hasLarge: boolean;
+  /** What it asks next; of a value that nobody else writes. */
+  readonly draw: (value: string) => Step[];
+  /** Some values need several messages; those of that key. */
+  readonly large: string | undefined;
+  /** It takes with it what it knows when it goes to another replica; or it is somebody else there. */
+  readonly hasTokens: boolean;
 }
 
 /** Somebody who asks now and then, and waits for answers more often than not. */
@@ -132,7 +137,7 @@ export class Caller {
 
   /** Does what comes next, if anything can be done. */
   act(): void {
-    const { name, random, doors, called, met, hasLarge } = this.#options;
+    const { name, random, doors, called, met, draw, large, hasTokens } = this.#options;
     let connection = this.#connection;
     if (!connection?.door.isOpen || connection.isClosed) {
       const door = random.pick(doors());
@@ -154,17 +159,20 @@ export class Caller {
     if (waits(connection) && random.chance(0.6)) return;
     if (this.#steps.length === 0) {
       if (random.chance(0.1)) {
-        if (random.chance(0.7) && !waits(connection)) this.#token = door.token(connection);
+        if (random.chance(0.7) && hasTokens && !waits(connection))
+          this.#token = door.token(connection);
         this.#leave(connection);
         return;
       }
       this.#asked += 1;
       const value = `${name}${this.#asked}`;
       this.#steps =
-        hasLarge && random.chance(0.1)
-          ? [words(`SET s2 ${value}${LARGE}`)]
-          : drawSteps(random, value);
+        large !== undefined && random.chance(0.1)
+          ? [words(`SET ${large} ${value}${LARGE}`)]
+          : draw(value);
     }
+    const [next] = this.#steps;
+    if (!next || ("transaction" in next ? false : !door.takes(connection, next))) return;
     const step = this.#steps.shift() as Step;
     const call =
       "transaction" in step

@@ -8,6 +8,7 @@ import { joinBytes } from "../../../src/core/record.ts";
 import type { Client } from "../../../src/kv/client.ts";
 import { commandTable } from "../../../src/kv/commands.ts";
 import { readLatin1 } from "../../../src/kv/latin1.ts";
+import { CONVERGING } from "../../../src/kv/namespaces.ts";
 import { KIND, RecordWriter } from "../../../src/kv/record.ts";
 import type { Output, Replica, ReplicaServer } from "../../../src/kv/replica.ts";
 import { Reply as Written } from "../../../src/kv/reply.ts";
@@ -38,9 +39,17 @@ export interface Call {
     readonly atMs: number;
   };
   readonly epoch: number;
+  /** In virtual time, which is no order. */
+  readonly askedMs: number;
   readonly calledAt: number;
   returnedAt?: number;
+  answeredMs?: number;
   reply?: Reply;
+  /** Where it was asked; and, in a store with namespaces, what that replica had been told when it was done. */
+  readonly process: ProcessId;
+  /** In which order: 0 is the total one. */
+  readonly level?: number;
+  seen?: readonly number[];
 }
 
 /** A connection. */
@@ -53,6 +62,8 @@ export interface Connection {
   /** All that went through the order, and how much of it has been answered. */
   readonly records: Call[];
   answered: number;
+  /** In which order that is: 0 is the total one. */
+  level: number;
   isClosed: boolean;
 }
 
@@ -67,11 +78,14 @@ export interface Token {
 export interface Surroundings {
   /** A clock of the world, and of no process. */
   readonly now: () => number;
+  readonly nowMs: () => number;
   readonly epochOf: (process: ProcessId) => number;
   readonly after: (ms: number, act: () => void) => void;
   readonly request: (process: ProcessId, message: Uint8Array) => void;
   /** What the replica of a process has taken last. */
   readonly last: () => Taken | undefined;
+  /** What it has been told in a namespace. */
+  readonly seen: () => readonly number[] | undefined;
 }
 
 const BLOCKING: ReadonlySet<string> = new Set(["BLPOP", "BRPOP"]);
@@ -84,7 +98,8 @@ export class Door {
   readonly replica: Replica;
   readonly connections: Map<number, Connection> = new Map<number, Connection>();
   readonly #around: Surroundings;
-  readonly #writer: RecordWriter;
+  /** By level. */
+  readonly #writers: readonly RecordWriter[];
   readonly #written = new Written();
   #last = 0;
   isOpen: boolean = true;
@@ -94,7 +109,10 @@ export class Door {
     this.stream = stream;
     this.replica = replica;
     this.#around = around;
-    this.#writer = new RecordWriter(stream, (message) => around.request(process, message));
+    const levels = replica.namespaces ? [0, ...CONVERGING.map((_, i) => i + 1)] : [0];
+    this.#writers = levels.map(
+      (level) => new RecordWriter(stream, (message) => around.request(process, message), level),
+    );
     const server: Partial<ReplicaServer> = {
       clientOf: (session) =>
         this.connections.has(session) ? ({ id: session, resp3: false } as Client) : undefined,
@@ -118,7 +136,7 @@ export class Door {
     const name = `${this.process}.${this.stream}.${session}`;
     const connection = {
       ...{ door: this, name, client: token?.client ?? name, session },
-      ...{ records: [], answered: 0, isClosed: false },
+      ...{ records: [], answered: 0, level: 0, isClosed: false },
     };
     this.connections.set(session, connection);
     return connection;
@@ -133,23 +151,45 @@ export class Door {
     return this.#around.epochOf(this.process);
   }
 
+  /** The order of a request: 0 is the total one. */
+  #levelOf(words: readonly string[]): number {
+    const command = commandTable.get(words[0] as string);
+    const level = command && this.replica.namespaces?.orderOf(command, words, 0);
+    return level === undefined ? 0 : CONVERGING.indexOf(level) + 1;
+  }
+
+  /** What is in another order than what it waits for has to wait. */
+  takes(connection: Connection, words: readonly string[]): boolean {
+    const isOrdered = commandTable.get(words[0] as string)?.isOrdered ?? true;
+    return !(waits(connection) && isOrdered && this.#levelOf(words) !== connection.level);
+  }
+
   /** Asks something; what waits here goes with it, or all goes later. */
   ask(connection: Connection, words: readonly string[], transaction?: Call["transaction"]): Call {
     const command = commandTable.get(words[0] as string);
     if (!command && !transaction) throw new Error(`there is no ${words[0]}`);
     const calledAt = this.#around.now();
+    const askedMs = this.#around.nowMs();
     const { client } = connection;
-    const common = { client, command: words, epoch: this.epoch, calledAt };
+    const { process } = this;
+    const common = { client, command: words, epoch: this.epoch, process, calledAt, askedMs };
     if (command && !command.isOrdered && !transaction && !waits(connection)) {
       const { reply, atMs } = this.read(words);
       const read = { door: this, applied: this.replica.applied, last: this.#around.last(), atMs };
-      const call = { ...common, read, reply, returnedAt: calledAt };
-      return call;
+      const seen = this.#around.seen();
+      return {
+        ...{ ...common, read, reply, returnedAt: calledAt, answeredMs: askedMs },
+        ...(seen && { seen }),
+      };
     }
-    const call: Call = { ...common, ...(transaction && { transaction }) };
+    // A read goes where the writes are that it is behind.
+    if (!waits(connection)) connection.level = this.#levelOf(words);
+    const { level } = connection;
+    const call: Call = { ...common, level, ...(transaction && { transaction }) };
     connection.records.push(call);
     const bytes = transaction ? joinBytes(transaction.map(encodeRequest)) : encodeRequest(words);
-    this.#add(transaction ? KIND.transaction : KIND.command, connection.session, bytes);
+    const kind = transaction ? KIND.transaction : KIND.command;
+    this.#add(kind, connection.session, bytes, level);
     return call;
   }
 
@@ -171,29 +211,41 @@ export class Door {
     this.#add(KIND.forget, connection.session, NOTHING);
   }
 
-  /** Has keys expire that are past their deadline. */
+  /** Has keys expire that are past their deadline, each in its order. */
   sweep(): void {
     const words = this.replica.expired(this.replica.nowMs, 100);
-    if (words.length > 0) this.#add(KIND.sweep, 0, encodeRequest(words));
+    const byLevel = this.#writers.map((): string[] => []);
+    for (let i = 0; i < words.length; i += 2) {
+      const [db = "", key = ""] = words.slice(i, i + 2);
+      const level = db === "0" ? this.replica.namespaces?.levelOf(key) : undefined;
+      byLevel[level === undefined ? 0 : CONVERGING.indexOf(level) + 1]?.push(db, key);
+    }
+    for (const [level, some] of byLevel.entries())
+      if (some.length > 0) this.#add(KIND.sweep, 0, encodeRequest(some), level);
+  }
+
+  /** All keys of namespaces go. */
+  empty(): void {
+    for (const i of CONVERGING.keys()) this.#add(KIND.flush, 0, NOTHING, i + 1);
   }
 
   flush(): void {
-    if (this.isOpen) this.#writer.flush();
+    if (this.isOpen) for (const writer of this.#writers) writer.flush();
   }
 
-  #add(kind: number, session: number, bytes: Uint8Array): void {
-    this.#writer.add(kind, 0, session, bytes, 0, bytes.length);
+  #add(kind: number, session: number, bytes: Uint8Array, level = 0): void {
+    this.#writers[level]?.add(kind, 0, session, bytes, 0, bytes.length);
   }
 
   /** What came out of the replica, when it is safe. */
-  hear({ sessions, ends, bytes, news }: Output): void {
+  hear({ sessions, ends, bytes, news }: Output, seen: Call["seen"]): void {
     let start = 0;
     let told = 0;
     for (const [i, session] of sessions.entries()) {
       const end = ends[i] as number;
       if (session !== 0) {
         const [reply] = repliesIn(bytes.subarray(start, end));
-        this.#answer(this.connections.get(session), reply);
+        this.#answer(this.connections.get(session), reply, seen);
         start = end;
         continue;
       }
@@ -205,7 +257,7 @@ export class Door {
     }
   }
 
-  #answer(connection: Connection | undefined, reply: Reply | undefined): void {
+  #answer(connection: Connection | undefined, reply: Reply | undefined, seen: Call["seen"]): void {
     if (!connection) return;
     const call = connection.records[connection.answered];
     if (!call || reply === undefined)
@@ -213,6 +265,8 @@ export class Door {
     connection.answered += 1;
     call.reply = reply;
     call.returnedAt = this.#around.now();
+    call.answeredMs = this.#around.nowMs();
+    if (seen) call.seen = seen;
   }
 
   #waitUntil(connection: Connection, atMs: number): void {

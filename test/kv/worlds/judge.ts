@@ -87,6 +87,7 @@ export function judgeTotal(story: Story): StoreReport {
       .length,
     restores: story.restores.length,
     snapshots: story.snapshots.length,
+    alone: 0,
   };
 }
 
@@ -159,7 +160,8 @@ function playOf(story: Story, { records }: Order): Played {
     }
     if (kind === KIND.sweep) {
       const words = wordsOf(record.requests).filter((_, at) => at % 2 === 1);
-      apply({ client: "sweep", command: [], epoch: 0, calledAt: 0 }, ["SWEEP", ...words], position);
+      const nobody = { process: from, epoch: 0, calledAt: 0, askedMs: 0 };
+      apply({ client: "sweep", command: [], ...nobody }, ["SWEEP", ...words], position);
     } else if (kind === KIND.forget) forget((one) => one === session);
     else if (kind === KIND.timeout) {
       const one = waiting.find((other) => other.session === session);

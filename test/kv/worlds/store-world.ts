@@ -8,9 +8,11 @@ import { Random } from "../../../src/core/random.ts";
 import { joinBytes } from "../../../src/core/record.ts";
 import { commandTable } from "../../../src/kv/commands.ts";
 import { readLatin1 } from "../../../src/kv/latin1.ts";
+import { type ConvergingLevel, Namespaces } from "../../../src/kv/namespaces.ts";
 import { HEADER_BYTES, MESSAGE_BYTES, RECORD_HEAD_BYTES } from "../../../src/kv/record.ts";
 import {
   GROUP,
+  groupOfLevel,
   Output,
   Replica,
   type ReplicaReply,
@@ -34,15 +36,21 @@ import {
   type Simulation,
   type View,
 } from "../../../src/sim.ts";
-import { Caller } from "./callers.ts";
+import { Caller, drawSteps } from "./callers.ts";
+import { Asking, PATTERN } from "./converging.ts";
 import { type Call, type Connection, Door, mayBlock, type Taken, waits } from "./door.ts";
 import { judgeTotal } from "./judge.ts";
+import { judgeConverging } from "./judge-converging.ts";
+import { Solitude } from "./solitude.ts";
 import { type Places, type StoreReport, type Story, stateCodec, stateOf, textOf } from "./story.ts";
+import { Listener, seenIn, type Tellings, type Told } from "./told.ts";
 
 const PROCESSES: readonly ProcessId[] = ["p1", "p2", "p3"];
 /** Clients go on for so long when nothing goes wrong any more. */
 const CALM_MS = 300;
 const NOTHING = new Uint8Array(0);
+/** Whoever waits for nobody is answered so soon, and by then its log has been written. */
+const PROMPT_MS = 100;
 
 const slicesOf = (state: GroupedState<ReplicaState>): ReplicaState =>
   (state as readonly GroupedSlice[]).flatMap((one) =>
@@ -51,6 +59,7 @@ const slicesOf = (state: GroupedState<ReplicaState>): ReplicaState =>
 
 interface Watching {
   taken(replica: Watched, place: number, record: Taken): void;
+  told(replica: Watched, told: Told): void;
   began(replica: Watched): void;
 }
 
@@ -62,12 +71,65 @@ class Watched extends Replica {
   /** Of records that are not whole. */
   readonly #rests = new Map<ProcessId, { readonly stream: number; readonly rest: Uint8Array }>();
   readonly #watching: Watching;
+  /** Of the namespace, if there is one. */
+  readonly #listener: Listener | undefined;
+  readonly #group: string | undefined;
+  /** What had been told here when something was said to clients. */
+  readonly seenBy: WeakMap<Output, readonly number[]> = new WeakMap<Output, readonly number[]>();
 
-  constructor(self: ProcessId, epoch: number, watching: Watching) {
-    super({ self, table: commandTable });
+  constructor(self: ProcessId, epoch: number, order: StoreOrder, watching: Watching) {
+    super({
+      ...{ self, table: commandTable, replicas: PROCESSES },
+      ...(order !== "total" && { namespaces: new Namespaces({ [order]: [PATTERN] }) }),
+    });
     this.self = self;
     this.epoch = epoch;
     this.#watching = watching;
+    if (order === "total") return;
+    this.#group = groupOfLevel(order);
+    this.#listener = new Listener(
+      ...([order, PROCESSES.indexOf(self), PROCESSES.length] as const),
+      (one) => watching.told(this, one),
+    );
+  }
+
+  get seen(): readonly number[] | undefined {
+    return this.#listener?.seen;
+  }
+
+  override request(
+    id: number,
+    message: ReplicaRequest,
+    turn: GroupTurn<Uint8Array, ReplicaReply>,
+  ): void {
+    this.#heard(turn, (heard) => super.request(id, message, heard));
+  }
+
+  /** What it says in this turn is heard. */
+  #heard(
+    turn: GroupTurn<Uint8Array, ReplicaReply>,
+    act: (turn: GroupTurn<Uint8Array, ReplicaReply>) => void,
+  ): void {
+    const listener = this.#listener;
+    if (!listener) {
+      act(turn);
+      return;
+    }
+    const outputs: Output[] = [];
+    const { nowMs, replays } = turn;
+    const heard: Pick<typeof turn, "nowMs" | "replays" | "multicast" | "reply"> = {
+      ...{ nowMs, replays },
+      multicast: (group, message, options) => {
+        if (group === this.#group) listener.piece(PROCESSES.indexOf(this.self), message);
+        return turn.multicast(group, message, options);
+      },
+      reply: (id, reply) => {
+        if (reply instanceof Output) outputs.push(reply);
+        turn.reply(id, reply);
+      },
+    };
+    act(heard as typeof turn);
+    for (const output of outputs) this.seenBy.set(output, listener.seen);
   }
 
   override resume(turn: GroupTurn<Uint8Array, ReplicaReply>): void {
@@ -77,6 +139,7 @@ class Watched extends Replica {
 
   override restore(state: ReplicaState): void {
     super.restore(state);
+    this.#listener?.restore(state);
     this.#rests.clear();
     for (const [from, stream, rest] of state[0].origins) this.#rests.set(from, { stream, rest });
   }
@@ -87,12 +150,19 @@ class Watched extends Replica {
     turn: GroupTurn<Uint8Array, ReplicaReply>,
   ): void {
     const { from, message } = delivery;
+    if (group !== GROUP) {
+      this.#heard(turn, (heard) => {
+        super.deliver(group, delivery, heard);
+        if (from !== this.self) this.#listener?.piece(PROCESSES.indexOf(from), message);
+      });
+      return;
+    }
     const stream = new DataView(message.buffer, message.byteOffset).getUint32(8, true);
     const before = this.#rests.get(from);
     const rest = before?.stream === stream ? before.rest : NOTHING;
     const bytes = joinBytes([rest, message.subarray(HEADER_BYTES)]);
     const { applied } = this;
-    super.deliver(group, delivery, turn);
+    this.#heard(turn, (heard) => super.deliver(group, delivery, heard));
     const view = new DataView(bytes.buffer);
     let place = applied;
     let at = 0;
@@ -131,14 +201,14 @@ function faultsOf(seed: number): Faults {
   };
 }
 
-/** By the order that the group gives: what must be true of a run. */
-const JUDGES: { readonly total: (story: Story) => StoreReport } = { total: judgeTotal };
+/** In which order keys are: in a namespace of such an order, or all in total order. */
+export type StoreOrder = "total" | ConvergingLevel;
 
 /**
  * Runs a world of a seed, and judges it.
  * @throws Error with what is wrong
  */
-export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"): StoreReport {
+export function runStoreWorld(seed: number, order: StoreOrder = "total"): StoreReport {
   const random = new Random(`store ${seed}`);
   const faults = faultsOf(seed);
   const doors = new Map<ProcessId, Door>();
@@ -148,6 +218,9 @@ export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"
   const calls: Call[] = [];
   const connections = new Map<string, Connection>();
   const epochs = new Map<string, number>();
+  const told = new Map<number, Tellings>();
+  const isWild = order !== "total" && seed % 4 === 0;
+  const solitude = new Solitude();
   let streams = 0;
   let simulation: Simulation<Uint8Array, GroupedState<ReplicaState>, ReplicaRequest, ReplicaReply>;
   let report: StoreReport | undefined;
@@ -158,6 +231,22 @@ export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"
       taken.set(epoch, places);
       const by = places.get(place) ?? new Map<ProcessId, Taken>();
       places.set(place, by.set(self, record));
+    },
+    told({ self, epoch }, { from, last, context, text }) {
+      const tellings = told.get(epoch) ?? PROCESSES.map(() => new Map());
+      told.set(epoch, tellings);
+      const own = tellings[from] as Tellings[number];
+      const isHeard = PROCESSES[from] !== self;
+      const before = own.get(last);
+      // What nobody has heard may be lost with who said it, and its time be used again.
+      for (const [at, lost] of own) {
+        const isGone =
+          at > (context[from] ?? 0) && (at < last || (at === last && lost.text !== text));
+        if (isGone && (isHeard || lost.isHeard))
+          throw new Error(`${self} has ${text} of ${PROCESSES[from]}, and it was ${lost.text}`);
+        if (isGone) own.delete(at);
+      }
+      own.set(last, { text, isHeard: isHeard || (before?.isHeard ?? false) });
     },
     began(replica) {
       replica.epoch = simulation.epochOf(replica.self);
@@ -174,19 +263,22 @@ export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"
     },
   };
 
+  const groups = order === "total" ? [GROUP] : [GROUP, groupOfLevel(order)];
   const begin = (self: ProcessId): Watched => {
     const before = replicas.get(self);
-    const replica = new Watched(self, before?.epoch ?? 1, watching);
+    const replica = new Watched(self, before?.epoch ?? 1, order, watching);
     replicas.set(self, replica);
     const old = doors.get(self);
     if (old) old.isOpen = false;
     streams += 1;
     const door = new Door(self, streams, replica, {
       now: () => simulation.events,
+      nowMs: () => simulation.nowMs,
       epochOf: () => replica.epoch,
       after: (ms, act) => simulation.after(ms, () => door.isOpen && act()),
       request: (process, message) => simulation.request(process, message, 0),
       last: () => replica.last,
+      seen: () => replica.seen,
     });
     doors.set(self, door);
     return replica;
@@ -199,7 +291,7 @@ export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"
       new Grouped<Uint8Array, ReplicaState, ReplicaRequest, ReplicaReply>({
         self,
         application: begin(self),
-        groups: { [GROUP]: { members: PROCESSES } },
+        groups: Object.fromEntries(groups.map((name) => [name, { members: PROCESSES }])),
         messageCodec: lentBytesCodec,
         maxMessageBytes: MESSAGE_BYTES,
         onIrregular: (reason) => {
@@ -216,13 +308,25 @@ export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"
           (one) => one.door.isOpen && !one.isClosed && waits(one) && !mayBlock(one),
         );
         if (late) return `${late.name} is never answered: ${late.records[late.answered]?.command}`;
-        report = JUDGES[order](storyOf(view));
+        const story = storyOf(view);
+        report = order === "total" ? judgeTotal(story) : judgeConverging(story, order);
         return true;
       },
     },
   });
   const storyOf = (view: View<Uint8Array, GroupedState<ReplicaState>, ReplicaReply>): Story => ({
-    ...{ taken, bases, calls, connections, replicas, restores: simulation.restores },
+    ...{ taken, bases, calls, connections, replicas, doors, restores: simulation.restores },
+    seenBefore: new Map(
+      simulation.restores.map(({ epoch, snapshot }) => {
+        const { states = {} } = view.snapshots.find(({ id }) => id === snapshot) ?? {};
+        const seen = (id: ProcessId): readonly number[] =>
+          order === "total" ? [] : seenIn(slicesOf(states[id] ?? []), order);
+        return [epoch, new Map(PROCESSES.map((id) => [id, seen(id)]))];
+      }),
+    ),
+    ...{ told, isWild, promptMs: PROMPT_MS + 4 * faults.syncMs },
+    isAlone: ({ process, askedMs, answeredMs = askedMs }) =>
+      solitude.has(process, askedMs, answeredMs),
     epoch: Math.max(...PROCESSES.map((id) => simulation.epochOf(id))),
     snapshots: view.snapshots.map(({ id, states }) => ({
       epoch: epochs.get(id) ?? 1,
@@ -234,13 +338,15 @@ export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"
 
   runWorld(world, {
     ...{ seed, faults },
-    watch: ({ process, happening }) => {
+    watch: ({ process, happening, nowMs }) => {
+      solitude.hear(process, happening, nowMs);
       if (happening.type === "crash") (doors.get(process) as Door).isOpen = false;
       if (happening.type === "complete")
         epochs.set(happening.snapshot, simulation.epochOf(process));
     },
     onUnasked: (process, reply) => {
-      if (reply instanceof Output) doors.get(process)?.hear(reply);
+      if (reply instanceof Output)
+        doors.get(process)?.hear(reply, replicas.get(process)?.seenBy.get(reply));
     },
     prepare: (prepared) => {
       simulation = prepared;
@@ -254,6 +360,8 @@ export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"
         };
         simulation.after(random.fraction() * most, again);
       };
+      const asking = new Asking(random, isWild);
+      const large = order === "total" ? "s2" : "c:s2";
       for (let i = 0, many = random.between(2, 6); i < many; i += 1) {
         const caller = new Caller({
           name: "bcdefg"[i] as string,
@@ -261,7 +369,9 @@ export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"
           doors: open,
           called: (call) => calls.push(call),
           met: (one) => connections.set(one.name, one),
-          hasLarge: hasLarge(seed),
+          draw: (value) => (order === "total" ? drawSteps(random, value) : asking.draw(value)),
+          large: hasLarge(seed) ? large : undefined,
+          hasTokens: order === "total",
         });
         often(random.pick([10, 40, 100]) as number, () => caller.act());
       }
@@ -269,6 +379,11 @@ export function runStoreWorld(seed: number, order: keyof typeof JUDGES = "total"
         for (const door of open()) door.flush();
       });
       often(60, () => doors.get("p1")?.isOpen && doors.get("p1")?.sweep());
+      if (isWild) often(300, () => (random.pick(open()) as Door | undefined)?.empty());
+      // Whoever asked last is heard as well.
+      simulation.after(endMs + 20, () => {
+        for (const door of open()) door.flush();
+      });
       // Nobody is there in the end.
       simulation.after(endMs + 500, () => {
         for (const door of open()) {

@@ -1,14 +1,14 @@
 /** What is written down of a run of the store, and states of replicas as they are compared. */
 
 import type { ProcessId } from "../../../src/core/id.ts";
-import { decodeUtf8, encodeUtf8 } from "../../../src/core/utf8.ts";
-import { Keyspace } from "../../../src/kv/keyspace.ts";
+import { SliceReader } from "../../../src/kv/keyspace.ts";
 import { latin1Bytes, readLatin1 } from "../../../src/kv/latin1.ts";
 import type { Replica, ReplicaState } from "../../../src/kv/replica.ts";
 import type { Value } from "../../../src/kv/value.ts";
 import { type Codec, jsonCodec } from "../../../src/process/codec.ts";
 import type { Restored } from "../../../src/sim.ts";
-import type { Call, Connection, Taken } from "./door.ts";
+import type { Call, Connection, Door, Taken } from "./door.ts";
+import type { Tellings } from "./told.ts";
 
 /** By how many had been taken with it: what each process took in that place, at last. */
 export type Places = Map<number, Map<ProcessId, Taken>>;
@@ -29,7 +29,19 @@ export interface Story {
   }[];
   /** What they are in the end. */
   readonly replicas: ReadonlyMap<ProcessId, Replica>;
+  readonly doors: ReadonlyMap<ProcessId, Door>;
   readonly epoch: number;
+  // Of keys that converge.
+  /** By epoch: what replicas told each other. */
+  readonly told: ReadonlyMap<number, Tellings>;
+  /** Of each epoch but the first: what the processes had been told when they went on. */
+  readonly seenBefore: ReadonlyMap<number, ReadonlyMap<ProcessId, readonly number[]>>;
+  /** Whoever does not have to wait for others is answered within that time. */
+  readonly promptMs: number;
+  /** Anything was asked of anything. */
+  readonly isWild: boolean;
+  /** Its replica had a connection to no other one from when it was asked until it was answered. */
+  readonly isAlone: (call: Call) => boolean;
 }
 
 /** What has come of a run that is right. */
@@ -42,25 +54,33 @@ export interface StoreReport {
   readonly undone: number;
   readonly restores: number;
   readonly snapshots: number;
+  /** Answered by a replica that was cut off from all others. */
+  readonly alone: number;
 }
 
-/** JSON, and bytes. */
+/** JSON, and bytes; all that a store has are characters of one byte. */
 export const stateCodec: Codec<unknown> = {
   ...jsonCodec<unknown>(),
-  encode: (value) => encodeUtf8(textOf(value)),
-  decode: (bytes) =>
-    JSON.parse(decodeUtf8(bytes) as string, (_, one: unknown) =>
+  encode: (value) => latin1Bytes(textOf(value)),
+  decode(bytes) {
+    const text = readLatin1(bytes, 0, bytes.length);
+    // Most slices have no bytes, and to look at each value takes long.
+    if (!text.includes('{"bytes":')) return JSON.parse(text);
+    return JSON.parse(text, (_, one: unknown) =>
       typeof one === "object" && one !== null && "bytes" in one
         ? latin1Bytes(one.bytes as string)
         : one,
-    ),
+    );
+  },
 };
 
 /** The same of states that are the same, byte for byte. */
 export const textOf = (value: unknown): string =>
-  JSON.stringify(value, (_, one: unknown) =>
-    one instanceof Uint8Array ? { bytes: readLatin1(one, 0, one.length) } : one,
-  );
+  typeof value === "object" && value !== null && "db" in value
+    ? JSON.stringify(value)
+    : JSON.stringify(value, (_, one: unknown) =>
+        one instanceof Uint8Array ? { bytes: readLatin1(one, 0, one.length) } : one,
+      );
 
 /** All slices of the state of a replica. */
 export function stateOf(replica: Replica): ReplicaState {
@@ -81,20 +101,18 @@ export interface Held {
 
 /** All keys of a state that are texts, lists or sets and not past their deadline, by name; sets sorted. */
 export function heldIn([{ nowMs }, ...images]: ReplicaState): readonly Held[] {
-  const keyspace = new Keyspace();
-  keyspace.restore(images.filter((one) => "db" in one));
-  keyspace.nowMs = nowMs;
   const held: Held[] = [];
-  for (const database of keyspace.databases)
-    for (const key of database.keys()) {
-      const value = contentOf(database.get(key));
-      if (value !== undefined) held.push({ key, value, deadline: database.deadline(key) ?? null });
-    }
+  const reader = new SliceReader(0, (_, key, value, deadline) => {
+    const content = deadline !== null && deadline < nowMs ? undefined : contentOf(value);
+    if (content !== undefined) held.push({ key, value: content, deadline });
+  });
+  for (const image of images) if ("db" in image) reader.read(image);
+  reader.end();
   return held.sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
-function contentOf(value: Value | undefined): Held["value"] | undefined {
-  if (value === undefined || typeof value === "string") return value;
+function contentOf(value: Value): Held["value"] | undefined {
+  if (typeof value === "string") return value;
   if (value.type === "string") return value.slice(0);
   if (value.type === "list") return value.range(0, value.length);
   return value.type === "set" ? value.list().sort() : undefined;
