@@ -326,7 +326,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "store: a client is answered before its write is ordered": {
     file: "kv/replica.ts",
-    from: "    turn.reply(id, turn.multicast(GROUP, message,",
+    from: "      this.#sayRoom(turn.multicast(GROUP, message,",
     to: `    const early = new Replica({ self: this.#self, table: this.#table });
     const { capture } = this;
     const frozen = capture.call(this);
@@ -338,7 +338,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     early.deliver(GROUP, { from: this.#self, message: message.slice() } as never, turn);
     this.deliver = (group, delivery, later) =>
       Replica.prototype.deliver.call(this, group, delivery, { reply() {}, replays: later.replays } as never);
-    turn.reply(id, turn.multicast(GROUP, message,`,
+    this.#sayRoom(turn.multicast(GROUP, message,`,
     among: "stores",
   },
   "store: what clients watch is not in the state": {
@@ -461,12 +461,6 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "    const told = convergence.end();\n    this.#say(turn);\n",
     to: "    const told = convergence.end();\n",
     among: "causal stores",
-  },
-  "store: who keeps a deadline forgets it": {
-    file: "kv/effects.ts",
-    from: '[{ key, plane, name, kind: "put", value, deadline: deadline ?? null }]',
-    to: '[{ key, plane, name, kind: "put", value, ...(args.includes("KEEPTTL") ? {} : { deadline: deadline ?? null }) }]',
-    among: "fifo stores",
   },
 };
 

@@ -24,10 +24,10 @@
  *
  * What is kept. Once all replicas have said, by the contexts of their messages, that they had seen an effect, it is *stable*: whatever
  * comes later has seen it, too. Effects that are stable, and that all others that are kept of the key had seen, are *folded*: replaced by
- * what they make; but not while something is hidden, for that has to be known until then. A key without any others has nothing but its value in the keyspace; a stamp, or a deleted key, is forgotten then. Those
- * who only hear say how far they are after so many effects, so what is kept has a bound while all are there; and while one is not, the
- * window of the group is the bound. In an order that is not causal, an effect may come before one that it had seen: it is remembered that
- * it undoes that one, until all in its context has come.
+ * what they make; but not while something is hidden, for that has to be known until it is undone. A key without any others has nothing but
+ * its value in the keyspace; a stamp, or a deleted key, is forgotten then. Those who only hear say how far they are after so many effects,
+ * so what is kept has a bound while all are there; and while one is not, the window of the group is the bound. In an order that is not
+ * causal, an effect may come before one that it had seen: it is remembered that it undoes that one, until all in its context has come.
  *
  * All of this, folding too, follows from the set of messages that were told and not from their order: test/kv/convergence.test.ts has it
  * so.

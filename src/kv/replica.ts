@@ -188,8 +188,8 @@ export interface ReplicaOptions {
 /** What the server of a replica asks of its process: to multicast a message. */
 export type ReplicaRequest = Uint8Array;
 /**
- * Whether it was a message. All else is said unasked, in the order in which it came to be: that there is no room for more, and that there is
- * again; what clients are to hear; that the system was restored.
+ * Whether it was a message. All else is said unasked, in the order in which it came to be: that there is no room for more, and that there
+ * is again; what clients are to hear; that the system was restored.
  */
 export type ReplicaReply = boolean | Output | "restored";
 

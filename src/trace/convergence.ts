@@ -7,13 +7,13 @@
  *
  * Assumptions. No two operations write the same to a key: so it is known whose it was that somebody saw.
  *
- * Theory of operation (Bouajjani, Enea, Guerraoui and Hamza 2017, "On Verifying Causal Consistency", §5: a history is right if and only if
+ * Theory of operation (Bouajjani, Enea, Guerraoui and Hamza 2017, "On Verifying Causal Consistency": a history is right if and only if
  * it has none of a few patterns, which are looked for in polynomial time). An operation *depends* on what its client has done before and
- * on the writes of what it saw (`CyclicCO`: not in a circle), and its *past* is all that it depends on, directly or not; in FIFO order what its client has
- * done, what that saw, and what the same writers had written before. Of its past an operation must not miss anything (`ThinAirRead` and
- * `WriteCOInitRead`): what was added must all be there, and what was put only not if something else was put later. So a write that is in
- * the past of who saw another one is before that one, and all of that, with what depends on what, must not go in a circle (`WriteCORead` and `CyclicCF`): then
- * there is an order in which whatever everybody sees is the last.
+ * on the writes of what it saw; that is never a circle (`CyclicCO`). Its *past* is all that it depends on, directly or not; in FIFO order
+ * what its client has done, what that saw, and what the same writers had written before. Of its past an operation must not miss anything
+ * (`ThinAirRead`, `WriteCOInitRead`): what was added must all be there, and what was put only if nothing else was put later. So a write in
+ * the past of who saw another one is before that one. All of that, with what depends on what, is never a circle (`WriteCORead`,
+ * `CyclicCF`): then there is an order of all writes in which whatever anybody sees is the last.
  *
  * In the end, when all have been told all, everybody's past is the same: all that was answered and all that anybody has in the end.
  *

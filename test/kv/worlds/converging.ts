@@ -1,7 +1,7 @@
 /**
- * What clients ask of keys that converge. In most worlds nothing is taken away and every value is another one, so that each read tells whose
- * writes it saw: texts, fields and scores that are put, members that are added, and counters to each of which
- * every power of two is added once. In wild worlds anything is asked of anything.
+ * What clients ask of keys that converge. In most worlds nothing is taken away and every value is another one, so that each read tells
+ * whose writes it saw: texts, fields and scores that are put, members that are added, and counters to each of which every power of two is
+ * added once. In wild worlds anything is asked of anything.
  */
 
 import type { Random } from "../../../src/core/random.ts";
@@ -16,7 +16,7 @@ const MIXED = "c:any";
 
 const TEXTS: readonly string[] = ["c:s0", "c:s1", "c:s2"];
 const FIELDS: readonly string[] = ["f0", "f1"];
-/** Of counters, which are the string and in a hash and a sorted set. */
+/** So often a counter, which is a string or in a hash or a sorted set, is added to: its sum is exact. */
 const COUNTS_MAX = 50;
 
 const words = (text: string): Words => text.split(" ");
