@@ -41,7 +41,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "an image forgets what is not acknowledged": {
     file: "process/process-image.ts",
-    from: "queue: state.queue.map((batch) => ({ ...batch, frame: copyOf(batch.frame) })),",
+    from: "queue: state.queue.map((batch) => ({ ...batch, frame: frameOf(batch) })),",
     to: "queue: [],",
     among: "keepers",
   },
@@ -448,12 +448,6 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: "kv/convergence.ts",
     from: "    const keys = [...this.#kept];",
     to: "    const keys = [...this.#kept].slice(1);",
-    among: "fifo stores",
-  },
-  "store: an effect that came before what it undoes is not in the state": {
-    file: "kv/convergence.ts",
-    from: "early: this.#early.flat(),",
-    to: "early: [],",
     among: "fifo stores",
   },
   "store: a write in a namespace is answered when others are heard": {

@@ -11,6 +11,7 @@ import type { RandomState } from "../core/random.ts";
 import { copyOf } from "../core/record.ts";
 import type { Channel } from "../core/topology.ts";
 import type { SlabPlace } from "../link/batch-writer.ts";
+import { BATCH_HEADER_BYTES } from "../link/frame.ts";
 import type { ChannelOrder, LinkState } from "../link/link.ts";
 import type { CollectorState } from "../snapshot/collector.ts";
 import type { TimerRecord } from "../snapshot/manifest.ts";
@@ -86,7 +87,7 @@ export interface PeerImage {
 export function copyOfLink(state: LinkState): LinkState {
   return {
     ...state,
-    queue: state.queue.map((batch) => ({ ...batch, frame: copyOf(batch.frame) })),
+    queue: state.queue.map((batch) => ({ ...batch, frame: frameOf(batch) })),
     early: new Map(
       [...state.early].map(([first, { batch, ...rest }]) => [
         first,
@@ -94,6 +95,12 @@ export function copyOfLink(state: LinkState): LinkState {
       ]),
     ),
   };
+}
+
+/** What was never sent has no header yet: what lies there is of another frame, which is no part of what a process knows. */
+function frameOf({ frame, sendings }: LinkState["queue"][number]): Uint8Array {
+  const copy = copyOf(frame);
+  return sendings === 0 ? copy.fill(0, 0, BATCH_HEADER_BYTES) : copy;
 }
 
 /** The same of the snapshots. */

@@ -3,6 +3,8 @@ import { expect, test } from "vitest";
 import { Random } from "../../src/core/random.ts";
 import { copyOf } from "../../src/core/record.ts";
 import { Topology } from "../../src/core/topology.ts";
+import { BATCH_HEADER_BYTES } from "../../src/link/frame.ts";
+import type { LinkState } from "../../src/link/link.ts";
 import type { Application, Turn } from "../../src/process/application.ts";
 import { jsonCodec } from "../../src/process/codec.ts";
 import {
@@ -11,7 +13,7 @@ import {
   type ProcessInput,
   type ProcessOptions,
 } from "../../src/process/process.ts";
-import type { ProcessImage } from "../../src/process/process-image.ts";
+import { copyOfLink, type ProcessImage } from "../../src/process/process-image.ts";
 import { seeds } from "../support/soak.ts";
 
 /** Counts what it gets, and sends on some of it. */
@@ -245,4 +247,17 @@ test("whatever happens to both, both do the same", { timeout: 3_600_000 }, () =>
     twins += trial.twins;
   }
   expect(twins).toBeGreaterThan(1_000);
+});
+
+test("what was never sent has no header, whatever lay there before", () => {
+  const batch = (sendings: number) => ({
+    ...{ kind: 1, first: 1, count: 1, endBytes: 60, sentAtMs: 0, sendings },
+    frame: new Uint8Array(60).fill(0x78),
+  });
+  const state = { queue: [batch(1), batch(0)], early: new Map() } as unknown as LinkState;
+  const [sent, unsent] = copyOfLink(state).queue;
+  const bytes = new Uint8Array(60).fill(0x78);
+  expect(sent?.frame).toEqual(bytes);
+  expect(unsent?.frame).toEqual(bytes.fill(0, 0, BATCH_HEADER_BYTES));
+  expect(state.queue[1]?.frame[0]).toBe(0x78);
 });
