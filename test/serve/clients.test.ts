@@ -20,6 +20,21 @@ async function hear(client: TestClient, many: number): Promise<Heard[]> {
 }
 
 describe("a client", () => {
+  test("that listens to what it says hears it before the answers to what it asks after that", async () => {
+    const [member] = await startStore(1);
+    const client = new TestClient(portOf(member));
+    await client.ask("HELLO", "3");
+    await client.ask("SUBSCRIBE", "ch");
+    client.send("PUBLISH", "ch", "a");
+    client.send("PUBLISH", "ch", "b");
+    client.send("SET", "k", "v");
+    client.send("GET", "k");
+    const heard = await hear(client, 6);
+    expect(heard.slice(4)).toEqual(["+OK", "$v"]);
+    const messages = heard.filter((one) => typeof one !== "string").map((one) => one.at(-1));
+    expect(messages).toEqual(["$a", "$b"]);
+  });
+
   test("has the same replies in the same order, whether it waits for each or for none", async () => {
     for (const seed of seeds("kv-pipelines", 3, 500)) {
       const commands = new RandomCommands(seed);
