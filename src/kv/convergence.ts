@@ -352,8 +352,7 @@ export class Convergence {
   /** Who writes to one type has not seen another one: what was hidden from it goes. Gives whether there was any. */
   #undoHidden(key: string, kept: Kept, plane: Plane, by: Early): boolean {
     const { elements, planes } = kept;
-    if (by.effect.kind === "clear" || ![...planes].some((one) => isHidden(plane, one)))
-      return false;
+    if (by.effect.kind === "clear" || !hasHidden(planes, plane)) return false;
     this.#keepBase(key, kept);
     for (const id of [...elements.keys()]) if (isHidden(plane, id)) this.#undoElement(kept, id, by);
     planes.clear();
@@ -676,6 +675,11 @@ function isWithin({ kind, plane, name }: Effect, id: string): boolean {
 /** Whether it is of another type than who wrote to that one has seen. */
 const isHidden = (plane: Plane, id: string): boolean =>
   plane !== "d" && id[0] !== plane && id[0] !== "d";
+
+function hasHidden(planes: ReadonlySet<Plane>, from: Plane): boolean {
+  for (const one of planes) if (isHidden(from, one)) return true;
+  return false;
+}
 
 function hasSeen(
   time: number,

@@ -119,14 +119,15 @@ export class RequestReader {
    */
   arguments(names?: { readonly name: string; readonly upperName: string }): string[] {
     const all = new Array<string>(this.count);
-    all[0] =
-      names && this.#isFirst(names.upperName)
-        ? names.upperName
-        : names && this.#isFirst(names.name)
-          ? names.name
-          : this.argument(0);
+    all[0] = (names && this.#firstOf(names.upperName, names.name)) ?? this.argument(0);
     for (let i = 1; i < this.count; i += 1) all[i] = this.argument(i);
     return all;
+  }
+
+  /** Which of two names the first argument is. */
+  #firstOf(one: string, other: string): string | undefined {
+    if (this.#isFirst(one)) return one;
+    return this.#isFirst(other) ? other : undefined;
   }
 
   #isFirst(name: string): boolean {

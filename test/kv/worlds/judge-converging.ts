@@ -9,7 +9,7 @@ import type { ReplicaState } from "../../../src/kv/replica.ts";
 import { checkConvergence, drawOperations, type Operation } from "../../../src/trace.ts";
 import { accessesOf, isInNamespace, isJudged, READS } from "./converging.ts";
 import type { Call, Door } from "./door.ts";
-import { type StoreReport, type Story, stateOf } from "./story.ts";
+import { type StoreReport, type Story, sameOf } from "./story.ts";
 import { commonText, contentsIn, meaningOf, seenIn, type Tellings } from "./told.ts";
 
 /** @throws Error with what is wrong */
@@ -31,14 +31,7 @@ export function judgeConverging(story: Story, level: ConvergingLevel): StoreRepo
   for (const { epoch, states } of story.snapshots)
     for (const [process, state] of Object.entries(states))
       mustMean(`${process} in a snapshot`, state, known.get(epoch) as Tellings, level);
-  const [first, ...others] = [...story.replicas].map(([id, replica]) => {
-    const state = stateOf(replica);
-    return { id, state, text: commonText(state) };
-  });
-  if (!first) throw new Error("there is no replica");
-  for (const { id, text } of others)
-    if (first.text !== text)
-      throw new Error(`${first.id} and ${id} are not the same: ${first.text}\n${text}`);
+  const first = sameOf(story, commonText);
   mustMean("in the end", first.state, known.get(story.epoch) as Tellings, level);
   const last = seenIn(first.state, level);
   const answered = calls.filter(({ returnedAt }) => returnedAt !== undefined);

@@ -26,7 +26,7 @@ import {
   type Places,
   type StoreReport,
   type Story,
-  stateOf,
+  sameOf,
   textOf,
 } from "./story.ts";
 
@@ -64,14 +64,7 @@ export function judgeTotal(story: Story): StoreReport {
   for (const { epoch, states } of story.snapshots)
     for (const [process, state] of Object.entries(states))
       mustBe(`${process} in a snapshot`, state, played.get(epoch) as Played);
-  const [first, ...others] = [...story.replicas].map(([id, replica]) => {
-    const state = stateOf(replica);
-    return { id, state, text: textOf(state) };
-  });
-  if (!first) throw new Error("there is no replica");
-  for (const { id, text } of others)
-    if (first.text !== text)
-      throw new Error(`${first.id} and ${id} are not the same: ${first.text}\n${text}`);
+  const first = sameOf(story, textOf);
   const last = orders.get(story.epoch) as Order;
   const [{ applied }] = first.state;
   if (applied !== last.records.length)

@@ -92,6 +92,25 @@ export function stateOf(replica: Replica): ReplicaState {
   return slices as unknown as ReplicaState;
 }
 
+/**
+ * The state that all replicas have in the end.
+ * @throws Error if that is not the same
+ */
+export function sameOf(
+  { replicas }: Story,
+  textOfState: (state: ReplicaState) => string,
+): { readonly id: ProcessId; readonly state: ReplicaState } {
+  const [first, ...others] = [...replicas].map(([id, replica]) => {
+    const state = stateOf(replica);
+    return { id, state, text: textOfState(state) };
+  });
+  if (!first) throw new Error("there is no replica");
+  for (const { id, text } of others)
+    if (first.text !== text)
+      throw new Error(`${first.id} and ${id} are not the same: ${first.text}\n${text}`);
+  return first;
+}
+
 /** What there is of a key. */
 export interface Held {
   readonly key: string;
