@@ -61,7 +61,7 @@ test("a socket that pauses is not read from until it goes on", async () => {
   sockets[0]?.destroy();
 });
 
-test("a socket without a handle of Node's own is read from as any other", async () => {
+test("a socket without a handle of Node's own is read from like all others", async () => {
   const plain = new PassThrough();
   const parts: string[] = [];
   const socket = readShared(plain as unknown as Socket, (bytes, length) =>
