@@ -5,6 +5,7 @@
  */
 
 export { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "./core/order-level.ts";
+export { CausalOrder, type Frontier } from "./trace/causal-order.ts";
 export {
   type Consistency,
   type ConsistencyOptions,
@@ -29,6 +30,7 @@ export {
 } from "./trace/history.ts";
 export { drawOperations } from "./trace/operation-bars.ts";
 export {
+  type ChannelEvent,
   type ChannelState,
   type Cut,
   type Flaw,
@@ -37,7 +39,6 @@ export {
   type MessageId,
   type Permutation,
   permute,
-  type TraceEvent,
 } from "./trace/permute.ts";
 export {
   type CheckOptions,
@@ -55,3 +56,13 @@ export {
   type StoreState,
   storeModel,
 } from "./trace/store-model.ts";
+export {
+  type Arrow,
+  type EventDetails,
+  type EventType,
+  parseTrace,
+  type Trace,
+  TraceBuilder,
+  type TraceEvent,
+  TraceReader,
+} from "./trace/trace.ts";

@@ -10,11 +10,11 @@
 import { TidemarkError, textOf } from "../core/error.ts";
 import { isProcessId, type ProcessId } from "../core/id.ts";
 import { ORDER_LEVELS, type OrderLevel } from "../core/order-level.ts";
-import type { MessageId, TraceEvent } from "./permute.ts";
+import type { ChannelEvent, MessageId } from "./permute.ts";
 
 /** Something that a process did: with a message of a group, with a message of a channel, or for the last time. */
 export type HistoryEvent =
-  | TraceEvent
+  | ChannelEvent
   | {
       readonly type: "multicast";
       readonly process: ProcessId;

@@ -20,7 +20,7 @@ import type { Channel } from "../core/topology.ts";
 export type MessageId = string | number;
 
 /** One step of one process. What else is known of it may stand beside. */
-export type TraceEvent =
+export type ChannelEvent =
   | { readonly type: "internal"; readonly process: ProcessId }
   | {
       readonly type: "send";
@@ -68,8 +68,8 @@ export interface Permutation<E> {
  *
  * @example
  * ```ts
- * import { inFlight, permute, type TraceEvent } from "tidemark/trace";
- * const trace: TraceEvent[] = [
+ * import { inFlight, permute, type ChannelEvent } from "tidemark/trace";
+ * const trace: ChannelEvent[] = [
  *   { type: "send", process: "p", to: "q", message: "M" },
  *   { type: "send", process: "q", to: "p", message: "N" },
  *   { type: "receive", process: "p", from: "q", message: "N" },
@@ -81,7 +81,7 @@ export interface Permutation<E> {
  * if (`${messages}` !== "q → p: N" || after.length !== 2) throw new Error("N is in flight at the cut");
  * ```
  */
-export function permute<E extends TraceEvent>(trace: readonly E[], cut: Cut): Permutation<E> {
+export function permute<E extends ChannelEvent>(trace: readonly E[], cut: Cut): Permutation<E> {
   const counts = new Map<ProcessId, number>();
   const before: E[] = [];
   const after: E[] = [];
@@ -103,7 +103,7 @@ export function permute<E extends TraceEvent>(trace: readonly E[], cut: Cut): Pe
 }
 
 /** The first event that cannot happen where it stands; `undefined` of a trace that can have happened. */
-export function findFlaw<E extends TraceEvent>(trace: readonly E[]): Flaw<E> | undefined {
+export function findFlaw<E extends ChannelEvent>(trace: readonly E[]): Flaw<E> | undefined {
   return new Channels().follow(trace);
 }
 
@@ -111,7 +111,7 @@ export function findFlaw<E extends TraceEvent>(trace: readonly E[]): Flaw<E> | u
  * What is in flight at the end of a trace: the channels that are not empty, in the order in which they were first used.
  * @throws TidemarkError `BAD_OPTION` when the trace has a flaw
  */
-export function inFlight(trace: readonly TraceEvent[]): ChannelState[] {
+export function inFlight(trace: readonly ChannelEvent[]): ChannelState[] {
   const channels = new Channels();
   const flaw = channels.follow(trace);
   if (flaw)
@@ -130,7 +130,7 @@ class Channels {
   readonly #passages = new Map<string, Passage>();
 
   /** Lets the events happen, up to the first that cannot. */
-  follow<E extends TraceEvent>(trace: readonly E[]): Flaw<E> | undefined {
+  follow<E extends ChannelEvent>(trace: readonly E[]): Flaw<E> | undefined {
     for (const [index, event] of trace.entries()) {
       const reason = this.#happen(event);
       if (reason !== undefined) return { index, event, reason };
@@ -145,7 +145,7 @@ class Channels {
   }
 
   /** Says why it cannot. */
-  #happen(event: TraceEvent): string | undefined {
+  #happen(event: ChannelEvent): string | undefined {
     if (event.type === "send") {
       this.#passage(event.process, event.to).sent.push(event.message);
     } else if (event.type === "receive") {

@@ -7,7 +7,7 @@ import type { ProcessId, SnapshotId } from "../../src/core/id.ts";
 import { Random } from "../../src/core/random.ts";
 import { Topology } from "../../src/core/topology.ts";
 import type { SnapshotEffect } from "../../src/snapshot/recordings.ts";
-import { findFlaw, inFlight, permute, type TraceEvent } from "../../src/trace/permute.ts";
+import { type ChannelEvent, findFlaw, inFlight, permute } from "../../src/trace/permute.ts";
 import { BareSystem, textsOf } from "../support/bare-system.ts";
 import { cases } from "../support/soak.ts";
 import { topologyOf } from "../support/worlds.ts";
@@ -91,7 +91,7 @@ interface Watched {
 
 /** Applications over shipping snapshot machines, and the trace of what they did. */
 class Recorded {
-  readonly trace: TraceEvent[] = [];
+  readonly trace: ChannelEvent[] = [];
   readonly watched: Map<SnapshotId, Watched> = new Map();
   readonly topology: Topology;
   readonly #system: BareSystem;
@@ -156,7 +156,7 @@ class Recorded {
     return globalState(this.#actors, this.trace);
   }
 
-  #did(event: TraceEvent): void {
+  #did(event: ChannelEvent): void {
     this.trace.push(event);
     this.#system.states.set(event.process, this.#actor(event.process).state);
   }
@@ -181,7 +181,7 @@ class Recorded {
 
 function globalState(
   actors: ReadonlyMap<ProcessId, Actor>,
-  trace: readonly TraceEvent[],
+  trace: readonly ChannelEvent[],
 ): GlobalState {
   return {
     states: new Map([...actors].map(([id, { state }]) => [id, state])),
@@ -195,7 +195,7 @@ function globalState(
 function* replay(
   topology: Topology,
   begin: (id: ProcessId) => Actor,
-  trace: readonly TraceEvent[],
+  trace: readonly ChannelEvent[],
 ): Generator<GlobalState> {
   const actors = new Map(topology.processes.map((id) => [id, begin(id)]));
   for (const [index, event] of trace.entries()) {
@@ -289,10 +289,10 @@ describe("§4, Theorem 1, on runs of the shipping machines", () => {
         const order = [...run.trace];
         const wrong = (): number =>
           order.findIndex(
-            (event, i) => i > 0 && inside.has(event) && !inside.has(order[i - 1] as TraceEvent),
+            (event, i) => i > 0 && inside.has(event) && !inside.has(order[i - 1] as ChannelEvent),
           );
         for (let i = wrong(); i > 0; i = wrong()) {
-          order.splice(i - 1, 2, order[i] as TraceEvent, order[i - 1] as TraceEvent);
+          order.splice(i - 1, 2, order[i] as ChannelEvent, order[i - 1] as ChannelEvent);
           swaps += 1;
           expect(findFlaw(order)).toBeUndefined();
         }
@@ -388,16 +388,16 @@ describe("§4, Example 4.1", () => {
     expect(differences(states[3] as GlobalState, run.now())).toEqual([]);
   });
 
-  const short = (event: TraceEvent): string =>
+  const short = (event: ChannelEvent): string =>
     event.type === "internal" ? "" : `${event.process} ${event.type}s ${event.message}`;
 });
 
 describe("what is wrong is found", () => {
   /** By the definition: no message is received inside that was sent outside. */
   function orphansOf(
-    trace: readonly TraceEvent[],
+    trace: readonly ChannelEvent[],
     cut: ReadonlyMap<ProcessId, number>,
-  ): TraceEvent[] {
+  ): ChannelEvent[] {
     const counts = new Map<ProcessId, number>();
     const sentOutside = new Set<string>();
     return trace.filter((event) => {
@@ -434,7 +434,7 @@ describe("what is wrong is found", () => {
   });
 
   test("the orphan is named", () => {
-    const trace: TraceEvent[] = [
+    const trace: ChannelEvent[] = [
       { type: "internal", process: "q" },
       { type: "send", process: "p", to: "q", message: 1 },
       { type: "send", process: "p", to: "q", message: 2 },
@@ -474,7 +474,7 @@ describe("what is wrong is found", () => {
   });
 
   test("a cut with more than happened is refused", () => {
-    const trace: TraceEvent[] = [{ type: "internal", process: "p" }];
+    const trace: ChannelEvent[] = [{ type: "internal", process: "p" }];
     for (const cut of [[["p", 2]], [["p", -1]], [["p", 0.5]], [["q", 1]]] as const)
       expect(() => permute(trace, new Map(cut))).toThrow("must be a whole number from 0 to");
   });

@@ -1,0 +1,373 @@
+/**
+ * A trace: what happened in a system, event by event, with all that is known of each. A history (history.ts) keeps what promises of
+ * multicast are judged by, of millions of events; a trace keeps what people look at and ask about: texts, times, values, snapshots.
+ *
+ * Theory of operation. An event is one of a process, at a position; what leads from one process to another is an arrow between two events.
+ * Where arrows come from does not matter afterwards: messages of channels and groups by their names, or "after" of a trace that was
+ * imported. The lines of different processes may come in any order, so arrows are found when all events are there.
+ */
+
+import { TidemarkError, textOf } from "../core/error.ts";
+import type { SnapshotId } from "../core/id.ts";
+import type { MessageId } from "./permute.ts";
+
+/** What an event does with messages; or `record`: its process records for a snapshot. */
+export type EventType =
+  | "internal"
+  | "send"
+  | "receive"
+  | "multicast"
+  | "deliver"
+  | "crash"
+  | "record";
+
+/** What is known of an event beside its place and its arrows. */
+export interface EventDetails {
+  readonly type: EventType;
+  /** Of `send`, `receive`, `multicast` and `deliver`. */
+  readonly message?: MessageId;
+  /** Of `send`: to whom. Of `receive`: from whom. Of `deliver`: whom the process holds to be the sender. */
+  readonly peer?: string;
+  readonly group?: string;
+  /** Of `record`, and of a `send` or `receive` whose message is a marker: of which snapshot. */
+  readonly snapshot?: SnapshotId;
+  /** What it says, for people. */
+  readonly text?: string;
+  /** When it happened, by the clock of its process: milliseconds since 1970. */
+  readonly atMs?: number;
+  /** Of `deliver` and `receive`: for how long the message had been here, held back. */
+  readonly heldMs?: number;
+  /** Values of the process that have changed with it, by name; they hold until they change again. */
+  readonly values?: Readonly<Record<string, unknown>>;
+  /** Whatever else was in the log from which it comes. */
+  readonly fields?: Readonly<Record<string, string>>;
+  /** The line of the file that it is from, from 1. */
+  readonly line?: number;
+}
+
+/** An event at its place. */
+export interface TraceEvent extends EventDetails {
+  /** Which process of the trace, and which of its events, both from 0. */
+  readonly process: number;
+  readonly position: number;
+}
+
+/** From an event to one of another process that comes after it because of it; both are indices of events. */
+export interface Arrow {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A whole trace; it does not change. `TraceReader` and `TraceBuilder` make one. */
+export interface Trace {
+  /** What it is called; empty if there is only one in its file. */
+  readonly label: string;
+  /** The names of the processes: as they are in the log, which may be any text without spaces. */
+  readonly processes: readonly string[];
+  /** All events, in the order in which they were told. */
+  readonly events: readonly TraceEvent[];
+  /** For each process its events, in its order, as indices. */
+  readonly timelines: readonly Int32Array[];
+  /** In the order of the events that they lead to. */
+  readonly arrows: readonly Arrow[];
+  /** Arrivals of messages of whose sending nothing is told, as indices: nothing is known to be before them. */
+  readonly unexplained: readonly number[];
+}
+
+const EVENTS_MAX = 5_000_000;
+const PROCESSES_MAX = 4_096;
+const LINE_LENGTH_MAX = 1 << 20;
+const NAME_LENGTH_MAX = 256;
+
+/** Puts a trace together, event by event and arrow by arrow. */
+export class TraceBuilder {
+  readonly #label: string;
+  readonly #processes: string[] = [];
+  readonly #index = new Map<string, number>();
+  readonly #events: TraceEvent[] = [];
+  readonly #timelines: number[][] = [];
+  readonly #arrows: Arrow[] = [];
+  readonly #unexplained: number[] = [];
+
+  constructor(label = "") {
+    this.#label = label;
+  }
+
+  /** The index of a process, which is a new one if it was not named before; its events may come later. */
+  process(name: string): number {
+    let process = this.#index.get(name);
+    if (process === undefined) {
+      if (this.#processes.length === PROCESSES_MAX)
+        throw new TidemarkError("BAD_OPTION", `a trace has up to ${PROCESSES_MAX} processes`);
+      process = this.#processes.push(name) - 1;
+      this.#index.set(name, process);
+      this.#timelines.push([]);
+    }
+    return process;
+  }
+
+  /**
+   * Adds the next event of a process; gives its index.
+   * @throws TidemarkError `BAD_OPTION` when there are too many
+   */
+  event(name: string, details: EventDetails): number {
+    const process = this.process(name);
+    const timeline = this.#timelines[process] as number[];
+    if (this.#events.length === EVENTS_MAX)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `a trace has up to ${EVENTS_MAX} events; look at it in parts`,
+      );
+    const index = this.#events.push({ ...details, process, position: timeline.length }) - 1;
+    timeline.push(index);
+    return index;
+  }
+
+  /** Says that one event comes after another because of it. Between events of one process that says nothing. */
+  arrow(from: number, to: number): void {
+    if (this.#events[from]?.process !== this.#events[to]?.process) this.#arrows.push({ from, to });
+  }
+
+  /** Says that nobody knows what an arrival comes from. */
+  unexplained(event: number): void {
+    this.#unexplained.push(event);
+  }
+
+  /** The index of the event of a process at a position, if it is there. */
+  at(name: string, position: number): number | undefined {
+    return this.#timelines[this.#index.get(name) ?? -1]?.[position];
+  }
+
+  end(): Trace {
+    this.#arrows.sort((a, b) => a.to - b.to || a.from - b.from);
+    return {
+      label: this.#label,
+      processes: this.#processes,
+      events: this.#events,
+      timelines: this.#timelines.map((events) => Int32Array.from(events)),
+      arrows: this.#arrows,
+      unexplained: this.#unexplained,
+    };
+  }
+}
+
+/** A line that names an event before which another one is; that may come later in the file. */
+interface After {
+  readonly event: number;
+  readonly process: string;
+  readonly position: number;
+  readonly line: number;
+}
+
+/**
+ * Reads a trace in Tidemark's own format, line by line: docs/internals/history-format.md.
+ *
+ * @example
+ * ```ts
+ * import { TraceReader } from "tidemark/trace";
+ * const reader = new TraceReader();
+ * reader.addText('{"process":"p","type":"send","to":"q","message":1,"values":{"balance":70}}');
+ * reader.addText('{"process":"q","type":"receive","from":"p","message":1,"text":"thanks"}');
+ * const trace = reader.end();
+ * if (trace.arrows.length !== 1 || trace.events[1]?.text !== "thanks") throw new Error("one arrow");
+ * ```
+ */
+export class TraceReader {
+  readonly #name: string;
+  readonly #builder: TraceBuilder;
+  /** By channel or group and the message: where it was sent, and where it arrives. */
+  readonly #sources = new Map<string, number>();
+  readonly #arrivals: { readonly key: string; readonly event: number }[] = [];
+  readonly #after: After[] = [];
+  readonly #crashed = new Set<string>();
+  #line = 0;
+  #complete: boolean = true;
+
+  /** @param name what errors call it: the file, if it is one */
+  constructor(name = "trace") {
+    this.#name = name;
+    this.#builder = new TraceBuilder();
+  }
+
+  /** False if what was recorded is not all. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  /**
+   * Adds a line of JSON; a blank one says nothing.
+   * @throws TidemarkError `BAD_OPTION` as `NAME:LINE: reason`
+   */
+  addText(text: string): void {
+    this.#line += 1;
+    if (text.length > LINE_LENGTH_MAX)
+      this.#refuse(`a line has up to ${LINE_LENGTH_MAX} characters, and this one ${text.length}`);
+    if (text.trim() === "") return;
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      this.#refuse(`this is no JSON: ${textOf(error)}`);
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      this.#refuse("a line is a JSON object, with a type");
+    this.#take(value as Readonly<Record<string, unknown>>);
+  }
+
+  /**
+   * The whole.
+   * @throws TidemarkError `BAD_OPTION` for a line that names an event that is not there
+   */
+  end(): Trace {
+    for (const { key, event } of this.#arrivals) {
+      const source = this.#sources.get(key);
+      if (source === undefined) this.#builder.unexplained(event);
+      else this.#builder.arrow(source, event);
+    }
+    for (const { event, process, position, line } of this.#after) {
+      const source = this.#builder.at(process, position - 1);
+      if (source === undefined)
+        throw this.#error(line, `it is after event ${position} of ${process}, which is not there`);
+      this.#builder.arrow(source, event);
+    }
+    return this.#builder.end();
+  }
+
+  #take(line: Readonly<Record<string, unknown>>): void {
+    const { type } = line;
+    switch (type) {
+      case "send":
+      case "receive": {
+        const peer = this.#text(line, type === "send" ? "to" : "from", NAME_LENGTH_MAX);
+        const [message, process] = [this.#message(line), this.#process(line)];
+        const channel = type === "send" ? [process, peer] : [peer, process];
+        const event = this.#event(line, { type, message, peer });
+        this.#pass(type === "send", JSON.stringify([...channel, `${message}`]), event);
+        return;
+      }
+      case "multicast":
+      case "deliver": {
+        const group = this.#text(line, "group", NAME_LENGTH_MAX);
+        const message = this.#message(line);
+        const peer =
+          line["from"] === undefined ? {} : { peer: this.#text(line, "from", NAME_LENGTH_MAX) };
+        const event = this.#event(line, { type, message, group, ...peer });
+        this.#pass(type === "multicast", JSON.stringify([group, `${message}`]), event);
+        return;
+      }
+      case "internal":
+      case "record":
+      case "crash":
+        this.#event(line, { type });
+        if (type === "crash") this.#crashed.add(this.#process(line));
+        return;
+      case "group":
+        return;
+      case "history":
+        if (line["complete"] === false) this.#complete = false;
+        return;
+      default:
+        this.#refuse(
+          `a line has the type multicast, deliver, send, receive, internal, record, crash, group or history, not ${show(type)}`,
+        );
+    }
+  }
+
+  #event(
+    line: Readonly<Record<string, unknown>>,
+    known: Pick<EventDetails, "type" | "message" | "peer" | "group">,
+  ): number {
+    const process = this.#process(line);
+    if (this.#crashed.has(process))
+      this.#refuse(`${process} has crashed; one that comes back takes part under a new name`);
+    const event = this.#builder.event(process, {
+      ...known,
+      ...this.#optional(line, "snapshot", "string"),
+      ...this.#optional(line, "text", "string"),
+      ...this.#optional(line, "atMs", "number"),
+      ...this.#optional(line, "heldMs", "number"),
+      ...this.#optional(line, "values", "object"),
+      ...this.#optional(line, "fields", "object"),
+      line: this.#line,
+    });
+    const { after } = line;
+    if (after !== undefined && !Array.isArray(after))
+      this.#refuse("after is a list of [process, number]");
+    for (const one of after ?? []) {
+      const [other, position] = Array.isArray(one) ? (one as unknown[]) : [];
+      if (typeof other !== "string" || !Number.isSafeInteger(position) || (position as number) < 1)
+        this.#refuse("after is a list of [process, number], numbers from 1");
+      this.#after.push({ event, process: other, position: position as number, line: this.#line });
+    }
+    return event;
+  }
+
+  #pass(isSource: boolean, key: string, event: number): void {
+    if (!isSource) this.#arrivals.push({ key, event });
+    else if (this.#sources.has(key))
+      this.#refuse(
+        "that message has been sent already; each message of a channel or group has its own name",
+      );
+    else this.#sources.set(key, event);
+  }
+
+  #process(line: Readonly<Record<string, unknown>>): string {
+    const name = this.#text(line, "process", NAME_LENGTH_MAX);
+    if (/\s/.test(name)) this.#refuse(`process is a name without spaces, not ${show(name)}`);
+    return name;
+  }
+
+  #text(line: Readonly<Record<string, unknown>>, field: string, lengthMax: number): string {
+    const value = line[field];
+    if (typeof value === "string" && value !== "" && value.length <= lengthMax) return value;
+    return this.#refuse(`${field} is a text of 1 to ${lengthMax} characters, not ${show(value)}`);
+  }
+
+  #message({ message }: Readonly<Record<string, unknown>>): MessageId {
+    if (typeof message === "string" && message !== "" && message.length <= NAME_LENGTH_MAX)
+      return message;
+    if (Number.isSafeInteger(message)) return message as number;
+    return this.#refuse(
+      `message is a text of 1 to ${NAME_LENGTH_MAX} characters or a whole number, not ${show(message)}`,
+    );
+  }
+
+  #optional(
+    line: Readonly<Record<string, unknown>>,
+    field: "snapshot" | "text" | "atMs" | "heldMs" | "values" | "fields",
+    type: "string" | "number" | "object",
+  ): Partial<EventDetails> {
+    const value = line[field];
+    if (value === undefined) return {};
+    if (typeof value !== type || value === null || Array.isArray(value))
+      this.#refuse(`${field} is a JSON ${type}, not ${show(value)}`);
+    return { [field]: value };
+  }
+
+  #refuse(reason: string): never {
+    throw this.#error(this.#line, reason);
+  }
+
+  #error(line: number, reason: string): TidemarkError {
+    return new TidemarkError("BAD_OPTION", `${this.#name}:${line}: ${reason}`);
+  }
+}
+
+/**
+ * A trace from a text of JSON lines.
+ * @param name what errors call it
+ * @throws TidemarkError `BAD_OPTION` as `NAME:LINE: reason`
+ */
+export function parseTrace(text: string, name = "trace"): Trace {
+  const reader = new TraceReader(name);
+  for (const line of text.split("\n")) reader.addText(line);
+  return reader.end();
+}
+
+/** Whatever it is, as short text. */
+function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value !== "string")
+    return typeof value === "number" ? `${value}` : `a ${typeof value}`;
+  return JSON.stringify(value.length > 80 ? `${value.slice(0, 79)}…` : value);
+}
