@@ -110,6 +110,8 @@ export class RedisServer implements ReplicaServer {
   readonly #replica: Replica;
   readonly #net: NetServer;
   readonly #connections = new Map<number, Connection>();
+  /** They end when this round is over. */
+  readonly #leaving = new Set<Connection>();
   /** The last of them is gone. */
   #emptied: () => void = () => {};
   /** By channel, and by pattern, who listens. */
@@ -229,7 +231,8 @@ export class RedisServer implements ReplicaServer {
     this.#replica.attach(this, this.#stream);
     const levels = this.namespaces ? [0, ...CONVERGING.map((_, i) => i + 1)] : [0];
     return levels.map(
-      (level) => new RecordWriter(this.#stream, (message) => this.#request(message), level),
+      (level) =>
+        new RecordWriter(this.#stream, (message) => void this.#unasked.push(message), level),
     );
   }
 
@@ -286,7 +289,10 @@ export class RedisServer implements ReplicaServer {
     setImmediate(() => {
       this.#isEnding = false;
       this.sendReplies();
+      for (const connection of this.#leaving) connection.leave();
+      this.#leaving.clear();
       for (const writer of this.#writers) writer.flush();
+      this.#ask();
     });
   }
 
@@ -354,6 +360,12 @@ export class RedisServer implements ReplicaServer {
     this.isWatchful = this.notes || isLimited || this.#paused !== undefined;
   }
 
+  /** It is to have what was said to it in this round, and then it ends. */
+  leaves(connection: Connection): void {
+    this.#leaving.add(connection);
+    this.#endRound();
+  }
+
   gone(connection: Connection): void {
     this.#connections.delete(connection.id);
     if (this.#connections.size === 0) this.#emptied();
@@ -361,12 +373,11 @@ export class RedisServer implements ReplicaServer {
     if (connection.isMonitor) this.watch();
   }
 
-  #request(message: Uint8Array): void {
-    this.#unasked.push(message);
-    this.#ask();
-  }
-
-  /** Messages wait here, and not at the process, which refuses what is too much: then clients are not read from. */
+  /**
+   * Messages wait here, and not at the process, which refuses what is too much: then clients are not read from. Nothing is asked while
+   * requests of a client are being done: without a log the process answers at once, and these answers would come before replies
+   * that are not marked yet.
+   */
   #ask(): void {
     while (this.#unasked.length > 0 && !this.#isCongested && this.#asked < ASKED_MAX) {
       this.#asked += 1;
@@ -700,6 +711,8 @@ export class RedisServer implements ReplicaServer {
     this.isSaving = true;
     const records = this.#replica.applied;
     try {
+      // As `#ask`, not while requests are being done: what waits at the process is let in when it has taken an input.
+      await Promise.resolve();
       const { id } = await this.#running.snapshot(label === undefined ? {} : { label });
       this.#snapshotFailed = false;
       this.snapshotMs = nowMs();
@@ -735,7 +748,10 @@ export class RedisServer implements ReplicaServer {
     this.#paused = undefined;
     clearTimeout(this.#resuming);
     this.watch();
-    for (const connection of this.#connections.values()) connection.goOn();
+    // Not in the middle of what the one that said it has asked.
+    setImmediate(() => {
+      for (const connection of this.#connections.values()) connection.goOn();
+    });
   }
 
   resetStatistics(): void {
@@ -1341,9 +1357,12 @@ class Connection implements Client {
   }
 
   #finish(): void {
+    this.#server.leaves(this);
+  }
+
+  /** It has what it was to have. */
+  leave(): void {
     if (this.#isGone || this.#socket.writableEnded) return;
-    this.#server.mark(this);
-    this.#server.sendReplies();
     // What it still sends is not for anybody; and then it is to go.
     this.#socket.resume();
     this.#socket.end(() => setTimeout(() => this.#socket.destroy(), LINGER_MS).unref());

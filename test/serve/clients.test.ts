@@ -13,6 +13,9 @@ const blockedAt = (member: StoreMember | undefined): number =>
 const clientsOf = (member: StoreMember | undefined): number =>
   [...(member?.server.clients ?? [])].length;
 
+const request = (...words: readonly string[]): string =>
+  `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`;
+
 async function hear(client: TestClient, many: number): Promise<Heard[]> {
   const heard: Heard[] = [];
   for (let i = 0; i < many; i += 1) heard.push(await client.next());
@@ -58,6 +61,68 @@ describe("a client", () => {
       expect(answers[2], `seed ${seed}`).toEqual(answers[0]);
     }
   }, 3_600_000);
+
+  test("has the answer of a read before those of the writes behind it, however many there are", async () => {
+    const [member] = await startStore(1);
+    const client = new TestClient(portOf(member));
+    await client.ask("SET", "k", "before");
+    const write = request("SET", "other", "x".repeat(1_000));
+    client.write(request("GET", "k") + write.repeat(60) + request("GET", "k"));
+    expect(await hear(client, 62)).toEqual(["$before", ...Array(60).fill("+OK"), "$before"]);
+  });
+
+  test("has its own answers, whatever others ask meanwhile", async () => {
+    for (const seed of seeds("kv-crowds", 10, 2_000)) {
+      const random = new Random(seed);
+      const members = await startStore(random.chance(0.5) ? 1 : 2);
+      await Promise.all(
+        Array.from({ length: 8 }, async (_, i) => {
+          const client = new TestClient(portOf(members[i % members.length]));
+          const key = `k${i}`;
+          let value: string | undefined;
+          for (let round = 0; round < 5; round += 1) {
+            let [asked, expected] = ["", [] as Heard[]];
+            for (let left = random.below(40); left > 0; left -= 1) {
+              const chosen = random.below(10);
+              if (chosen < 4) {
+                asked += request("GET", key);
+                expected.push(value === undefined ? "$-1" : `$${value}`);
+              } else if (chosen < 8) {
+                value = `${i} ${round} ${left}`.padEnd(random.below(2) * 8_000, ".");
+                asked += request("SET", key, value);
+                expected.push("+OK");
+              } else if (chosen === 8) {
+                asked += request("ECHO", key);
+                expected.push(`$${key}`);
+              } else {
+                asked += request("CLIENT", "UNPAUSE");
+                expected.push("+OK");
+              }
+            }
+            client.write(asked);
+            expect(await hear(client, expected.length), `seed ${seed}`).toEqual(expected);
+          }
+        }),
+      );
+    }
+  }, 3_600_000);
+
+  test("has its answers also if it ends another one, or lets others go on, right behind what it asked", async () => {
+    const [member] = await startStore(1);
+    const [one, other] = [new TestClient(portOf(member)), new TestClient(portOf(member))];
+    const id = String(await other.ask("CLIENT", "ID")).slice(1);
+    await one.ask("SET", "k", "v");
+    await one.ask("CLIENT", "PAUSE", "100000", "WRITE");
+    other.send("SET", "k2", "w");
+    other.send("ECHO", "other");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    one.write(request("GET", "k") + request("CLIENT", "UNPAUSE") + request("GET", "k"));
+    expect(await hear(one, 3)).toEqual(["$v", "+OK", "$v"]);
+    expect(await hear(other, 2)).toEqual(["+OK", "$other"]);
+    one.write(request("GET", "k") + request("CLIENT", "KILL", "ID", id) + request("GET", "k"));
+    expect(await hear(one, 3)).toEqual(["$v", ":1", "$v"]);
+    expect(await other.next()).toBe("closed");
+  });
 
   test("that sends nothing more still has all its answers", async () => {
     const members = await startStore(2);
