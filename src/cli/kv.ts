@@ -5,6 +5,7 @@ import { TidemarkError, textOf } from "../core/error.ts";
 import { isProcessId, type ProcessId } from "../core/id.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
 import type { KvSystemOptions } from "../serve/kv-system.ts";
+import { SAVE_TIMEOUT_MS } from "../serve/redis-server.ts";
 import { ServerSettings } from "../serve/server-settings.ts";
 import { jsonAppReport, lineAppReport } from "./app-report.ts";
 import { type JoinPlan, type JoinReport, joinSystem } from "./join-system.ts";
@@ -115,7 +116,9 @@ export function kvCommand(): Command {
     );
   const log = ["everysec"] as const;
   command.addCommand(kvImportCommand()).addCommand(kvExportCommand());
-  return addRunOptions(command, { keep: 100, logged: "what is written", log, restarts: "5" })
+  const logged = "what is written";
+  const timeout = [SAVE_TIMEOUT_MS, "10m"] as const;
+  return addRunOptions(command, { keep: 100, logged, log, restarts: "5", timeout })
     .addOption(
       new Option("--join <name>", "run this one process of a store on several machines").argParser(
         parseProcess,

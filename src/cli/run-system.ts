@@ -42,12 +42,13 @@ export function addRunOptions(
     readonly logged: string;
     readonly log: readonly [value: string | undefined, text?: string];
     readonly restarts: string;
+    readonly timeout: readonly [ms: number, text: string];
   },
 ): Command {
   return command
     .addOption(
       new Option("--timeout <time>", "abandon a snapshot that takes longer")
-        .default(30_000, "30s")
+        .default(...about.timeout)
         .argParser(parseTimeout),
     )
     .addOption(directoryOption())

@@ -8,6 +8,7 @@ import { drawSpaceTime } from "../trace/space-time.ts";
 import { jsonOption } from "./options.ts";
 import { grouped, painter, printable } from "./terminal.ts";
 import { eachLine } from "./text-file.ts";
+import { cutCommand } from "./trace-cut.ts";
 
 interface CheckCommandOptions {
   readonly order?: OrderLevel;
@@ -18,6 +19,7 @@ interface CheckCommandOptions {
 const HELP = `
 Examples:
   tidemark trace check history.jsonl
+  tidemark trace cut trace.jsonl p1=3 p2=12
   tidemark trace check --help`;
 
 const CHECK_HELP = `
@@ -50,7 +52,8 @@ export function traceCommand(): Command {
   return new Command("trace")
     .description("look at what was recorded of a system")
     .addHelpText("after", HELP)
-    .addCommand(checkCommand());
+    .addCommand(checkCommand())
+    .addCommand(cutCommand());
 }
 
 function checkCommand(): Command {

@@ -121,6 +121,7 @@ export function upCommand(): Command {
       new Option("--repeat <probability>", "repeat frames").default(0).argParser(probability(true)),
     );
   return addRunOptions(command, {
+    timeout: [30_000, "30s"],
     keep: 1000,
     logged: "inputs",
     log: [undefined, "off; with a file, what that says, or everysec"],

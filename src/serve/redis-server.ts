@@ -95,6 +95,8 @@ const FOREIGN: ReadonlySet<string> = new Set(["post", "host:"]);
 const ABORTED = "EXECABORT Transaction discarded";
 const WRONG_NUMBER = "ERR wrong number of arguments";
 const SHOWN_CHARACTERS = 128;
+/** A snapshot that takes longer is abandoned. Of many million keys, while clients have nearly all of the time, it takes minutes. */
+export const SAVE_TIMEOUT_MS = 600_000;
 const OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
 
 const ORIGIN_MS = performance.timeOrigin;
@@ -713,7 +715,8 @@ export class RedisServer implements ReplicaServer {
     try {
       // As `#ask`, not while requests are being done: what waits at the process is let in when it has taken an input.
       await Promise.resolve();
-      const { id } = await this.#running.snapshot(label === undefined ? {} : { label });
+      const options = { timeoutMs: SAVE_TIMEOUT_MS, ...(label !== undefined && { label }) };
+      const { id } = await this.#running.snapshot(options);
       this.#snapshotFailed = false;
       this.snapshotMs = nowMs();
       this.#savedRecords = records;

@@ -11,6 +11,7 @@
  */
 
 import { TidemarkError } from "../core/error.ts";
+import type { SnapshotId } from "../core/id.ts";
 import type { Arrow, Trace } from "./trace.ts";
 
 /** How many of its first events each process has inside, by the index of the process. */
@@ -108,6 +109,23 @@ export class CausalOrder {
       frontier[process] = count;
     }
     return frontier;
+  }
+
+  /**
+   * The cut that a snapshot is of: all that its processes did before they recorded.
+   * @throws TidemarkError `BAD_OPTION` if the trace does not say where that is at some process
+   */
+  cutOf(snapshot: SnapshotId): Frontier {
+    const cut = new Int32Array(this.#width).fill(-1);
+    for (const { type, process, position, snapshot: id } of this.trace.events)
+      if (type === "record" && id === snapshot) cut[process] = position;
+    const unknown = this.trace.processes.filter((_, p) => cut[p] === -1);
+    if (unknown.length > 0)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `the trace does not say where ${unknown.join(", ")} recorded for ${snapshot}`,
+      );
+    return cut;
   }
 
   /** Whether all that happened before what is inside is inside: no message is received that was not sent. */

@@ -323,6 +323,7 @@ export class History {
         this.#pass(line, line["type"]);
         return;
       case "internal":
+      case "record":
         this.#actor(line);
         return;
       case "crash":
@@ -336,7 +337,7 @@ export class History {
         return;
       default:
         this.#refuse(
-          `a line has the type multicast, deliver, send, receive, internal, crash, group or history, not ${show(line["type"])}`,
+          `a line has the type multicast, deliver, send, receive, internal, record, crash, group or history, not ${show(line["type"])}`,
         );
     }
   }
@@ -432,6 +433,10 @@ export class History {
   #actor(line: Readonly<Record<string, unknown>>): { process: number; timeline: Timeline } {
     const process = this.#process(line, "process");
     const timeline = this.timeline(process);
+    if (line["after"] !== undefined)
+      this.#refuse(
+        "of a trace that was imported (after) no promises are judged: what its messages are is not known",
+      );
     if (timeline.crashLine > 0)
       this.#refuse(
         `${line["process"]} has crashed, by line ${timeline.crashLine}; one that comes back takes part under a new name`,
