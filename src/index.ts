@@ -45,6 +45,14 @@ export {
   type Turn,
   UNASKED,
 } from "./process/application.ts";
+export {
+  CAUSES,
+  type Cause,
+  type CauseCode,
+  explainSystem,
+  type ProcessReport,
+  type SystemExplanation,
+} from "./process/causes.ts";
 export { bytesCodec, type Codec, jsonCodec, lentBytesCodec } from "./process/codec.ts";
 export {
   type Delivery,

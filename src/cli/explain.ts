@@ -7,6 +7,7 @@ import { byteSize, duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import { type Attempt, type AttemptShare, doneAtMs } from "../snapshot/attempt.ts";
 import { attemptsIn, named, ranOut } from "./history.ts";
+import { describeCauses, explainProcesses } from "./late.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { type KeyOptions, keyOption, openStore, SNAPSHOT_NAME } from "./store.ts";
 import type { SystemMethods } from "./system-control.ts";
@@ -36,6 +37,10 @@ const LATEST = "latest";
 const paint = painter(process.stdout);
 
 const HELP = `
+Without an attempt: what is late or held back in the system that runs, each with
+what it waits for, down to the process or the channel that holds it up. The words
+in capitals are stable: docs/operate/causes.md says what to do.
+
 Of a snapshot that is complete: how long each process took for it. Of one that
 was abandoned: why, who waited for what, and how far each process had come.
 Of one that is under way: who waits for what now, if the system answers. All
@@ -43,23 +48,29 @@ times are by the clocks of those that noted them. Of several with the same label
 it is the newest; a label is what the attempt was begun with, or what the
 snapshot has now.
 
-Exit status: 0; 1 if no such attempt is noted.
+Exit status: 0; 1 if no such attempt is noted; without an attempt, 0 if nothing
+is late or held back, and 1 otherwise.
 
 Examples:
+  tidemark explain
   tidemark explain latest
   tidemark explain p2/7
   tidemark explain p2/7 --json | jq .shares`;
 
 export function explainCommand(): Command {
   return new Command("explain")
-    .description("say what came of an attempt at a snapshot, and who held it up")
-    .argument("<attempt>", SNAPSHOT_NAME)
+    .description("say who holds up the system, or what came of an attempt at a snapshot")
+    .argument("[attempt]", SNAPSHOT_NAME)
     .addOption(directoryOption())
     .addOption(keyOption())
     .addOption(jsonOption("print what is known as one line of JSON"))
     .addHelpText("after", HELP)
-    .action(async (name: string, options: ExplainOptions) => {
+    .action(async (name: string | undefined, options: ExplainOptions) => {
       const { dir, json } = options;
+      if (name === undefined) {
+        process.exitCode = await explainAll(dir, json === true);
+        return;
+      }
       let attempt = await find(name, dir, options);
       let now = attempt.outcome === "open" ? await askSystem(dir, attempt) : undefined;
       if (now?.waits.length === 0 && attempt.snapshot !== undefined) {
@@ -70,6 +81,23 @@ export function explainCommand(): Command {
       if (json) console.log(JSON.stringify(now ? { ...attempt, waits: now.waits } : attempt));
       else console.log(describe(attempt, now).join("\n"));
     });
+}
+
+/** Gives the exit status. */
+async function explainAll(directory: string, isJson: boolean): Promise<number> {
+  const client = await ControlClient.connect<SystemMethods>(directory);
+  try {
+    const { processes } = await client.call("status", null, { timeoutMs: STATUS_TIMEOUT_MS });
+    const nowMs = Date.now();
+    const explanation = explainProcesses(processes, nowMs);
+    const isWell = explanation.heldBy.length === 0;
+    if (isJson) console.log(JSON.stringify(explanation));
+    else if (isWell) console.log("nothing is late or held back");
+    else console.log(describeCauses(explanation, nowMs, paint).join("\n"));
+    return isWell ? 0 : 1;
+  } finally {
+    client.close();
+  }
 }
 
 /**

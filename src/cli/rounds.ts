@@ -13,7 +13,8 @@ import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Random } from "../core/random.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import { type Audit, audit, type Proof, prove as proofOf } from "./audit.ts";
-import { type HostedSystem, whatIsLate } from "./system.ts";
+import { whatIsLate } from "./late.ts";
+import type { HostedSystem } from "./system.ts";
 
 /** How a round went: what there is of the snapshot, and why there is not more. */
 export interface Round {

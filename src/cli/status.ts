@@ -3,8 +3,8 @@
 import { Command } from "commander";
 import { duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
+import { whatIsLate } from "./late.ts";
 import { directoryOption, jsonOption } from "./options.ts";
-import { whatIsLate } from "./system.ts";
 import type { SystemMethods, SystemStatus } from "./system-control.ts";
 import { grouped, painter, printable, table } from "./terminal.ts";
 

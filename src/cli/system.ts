@@ -75,7 +75,6 @@ const STATUS_TIMEOUT_MS = 1_000;
 /** So much later than an initiator should have given up it is taken to hang. */
 const PATIENCE_MS = 1_000;
 /** A snapshot that has been under way for so long is late. */
-const LATE_MS = 1_000;
 /** A process may take so long to answer what it was asked, and then so long to end, with a log or without. */
 const DRAIN_MS = 2_000;
 const STOP_MS = 3_000;
@@ -415,24 +414,4 @@ async function within<T>(timeoutMs: number, id: ProcessId, work: Promise<T>): Pr
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** A line for everything that is late or held, and whom it waits for. */
-export function whatIsLate(processes: readonly ProcessStatus[], nowMs: number): string[] {
-  const silent = new Set(
-    processes.filter(({ explanation }) => !explanation).map(({ process }) => process),
-  );
-  const lines = [...silent].map((process) => `${process} does not answer`);
-  for (const { process, explanation } of processes) {
-    for (const { snapshot, sinceMs, waitsFor } of explanation?.snapshots ?? [])
-      if (nowMs - sinceMs >= LATE_MS)
-        lines.push(`${snapshot} waits at ${process}: ${waitsFor.join(", ")}`);
-    // What is sent and not acknowledged is no news while both ends are there.
-    for (const { from, to, waiting, up, reason } of explanation?.channels ?? [])
-      if (!up || silent.has(to))
-        lines.push(
-          `${from} → ${to} is ${up ? "not taken" : `down (${reason})`}: ${waiting.messages} messages wait`,
-        );
-  }
-  return lines;
 }

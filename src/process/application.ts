@@ -2,6 +2,7 @@
 
 import type { ProcessId } from "../core/id.ts";
 import type { Random } from "../core/random.ts";
+import type { GroupExplanation } from "../multicast/explanation.ts";
 
 /**
  * One participant. Every method is synchronous, so every turn is atomic: it happens whole, between two
@@ -33,6 +34,8 @@ export interface Application<M, State = unknown, Request = never, Reply = never>
   writable?(to: ProcessId, turn: Turn<M, Reply>): void;
   /** What is known of another process has changed. */
   peer?(id: ProcessId, change: PeerChange, turn: Turn<M, Reply>): void;
+  /** What waits in groups, by their names; of an application that has groups (`Grouped`), so that it is explained with the rest. */
+  explainGroups?(): Readonly<Record<string, GroupExplanation>>;
   /**
    * The state as it is now. Must not change the application. A value is encoded at once; a `FrozenState` is
    * fixed now and encoded in slices while the process goes on.

@@ -308,6 +308,12 @@ export class Grouped<M, State, Request, Reply>
     return this.#groups.get(group)?.machine.explain();
   }
 
+  explainGroups(): Readonly<Record<string, GroupExplanation>> {
+    return Object.fromEntries(
+      [...this.#groups].map(([name, { machine }]) => [name, machine.explain()]),
+    );
+  }
+
   start(turn: Turn<Uint8Array, Reply>): void {
     // A life of its own, unless it goes on with the state of one.
     const life = 1 + turn.random.below(2 ** 32 - 1);

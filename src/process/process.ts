@@ -32,12 +32,14 @@ import {
   type LinkInput,
   type LinkState,
 } from "../link/link.ts";
+import type { GroupExplanation } from "../multicast/explanation.ts";
 import { ChandyLamport } from "../snapshot/chandy-lamport.ts";
 import {
   Collector,
   type CollectorInput,
   type CollectorState,
   type Late,
+  lateOf,
   neededFor,
 } from "../snapshot/collector.ts";
 import { LaiYang } from "../snapshot/lai-yang.ts";
@@ -321,6 +323,10 @@ export interface Explanation {
     readonly sinceMs: number;
     /** What this process waits for, e.g. "the marker of p3"; by Lai and Yang "the count of p3" or "2 message(s) of p3". */
     readonly waitsFor: readonly string[];
+    /** Whose markers, counts or messages have not come here. */
+    readonly unheard: readonly ProcessId[];
+    /** At its initiator: whose channels are not closed, or whose pieces not stored, as far as it has heard. */
+    readonly late?: Late;
   }[];
   /** Channels on which something waits, and peers that are not there. */
   readonly channels: readonly {
@@ -333,6 +339,8 @@ export interface Explanation {
     readonly reason?: string;
     readonly downSinceMs?: number;
   }[];
+  /** What waits in the groups of the application, by their names. */
+  readonly groups: Readonly<Record<string, GroupExplanation>>;
 }
 
 /** What is kept here of a snapshot from recording until it is settled. */
@@ -1502,17 +1510,25 @@ export class Process<M, State, Request = never, Reply = never>
   /** Names what is late or held, and what holds it. */
   explain(): Explanation {
     const { self } = this.#options;
-    const snapshots = [...this.#snapshots.state.recordings].map(([snapshot, recording]) => ({
-      snapshot,
-      sinceMs: recording.recordedAtMs,
-      waitsFor: this.#openIn(recording),
-    }));
-    for (const [snapshot, collection] of this.#collector.state.collections) {
+    const { collections } = this.#collector.state;
+    const snapshots: Explanation["snapshots"][number][] = [];
+    for (const [snapshot, recording] of this.#snapshots.state.recordings) {
+      const collection = collections.get(snapshot);
+      snapshots.push({
+        snapshot,
+        sinceMs: recording.recordedAtMs,
+        waitsFor: this.#openIn(recording),
+        unheard: [...recording.incoming].flatMap(([from, { open }]) => (open ? [from] : [])),
+        ...(collection && { late: lateOf(collection) }),
+      });
+    }
+    for (const [snapshot, collection] of collections) {
       if (!snapshots.some((other) => other.snapshot === snapshot))
         snapshots.push({
           snapshot,
           sinceMs: collection.startedAtMs,
           waitsFor: [neededFor(collection)],
+          ...{ unheard: [], late: lateOf(collection) },
         });
     }
     const channels: Explanation["channels"][number][] = [];
@@ -1538,7 +1554,8 @@ export class Process<M, State, Request = never, Reply = never>
           ...down,
         });
     }
-    return { process: self, snapshots, channels };
+    const groups = this.#application.explainGroups?.() ?? {};
+    return { process: self, snapshots, channels, groups };
   }
 
   /** What would close the channels that are open. */

@@ -164,7 +164,8 @@ export class Collector implements Machine<CollectorInput, CollectorEffect, Colle
   }
 }
 
-function lateOf({ incomplete, unstored }: Collection): Late {
+/** Whom a snapshot waits for now. */
+export function lateOf({ incomplete, unstored }: Collection): Late {
   return {
     unclosed: [...incomplete].sort(),
     unstored: [...unstored].filter((id) => !incomplete.has(id)).sort(),

@@ -107,8 +107,15 @@ describe("a system that runs", () => {
     });
     const { status, stdout } = await tidemark(["status", ...at]);
     expect(stdout).toMatch(/^p2 .* does not answer +1$/m);
-    expect(stdout).toMatch(/^late or held:\n {2}p2 does not answer$/m);
+    expect(stdout).toMatch(/^late or held:\n {2}p2 does not answer(, which holds up .*)?$/m);
     expect(status).toBe(1);
+    const explained = await tidemark(["explain", ...at]);
+    expect(explained.stdout).toMatch(
+      /^it comes down to\n {2}p2 does not answer, which holds up .* +PROCESS_SILENT$/m,
+    );
+    expect(explained.status).toBe(1);
+    const [causes] = parseLines((await tidemark(["explain", "--json", ...at])).stdout);
+    expect(causes.heldBy[0]).toMatchObject({ code: "PROCESS_SILENT", at: "p2" });
     const [json] = parseLines((await tidemark(["status", "--json", ...at])).stdout);
     expect(json.processes[1]).not.toHaveProperty("explanation");
   });

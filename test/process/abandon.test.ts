@@ -183,7 +183,11 @@ describe("a process is lost", () => {
     system.run();
     expect(system.ending("a", snapshot)).toBeUndefined();
     expect(system.process("a").explain().snapshots).toEqual([
-      { snapshot, sinceMs: 1_000, waitsFor: ["the marker of c, which is down: the cable was cut"] },
+      {
+        ...{ snapshot, sinceMs: 1_000, unheard: ["c"] },
+        waitsFor: ["the marker of c, which is down: the cable was cut"],
+        late: { unclosed: ["a", "b", "c"], unstored: [] },
+      },
     ]);
     system.pass(1);
     system.run();
