@@ -13,7 +13,7 @@ interface Piece {
 }
 
 /** Of all strings where nothing was written yet. No string has its version: who changes it takes a copy. */
-const ZEROS: Piece = { version: 0, bytes: new Uint8Array(PIECE_BYTES) };
+const ZEROS: Piece = { version: -1, bytes: new Uint8Array(PIECE_BYTES) };
 
 /** See the head of the file. Bytes beyond the end read as 0. */
 export class ByteString implements Aggregate {
