@@ -199,7 +199,7 @@ describe("values", () => {
   test("a string of bytes is bytes, and its clones stay", () => {
     for (const seed of seeds("kv-byte-strings", 20, 1_000)) {
       const random = new Random(`bytes ${seed}`);
-      let version = 0;
+      let version = 1;
       let bytes = new ByteString(version);
       let model = "";
       const kept: (readonly [ByteString, string])[] = [];
@@ -222,6 +222,16 @@ describe("values", () => {
         expect(one.slice(0) === expected, `seed ${seed}`).toBe(true);
     }
   });
+});
+
+test("what is written to a long string of bytes of any version is in no other one", () => {
+  for (const version of [0, 1, 2]) {
+    const one = new ByteString(version, `a${"b".repeat(100_000)}`);
+    expect(one.slice(0, 2)).toBe("ab");
+    const other = new ByteString(version);
+    other.extend(100_000);
+    expect(other.slice(0)).toBe("\0".repeat(100_000));
+  }
 });
 
 describe("the keyspace", () => {
