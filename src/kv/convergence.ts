@@ -322,6 +322,7 @@ export class Convergence {
     if (kind !== "add" && plane !== "s") this.#undoElement(kept, id, early);
     const isKept = kind !== "clear" && !this.#isUndone(effect, time, origin);
     const isLast = isKept && this.#insert(kept, id, early);
+    if (!isKept && plane === "s") this.#insertDeadline(kept, early);
     if (plane === "s" && kind !== "add") {
       const others = kept.elements.size - (kept.elements.has("s") ? 1 : 0);
       if (others > (kept.elements.has("d") ? 1 : 0)) this.#rebuild(key, kept, true);
@@ -360,13 +361,34 @@ export class Convergence {
     return true;
   }
 
-  #undoElement(kept: Kept, id: string, { time, origin, context }: Early): void {
+  #undoElement(kept: Kept, id: string, { effect, time, origin, context }: Early): void {
     const element = kept.elements.get(id);
     if (!element) return;
-    const left = element.entries.filter((one) => !hasSeen(time, origin, context, one));
+    const isSeen = (one: Entry): boolean => hasSeen(time, origin, context, one);
+    const left = element.entries.filter((one) => !isSeen(one));
+    if (left.length === element.entries.length) return;
+    // Whoever writes to another type than a string has left the deadline as it was: also as a string, or the end of the key, had brought it.
+    if (id === "s" && !isWithin(effect, "d"))
+      for (const { deadline, ...one } of element.entries.filter(isSeen))
+        if (deadline !== undefined)
+          this.#insertEntry(kept, "d", {
+            ...one,
+            kind: "put",
+            value: deadline,
+            deadline: undefined,
+          });
     if (left.length === 0) kept.elements.delete(id);
-    else if (left.length < element.entries.length)
-      kept.elements.set(id, { version: this.#version, entries: left });
+    else kept.elements.set(id, { version: this.#version, entries: left });
+  }
+
+  /** Of a string that is undone: if not by what is within its deadline, too, that is left. */
+  #insertDeadline(kept: Kept, { effect, ...stamp }: Early): void {
+    const deadline = deadlineOf(effect);
+    if (deadline === undefined) return;
+    const { key } = effect;
+    const left: Effect = { key, plane: "d", name: "", kind: "put", value: deadline };
+    if (!this.#isUndone(left, stamp.time, stamp.origin))
+      this.#insert(kept, "d", { effect: left, ...stamp });
   }
 
   /** By an effect that came before it. */
@@ -407,19 +429,26 @@ export class Convergence {
   #insert(kept: Kept, id: string, { effect, time, origin, context }: Early): boolean {
     const { key, kind, value = null } = effect;
     const plane = id[0] as Plane;
-    let element = kept.elements.get(id);
-    if (!element) {
-      element = { version: this.#version, entries: [] };
-      const base = kind === "add" ? elementOf(this.#db.get(key), plane, effect.name) : undefined;
-      if (base !== undefined) element.entries.push(folded(base));
-      kept.elements.set(id, element);
-      kept.planes.add(plane);
-    } else if (element.version !== this.#version) {
-      element = { version: this.#version, entries: [...element.entries] };
-      kept.elements.set(id, element);
-    }
-    const deadline = kind === "put" ? effect.deadline : kind === "cut" ? null : undefined;
+    const base =
+      kind === "add" && !kept.elements.has(id)
+        ? elementOf(this.#db.get(key), plane, effect.name)
+        : undefined;
+    if (base !== undefined) this.#insertEntry(kept, id, folded(base));
+    const deadline = deadlineOf(effect);
     const entry: Entry = { time, origin, kind: kind as Entry["kind"], value, deadline, context };
+    this.#unstable[origin]?.push({ time, key });
+    this.#touched.add(key);
+    return this.#insertEntry(kept, id, entry);
+  }
+
+  /** Gives whether it is the last one of its element. */
+  #insertEntry(kept: Kept, id: string, entry: Entry): boolean {
+    let element = kept.elements.get(id);
+    if (element?.version !== this.#version) {
+      element = { version: this.#version, entries: [...(element?.entries ?? [])] };
+      kept.elements.set(id, element);
+      kept.planes.add(id[0] as Plane);
+    }
     const { entries } = element;
     let [at, end] = [0, entries.length];
     if (end > 0 && !isLater(entries[end - 1] as Entry, entry)) at = end;
@@ -429,8 +458,6 @@ export class Convergence {
       else at = middle + 1;
     }
     entries.splice(at, 0, entry);
-    this.#unstable[origin]?.push({ time, key });
-    this.#touched.add(key);
     return at === entries.length - 1;
   }
 
@@ -671,6 +698,10 @@ function isWithin({ kind, plane, name }: Effect, id: string): boolean {
   if (isHidden(plane, id)) return true;
   return kind !== "add" && (plane === "s" || id === plane + name);
 }
+
+/** The deadline that an effect on a string brings with it. */
+const deadlineOf = ({ kind, deadline }: Effect): number | null | undefined =>
+  kind === "cut" ? null : kind === "put" ? deadline : undefined;
 
 /** Whether it is of another type than who wrote to that one has seen. */
 const isHidden = (plane: Plane, id: string): boolean =>
