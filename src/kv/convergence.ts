@@ -65,7 +65,6 @@ interface Entry {
   readonly origin: number;
   readonly kind: "put" | "add" | "cut";
   readonly value: ElementValue;
-  readonly deadline: number | null | undefined;
   readonly context: readonly number[];
 }
 
@@ -119,8 +118,6 @@ type EntryImage = readonly [
   origin: number,
   kind: Entry["kind"],
   value: ElementValue,
-  deadline: number | null,
-  hasDeadline: boolean,
   context: readonly number[],
 ];
 /** What is kept of some keys. */
@@ -322,7 +319,13 @@ export class Convergence {
     if (kind !== "add" && plane !== "s") this.#undoElement(kept, id, early);
     const isKept = kind !== "clear" && !this.#isUndone(effect, time, origin);
     const isLast = isKept && this.#insert(kept, id, early);
-    if (!isKept && plane === "s") this.#insertDeadline(kept, early);
+    if (plane === "s" && (kind === "put" || kind === "cut")) {
+      // Whoever writes to another type than a string undoes the string, and leaves its deadline: so that is an effect of its own.
+      const value = kind === "cut" ? null : (effect.deadline ?? null);
+      const deadline: Effect = { key, plane: "d", name: "", kind: "put", value };
+      if (!this.#isUndone(deadline, time, origin))
+        this.#insert(kept, "d", { ...early, effect: deadline });
+    }
     if (plane === "s" && kind !== "add") {
       const others = kept.elements.size - (kept.elements.has("s") ? 1 : 0);
       if (others > (kept.elements.has("d") ? 1 : 0)) this.#rebuild(key, kept, true);
@@ -361,34 +364,13 @@ export class Convergence {
     return true;
   }
 
-  #undoElement(kept: Kept, id: string, { effect, time, origin, context }: Early): void {
+  #undoElement(kept: Kept, id: string, { time, origin, context }: Early): void {
     const element = kept.elements.get(id);
     if (!element) return;
-    const isSeen = (one: Entry): boolean => hasSeen(time, origin, context, one);
-    const left = element.entries.filter((one) => !isSeen(one));
-    if (left.length === element.entries.length) return;
-    // Whoever writes to another type than a string has left the deadline as it was: also as a string, or the end of the key, had brought it.
-    if (id === "s" && !isWithin(effect, "d"))
-      for (const { deadline, ...one } of element.entries.filter(isSeen))
-        if (deadline !== undefined)
-          this.#insertEntry(kept, "d", {
-            ...one,
-            kind: "put",
-            value: deadline,
-            deadline: undefined,
-          });
+    const left = element.entries.filter((one) => !hasSeen(time, origin, context, one));
     if (left.length === 0) kept.elements.delete(id);
-    else kept.elements.set(id, { version: this.#version, entries: left });
-  }
-
-  /** Of a string that is undone: if not by what is within its deadline, too, that is left. */
-  #insertDeadline(kept: Kept, { effect, ...stamp }: Early): void {
-    const deadline = deadlineOf(effect);
-    if (deadline === undefined) return;
-    const { key } = effect;
-    const left: Effect = { key, plane: "d", name: "", kind: "put", value: deadline };
-    if (!this.#isUndone(left, stamp.time, stamp.origin))
-      this.#insert(kept, "d", { effect: left, ...stamp });
+    else if (left.length < element.entries.length)
+      kept.elements.set(id, { version: this.#version, entries: left });
   }
 
   /** By an effect that came before it. */
@@ -434,8 +416,7 @@ export class Convergence {
         ? elementOf(this.#db.get(key), plane, effect.name)
         : undefined;
     if (base !== undefined) this.#insertEntry(kept, id, folded(base));
-    const deadline = deadlineOf(effect);
-    const entry: Entry = { time, origin, kind: kind as Entry["kind"], value, deadline, context };
+    const entry: Entry = { time, origin, kind: kind as Entry["kind"], value, context };
     this.#unstable[origin]?.push({ time, key });
     this.#touched.add(key);
     return this.#insertEntry(kept, id, entry);
@@ -629,7 +610,7 @@ export class Convergence {
       else elements.set(id, { version, entries: rest });
     }
     const late = elements.get("d")?.entries.filter((one) => !isFolded(one)) ?? [];
-    // Who wrote one after that has undone it, also where a string brought it.
+    // Who wrote one after that has undone it.
     if (typeof deadline === "number" && late.length === 0) late.push(folded(deadline));
     if (late.length === 0) elements.delete("d");
     else elements.set("d", { version, entries: late });
@@ -699,10 +680,6 @@ function isWithin({ kind, plane, name }: Effect, id: string): boolean {
   return kind !== "add" && (plane === "s" || id === plane + name);
 }
 
-/** The deadline that an effect on a string brings with it. */
-const deadlineOf = ({ kind, deadline }: Effect): number | null | undefined =>
-  kind === "cut" ? null : kind === "put" ? deadline : undefined;
-
 /** Whether it is of another type than who wrote to that one has seen. */
 const isHidden = (plane: Plane, id: string): boolean =>
   plane !== "d" && id[0] !== plane && id[0] !== "d";
@@ -725,7 +702,7 @@ const isLater = (one: Entry, other: Entry): boolean =>
   one.time > other.time || (one.time === other.time && one.origin > other.origin);
 
 const folded = (value: ElementValue): Entry => ({
-  ...{ time: 0, origin: 0, kind: "put", value, deadline: undefined, context: NOTHING },
+  ...{ time: 0, origin: 0, kind: "put", value, context: NOTHING },
 });
 
 /** The value that effects on an element make, in the order of their stamps. */
@@ -769,18 +746,12 @@ function liveIn(elements: ReadonlyMap<string, Element>): {
   return { planes: latest.size, shown };
 }
 
-/** The last deadline that was written, also by who wrote a string; `undefined`: nobody did. */
+/** The last deadline that was written; `undefined`: nobody did. */
 function deadlineIn(
   elements: ReadonlyMap<string, Element>,
   counts: (entry: Entry) => boolean,
 ): number | null | undefined {
-  let last: Entry | undefined;
-  for (const one of elements.get("d")?.entries ?? [])
-    if (counts(one) && (!last || isLater(one, last))) last = one;
-  for (const one of elements.get("s")?.entries ?? [])
-    if (counts(one) && one.deadline !== undefined && (!last || isLater(one, last))) last = one;
-  if (!last) return undefined;
-  return last.deadline === undefined ? (last.value as number | null) : last.deadline;
+  return elements.get("d")?.entries.findLast(counts)?.value as number | null | undefined;
 }
 
 /** The earliest effect that is not folded. */
@@ -908,19 +879,10 @@ function sizeOf(value: Value | undefined): number {
   return value.type === "hash" ? value.fields.size : value.size;
 }
 
-const imageOf = ({ time, origin, kind, value, deadline, context }: Entry): EntryImage =>
-  [
-    ...[time, origin, kind, value, deadline ?? null, deadline !== undefined, context],
-  ] as unknown as EntryImage;
+const imageOf = ({ time, origin, kind, value, context }: Entry): EntryImage => [
+  ...([time, origin, kind, value, context] as const),
+];
 
-const entryOf = ([
-  time,
-  origin,
-  kind,
-  value,
-  deadline,
-  hasDeadline,
-  context,
-]: EntryImage): Entry => ({
-  ...{ time, origin, kind, value, deadline: hasDeadline ? deadline : undefined, context },
+const entryOf = ([time, origin, kind, value, context]: EntryImage): Entry => ({
+  ...{ time, origin, kind, value, context },
 });
