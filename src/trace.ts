@@ -28,6 +28,22 @@ export {
   type NumberedEvent,
   parseHistory,
 } from "./trace/history.ts";
+export {
+  type Crossing,
+  cutText,
+  eventsOf,
+  type LaidArrow,
+  type LaidCut,
+  type LaidRow,
+  type Layout,
+  type LayoutOptions,
+  layOut,
+  type Mark,
+  type MarkKind,
+  type NotShown,
+  notShownText,
+  type Stub,
+} from "./trace/layout.ts";
 export { drawOperations } from "./trace/operation-bars.ts";
 export {
   type ChannelEvent,
@@ -56,6 +72,8 @@ export {
   type StoreState,
   storeModel,
 } from "./trace/store-model.ts";
+export { drawSvg } from "./trace/svg-diagram.ts";
+export { drawText, type TextOptions, type Tone } from "./trace/text-diagram.ts";
 export {
   type Arrow,
   type EventDetails,

@@ -32,6 +32,10 @@ const steps: readonly Step[] = [
     check: () => tool("typescript/bin/tsc", "-p", "tsconfig.pure.json", "--pretty", "false"),
   },
   {
+    name: "types of the page",
+    check: () => tool("typescript/bin/tsc", "-p", "tsconfig.viewer.json", "--pretty", "false"),
+  },
+  {
     name: "biome",
     check: () =>
       tool(
@@ -184,7 +188,13 @@ async function packed(): Promise<Outcome> {
     minuteMs,
   );
   if (imported.status !== 0) return one(imported);
-  return one(await node([join(folder, manifest.bin.tidemark), "--help"], scratch, minuteMs));
+  const program = join(folder, manifest.bin.tidemark);
+  // The page that is written has a file of the package in it.
+  const trace = join(root, "examples/traces/lecture.jsonl");
+  const page = ["trace", "diagram", trace, "--html", join(scratch, "lecture.html")];
+  const drawn = await node([program, ...page], scratch, minuteMs);
+  if (drawn.status !== 0) return one(drawn);
+  return one(await node([program, "--help"], scratch, minuteMs));
 }
 
 /** Gives the unpacked package what it depends on and no more, so that a forgotten dependency shows. */

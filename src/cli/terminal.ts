@@ -7,7 +7,7 @@ import { stripVTControlCharacters, styleText } from "node:util";
 export type Output = NodeJS.WritableStream & { readonly columns?: number; readonly rows?: number };
 
 /** Gives text a style. */
-export type Paint = (style: "bold" | "dim" | "green" | "red", text: string) => string;
+export type Paint = (style: "bold" | "dim" | "green" | "red" | "yellow", text: string) => string;
 
 /** Paints for that stream, if it shows colours: not with NO_COLOR, at a dumb terminal or in a file. */
 export function painter(stream: Output): Paint {

@@ -9,6 +9,7 @@ import { jsonOption } from "./options.ts";
 import { grouped, painter, printable } from "./terminal.ts";
 import { eachLine } from "./text-file.ts";
 import { cutCommand } from "./trace-cut.ts";
+import { diagramCommand } from "./trace-diagram.ts";
 
 interface CheckCommandOptions {
   readonly order?: OrderLevel;
@@ -20,6 +21,7 @@ const HELP = `
 Examples:
   tidemark trace check history.jsonl
   tidemark trace cut trace.jsonl p1=3 p2=12
+  tidemark trace diagram trace.jsonl --snapshot p1/7
   tidemark trace check --help`;
 
 const CHECK_HELP = `
@@ -53,7 +55,8 @@ export function traceCommand(): Command {
     .description("look at what was recorded of a system")
     .addHelpText("after", HELP)
     .addCommand(checkCommand())
-    .addCommand(cutCommand());
+    .addCommand(cutCommand())
+    .addCommand(diagramCommand());
 }
 
 function checkCommand(): Command {

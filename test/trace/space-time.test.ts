@@ -175,10 +175,13 @@ test("what is wider than the terminal loses its verbs, and then its columns", ()
   `);
   expect(drawn({ events: chain(2) }, { columns: 30 })).toMatchInlineSnapshot(`
     "
-    p0  ● multicasts message-0
-    p1  ○ delivers message-0
-    p1  ● multicasts message-1
-    p2  ○ delivers message-1
+    ppp
+    012
+    ●││  p0 multicasts message-0
+    ├○│  p1 delivers message-0
+    │●│  p1 multicasts message-1
+    │├○  p2 delivers message-1
+    │││
     "
   `);
   expect(drawn({ events: chain(2) }, { columns: 20 })).toMatchInlineSnapshot(`
