@@ -179,7 +179,7 @@ class Asking {
     this.#only = only && new Set(only);
   }
 
-  ofState(one: AnyApplication, process: ProcessId): Partial<LocalState> {
+  ofState(one: AnyApplication, process: ProcessId): Omit<LocalState, "process" | "state"> {
     const ask = <T>(of: Declaration, act: (() => unknown) | undefined, check: Check<T>) =>
       this.#ask(of, act && (() => act.call(one)), check, process);
     return {
@@ -194,7 +194,7 @@ class Asking {
     one: AnyApplication,
     message: unknown,
     { from, to }: Channel,
-  ): Partial<MessageInFlight> {
+  ): Said & Pick<MessageInFlight, "grants"> {
     const ask = <T>(
       of: Declaration,
       act: ((message: never) => unknown) | undefined,
