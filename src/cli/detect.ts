@@ -136,7 +136,6 @@ function tell({ manifest }: GlobalSnapshot, verdicts: readonly Detection[]): voi
   for (const { detected, detector, sentence } of verdicts) {
     const mark =
       detected === null ? paint("dim", "?") : detected ? paint("red", "!") : paint("green", "·");
-    const text = detected === null || detected ? sentence : `no: ${sentence}`;
-    console.log(`${mark} ${printable(detector.padEnd(width))}  ${printable(text)}`);
+    console.log(`${mark} ${printable(detector.padEnd(width))}  ${printable(sentence)}`);
   }
 }

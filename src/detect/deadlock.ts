@@ -210,15 +210,14 @@ function textOfWait(who: string, { for: names, need, request }: OpenWait): strin
 }
 
 function sentenceOf({ knots, behind }: DeadlockEvidence): string {
-  const lines = knots.map((knot) =>
+  const sentences = knots.map((knot) =>
     named(
       knot.flatMap(({ who, waits }) => waits.map((wait) => textOfWait(who, wait))),
-      ", ",
+      "; ",
     ),
   );
-  const rest =
-    behind.length === 0
-      ? ""
-      : `; ${named(behind.map(({ who }) => who))} ${behind.length === 1 ? "waits" : "wait"} behind`;
-  return `${named(lines, "; and ")}${rest}`;
+  const rest = named(behind.map(({ who }) => who));
+  if (behind.length > 0)
+    sentences.push(`${rest} ${behind.length === 1 ? "waits" : "wait"} behind them`);
+  return named(sentences, ". ");
 }

@@ -28,19 +28,24 @@ export interface SumEvidence extends Sum {
 export function sumOf(state: GlobalState, goods: string): Sum | { readonly reason: string } {
   const reason = missing(state, "goods");
   if (reason !== undefined) return { reason };
-  const places: Sum["places"][number][] = [];
+  const places = new Map<string, Place & { amount: number }>();
   let sum = 0;
+  let most = 0;
   const add = (place: Place, amount: number): void => {
-    if (amount !== 0) places.push({ ...place, amount });
     sum += amount;
+    most += Math.abs(amount);
+    if (amount === 0) return;
+    const text = textOfPlace(place);
+    const there = places.get(text);
+    if (there) there.amount += amount;
+    else places.set(text, { ...place, amount });
   };
   for (const one of state.processes) add({ process: one.process }, amountOf(one, goods));
   for (const one of state.messages) add(placeOf(one), amountOf(one, goods));
   // Amounts are exact, and so is each sum that was not too large on its way.
-  const most = places.reduce((all, { amount }) => all + Math.abs(amount), 0);
   if (most > Number.MAX_SAFE_INTEGER)
     return { reason: `there is more ${goods} than can be added up exactly` };
-  return { sum, places };
+  return { sum, places: [...places.values()].filter(({ amount }) => amount !== 0) };
 }
 
 function amountOf(
