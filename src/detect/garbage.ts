@@ -5,8 +5,8 @@
  * to one in another way. What somebody outside the system knows is declared as a root.
  *
  * Theory of operation. At a consistent cut a reference is held by a state or carried by a message in flight. All that the roots of states
- * and messages lead to is reached; nothing else can ever be. (Without the messages, an object would be taken for garbage whose
- * only reference is on its way.) The same by tracing, and cycles included: Chandy and Lamport 1985, §1, name it as a use of snapshots.
+ * and messages lead to is reached; nothing else can ever be, so to be garbage is stable (Chandy and Lamport 1985, §5). Without the
+ * messages, an object would be taken for garbage whose only reference is on its way. Cycles make no difference.
  */
 
 import { components } from "./components.ts";
