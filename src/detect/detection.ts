@@ -113,7 +113,8 @@ const USAGE =
  * ```
  */
 export function parseDetector(text: string): Detector {
-  const [, kind = "", name = "", amount] = /^(sum|token)=([^:].*?)(?::(-?[0-9]+))?$/s.exec(text) ?? [];
+  const [, kind = "", name = "", amount] =
+    /^(sum|token)=([^:].*?)(?::(-?[0-9]+))?$/s.exec(text) ?? [];
   const expected = amount === undefined ? undefined : Number(amount);
   if (expected !== undefined && !Number.isSafeInteger(expected))
     throw new TidemarkError("BAD_OPTION", `${text}: ${amount} is too large`);

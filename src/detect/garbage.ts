@@ -1,8 +1,8 @@
 /**
  * Garbage: objects that nobody can reach any more, in whatever circles they refer to each other, through however many processes.
  *
- * Assumptions. An object is reached from a root, or by a reference of one that is; whoever has a reference may give it away, and nobody comes
- * to one in another way. What somebody outside the system knows is declared as a root.
+ * Assumptions. An object is reached from a root, or by a reference of one that is; whoever has a reference may give it away, and
+ * nobody comes to one in another way. What somebody outside the system knows is declared as a root.
  *
  * Theory of operation. At a consistent cut a reference is held by a state or carried by a message in flight. All that the roots of states
  * and messages lead to is reached; nothing else can ever be, so to be garbage is stable (Chandy and Lamport 1985, §5). Without the

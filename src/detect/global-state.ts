@@ -77,7 +77,8 @@ export interface GlobalStateOptions {
 }
 
 /**
- * Restores applications and asks them. What `tidemark/sim` shows of a snapshot has the right shape; of a stored one, take `inspectSnapshot`.
+ * Restores applications and asks them. What `tidemark/sim` shows of a snapshot has the right shape; of a stored one, take
+ * `inspectSnapshot`.
  *
  * @throws TidemarkError `BAD_MESSAGE` if an application cannot be restored
  *

@@ -1,4 +1,7 @@
-/** Goods that are neither made nor lost: at a consistent cut they add up, at the processes and on their way, and tokens are there as often as ever. */
+/**
+ * Goods that are neither made nor lost: at a consistent cut they add up, at the processes and on their way, and tokens are there as
+ * often as ever.
+ */
 
 import type { GlobalState } from "./global-state.ts";
 import {

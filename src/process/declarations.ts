@@ -26,7 +26,7 @@ export interface Declarations<M> {
    * whatever those at its receiver wait for.
    */
   grants?(message: M): boolean | readonly Grant[];
-  /** The objects here, and to which objects they refer; of a message, to which it does. Their names are those of no other object anywhere. */
+  /** The objects here, and to which objects they refer; of a message, to which it does. No two objects anywhere have one name. */
   references?(message?: M): References;
 }
 
