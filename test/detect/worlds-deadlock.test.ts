@@ -66,3 +66,17 @@ test("with the states of different moments, somebody would be taken for blocked 
   };
   expect(firstWrong(200, fresh)).toBeDefined();
 });
+
+test("with what was recorded in the snapshot before, who waits for ever would be found too late", () => {
+  let before: GlobalState<Asker, Asking> | undefined;
+  const late: Detect = (state) => {
+    const verdict = detectDeadlock(before ?? { ...state, processes: [] });
+    before = state;
+    return verdict;
+  };
+  const fresh = (seed: number): TrialReport => {
+    before = undefined;
+    return run(seed, late);
+  };
+  expect(firstWrong(200, fresh, "undetected")).toBeDefined();
+});

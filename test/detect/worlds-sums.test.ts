@@ -39,7 +39,7 @@ const asItIs = (state: GlobalState): GlobalState => state;
 
 test("what is lost or doubled is found, and nothing else", { timeout: 86_400_000 }, () => {
   const seen = { right: 0, direct: 0, inGroups: 0, lockInFlight: 0 };
-  const { many, snapshots, found, due } = runTrials(seeds("detect-sums", 60, 100_000), (seed) =>
+  const { many, snapshots, found, due } = runTrials(seeds("detect-sums", 40, 100_000), (seed) =>
     run(seed, asItIs, ({ messages }) => {
       seen.right += 1;
       for (const { group, goods } of messages) {

@@ -150,14 +150,18 @@ export function runTrials(
   return sum;
 }
 
-/** The first seed from 1 on, of so many, with which something is found that is not so: of a detector that is planted to be wrong. */
-export function firstWrong(most: number, run: (seed: number) => TrialReport): number | undefined {
+/** The first seed from 1 on, of so many, with which a detector that is planted to be wrong is found out. */
+export function firstWrong(
+  most: number,
+  run: (seed: number) => TrialReport,
+  check: "detected" | "undetected" = "detected",
+): number | undefined {
   for (let seed = 1; seed <= most; seed += 1)
     try {
       run(seed);
     } catch (thrown) {
       if (!(thrown instanceof Violation)) throw thrown;
-      if (thrown.check === "detected") return seed;
+      if (thrown.check === check) return seed;
     }
   return undefined;
 }

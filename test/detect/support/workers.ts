@@ -33,7 +33,7 @@ class Worker implements Application<Work, Jobs> {
     if (name === "beat") {
       this.#state = { ...this.#state, beats: beats + 1 };
       turn.send(turn.peers, { type: "beat" });
-      if (beats < 40) turn.setTimer("beat", turn.random.between(5, 60));
+      if (beats < 15) turn.setTimer("beat", turn.random.between(5, 60));
       return;
     }
     const [depth = 0, ...rest] = jobs;
