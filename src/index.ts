@@ -54,6 +54,7 @@ export {
   type SystemExplanation,
 } from "./process/causes.ts";
 export { bytesCodec, type Codec, jsonCodec, lentBytesCodec } from "./process/codec.ts";
+export type { Declarations, Goods, Grant, References, Wait } from "./process/declarations.ts";
 export {
   type Delivery,
   type GroupApplication,
@@ -66,6 +67,7 @@ export {
   type GroupStall,
   type GroupTurn,
   groupedCodecs,
+  type MessageInGroup,
 } from "./process/grouped.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
 export { type CloneOptions, cloneSnapshot } from "./runtime/clone-snapshot.ts";
@@ -93,6 +95,7 @@ export {
   type LogPolicy,
   openInputLog,
 } from "./runtime/input-log.ts";
+export { type InspectOptions, inspectSnapshot } from "./runtime/inspect-snapshot.ts";
 export { memoryStore } from "./runtime/memory-store.ts";
 export { MemoryNetwork, type MemoryOptions } from "./runtime/memory-transport.ts";
 export { msgpackCodec } from "./runtime/msgpack-codec.ts";

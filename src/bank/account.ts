@@ -6,6 +6,7 @@
 
 import type { ProcessId } from "../core/id.ts";
 import type { Application, Turn } from "../process/application.ts";
+import type { Goods } from "../process/declarations.ts";
 
 /** Money on its way. */
 export interface Transfer {
@@ -128,6 +129,11 @@ export class Account implements Application<Transfer, AccountState, AccountReque
     if (this.#rate === "max") return;
     this.#due = pace?.due ?? 0;
     this.#dueAtMs = pace?.dueAtMs ?? 0;
+  }
+
+  /** Money is neither made nor lost. */
+  goods(transfer?: Transfer): Goods {
+    return { money: transfer ? transfer.amount : this.#balance };
   }
 
   #pace(): Pace | undefined {

@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   explain: async () => (await import("./explain.ts")).explainCommand(),
   show: async () => (await import("./show.ts")).showCommand(),
   diff: async () => (await import("./diff.ts")).diffCommand(),
+  detect: async () => (await import("./detect.ts")).detectCommand(),
   verify: async () => (await import("./verify.ts")).verifyCommand(),
   restore: async () => (await import("./restore.ts")).restoreCommand(),
   log: async () => (await import("./log.ts")).logCommand(),

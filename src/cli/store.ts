@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { InvalidArgumentError, Option } from "commander";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { isSnapshotId, type SnapshotId } from "../core/id.ts";
+import type { Codec } from "../process/codec.ts";
 import {
   type DirectoryStore,
   type DirectoryStoreOptions,
@@ -122,17 +123,19 @@ export async function snapshotNamed(
 
 /**
  * The snapshot in a directory that has that name.
+ * @param codecs of the system, as for `GlobalSnapshot`
  * @throws TidemarkError `NOT_FOUND`, `BAD_ID`, `BAD_OPTION`, `DAMAGED`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`
  */
 export async function openSnapshot(
   name: string,
   directory: string,
   keyOptions: KeyOptions,
+  codecs: readonly Codec<unknown>[] = [],
 ): Promise<GlobalSnapshot> {
   const store = openStore(directory, keyOptions);
   const id = await snapshotNamed(store, name, directory);
   const stored = await store.get(id);
-  if (stored) return new GlobalSnapshot(stored);
+  if (stored) return new GlobalSnapshot(stored, codecs);
   throw new TidemarkError(
     "NOT_FOUND",
     `there is no snapshot ${id} in ${directory}: tidemark snapshots lists those that there are`,

@@ -1016,3 +1016,46 @@ function firstHeldAt({ unsafe, waiting, line, loose }: Origin): number {
 function heldAt({ unsafe, waiting, line, loose }: Origin): readonly Held[] {
   return [...unsafe, ...waiting, ...line, ...loose.values()];
 }
+
+/** A packet with messages that a member has yet to deliver. */
+interface Undelivered {
+  readonly from: ProcessId;
+  readonly to: ProcessId;
+  /** Its messages, as records. */
+  readonly body: Uint8Array;
+}
+
+/**
+ * What members have yet to deliver, by the states of all of them at one consistent cut: each packet once for each member that it is for.
+ *
+ * What a member has not taken is not stable, so its origin keeps it; what it has taken and not delivered is held back. So it makes no
+ * difference which copies are on their way. Of an origin that began again without its state nothing is known.
+ */
+export function undeliveredIn(states: ReadonlyMap<ProcessId, GroupState>): {
+  readonly packets: readonly Undelivered[];
+  readonly problems: readonly string[];
+} {
+  const packets: Undelivered[] = [];
+  const problems: string[] = [];
+  for (const [to, { members, origins }] of states) {
+    const self = members.indexOf(to);
+    origins.forEach((origin, index) => {
+      const from = members[index] as ProcessId;
+      const own = states.get(from)?.origins[index];
+      const add = (bytes: Uint8Array): void => {
+        const read = decodePacket(bytes, members.length);
+        if (typeof read === "string" || !("number" in read) || read.entries.length > 0) return;
+        if (read.to !== ALL && read.to !== self) return;
+        packets.push({ from, to, body: messagesOf(bytes) });
+      };
+      for (const { bytes } of heldAt(origin)) add(bytes);
+      if (!own) problems.push(`the state of ${from}, which is a member, is not there`);
+      else if (origin.replaced || (origin.life !== 0 && origin.life !== own.life))
+        problems.push(`${from} began again without its state; ${to} knows it from before`);
+      else if (own.keptFrom > origin.received + 1)
+        problems.push(`${from} does not keep what ${to} lacks`);
+      else for (const bytes of own.kept.slice(origin.received + 1 - own.keptFrom)) add(bytes);
+    });
+  }
+  return { packets, problems };
+}

@@ -3,6 +3,7 @@
 import type { ProcessId } from "../core/id.ts";
 import type { Random } from "../core/random.ts";
 import type { GroupExplanation } from "../multicast/explanation.ts";
+import type { Declarations } from "./declarations.ts";
 
 /**
  * One participant. Every method is synchronous, so every turn is atomic: it happens whole, between two
@@ -16,7 +17,8 @@ import type { GroupExplanation } from "../multicast/explanation.ts";
  * @typeParam Request asked from outside the computation
  * @typeParam Reply the answers
  */
-export interface Application<M, State = unknown, Request = never, Reply = never> {
+export interface Application<M, State = unknown, Request = never, Reply = never>
+  extends Declarations<M> {
   /** Once, before anything else; not of a process that goes on from a snapshot or from its log. */
   start?(turn: Turn<M, Reply>): void;
   /**

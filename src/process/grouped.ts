@@ -25,7 +25,7 @@ import {
 } from "../core/record.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import { describeStall, type GroupExplanation } from "../multicast/explanation.ts";
-import { Group, type GroupEffect, type GroupState } from "../multicast/group.ts";
+import { Group, type GroupEffect, type GroupState, undeliveredIn } from "../multicast/group.ts";
 import {
   ALL,
   type Draft,
@@ -43,6 +43,7 @@ import {
   type Turn,
 } from "./application.ts";
 import type { Codec } from "./codec.ts";
+import type { Declarations } from "./declarations.ts";
 
 /** One group; the same at all its members. */
 export interface GroupSetup {
@@ -107,7 +108,8 @@ export interface SendOptions {
 }
 
 /** An application that is in groups: as `Application`, with what groups bring. */
-export interface GroupApplication<M, State = unknown, Request = never, Reply = never> {
+export interface GroupApplication<M, State = unknown, Request = never, Reply = never>
+  extends Declarations<M> {
   start?(turn: GroupTurn<M, Reply>): void;
   resume?(turn: GroupTurn<M, Reply>): void;
   receive?(from: ProcessId, message: M, turn: GroupTurn<M, Reply>): void;
@@ -186,6 +188,14 @@ export type GroupedState<State> =
 
 /** The first slice has the groups, the others are the application's. */
 export type GroupedSlice = { readonly groups: Uint8Array } | { readonly slice: unknown };
+
+/** A message of a group that a member has yet to deliver. */
+export interface MessageInGroup<M> {
+  readonly group: string;
+  readonly from: ProcessId;
+  readonly to: ProcessId;
+  readonly message: M;
+}
 
 /** A group in a captured state. */
 interface SavedGroup {
@@ -301,6 +311,57 @@ export class Grouped<M, State, Request, Reply>
         options ? this.#sendInGroup(to, message, options) : turn.send(to, this.#direct(message)),
       multicast: (group, message, order) => this.#put(group, message, order, TO_ALL),
     });
+  }
+
+  /** What it was given. */
+  get application(): GroupApplication<M, State, Request, Reply> {
+    return this.#options.application;
+  }
+
+  /**
+   * The message that came from one process to another by the channel between them; `undefined` if it is what members of a group send
+   * each other. Changes nothing.
+   * @throws whatever the codec does
+   */
+  readDirect(bytes: Uint8Array): { readonly message: M } | undefined {
+    if (bytes[0] !== DIRECT) return undefined;
+    return { message: this.#options.messageCodec.decode(copyOf(bytes.subarray(1))) };
+  }
+
+  /**
+   * All messages of groups that members have yet to deliver, each once for each of these members: on its way, held back or kept by
+   * others. Told from the states of all processes at one consistent cut; what the channels hold are copies. Changes nothing.
+   *
+   * @returns also why something is not known, if it is not
+   */
+  static undelivered<M>(all: ReadonlyMap<ProcessId, Grouped<M, unknown, never, never>>): {
+    readonly messages: readonly MessageInGroup<M>[];
+    readonly problems: readonly string[];
+  } {
+    const messages: MessageInGroup<M>[] = [];
+    const problems: string[] = [];
+    const names = new Set([...all.values()].flatMap((one) => [...one.#groups.keys()]));
+    for (const group of [...names].sort()) {
+      const states = new Map<ProcessId, GroupState>();
+      for (const [id, one] of all) {
+        const named = one.#groups.get(group);
+        if (named) states.set(id, named.machine.state);
+      }
+      const found = undeliveredIn(states);
+      problems.push(...found.problems.map((reason) => `group ${JSON.stringify(group)}: ${reason}`));
+      for (const { from, to, body } of found.packets)
+        for (const record of readRecords(body))
+          try {
+            const receiver = all.get(to) as Grouped<M, unknown, never, never>;
+            const message = receiver.#options.messageCodec.decode(copyOf(record));
+            messages.push({ group, from, to, message });
+          } catch (thrown) {
+            problems.push(
+              `group ${JSON.stringify(group)}: a message of ${from} cannot be decoded: ${textOf(thrown)}`,
+            );
+          }
+    }
+    return { messages, problems };
   }
 
   /** What waits in that group, and for what; `describeGroup` says it in sentences. `undefined` of a group that this process is not in. */

@@ -19,12 +19,12 @@ export const rooms: Readonly<Record<string, Room>> = {
   snapshot: { pure: true, mayImport: ["core"] },
   multicast: { pure: true, mayImport: ["core"] },
   trace: { pure: true, mayImport: ["core"] },
-  detect: { pure: true, mayImport: ["core", "snapshot", "trace"] },
   process: { pure: true, mayImport: ["core", "link", "snapshot", "multicast"] },
+  detect: { pure: true, mayImport: ["core", "process", "snapshot", "trace"] },
   kv: { pure: true, mayImport: ["core", "process"] },
   bank: { pure: true, mayImport: ["core", "process"] },
   sim: { pure: true, mayImport: ["core", "link", "process", "snapshot", "trace"] },
-  runtime: { pure: false, mayImport: ["core", "process", "snapshot"] },
+  runtime: { pure: false, mayImport: ["core", "detect", "process", "snapshot"] },
   nats: {
     pure: false,
     mayImport: [

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { ProcessId } from "../../src/core/id.ts";
 import { Random } from "../../src/core/random.ts";
+import { globalState } from "../../src/detect.ts";
 import type { Turn } from "../../src/process/application.ts";
 import type { GroupedState } from "../../src/process/grouped.ts";
 import { drawFaults, runWorld, type SeenSnapshot, type View } from "../../src/sim.ts";
@@ -84,6 +85,33 @@ function goOn(
   return { seen: new Map(seen), held };
 }
 
+/** What each has yet to deliver by the states of a snapshot, as it will see it; `undefined` if that is not known. */
+function undelivered(
+  { world }: TalkWorld,
+  snapshot: SeenSnapshot<Uint8Array, GroupedState<Seen>>,
+): ReadonlyMap<ProcessId, Seen> | undefined {
+  const { messages, problems } = globalState({ ...snapshot, application: world.application });
+  if (problems.length > 0) return undefined;
+  return new Map(
+    world.processes.map((id) => [
+      id,
+      messages.flatMap(({ to, from, message }) => (to === id ? [`${message} ${from}`] : [])).sort(),
+    ]),
+  );
+}
+
+/** What each has seen after a snapshot. */
+const seenSince = (
+  snapshot: SeenSnapshot<Uint8Array, GroupedState<Seen>>,
+  { seen }: GoneOn,
+): ReadonlyMap<ProcessId, Seen> =>
+  new Map(
+    [...seenIn(snapshot.states)].map(([id, before]) => [
+      id,
+      (seen.get(id) ?? []).slice(before.length).sort(),
+    ]),
+  );
+
 describe("groups in processes", () => {
   test("keep every promise, also across a snapshot", { timeout: 7_200_000 }, () => {
     let [snapshots, held, lost] = [0, 0, 0];
@@ -108,6 +136,9 @@ describe("groups in processes", () => {
         for (const [id, seen] of seenIn(snapshot.states))
           expect(gone.seen.get(id)?.slice(0, seen.length)).toEqual(seen);
         expect(broken(members, gone.seen), `${seed} ${snapshot.id}`).toEqual([]);
+        expect(undelivered(talk, snapshot), `${seed} ${snapshot.id}`).toEqual(
+          seenSince(snapshot, gone),
+        );
         if (gone.held > 0) held += 1;
         if (broken(members, goOn(talk, snapshot, "messages in flight").seen).length > 0) lost += 1;
       }
@@ -116,6 +147,33 @@ describe("groups in processes", () => {
     expect(snapshots).toBeGreaterThan(300);
     expect(held).toBeGreaterThan(30);
     expect(lost).toBeGreaterThan(30);
+  });
+
+  test("tell what is yet to be delivered, or that it is not known", { timeout: 7_200_000 }, () => {
+    let [known, unknown] = [0, 0];
+    for (const seed of seeds("grouped-lives", 60, 20_000)) {
+      const talk = talkWorld(seed);
+      let last: View<Uint8Array, GroupedState<Seen>, never> | undefined;
+      const eventually = {
+        seen: (view: View<Uint8Array, GroupedState<Seen>, never>) => {
+          last = view;
+          return true;
+        },
+      };
+      const faults = { ...drawFaults(seed), crashes: 1, fromSnapshot: 0 };
+      runWorld({ ...talk.world, eventually }, { seed, faults });
+      for (const snapshot of last?.snapshots ?? []) {
+        const expected = undelivered(talk, snapshot);
+        if (!expected) unknown += 1;
+        else {
+          known += 1;
+          const since = seenSince(snapshot, goOn(talk, snapshot));
+          expect(since, `${seed} ${snapshot.id}`).toEqual(expected);
+        }
+      }
+    }
+    expect(known).toBeGreaterThan(20);
+    expect(unknown).toBeGreaterThan(20);
   });
 
   test("in a snapshot of which a member was recorded in one life, and again in the next", () => {

@@ -1,0 +1,141 @@
+/** `tidemark detect`: what is true of the whole system at a snapshot. */
+
+import { Command } from "commander";
+import { Account } from "../bank/account.ts";
+import { TidemarkError } from "../core/error.ts";
+import { type Detector, parseDetector } from "../detect/detection.ts";
+import type { GlobalState } from "../detect/global-state.ts";
+import type { Detection } from "../detect/verdict.ts";
+import type { Codec } from "../process/codec.ts";
+import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
+import { type InspectOptions, inspectSnapshot } from "../runtime/inspect-snapshot.ts";
+import { summarise } from "../snapshot/manifest.ts";
+import { directoryOption, jsonOption } from "./options.ts";
+import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
+import { applicationOf, loadSystem } from "./system-file.ts";
+import { grouped, painter, printable } from "./terminal.ts";
+
+interface DetectOptions extends KeyOptions {
+  readonly dir: string;
+  readonly module?: string;
+  readonly since?: string;
+  readonly json?: true;
+}
+
+/** How snapshots of a system are read and asked. */
+interface Inspected {
+  readonly codecs: readonly Codec<unknown>[];
+  application(snapshot: GlobalSnapshot): InspectOptions["application"];
+}
+
+const paint = painter(process.stdout);
+
+const UNKNOWN_STATUS = 3;
+
+const HELP = `
+What can be detected, several with commas between them:
+  deadlock           some wait for each other for ever
+  termination        everybody is passive, and no work is in flight
+  garbage            objects that nobody can reach
+  sum=NAME:AMOUNT    goods of that name do not add up to that amount; without the
+                     amount, to what there was at --since
+  token=NAME         a token is lost, or there more than once; token=NAME:COUNT
+
+Messages in flight count as states do. The snapshot is proven first. What it
+means is declared by the application, by methods such as goods and waits
+(docs/use/detect.md): that of the bank, or of the file that tidemark up runs,
+named by --module. The file is loaded, and applications are restored; none runs.
+
+Exit status: 0 if nothing is detected; 1 if something is, or the snapshot cannot
+be read; 3 if nothing is and something is unknown; 2 for a mistake in the command.
+
+Examples:
+  tidemark detect latest sum=money:4000
+  tidemark detect p2/7 sum=money --since p1/1
+  tidemark detect latest deadlock,termination,garbage --module system.ts`;
+
+export function detectCommand(): Command {
+  return new Command("detect")
+    .description("find out what is true of the whole system at a snapshot")
+    .argument("<snapshot>", SNAPSHOT_NAME)
+    .argument("<what>", "what to detect: see below", parseDetectors)
+    .addOption(directoryOption())
+    .option("--module <file>", "defines the system (default: it is a bank)")
+    .option("--since <snapshot>", "an earlier snapshot: sums should be as there")
+    .addOption(keyOption())
+    .addOption(jsonOption("print a line of JSON for each verdict"))
+    .addHelpText("after", HELP)
+    .action(async (name: string, detectors: readonly Detector[], options: DetectOptions) => {
+      const { dir, module, since, json } = options;
+      const inspected = module === undefined ? BANK : await systemOf(module);
+      const needs = detectors.flatMap((one) => one.needs);
+      const inspect = async (named: string): Promise<[GlobalSnapshot, GlobalState]> => {
+        const snapshot = await openSnapshot(named, dir, options, inspected.codecs);
+        const verdict = await snapshot.verify();
+        if (!verdict.consistent)
+          throw new TidemarkError(
+            "DAMAGED",
+            `${snapshot.id} is not proven, so nothing follows from it: ${verdict.place} ${verdict.reason}`,
+          );
+        if (module === undefined) await mustBeBank(snapshot);
+        const application = inspected.application(snapshot);
+        return [snapshot, await inspectSnapshot(snapshot, { application, only: needs })];
+      };
+      const before = since === undefined ? undefined : (await inspect(since))[1];
+      const [snapshot, state] = await inspect(name);
+      const verdicts = detectors.map((one) => one.detect(state, before));
+      if (json)
+        for (const verdict of verdicts)
+          console.log(JSON.stringify({ snapshot: snapshot.id, ...verdict }));
+      else tell(snapshot, verdicts);
+      if (verdicts.some(({ detected }) => detected === true)) process.exitCode = 1;
+      else if (verdicts.some(({ detected }) => detected === null))
+        process.exitCode = UNKNOWN_STATUS;
+    });
+}
+
+const parseDetectors = (text: string): readonly Detector[] =>
+  text.split(",").map((one) => parseDetector(one.trim()));
+
+const BANK: Inspected = {
+  codecs: [],
+  application: () => () => new Account({ money: 0 }),
+};
+
+/** @throws TidemarkError `BAD_OPTION` if a state is not that of an account */
+async function mustBeBank(snapshot: GlobalSnapshot): Promise<void> {
+  const [first = ""] = snapshot.manifest.processes;
+  const encoding = snapshot.piece(first).state.encoding;
+  const state = encoding === "msgpack" ? await snapshot.state(first) : undefined;
+  const { balance, transfers } = Object(state) as Record<string, unknown>;
+  if (typeof balance === "number" && typeof transfers === "number") return;
+  throw new TidemarkError(
+    "BAD_OPTION",
+    `${snapshot.id} is not of a bank, but of ${printable(snapshot.manifest.system)}: name the file that defines it with --module`,
+  );
+}
+
+async function systemOf(file: string): Promise<Inspected> {
+  const source = { file };
+  const system = await loadSystem(source);
+  const { messageCodec, stateCodec } = system;
+  return {
+    codecs: [messageCodec, stateCodec].filter((one) => one !== undefined),
+    application: (snapshot) => (id) =>
+      applicationOf(source, system, id, snapshot.manifest.processes),
+  };
+}
+
+function tell({ manifest }: GlobalSnapshot, verdicts: readonly Detection[]): void {
+  const { id, system, processes } = manifest;
+  const many = grouped(summarise(manifest).inFlight);
+  console.log(
+    `${id}  system ${printable(system)}, ${processes.length} processes, ${many} messages in flight, proven`,
+  );
+  const width = Math.max(...verdicts.map(({ detector }) => detector.length));
+  for (const { detected, detector, sentence } of verdicts) {
+    const mark =
+      detected === null ? paint("dim", "?") : detected ? paint("red", "!") : paint("green", "·");
+    console.log(`${mark} ${printable(detector.padEnd(width))}  ${printable(sentence)}`);
+  }
+}

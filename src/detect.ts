@@ -1,0 +1,32 @@
+/**
+ * Detectors: what is true of a whole system, found in a global snapshot. Pure, with no I/O, also in a browser; `inspectSnapshot` of
+ * `tidemark` makes a global state of a stored snapshot.
+ * @module
+ */
+
+export {
+  type Blocked,
+  type DeadlockEvidence,
+  detectDeadlock,
+  type OpenWait,
+} from "./detect/deadlock.ts";
+export {
+  type Detector,
+  detectPredicate,
+  detectTermination,
+  parseDetector,
+  type TerminationEvidence,
+} from "./detect/detection.ts";
+export { detectGarbage, type GarbageEvidence, type GarbageObject } from "./detect/garbage.ts";
+export {
+  type Declaration,
+  type GlobalState,
+  type GlobalStateOptions,
+  globalState,
+  type LocalState,
+  type MessageInFlight,
+  type Problem,
+} from "./detect/global-state.ts";
+export { detectSum, detectToken, type Sum, type SumEvidence, sumOf } from "./detect/sums.ts";
+export type { Detection, Place } from "./detect/verdict.ts";
+export type { Declarations, Goods, Grant, References, Wait } from "./process/declarations.ts";
