@@ -50,7 +50,7 @@ async function attempt(
 ) {
   const running = { shop, till, warehouse };
   const giveUp = new AbortController();
-  const taken = shop.snapshot({ label, timeoutMs: 250 });
+  const taken = shop.snapshot({ label, timeoutMs: 1_000 });
   const taking = awake.flatMap((id) =>
     others[id].map(async (other) => {
       for (let i = 0; i < things; i += 1)

@@ -134,6 +134,12 @@ export type {
   TransportIdentity,
 } from "./runtime/transport.ts";
 export {
+  quiescent,
+  type WatchEvent,
+  type WatchOptions,
+  watchSystem,
+} from "./runtime/watch-system.ts";
+export {
   WorkerNetwork,
   type WorkerNetworkOptions,
   workerTransport,

@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   show: async () => (await import("./show.ts")).showCommand(),
   diff: async () => (await import("./diff.ts")).diffCommand(),
   detect: async () => (await import("./detect.ts")).detectCommand(),
+  watch: async () => (await import("./watch.ts")).watchCommand(),
   verify: async () => (await import("./verify.ts")).verifyCommand(),
   restore: async () => (await import("./restore.ts")).restoreCommand(),
   log: async () => (await import("./log.ts")).logCommand(),

@@ -13,7 +13,7 @@ import { summarise } from "../snapshot/manifest.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
 import { applicationOf, loadSystem } from "./system-file.ts";
-import { grouped, painter, printable } from "./terminal.ts";
+import { grouped, type Paint, painter, printable } from "./terminal.ts";
 
 interface DetectOptions extends KeyOptions {
   readonly dir: string;
@@ -67,7 +67,7 @@ export function detectCommand(): Command {
     .addHelpText("after", HELP)
     .action(async (name: string, detectors: readonly Detector[], options: DetectOptions) => {
       const { dir, module, since, json } = options;
-      const inspected = module === undefined ? BANK : await systemOf(module);
+      const inspected = await inspectedBy(module);
       const needs = detectors.flatMap((one) => one.needs);
       const inspect = async (named: string): Promise<[GlobalSnapshot, GlobalState]> => {
         const snapshot = await openSnapshot(named, dir, options, inspected.codecs);
@@ -94,7 +94,7 @@ export function detectCommand(): Command {
     });
 }
 
-const parseDetectors = (text: string): readonly Detector[] =>
+export const parseDetectors = (text: string): readonly Detector[] =>
   text.split(",").map((one) => parseDetector(one.trim()));
 
 const BANK: Inspected = {
@@ -103,7 +103,7 @@ const BANK: Inspected = {
 };
 
 /** @throws TidemarkError `BAD_OPTION` if a state is not that of an account */
-async function mustBeBank(snapshot: GlobalSnapshot): Promise<void> {
+export async function mustBeBank(snapshot: GlobalSnapshot): Promise<void> {
   const [first = ""] = snapshot.manifest.processes;
   const encoding = snapshot.piece(first).state.encoding;
   const state = encoding === "msgpack" ? await snapshot.state(first) : undefined;
@@ -115,7 +115,9 @@ async function mustBeBank(snapshot: GlobalSnapshot): Promise<void> {
   );
 }
 
-async function systemOf(file: string): Promise<Inspected> {
+/** @param file defines the system; without one it is a bank */
+export async function inspectedBy(file: string | undefined): Promise<Inspected> {
+  if (file === undefined) return BANK;
   const source = { file };
   const system = await loadSystem(source);
   const { messageCodec, stateCodec } = system;
@@ -133,9 +135,15 @@ function tell({ manifest }: GlobalSnapshot, verdicts: readonly Detection[]): voi
     `${id}  system ${printable(system)}, ${processes.length} processes, ${many} messages in flight, proven`,
   );
   const width = Math.max(...verdicts.map(({ detector }) => detector.length));
-  for (const { detected, detector, sentence } of verdicts) {
-    const mark =
-      detected === null ? paint("dim", "?") : detected ? paint("red", "!") : paint("green", "·");
+  for (const verdict of verdicts) {
+    const { detector, sentence } = verdict;
+    const mark = markOf(verdict, paint);
     console.log(`${mark} ${printable(detector.padEnd(width))}  ${printable(sentence)}`);
   }
+}
+
+/** One character for a verdict. */
+export function markOf({ detected }: Detection, styled: Paint): string {
+  if (detected === null) return styled("dim", "?");
+  return detected ? styled("red", "!") : styled("green", "·");
 }
