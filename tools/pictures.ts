@@ -40,6 +40,32 @@ export const pictures: readonly Picture[] = [
     title: "An answer that comes before its question is held back",
     options: () => ({ time: "clock" }),
   },
+  {
+    file: "docs/learn/pictures/overtaken-fifo.svg",
+    trace: "overtaken-fifo.jsonl",
+    title: "Without FIFO order, Eve gets Ann's second message before her first",
+    options: () => ({}),
+  },
+  {
+    file: "docs/learn/pictures/overtaken-causal.svg",
+    trace: "overtaken-causal.jsonl",
+    title: "Without causal order, Eve gets the answer before the question",
+    options: () => ({}),
+  },
+  {
+    file: "docs/learn/pictures/two-orders.svg",
+    trace: "two-orders.jsonl",
+    title: "Without total order, Bob ends with another price than Ann and Eve",
+    options: () => ({}),
+  },
+  {
+    file: "docs/learn/pictures/waiting.svg",
+    trace: "waiting.jsonl",
+    title: "Three that wait for each other, two of the requests still in flight",
+    options: (order) => ({
+      cut: order.frontier(new Map(Object.entries({ ann: 2, bob: 3, eve: 2 }))),
+    }),
+  },
 ];
 
 /** As it is drawn now. */
