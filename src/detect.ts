@@ -1,6 +1,6 @@
 /**
- * Detectors: what is true of a whole system, found in a global snapshot. Pure, with no I/O, also in a browser; `inspectSnapshot` of
- * `tidemark` makes a global state of a stored snapshot.
+ * Detectors: what is true of a whole system, found in a global snapshot, or by direct algorithms among its processes. Pure, with no I/O,
+ * also in a browser; `inspectSnapshot` of `tidemark` makes a global state of a stored snapshot.
  * @module
  */
 
@@ -30,3 +30,41 @@ export {
 export { detectSum, detectToken, type Sum, type SumEvidence, sumOf } from "./detect/sums.ts";
 export type { Detection, Place } from "./detect/verdict.ts";
 export type { Declarations, Goods, Grant, References, Wait } from "./process/declarations.ts";
+export {
+  type AndDeadlockEffect,
+  type AndDeadlockInput,
+  type AndDeadlockState,
+  ChandyMisraHaasAnd,
+  type Probe,
+} from "./detect/chandy-misra-haas-and.ts";
+export {
+  ChandyMisraHaasOr,
+  type OrDeadlockEffect,
+  type OrDeadlockInput,
+  type OrDeadlockState,
+  type Query,
+} from "./detect/chandy-misra-haas-or.ts";
+export {
+  DijkstraScholten,
+  type DijkstraScholtenEffect,
+  type DijkstraScholtenInput,
+  type DijkstraScholtenState,
+  type Signal,
+} from "./detect/dijkstra-scholten.ts";
+export type { ControlInput, DirectEffect } from "./detect/members.ts";
+export {
+  Safra,
+  type SafraEffect,
+  type SafraInput,
+  type SafraState,
+  type Token,
+} from "./detect/safra.ts";
+export {
+  Terminating,
+  type TerminatingApplication,
+  type TerminatingMessage,
+  type TerminatingOptions,
+  type TerminatingSlice,
+  type TerminatingState,
+  type TerminationState,
+} from "./detect/terminating.ts";
