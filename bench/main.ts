@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [--json]`: measures one thing, or all. */
 
 import { parseArgs } from "node:util";
+import { detect } from "./detect.ts";
 import { durability } from "./durability.ts";
 import { kv } from "./kv.ts";
 import { kvSnapshot } from "./kv-snapshot.ts";
@@ -28,6 +29,7 @@ const BENCHES: Readonly<Record<string, (options: Options) => AsyncGenerator<Resu
   store,
   sim,
   multicast,
+  detect,
   kv,
   "kv-snapshot": kvSnapshot,
 };
@@ -44,6 +46,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N]
   sim       the simulator: events a second, and of a search through all schedules states a second
   kv        the store beside redis-server, by redis-benchmark: one process, and three replicas
   kv-snapshot  what BGSAVE costs the clients of a store of a million keys (or --keys), beside redis-server
+  detect    messages that direct detection of termination and deadlock costs, beside the papers' bounds and snapshots
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 
 Without a name: all of them. Figures are medians of at least three rounds; on a busy machine look at ratios only.`;

@@ -7,7 +7,7 @@ export interface Result {
   /** The median over the rounds. */
   readonly value: number;
   readonly unit: string;
-  /** The same measured in the same run without Tidemark: what is possible at most. */
+  /** The same measured in the same run without Tidemark: what is possible at most. Of a count, the most that a paper allows. */
   readonly limit?: number;
   /** `value / limit`. */
   readonly ratio?: number;
