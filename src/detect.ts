@@ -5,32 +5,6 @@
  */
 
 export {
-  type Blocked,
-  type DeadlockEvidence,
-  detectDeadlock,
-  type OpenWait,
-} from "./detect/deadlock.ts";
-export {
-  type Detector,
-  detectPredicate,
-  detectTermination,
-  parseDetector,
-  type TerminationEvidence,
-} from "./detect/detection.ts";
-export { detectGarbage, type GarbageEvidence, type GarbageObject } from "./detect/garbage.ts";
-export {
-  type Declaration,
-  type GlobalState,
-  type GlobalStateOptions,
-  globalState,
-  type LocalState,
-  type MessageInFlight,
-  type Problem,
-} from "./detect/global-state.ts";
-export { detectSum, detectToken, type Sum, type SumEvidence, sumOf } from "./detect/sums.ts";
-export type { Detection, Place } from "./detect/verdict.ts";
-export type { Declarations, Goods, Grant, References, Wait } from "./process/declarations.ts";
-export {
   type AndDeadlockEffect,
   type AndDeadlockInput,
   type AndDeadlockState,
@@ -45,12 +19,35 @@ export {
   type Query,
 } from "./detect/chandy-misra-haas-or.ts";
 export {
+  type Blocked,
+  type DeadlockEvidence,
+  detectDeadlock,
+  type OpenWait,
+} from "./detect/deadlock.ts";
+export {
+  type Detector,
+  detectPredicate,
+  detectTermination,
+  parseDetector,
+  type TerminationEvidence,
+} from "./detect/detection.ts";
+export {
   DijkstraScholten,
   type DijkstraScholtenEffect,
   type DijkstraScholtenInput,
   type DijkstraScholtenState,
   type Signal,
 } from "./detect/dijkstra-scholten.ts";
+export { detectGarbage, type GarbageEvidence, type GarbageObject } from "./detect/garbage.ts";
+export {
+  type Declaration,
+  type GlobalState,
+  type GlobalStateOptions,
+  globalState,
+  type LocalState,
+  type MessageInFlight,
+  type Problem,
+} from "./detect/global-state.ts";
 export type { ControlInput, DirectEffect } from "./detect/members.ts";
 export {
   Safra,
@@ -59,6 +56,7 @@ export {
   type SafraState,
   type Token,
 } from "./detect/safra.ts";
+export { detectSum, detectToken, type Sum, type SumEvidence, sumOf } from "./detect/sums.ts";
 export {
   Terminating,
   type TerminatingApplication,
@@ -68,3 +66,5 @@ export {
   type TerminatingState,
   type TerminationState,
 } from "./detect/terminating.ts";
+export type { Detection, Place } from "./detect/verdict.ts";
+export type { Declarations, Goods, Grant, References, Wait } from "./process/declarations.ts";

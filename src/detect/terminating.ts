@@ -9,7 +9,6 @@
 
 import { isTidemarkError, TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
-import { Safra, type SafraInput, type SafraState, type Token } from "./safra.ts";
 import {
   type Application,
   FrozenState,
@@ -17,15 +16,17 @@ import {
   type Renamed,
   type Turn,
 } from "../process/application.ts";
+import type { Goods, Grant, References, Wait } from "../process/declarations.ts";
+import { Safra, type SafraInput, type SafraState, type Token } from "./safra.ts";
 
 /** An application of which somebody is to know when it has terminated. */
 export interface TerminatingApplication<M, State = unknown, Request = never, Reply = never>
   extends Application<M, State, Request, Reply> {
   /**
-   * Nothing is left to do here until a message comes. It must be there if the application does anything by timers, or waits for something
-   * from outside. @default true after every turn
+   * As every application may declare it. It must be there if the application does anything by timers, or waits for something from
+   * outside: asked after each turn. @default true
    */
-  isPassive?(): boolean;
+  isPassive?(message?: M): boolean;
   /** The computation has terminated: once, at every process. */
   terminated?(turn: Turn<M, Reply>): void;
 }
@@ -65,6 +66,17 @@ export interface TerminatingOptions<M, State, Request, Reply> {
   readonly everyMs?: number;
   /** Hears of what a peer sent that cannot be. */
   readonly onIrregular?: (reason: string) => void;
+}
+
+type Said<M, T> = (content?: TerminatingMessage<M>) => T;
+
+/** What has no parameter says nothing of messages, and must still have none. */
+function declared<M, T>(application: unknown, say: (message?: M) => T, ofDetection: T): Said<M, T> {
+  if (say.length === 0) return () => say.call(application);
+  return (content) => {
+    if (content === undefined) return say.call(application);
+    return "message" in content ? say.call(application, content.message) : ofDetection;
+  };
 }
 
 const TIMER = "\u0000terminating";
@@ -118,6 +130,12 @@ export class Terminating<M, State, Request, Reply>
     request: Request,
     turn: Turn<TerminatingMessage<M>, Reply>,
   ) => void;
+  /** What the application declares; of what belongs to the detection, that there is nothing in it. */
+  readonly goods?: Said<M, Goods>;
+  readonly isPassive?: Said<M, boolean>;
+  readonly references?: Said<M, References>;
+  readonly waits?: () => readonly Wait[];
+  readonly grants?: (message: TerminatingMessage<M>) => boolean | readonly Grant[];
 
   /** @throws TidemarkError `BAD_ID`, `BAD_OPTION`, `UNKNOWN_PROCESS` */
   constructor(options: TerminatingOptions<M, State, Request, Reply>) {
@@ -133,6 +151,13 @@ export class Terminating<M, State, Request, Reply>
     if (application.request)
       this.request = (id, request, turn) =>
         this.#run(turn, (own) => application.request?.(id, request, own));
+    if (application.goods) this.goods = declared(application, application.goods, {});
+    if (application.isPassive) this.isPassive = declared(application, application.isPassive, true);
+    if (application.references) this.references = declared(application, application.references, {});
+    if (application.waits) this.waits = () => application.waits?.() ?? [];
+    if (application.grants)
+      this.grants = (content) =>
+        "message" in content && (application.grants?.(content.message) ?? false);
   }
 
   start(turn: Turn<TerminatingMessage<M>, Reply>): void {

@@ -6,9 +6,9 @@ import { describe, expect, test } from "vitest";
 import type { View, World } from "../../src/sim.ts";
 import { deadly } from "../sim/keepers.ts";
 import { cases, seeds } from "../support/soak.ts";
+import { askingWorld, receivingWorld, runInEpochs } from "./support/direct-worlds.ts";
 import { ADVERSARIAL } from "./support/network.ts";
 import { runAnd, runOr, type Waited, type WaitingOptions } from "./support/waiting.ts";
-import { askingWorld, receivingWorld, runInEpochs } from "./support/direct-worlds.ts";
 
 type Drawn = Omit<WaitingOptions<never>, "spoil">;
 

@@ -1,14 +1,14 @@
 // Safra's ring (EWD 998) and Dijkstra and Scholten's signals: the end of a computation is never claimed too soon, and claimed within what
 // the papers say, in whatever order messages come; and what follows if a rule of them is left out.
 import fc from "fast-check";
-import { DijkstraScholten, Safra } from "tidemark/detect";
+import { DijkstraScholten, detectSum, globalState, Safra, Terminating } from "tidemark/detect";
 import { describe, expect, test } from "vitest";
 import { drawFaults, NO_FAULTS, runWorld } from "../../src/sim.ts";
 import { deadly } from "../sim/keepers.ts";
 import { cases, seeds } from "../support/soak.ts";
 import { type ComputationOptions, runComputation } from "./support/computation.ts";
-import { ADVERSARIAL } from "./support/network.ts";
 import { runInEpochs, terminatingWorld } from "./support/direct-worlds.ts";
+import { ADVERSARIAL } from "./support/network.ts";
 
 const draw = (seed: number, more: Partial<ComputationOptions> = {}): ComputationOptions => ({
   ...{ seed, fifo: seed % 3 === 0, slowest: ADVERSARIAL, repeat: [0, 0.2][seed % 2] as number },
@@ -160,6 +160,33 @@ describe("an application that forgets what it has to do", () => {
         found += 1;
       }
     expect(found).toBeGreaterThan(3);
+  });
+});
+
+describe("what an application declares", () => {
+  const application = {
+    goods: (message?: number) => ({ coins: message ?? 7 }),
+    isPassive: () => true,
+    waits: () => [{ for: ["b"] }],
+    grants: (message: number) => message > 1,
+    capture: () => null,
+    restore: () => {},
+  };
+  const processes = ["a", "b"];
+  const wrapped = () =>
+    new Terminating<number, null, never, never>({ self: "a", processes, application });
+
+  test("is declared by what is around it, also of messages", () => {
+    const messages = [{ message: 3 }, { token: { round: 1, sum: 0, black: false } }];
+    const states = { a: wrapped().capture(), b: wrapped().capture() };
+    const inFlight = [{ from: "a", to: "b", messages }];
+    const state = globalState({ application: wrapped, states, inFlight });
+    expect(detectSum(state, "coins", 17)).toMatchObject({ detected: false });
+    expect(state.processes[0]).toMatchObject({ isPassive: true, waits: [{ for: ["b"] }] });
+    expect(state.messages.map(({ grants }) => grants)).toEqual([true, false]);
+    // The application says nothing of messages.
+    expect(state.messages.map(({ isPassive }) => isPassive)).toEqual([undefined, undefined]);
+    expect(state.problems).toEqual([]);
   });
 });
 

@@ -12,13 +12,13 @@ import {
   type OrDeadlockInput,
   type OrDeadlockState,
 } from "../../../src/detect/chandy-misra-haas-or.ts";
-import { type Application, FrozenState, type Turn } from "../../../src/process/application.ts";
 import {
   Terminating,
   type TerminatingApplication,
   type TerminatingMessage,
   type TerminatingState,
 } from "../../../src/detect/terminating.ts";
+import { type Application, FrozenState, type Turn } from "../../../src/process/application.ts";
 import { defineWorld, type Faults, runWorld, type View, type World } from "../../../src/sim.ts";
 
 const processesOf = (random: Random): ProcessId[] =>
