@@ -4,6 +4,14 @@
  * @module
  */
 
+export type {
+  ObservedBodies,
+  ObservedLife,
+  ObservedPacket,
+  ObservedRange,
+  ProcessObserver,
+  Valued,
+} from "./core/observer.ts";
 export { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "./core/order-level.ts";
 export { CausalOrder, type Frontier } from "./trace/causal-order.ts";
 export {
@@ -64,6 +72,15 @@ export {
   type Verdict,
   type Witness,
 } from "./trace/promises.ts";
+export {
+  type RecordedEvent,
+  Recorder,
+  type RecorderMark,
+  type RecorderOptions,
+  type Recording,
+  type Values,
+} from "./trace/recorder.ts";
+export { traceLines } from "./trace/recording.ts";
 export { type DrawOptions, drawSpaceTime, type SpaceTime } from "./trace/space-time.ts";
 export {
   type Asked,
@@ -78,6 +95,7 @@ export {
   type Arrow,
   type EventDetails,
   type EventType,
+  messagesOf,
   parseTrace,
   type Trace,
   TraceBuilder,

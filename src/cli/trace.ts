@@ -10,6 +10,7 @@ import { grouped, painter, printable } from "./terminal.ts";
 import { eachLine } from "./text-file.ts";
 import { cutCommand } from "./trace-cut.ts";
 import { diagramCommand } from "./trace-diagram.ts";
+import { recordCommand } from "./trace-record.ts";
 
 interface CheckCommandOptions {
   readonly order?: OrderLevel;
@@ -22,6 +23,7 @@ Examples:
   tidemark trace check history.jsonl
   tidemark trace cut trace.jsonl p1=3 p2=12
   tidemark trace diagram trace.jsonl --snapshot p1/7
+  tidemark trace record --for 2s --out run.jsonl
   tidemark trace check --help`;
 
 const CHECK_HELP = `
@@ -56,7 +58,8 @@ export function traceCommand(): Command {
     .addHelpText("after", HELP)
     .addCommand(checkCommand())
     .addCommand(cutCommand())
-    .addCommand(diagramCommand());
+    .addCommand(diagramCommand())
+    .addCommand(recordCommand());
 }
 
 function checkCommand(): Command {

@@ -10,6 +10,7 @@ import { isLive } from "./terminal.ts";
 export const STANDARD = "-";
 /** A terminal is told no more often. */
 const TELL_EVERY_MS = 200;
+const LINES_AT_A_TIME = 1000;
 
 /**
  * Into a new file, all or nothing, or to standard output.
@@ -42,6 +43,18 @@ export async function writeTo(file: string, content: AsyncIterable<Uint8Array>):
       { cause: error },
     );
   }
+}
+
+/** Many lines at a time. */
+export async function* bytesOfLines(lines: Iterable<string>): AsyncGenerator<Uint8Array> {
+  let some: string[] = [];
+  for (const line of lines) {
+    some.push(line);
+    if (some.length < LINES_AT_A_TIME) continue;
+    yield Buffer.from(`${some.join("\n")}\n`);
+    some = [];
+  }
+  if (some.length > 0) yield Buffer.from(`${some.join("\n")}\n`);
 }
 
 /** How far it is, at a terminal. */
