@@ -28,7 +28,6 @@ interface Operation {
   /** `d` is the deadline; the whole key, of a string. */
   readonly element: string;
   readonly value?: string | number | null;
-  readonly deadline?: number | null;
 }
 
 /** The meaning of all types, from all operations that somebody has been told. */
@@ -85,13 +84,8 @@ class Meaning {
   }
 
   deadline(left: readonly Operation[]): number | null {
-    let deadline: number | null = null;
-    for (const one of left) {
-      if (one.element === "d" && one.kind === "put") deadline = Number(one.value) || null;
-      else if (one.element === "" && one.kind !== "add" && one.kind !== "clear")
-        deadline = one.deadline ?? null;
-    }
-    return deadline;
+    const last = left.findLast(({ element, kind }) => element === "d" && kind === "put");
+    return Number(last?.value) || null;
   }
 
   /** As `contents` has it; undefined if the key is not there. */
@@ -205,7 +199,8 @@ class History {
     switch (command) {
       case "SET":
         return [
-          op({ kind: "put", element: "", value: first, deadline: Number(words[4] ?? 0) || null }),
+          op({ kind: "put", element: "", value: first }),
+          op({ kind: "put", element: "d", value: Number(words[4] ?? 0) || null }),
         ];
       case "INCR":
       case "INCRBY":
@@ -227,7 +222,9 @@ class History {
       case "ZREM":
         return names.includes(first) ? [op({ kind: "cut", element: first })] : [];
       case "DEL":
-        return isThere ? [op({ kind: "cut", element: "", deadline: null })] : [];
+        return isThere
+          ? [op({ kind: "cut", element: "" }), op({ kind: "put", element: "d", value: null })]
+          : [];
       case "PEXPIREAT":
         return isThere ? [op({ kind: "put", element: "d", value: Number(first) })] : [];
       default:
