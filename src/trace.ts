@@ -20,6 +20,8 @@ export {
   checkConvergence,
   storeAccesses,
 } from "./trace/convergence.ts";
+export { compareTraces, type DifferenceOptions, type TraceDifference } from "./trace/difference.ts";
+export { dotLines, itfLines, mermaidLines } from "./trace/drawings.ts";
 export {
   History,
   type HistoryCounts,
@@ -45,6 +47,7 @@ export {
   type Stub,
 } from "./trace/layout.ts";
 export { drawOperations } from "./trace/operation-bars.ts";
+export { type OtlpImport, parseOtlp } from "./trace/otlp.ts";
 export {
   type ChannelEvent,
   type ChannelState,
@@ -64,6 +67,14 @@ export {
   type Verdict,
   type Witness,
 } from "./trace/promises.ts";
+export {
+  type FindAll,
+  parseShiviz,
+  SHIVIZ_PARSER,
+  type ShivizExecution,
+  type ShivizOptions,
+  shivizLines,
+} from "./trace/shiviz.ts";
 export { type DrawOptions, drawSpaceTime, type SpaceTime } from "./trace/space-time.ts";
 export {
   type Asked,
@@ -83,4 +94,5 @@ export {
   TraceBuilder,
   type TraceEvent,
   TraceReader,
+  traceLines,
 } from "./trace/trace.ts";

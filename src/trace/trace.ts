@@ -41,7 +41,7 @@ export interface EventDetails {
   readonly values?: Readonly<Record<string, unknown>>;
   /** Whatever else was in the log from which it comes. */
   readonly fields?: Readonly<Record<string, string>>;
-  /** The line of the file that it is from, from 1. */
+  /** The line of the file that it is from, from 1: of the log, if it was imported. */
   readonly line?: number;
 }
 
@@ -62,7 +62,7 @@ export interface Arrow {
 export interface Trace {
   /** What it is called; empty if there is only one in its file. */
   readonly label: string;
-  /** The names of the processes: as they are in the log, which may be any text without spaces. */
+  /** The names of the processes: as they are in the log, which may be any text. */
   readonly processes: readonly string[];
   /** All events, in the order in which they were told. */
   readonly events: readonly TraceEvent[];
@@ -77,7 +77,8 @@ export interface Trace {
 const EVENTS_MAX = 5_000_000;
 const PROCESSES_MAX = 4_096;
 const LINE_LENGTH_MAX = 1 << 20;
-const NAME_LENGTH_MAX = 256;
+/** Of a process, a group or a message. */
+export const NAME_LENGTH_MAX = 256;
 
 /** Puts a trace together, event by event and arrow by arrow. */
 export class TraceBuilder {
@@ -181,6 +182,7 @@ export class TraceReader {
   readonly #after: After[] = [];
   readonly #crashed = new Set<string>();
   #line = 0;
+  #label = "";
   #complete: boolean = true;
 
   /** @param name what errors call it: the file, if it is one */
@@ -230,7 +232,7 @@ export class TraceReader {
         throw this.#error(line, `it is after event ${position} of ${process}, which is not there`);
       this.#builder.arrow(source, event);
     }
-    return this.#builder.end();
+    return { ...this.#builder.end(), label: this.#label };
   }
 
   #take(line: Readonly<Record<string, unknown>>): void {
@@ -264,13 +266,24 @@ export class TraceReader {
       case "group":
         return;
       case "history":
-        if (line["complete"] === false) this.#complete = false;
+        this.#head(line);
         return;
       default:
         this.#refuse(
           `a line has the type multicast, deliver, send, receive, internal, record, crash, group or history, not ${show(type)}`,
         );
     }
+  }
+
+  /** What the first line says of all: who takes part, also those that do nothing, in the order in which they are shown. */
+  #head(line: Readonly<Record<string, unknown>>): void {
+    const { label = "", processes = [], complete } = line;
+    if (complete === false) this.#complete = false;
+    if (typeof label !== "string") this.#refuse(`label is a text, not ${show(label)}`);
+    if (!Array.isArray(processes))
+      this.#refuse(`processes is a list of names, not ${show(processes)}`);
+    this.#label = label;
+    for (const process of processes as unknown[]) this.#builder.process(this.#process({ process }));
   }
 
   #event(
@@ -289,6 +302,7 @@ export class TraceReader {
       ...this.#optional(line, "values", "object"),
       ...this.#optional(line, "fields", "object"),
       line: this.#line,
+      ...this.#optional(line, "line", "number"),
     });
     const { after } = line;
     if (after !== undefined && !Array.isArray(after))
@@ -312,9 +326,7 @@ export class TraceReader {
   }
 
   #process(line: Readonly<Record<string, unknown>>): string {
-    const name = this.#text(line, "process", NAME_LENGTH_MAX);
-    if (/\s/.test(name)) this.#refuse(`process is a name without spaces, not ${show(name)}`);
-    return name;
+    return this.#text(line, "process", NAME_LENGTH_MAX);
   }
 
   #text(line: Readonly<Record<string, unknown>>, field: string, lengthMax: number): string {
@@ -334,7 +346,7 @@ export class TraceReader {
 
   #optional(
     line: Readonly<Record<string, unknown>>,
-    field: "snapshot" | "text" | "atMs" | "heldMs" | "values" | "fields",
+    field: "snapshot" | "text" | "atMs" | "heldMs" | "values" | "fields" | "line",
     type: "string" | "number" | "object",
   ): Partial<EventDetails> {
     const value = line[field];
@@ -362,6 +374,86 @@ export function parseTrace(text: string, name = "trace"): Trace {
   const reader = new TraceReader(name);
   for (const line of text.split("\n")) reader.addText(line);
   return reader.end();
+}
+
+/**
+ * A trace in Tidemark's own format, line by line: `TraceReader` makes the same of it again. An arrow that messages do not tell is told by
+ * `after`.
+ *
+ * @throws TidemarkError `BAD_OPTION` for an event that this format has no line for
+ *
+ * @example
+ * ```ts
+ * import { parseTrace, TraceBuilder, traceLines } from "tidemark/trace";
+ * const builder = new TraceBuilder("morning");
+ * const asked = builder.event("client", { type: "internal", text: "asks" });
+ * builder.arrow(asked, builder.event("server", { type: "internal", text: "is asked" }));
+ * const again = parseTrace([...traceLines(builder.end())].join("\n"));
+ * if (again.label !== "morning" || again.arrows.length !== 1) throw new Error("the same trace");
+ * ```
+ */
+export function* traceLines(trace: Trace): Generator<string> {
+  const { label, processes, events, arrows } = trace;
+  yield JSON.stringify({
+    ...{ type: "history", format: "tidemark-history/1" },
+    ...(label !== "" && { label }),
+    processes,
+  });
+  let next = 0;
+  for (const [e, { process, position, type, peer, ...details }] of events.entries()) {
+    const name = processes[process] ?? "";
+    const after: (readonly [string, number])[] = [];
+    for (; arrows[next]?.to === e; next += 1) {
+      const { from } = arrows[next] as Arrow;
+      const source = events[from] as TraceEvent;
+      if (!isTold(trace, from, e))
+        after.push([processes[source.process] ?? "", source.position + 1]);
+    }
+    const { message, group } = details;
+    const channel = type === "send" || type === "receive";
+    const missing =
+      (channel && (peer === undefined || message === undefined)) ||
+      ((type === "multicast" || type === "deliver") &&
+        (group === undefined || message === undefined));
+    const text = lineOf({
+      ...{ process: name, type },
+      ...(peer !== undefined && { [type === "send" ? "to" : "from"]: peer }),
+      ...details,
+      ...(after.length > 0 && { after }),
+    });
+    if (missing || name === "" || name.length > NAME_LENGTH_MAX || text.length > LINE_LENGTH_MAX)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `event ${position + 1} of ${show(name)} cannot be written: ${
+          missing
+            ? `it is of type ${type} and does not say of which message, or whose`
+            : text.length > LINE_LENGTH_MAX
+              ? `it takes ${text.length} characters, and a line has up to ${LINE_LENGTH_MAX}`
+              : `a process has a name of 1 to ${NAME_LENGTH_MAX} characters`
+        }`,
+      );
+    yield text;
+  }
+}
+
+/** Too deep for JSON is too long for a line as well. */
+function lineOf(line: unknown): string {
+  try {
+    return JSON.stringify(line);
+  } catch (error) {
+    throw new TidemarkError("BAD_OPTION", `an event cannot be written: ${textOf(error)}`);
+  }
+}
+
+/** Whether an arrow is that of a message, so that it is found again by its name. */
+function isTold({ events, processes }: Trace, from: number, to: number): boolean {
+  const [source, arrival] = [events[from] as TraceEvent, events[to] as TraceEvent];
+  if (source.message === undefined || `${source.message}` !== `${arrival.message}`) return false;
+  if (source.type === "send" && arrival.type === "receive")
+    return source.peer === processes[arrival.process] && arrival.peer === processes[source.process];
+  return (
+    source.type === "multicast" && arrival.type === "deliver" && source.group === arrival.group
+  );
 }
 
 /** Whatever it is, as short text. */
