@@ -10,6 +10,9 @@ import { grouped, painter, printable } from "./terminal.ts";
 import { eachLine } from "./text-file.ts";
 import { cutCommand } from "./trace-cut.ts";
 import { diagramCommand } from "./trace-diagram.ts";
+import { diffCommand } from "./trace-diff.ts";
+import { exportCommand } from "./trace-export.ts";
+import { importCommand } from "./trace-import.ts";
 
 interface CheckCommandOptions {
   readonly order?: OrderLevel;
@@ -22,6 +25,9 @@ Examples:
   tidemark trace check history.jsonl
   tidemark trace cut trace.jsonl p1=3 p2=12
   tidemark trace diagram trace.jsonl --snapshot p1/7
+  tidemark trace import GoVector.log --out trace.jsonl
+  tidemark trace export trace.jsonl --to shiviz
+  tidemark trace diff good.jsonl bad.jsonl
   tidemark trace check --help`;
 
 const CHECK_HELP = `
@@ -56,7 +62,10 @@ export function traceCommand(): Command {
     .addHelpText("after", HELP)
     .addCommand(checkCommand())
     .addCommand(cutCommand())
-    .addCommand(diagramCommand());
+    .addCommand(diagramCommand())
+    .addCommand(importCommand())
+    .addCommand(exportCommand())
+    .addCommand(diffCommand());
 }
 
 function checkCommand(): Command {

@@ -85,7 +85,7 @@ export function compareTraces(
     return { process, same, onlyBefore: own.length - same, onlyAfter: other.length - same };
   });
   const moved = [...partners.keys()].filter(
-    (e) => (partners[e] as number) >= 0 && isMoved(orders, partners, e),
+    (e) => (partners[e] as number) >= 0 && isMoved(orders, [partners, partnersBack], e),
   );
   const onlyBefore = [...partners.keys()].filter((e) => partners[e] === -1);
   const onlyAfter = [...partnersBack.keys()].filter((e) => partnersBack[e] === -1);
@@ -128,15 +128,22 @@ function inOrder(_: string, value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Whether what comes right before an event, at other processes, is not the same as in the other trace. */
+/**
+ * Whether what comes right before an event, at other processes, is not the same as in the other trace. What only one trace has is a
+ * difference of its own, and says nothing of what follows.
+ */
 function isMoved(
   [before, after]: readonly [CausalOrder, CausalOrder],
-  partners: Int32Array,
+  [partners, partnersBack]: readonly [Int32Array, Int32Array],
   event: number,
 ): boolean {
-  const sources = before.arrowsInto(event).map(({ from }) => partners[from] as number);
-  const others = new Set(after.arrowsInto(partners[event] as number).map(({ from }) => from));
-  return sources.some((source) => !others.has(source)) || new Set(sources).size !== others.size;
+  const sources = new Set<number>();
+  for (const { from } of before.arrowsInto(event))
+    if (partners[from] !== -1) sources.add(partners[from] as number);
+  const others = new Set<number>();
+  for (const { from } of after.arrowsInto(partners[event] as number))
+    if (partnersBack[from] !== -1) others.add(from);
+  return sources.size !== others.size || [...sources].some((source) => !others.has(source));
 }
 
 function firstOf(

@@ -130,7 +130,7 @@ class SpanReader {
       const at = `resourceSpans[${i}]`;
       const ofResource = this.#object(one, at);
       const resource = this.#texts(this.#optional(ofResource, "resource", at), `${at}.resource`);
-      const service = resource["service.name"] ?? "unknown_service";
+      const service = resource["service.name"] || "unknown_service";
       const key = INSTANCE_KEYS.find((name) => resource[name] !== undefined);
       const instance = key === undefined ? processOf(resource) : (resource[key] ?? "");
       for (const [j, two] of this.#list(ofResource, "scopeSpans", at).entries()) {

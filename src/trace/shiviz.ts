@@ -323,7 +323,7 @@ class ExecutionReader {
     for (const [name, count] of Object.entries(clock)) {
       if (!Number.isInteger(count) || count < 0 || count > COUNT_MAX)
         throw error(
-          `its clock has ${quoted(JSON.stringify(count) ?? "")} for ${quoted(name)}; counts are whole numbers from 0`,
+          `its clock has ${quoted(JSON.stringify(count))} for ${quoted(name)}; counts are whole numbers from 0`,
         );
       if (name === host) own = count as number;
       if (count !== 0) this.#keep(this.#numberOf(name), count as number, error);
@@ -409,8 +409,8 @@ class ExecutionReader {
           candidates.push(this.#heardOf(event, other, timelines.get(other), count));
           candidate[other] = count;
         }
+        // What one candidate knew of came with it; others may have known it, too.
         for (const one of candidates)
-          // What one candidate knew of came with it; others may have known it, too.
           for (const [other, count] of this.#clockOf(one))
             if (other !== one.host && Math.abs(candidate[other] as number) === count)
               candidate[other] = -count;
