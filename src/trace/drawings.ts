@@ -178,12 +178,13 @@ export function* dotLines(trace: Trace): Generator<string> {
   const { label, processes, timelines, arrows } = trace;
   yield "digraph trace {";
   if (label !== "") yield `  label=${dotText(label)};`;
-  yield '  node [shape=box, style=rounded, fontname="sans-serif"];';
-  yield '  graph [fontname="sans-serif"];';
+  yield "  node [shape=box, style=rounded];";
   for (const [p, name] of processes.entries()) {
     yield `  subgraph cluster_${p} {`;
     yield `    label=${dotText(name)};`;
     const timeline = timelines[p] as Int32Array;
+    // A box with nothing in it is not drawn.
+    if (timeline.length === 0) yield `    p${p} [label="no events", shape=plaintext];`;
     for (const e of timeline) yield `    e${e} [label=${dotText(eventTitle(trace, e))}];`;
     for (let i = 1; i < timeline.length; i += 1)
       yield `    e${timeline[i - 1]} -> e${timeline[i]} [arrowhead=none, weight=8];`;

@@ -95,7 +95,7 @@ function* objectsOf(text: string, name: string): Generator<readonly [unknown, nu
   };
   const [first = ""] = /^.*\S.*$/m.exec(text) ?? [];
   // An object over several lines does not end in its first one.
-  if (!isJson(first)) {
+  if (first !== "" && !isJson(first)) {
     yield [parse(text, 1), 1];
     return;
   }

@@ -43,7 +43,7 @@ export interface ShivizOptions {
 /** One of the executions in a log. */
 export interface ShivizExecution {
   readonly trace: Trace;
-  /** The line of the log where its text begins, from 1. */
+  /** The line of the log where it begins, from 1: that of the delimiter before it, or the first one that is not empty. */
   readonly line: number;
   /** Lines that are not empty and of no event: how many, and the first of them. */
   readonly passedOver: { readonly lines: number; readonly first?: number };
@@ -163,6 +163,8 @@ function compile(what: "parser" | "delimiter", source: string): Expression {
 interface Part {
   readonly label: string;
   readonly text: string;
+  /** The line that the text begins in; and that where, for people, the execution begins. */
+  readonly firstLine: number;
   readonly line: number;
 }
 
@@ -173,20 +175,22 @@ function* partsOf(
   { name, findAll }: { readonly name: string; readonly findAll: FindAll },
 ): Generator<Part> {
   const whole = head.start === 0 ? text : text.slice(head.start);
-  let part = { label: "", start: 0, line: head.line };
+  const blank = whole.slice(0, Math.max(0, whole.search(/\S/))).split("\n").length - 1;
+  let part = { label: "", start: 0, firstLine: head.line, line: head.line + blank };
   if (delimiter !== "") {
     const { regexp, names } = compile("delimiter", delimiter);
     const group = names.get("trace") ?? "trace";
     const lines = new LineCounter(whole, head.line);
     let count = 0;
     for (const match of matchesOf(regexp, whole, findAll, () => `${name}:${part.line}`)) {
-      yield { label: part.label, text: whole.slice(part.start, match.index), line: part.line };
+      yield { ...part, text: whole.slice(part.start, match.index) };
       const start = match.index + match[0].length;
       count += 1;
-      part = { label: match.groups?.[group] ?? String(count), start, line: lines.at(start) };
+      const line = lines.at(start);
+      part = { label: match.groups?.[group] ?? String(count), start, firstLine: line, line };
     }
   }
-  yield { label: part.label, text: whole.slice(part.start), line: part.line };
+  yield { ...part, text: whole.slice(part.start) };
 }
 
 /** All matches; what goes wrong while one is looked for is told with the place. */
@@ -252,8 +256,8 @@ class ExecutionReader {
   }
 
   read(parser: Expression, findAll: FindAll): ShivizExecution {
-    const { text, line } = this.#part;
-    const lines = new LineCounter(text, line);
+    const { text, firstLine, line } = this.#part;
+    const lines = new LineCounter(text, firstLine);
     let end = 0;
     const where = (): string => `${this.#name}:${lines.at(end)}`;
     for (const match of matchesOf(parser.regexp, text, findAll, where)) {
