@@ -124,7 +124,10 @@ export class TraceBuilder {
     return index;
   }
 
-  /** Says that one event comes after another because of it. Between events of one process that says nothing. */
+  /**
+   * Says that one event comes after another because of it. Between events of one process that says nothing; said again, it says nothing
+   * more.
+   */
   arrow(from: number, to: number): void {
     if (this.#events[from]?.process !== this.#events[to]?.process) this.#arrows.push({ from, to });
   }
@@ -141,12 +144,14 @@ export class TraceBuilder {
 
   end(): Trace {
     this.#arrows.sort((a, b) => a.to - b.to || a.from - b.from);
+    const isNew = ({ from, to }: Arrow, i: number): boolean =>
+      this.#arrows[i - 1]?.to !== to || this.#arrows[i - 1]?.from !== from;
     return {
       label: this.#label,
       processes: this.#processes,
       events: this.#events,
       timelines: this.#timelines.map((events) => Int32Array.from(events)),
-      arrows: this.#arrows,
+      arrows: this.#arrows.filter(isNew),
       unexplained: this.#unexplained,
     };
   }

@@ -187,9 +187,7 @@ test("calls of calls, at any depth and with any clocks that go on, make a trace 
         now += takes;
         for (let i = 0; i < below && depth < 4 && next < 30; i += 1) call(to, depth + 1, `${id}s`);
         const of = parent === undefined ? {} : { parentSpanId: parent };
-        spans[to]?.push(
-          span(`${id}s`, [heard, at(to)], { kind: 2, parentSpanId: `${id}c` }),
-        );
+        spans[to]?.push(span(`${id}s`, [heard, at(to)], { kind: 2, parentSpanId: `${id}c` }));
         spans[from]?.push(span(`${id}c`, [begun, at(from)], { kind: 3, ...of }));
         now += 1;
       };

@@ -341,7 +341,7 @@ describe("a trace that is written is read again", () => {
           expect(bare).toEqual(trace);
         },
       ),
-      { numRuns: cases("shiviz-texts", 200, 20_000) },
+      { numRuns: cases("shiviz-texts", 100, 20_000) },
     );
   });
 });
