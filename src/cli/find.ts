@@ -1,8 +1,8 @@
 /**
  * Finds values in a snapshot: by where they stand, by what they say, or both.
  *
- * A regular expression of the user's may take for ever on an unlucky text. So expressions are matched under a time limit. It is for many texts at once; the text that it struck at gets all the time for itself, and if that is
- * not enough it is an error that says where.
+ * A regular expression of the user's may take for ever on an unlucky text. So expressions are matched under a time limit. It is for many
+ * texts at once; the text that it struck at gets all the time for itself, and if that is not enough it is an error that says where.
  */
 
 import { TidemarkError, textOf } from "../core/error.ts";

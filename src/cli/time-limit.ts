@@ -4,7 +4,9 @@ import { createContext, Script } from "node:vm";
 import { TidemarkError } from "../core/error.ts";
 import type { FindAll } from "../trace/shiviz.ts";
 
-/** Gives a function that runs `work` and says whether it has come to its end; if it takes longer than the limit, it is ended where it is. */
+/**
+ * Gives a function that runs `work` and says whether it has come to its end; if it takes longer than the limit, it is ended where it is.
+ */
 export function limited(work: () => void, limitMs: number): () => boolean {
   // The limit is for everything that the script calls.
   const context = createContext({ work });

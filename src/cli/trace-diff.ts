@@ -108,7 +108,11 @@ function* told(
     yield `${paint("green", "✓")} nothing differs: ${many(same)}`;
     return;
   }
-  yield `${paint("red", "✗")} ${many(same)} in both; ${many(onlyBefore.length)} only in ${beforeName}, ${many(onlyAfter.length)} only in ${afterName}; ${grouped(moved.length)} moved`;
+  const only = [
+    `${many(onlyBefore.length)} only in ${beforeName}`,
+    `${many(onlyAfter.length)} only in ${afterName}`,
+  ];
+  yield `${paint("red", "✗")} ${many(same)} in both; ${only.join(", ")}; ${grouped(moved.length)} moved`;
   if (!minimal) yield "  they differ so much that they were aligned roughly: more may be the same";
   for (const { process, onlyBefore: gone, onlyAfter: come } of processes.filter(
     (one) => one.onlyBefore + one.onlyAfter > 0,

@@ -18,6 +18,7 @@ const FORMATS: Readonly<Record<string, (trace: Trace) => Iterable<string>>> = {
 
 /** What Mermaid draws, unless it is told that it may draw more. */
 const MERMAID_LENGTH_MAX = 50_000;
+const MERMAID_DRAWS = `Mermaid draws up to ${MERMAID_LENGTH_MAX} unless its maxTextSize is set higher`;
 
 const HELP = `
   jsonl    Tidemark's own JSON Lines
@@ -57,7 +58,7 @@ export function exportCommand(): Command {
       await writeLines(out ?? "-", counted());
       if (to === "mermaid" && length > MERMAID_LENGTH_MAX)
         console.error(
-          `tidemark: ${printable(file)}: the diagram has ${length} characters; Mermaid draws up to ${MERMAID_LENGTH_MAX} unless its maxTextSize is set higher`,
+          `tidemark: ${printable(file)}: the diagram has ${length} characters; ${MERMAID_DRAWS}`,
         );
     });
 }

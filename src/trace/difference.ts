@@ -1,14 +1,15 @@
 /**
  * What two runs have in common, event by event, and where they part.
  *
- * Theory of operation. Processes are matched by name. The events of a process in one run and in the other are two sequences; what is the same
- * is a longest common subsequence of what events are, which is not when they were, nor what they were caused by. It is found in linear space
- * (Myers 1986, §4b) in O((N + M) D) steps for D differences, after what only one side has was left out. Where that would take too long, the search goes on
- * from the furthest point that it has come to: the alignment is right, but there may be a longer one, and `minimal` says so. Then an
- * event that is the same but comes after others in the other run is moved, so traces that do not differ have the same happens-before.
+ * Theory of operation. Processes are matched by name. The events of a process in one run and in the other are two sequences; what is the
+ * same is a longest common subsequence of what events are, which is not when they were, nor what they were caused by. It is found in
+ * linear space (Myers 1986, §4b) in O((N + M) D) steps for D differences, after what only one side has was left out. Where that would take
+ * too long, the search goes on from the furthest point that it has come to: the alignment is right, but there may be a longer one, and
+ * `minimal` says so. Then an event that is the same but comes after others in the other run is moved, so traces that do not differ have
+ * the same happens-before.
  *
- * The first difference is one that no other one happened before. There may be one in each run: the two at one place, or at places that know nothing
- * of each other.
+ * The first difference is one that no other one happened before. There may be one in each run: the two at one place, or at places that
+ * know nothing of each other.
  */
 
 import { TidemarkError, textOf } from "../core/error.ts";
@@ -190,7 +191,10 @@ interface Alignment {
   readonly minimal: boolean;
 }
 
-/** In a box, so many edits from each end are tried before it is cut where the search has come to; or the root of its size, if that is more. */
+/**
+ * In a box, so many edits from each end are tried before it is cut where the search has come to; or the root of its size, if that is
+ * more.
+ */
 const EDITS_MAX = 256;
 
 /**

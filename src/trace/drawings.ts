@@ -34,9 +34,9 @@ export function eventTitle(trace: Trace, event: number): string {
 
 /**
  * A trace in the Informal Trace Format of Apalache (its ADR-015, revision of 2023): one sequence of states that the run can have gone
- * through, one event after the other. Of each state: `event`, what has just happened; `counts`, of each process how many of its events have;
- * `values`, of each process the values that it has told, as they are then. A whole number is a `#bigint`; what TLA+ has no value for, as 0.5
- * or null, is `#unserializable`.
+ * through, one event after the other. Of each state: `event`, what has just happened; `counts`, of each process how many of its events
+ * have; `values`, of each process the values that it has told, as they are then. A whole number is a `#bigint`; what TLA+ has no value
+ * for, as 0.5 or null, is `#unserializable`.
  *
  * @throws TidemarkError `BAD_OPTION` if an event of it happened before itself
  */
@@ -60,7 +60,8 @@ export function* itfLines(trace: Trace): Generator<string> {
   const state = (index: number, event: string): string => {
     const pairs = (of: (p: number) => string): string =>
       `{"#map":[${names.map((name, p) => `[${name},${of(p)}]`).join(",")}]}`;
-    return `{"#meta":{"index":${index}},"event":${event},"counts":${pairs((p) => itfOf(counts[p]))},"values":${pairs((p) => told[p] as string)}}`;
+    const [done, known] = [pairs((p) => itfOf(counts[p])), pairs((p) => told[p] as string)];
+    return `{"#meta":{"index":${index}},"event":${event},"counts":${done},"values":${known}}`;
   };
   const record = (process: string, number: number, type: string, text: string): string =>
     itfOf({ process, number, type, text });
@@ -108,8 +109,9 @@ function itfOf(value: unknown): string {
 }
 
 /**
- * A trace as a sequence diagram of Mermaid. Such a diagram shows one order of all events, and a message at one height: an arrow stands where it
- * arrives. If its sender has done or heard something in between, the sending stands for itself where it was, and the arrow is dashed.
+ * A trace as a sequence diagram of Mermaid. Such a diagram shows one order of all events, and a message at one height: an arrow stands
+ * where it arrives. If its sender has done or heard something in between, the sending stands for itself where it was, and the arrow is
+ * dashed.
  *
  * @throws TidemarkError `BAD_OPTION` if an event of it happened before itself
  */

@@ -1,11 +1,11 @@
 /**
  * Spans of OpenTelemetry, as OTLP/JSON has them: what a collector's file exporter writes, and what is sent to one over HTTP.
  *
- * Theory of operation. A process is a service, or an instance of it if there are several. That a span starts, that something is noted in it and that
- * it ends are events of its process, in the order of its clock. Between processes only three things are known. Whoever starts a span
- * that has a parent has heard of its start; so has whoever links to a span; and a client whose call ends has heard that the server's span
- * for it has ended, unless it ended first, as it does when it has waited long enough. Clocks of different processes are not compared for
- * anything else: no order comes from them.
+ * Theory of operation. A process is a service, or an instance of it if there are several. That a span starts, that something is noted in
+ * it and that it ends are events of its process, in the order of its clock. Between processes only three things are known. Whoever starts
+ * a span that has a parent has heard of its start; so has whoever links to a span; and a client whose call ends has heard that the
+ * server's span for it has ended, unless it ended first, as it does when it has waited long enough. Clocks of different processes are not
+ * compared for anything else: no order comes from them.
  */
 
 import { TidemarkError, textOf } from "../core/error.ts";

@@ -3,9 +3,10 @@
  *
  * Theory of operation. A regular expression finds the events: its groups `host`, `clock` and `event` say whose each is, what its process
  * knew (a JSON object, host to count) and what it says; all other named groups are fields. A second one, with a group `trace`, finds what
- * stands between executions. A log may begin with both, a line each. Where an entry of a clock has grown since the event before, the process
- * has heard of that event of the other host: it is a candidate for an arrow. One that another candidate knew of came with that one, and is
- * no arrow. So arrows are as few as can be, and what happened before what is what the clocks say (Mattern 1989), if they are right.
+ * stands between executions. A log may begin with both, a line each. Where an entry of a clock has grown since the event before, the
+ * process has heard of that event of the other host: it is a candidate for an arrow. One that another candidate knew of came with that
+ * one, and is no arrow. So arrows are as few as can be, and what happened before what is what the clocks say (Mattern 1989), if they are
+ * right.
  *
  * What ShiViz takes for granted in a browser holds here as well: lines end with \n, whatever the file has, and expressions have the flags
  * g and m. Expressions are those of JavaScript; a name may also begin with a digit, as it may there.
@@ -22,8 +23,8 @@ export const SHIVIZ_PARSER = "(?<event>.*)\\n(?<host>\\S*) (?<clock>{.*})";
 const WRITTEN_PARSER = "(?<host>\\S*) (?<clock>{.*})\\n(?<event>.*)";
 
 /**
- * Finds all matches of an expression, one after the other, as `text.matchAll(expression)` does. Whoever is given expressions by others limits here how long that may take:
- * some take for ever on some texts.
+ * Finds all matches of an expression, one after the other, as `text.matchAll(expression)` does. Whoever is given expressions by others
+ * limits here how long that may take: some take for ever on some texts.
  */
 export type FindAll = (expression: RegExp, text: string) => Iterable<RegExpExecArray>;
 
@@ -75,11 +76,13 @@ export function parseShiviz(log: string, options: ShivizOptions = {}): readonly 
   const head = headOf(text, options.skip);
   const parser = compile("parser", options.parser?.trim() || head.parser || SHIVIZ_PARSER);
   const missing = KNOWN_GROUPS.filter((group) => !parser.names.has(group));
-  if (missing.length > 0)
+  if (missing.length > 0) {
+    const groups = missing.map((group) => `(?<${group}>…)`).join(" and ");
     throw new TidemarkError(
       "BAD_OPTION",
-      `the parser has no group ${missing.map((group) => `(?<${group}>…)`).join(" and ")}; it names host, clock and event: ${SHIVIZ_PARSER}`,
+      `the parser has no group ${groups}; it names host, clock and event: ${SHIVIZ_PARSER}`,
     );
+  }
   const delimiter = options.delimiter?.trim() ?? head.delimiter;
   const executions: ShivizExecution[] = [];
   const begun = new Map<string, number>();
