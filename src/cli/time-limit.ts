@@ -26,12 +26,15 @@ const AT_ONCE = 1_000;
 
 /** Finds all matches of an expression, one after the other, unless it takes longer than the limit to find one. */
 export function limitedFindAll(limitMs: number): FindAll {
+  // There may be an expression of many texts, and one in the middle of another; what is limited is set up once.
+  let search = (): void => undefined;
+  const find = limited(() => search(), limitMs);
   return function* findAll(expression, text) {
     const own = new RegExp(expression.source, expression.flags);
     let found: RegExpExecArray[] = [];
     let next = 0;
     let isOver = false;
-    const find = limited(() => {
+    const ownSearch = (): void => {
       while (found.length < AT_ONCE) {
         // What was found is kept by this one call; if it is ended before that, the same is found again.
         const last = found.at(-1);
@@ -43,8 +46,9 @@ export function limitedFindAll(limitMs: number): FindAll {
           return;
         }
       }
-    }, limitMs);
+    };
     while (!isOver) {
+      search = ownSearch;
       if (!find() && found.length === 0)
         throw new TidemarkError(
           "BAD_OPTION",

@@ -27,7 +27,7 @@ interface Imported {
   readonly remarks: readonly string[];
 }
 
-const MATCH_LIMIT_MS = 2_000;
+const MATCH_LIMIT_MS = 5_000;
 const LABELS_MAX = 10;
 
 const HELP = `

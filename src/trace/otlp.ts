@@ -82,7 +82,11 @@ export function parseOtlp(text: string, name = "spans"): OtlpImport {
     }
   }
   if (spans.size === 0) throw new TidemarkError("BAD_OPTION", `${name}: there are no spans in it`);
-  return { ...traceOf(spans), repeated };
+  try {
+    return { ...traceOf(spans), repeated };
+  } catch (error) {
+    throw new TidemarkError("BAD_OPTION", `${name}: ${textOf(error)}`);
+  }
 }
 
 function* objectsOf(text: string, name: string): Generator<readonly [unknown, number]> {

@@ -146,7 +146,7 @@ function compile(what: "parser" | "delimiter", source: string): Expression {
   const names = new Map<string, string>();
   // What is escaped, or in a class, is no group.
   const written = source.replaceAll(
-    /\\k<(\d\w*)>|\\[\s\S]|\[(?:\\[\s\S]|[^\\\]])*\]?|\(\?<([^>=!][^>]*)>/g,
+    /\\k<(\d\w*)>|\\[\s\S]|\[(?:\\[\s\S]|[^\\\]])*\]?|\(\?<([^>=!][^>]{0,255})>/g,
     (all: string, again: string | undefined, group: string | undefined) => {
       if (again !== undefined) return `\\k<$${again}>`;
       if (group === undefined) return all;
@@ -281,9 +281,13 @@ class ExecutionReader {
 
   #passOver(between: string, lines: LineCounter, start: number): void {
     if (between.trim() === "") return;
-    for (const one of between.matchAll(/[^\n]*\S[^\n]*/g)) {
-      this.#firstPassedOver ??= lines.at(start + one.index);
-      this.#passedOver += 1;
+    let at = start;
+    for (const line of between.split("\n")) {
+      if (line.trim() !== "") {
+        this.#firstPassedOver ??= lines.at(at);
+        this.#passedOver += 1;
+      }
+      at += line.length + 1;
     }
   }
 
@@ -371,7 +375,11 @@ class ExecutionReader {
       const event = timelines.get(host)?.[position] as Found;
       const { text, line, fields } = event;
       const details = { type: "internal", text, ...(fields && { fields }), line } as const;
-      indices.set(event, builder.event(this.#hosts[host] as string, details));
+      try {
+        indices.set(event, builder.event(this.#hosts[host] as string, details));
+      } catch (error) {
+        throw this.#errorAt(event, textOf(error));
+      }
     }
     for (const [from, to] of this.#arrows(timelines))
       builder.arrow(indices.get(from) as number, indices.get(to) as number);

@@ -123,7 +123,7 @@ describe("tidemark trace import", () => {
     const { status, stdout, stderr } = await tidemark(["trace", "import", log, "--parser", parser]);
     expect([status, stdout]).toEqual([2, ""]);
     expect(stderr).toMatch(
-      /log:2: the expression takes longer than 2000 ms to find what comes next/,
+      /log:2: the expression takes longer than 5000 ms to find what comes next/,
     );
   });
 

@@ -200,6 +200,22 @@ test("calls of calls, at any depth and with any clocks that go on, make a trace 
   );
 });
 
+test("two clocks that nothing tells apart may make a circle: where it is, is told", () => {
+  const till = resource({ "service.name": "till" }, span("first", [50, 60], { kind: 3 }));
+  const shop = resource(
+    { "service.name": "shop" },
+    span("served", [51, 59], { kind: 2, parentSpanId: "first" }),
+    span("asks", [53, 58], { kind: 3, parentSpanId: "served" }),
+  );
+  const other = resource(
+    { "service.name": "till" },
+    span("again", [4, 8], { kind: 2, parentSpanId: "asks" }),
+  );
+  expect(() => new CausalOrder(parseOtlp(file(till, shop, other)).trace)).toThrow(
+    "no order of the events is possible",
+  );
+});
+
 describe("what is wrong is told with the line and the place", () => {
   const bad = (more: Json): string => file(resource({}, { ...span("a", [1, 2]), ...more }));
   const at = "x.json:1: resourceSpans[0].scopeSpans[0].spans[0]";
