@@ -37,7 +37,7 @@ const BENCHES: Readonly<Record<string, (options: Options) => AsyncGenerator<Resu
 const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N]
 
   machine   messages through the composite machine, memory transport, one operating-system process
-  tcp       3 processes, full mesh, everyone sends to all; beside it plain sockets
+  tcp       3 processes, full mesh, everyone sends to all; beside it plain sockets, and what recording costs
   workers   the same in 3 threads of one operating-system process; beside it Tidemark over TCP
   latency   one-way times at 2,000 messages a second and process; beside it plain sockets
   snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost

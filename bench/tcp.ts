@@ -21,7 +21,12 @@ export async function flood(
   await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS * members.length));
 }
 
-const rate = (module: URL, bytes: number, network?: WorkerNetwork): Promise<number> =>
+const rate = (
+  module: URL,
+  bytes: number,
+  network?: WorkerNetwork,
+  words: readonly string[] = [],
+): Promise<number> =>
   withMesh(
     module,
     3,
@@ -30,7 +35,7 @@ const rate = (module: URL, bytes: number, network?: WorkerNetwork): Promise<numb
       return throughput(members, SECONDS);
     },
     true,
-    [],
+    words,
     network,
   );
 
@@ -38,18 +43,23 @@ export async function* tcp(): AsyncGenerator<Result> {
   for (const bytes of [100, 1024]) {
     const raw: number[] = [];
     const own: number[] = [];
+    const traced: number[] = [];
     // In turn, so that a machine that changes its speed changes both.
     for (let round = 0; round < ROUNDS; round += 1) {
       raw.push(await rate(RAW_MEMBER, bytes));
       own.push(await rate(TIDEMARK_MEMBER, bytes));
+      traced.push(await rate(TIDEMARK_MEMBER, bytes, undefined, ["trace"]));
     }
+    const unit = "deliveries/s/member";
     yield {
-      bench: "tcp",
-      case: `3 processes, mesh, ${bytes} B`,
-      value: median(own),
-      unit: "deliveries/s/member",
-      limit: median(raw),
+      ...{ bench: "tcp", case: `3 processes, mesh, ${bytes} B`, unit },
+      ...{ value: median(own), limit: median(raw) },
       ratio: median(own.map((value, i) => value / (raw[i] as number))),
+    };
+    yield {
+      ...{ bench: "tcp", case: `the same, ${bytes} B, with recording; limit: without`, unit },
+      ...{ value: median(traced), limit: median(own) },
+      ratio: median(traced.map((value, i) => value / (own[i] as number))),
     };
   }
 }

@@ -59,8 +59,10 @@ class Load implements Application<Uint8Array, null, Request, null> {
   }
 }
 
-/** How inputs are logged, if they are. */
-const policy = process.argv[2] as LogPolicy | undefined;
+/** How inputs are logged, if they are; or that all is recorded. */
+const [, , word] = process.argv;
+const isTraced = word === "trace";
+const policy = isTraced ? undefined : (word as LogPolicy | undefined);
 const load = new Load();
 let running: RunningProcess<Uint8Array, null, Request, null>;
 
@@ -73,6 +75,7 @@ serveMember({
       messageCodec: lentBytesCodec,
       transport: isMainThread ? tcpTransport() : workerTransport(workerData),
       store: directory === "" ? forgetfulStore() : directoryStore(directory),
+      ...(isTraced && { trace: true }),
       ...(policy && { log: { directory: `${directory}/log-${self}`, policy } }),
     });
     return running.address;

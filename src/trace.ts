@@ -4,6 +4,14 @@
  * @module
  */
 
+export type {
+  ObservedBodies,
+  ObservedLife,
+  ObservedPacket,
+  ObservedRange,
+  ProcessObserver,
+  Valued,
+} from "./core/observer.ts";
 export { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "./core/order-level.ts";
 export { CausalOrder, type Frontier } from "./trace/causal-order.ts";
 export {
@@ -68,6 +76,15 @@ export {
   type Witness,
 } from "./trace/promises.ts";
 export {
+  type RecordedEvent,
+  Recorder,
+  type RecorderMark,
+  type RecorderOptions,
+  type Recording,
+  type Values,
+} from "./trace/recorder.ts";
+export { traceLines } from "./trace/recording.ts";
+export {
   type FindAll,
   parseShiviz,
   SHIVIZ_PARSER,
@@ -89,10 +106,11 @@ export {
   type Arrow,
   type EventDetails,
   type EventType,
+  jsonLines,
+  messagesOf,
   parseTrace,
   type Trace,
   TraceBuilder,
   type TraceEvent,
   TraceReader,
-  traceLines,
 } from "./trace/trace.ts";

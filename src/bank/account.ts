@@ -117,6 +117,10 @@ export class Account implements Application<Transfer, AccountState, AccountReque
     if (this.#idle) this.#resume(turn);
   }
 
+  values(): Readonly<Record<string, unknown>> {
+    return { balance: this.#balance };
+  }
+
   capture(): AccountState {
     const pace = this.#pace();
     return { balance: this.#balance, transfers: this.#transfers, ...(pace && { pace }) };

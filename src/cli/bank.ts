@@ -1,6 +1,6 @@
 /** `tidemark bank`: runs a script on a bank whose accounts are operating-system processes of their own. */
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -9,15 +9,21 @@ import { parseLine, splitLines } from "../bank/script.ts";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { Random } from "../core/random.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
+import type { RecordedEvent, Recording } from "../trace/recorder.ts";
+import { traceLines } from "../trace/recording.ts";
 import { type BankHome, BankMaster, type HostedAccount } from "./bank-master.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import { wholeNumber } from "./options.ts";
 import { printable } from "./terminal.ts";
+import { wholeRecording } from "./trace-window.ts";
+import { bytesOfLines, STANDARD, writeTo } from "./transfer.ts";
 
 /** How to run a script. */
 export interface BankOptions {
   /** Decides what the script leaves open. @default none: the smallest receiver, then the smallest sender goes first */
   readonly seed?: number | undefined;
+  /** A file that is made at the end: a trace of what the accounts did. @default none */
+  readonly trace?: string | undefined;
   /** @default each account in an operating-system process of its own, over loopback TCP */
   readonly openHome?: (problem: (text: string) => void) => Promise<BankHome>;
 }
@@ -37,18 +43,22 @@ export interface BankOutput {
  */
 export async function runBank(
   lines: AsyncIterable<string>,
-  { seed, openHome = openHosted }: BankOptions,
+  { seed, trace, openHome }: BankOptions,
   { print, tell }: BankOutput,
 ): Promise<number> {
   let number = 0;
   let status = 0;
+  const recordings: Recording[] = [];
   const note = (text: string): void => tell(`line ${number}: note: ${text}`);
   const wrong = (text: string): void => {
     tell(`line ${number}: ${text}`);
     status = 1;
   };
   const master = new BankMaster({
-    openHome: () => openHome((problem) => tell(`line ${number}: ${problem}`)),
+    openHome: () => {
+      const problem = (text: string): void => tell(`line ${number}: ${text}`);
+      return openHome ? openHome(problem) : openHosted(problem, trace ? recordings : undefined);
+    },
     random: seed === undefined ? undefined : new Random(seed),
     note,
   });
@@ -72,11 +82,18 @@ export async function runBank(
   } finally {
     await master.close();
   }
+  if (trace !== undefined) await writeTo(trace, bytesOfLines(traceLines(recordings)));
   return status;
 }
 
-/** Accounts in operating-system processes, with their snapshots in a temporary directory. */
-async function openHosted(problem: (text: string) => void): Promise<BankHome> {
+/**
+ * Accounts in operating-system processes, with their snapshots in a temporary directory.
+ * @param recordings gets what they did
+ */
+async function openHosted(
+  problem: (text: string) => void,
+  recordings: Recording[] | undefined,
+): Promise<BankHome> {
   const directory = temporaryDirectory();
   const accounts = new Set<HostedAccount>();
   const end = (): void => {
@@ -101,6 +118,7 @@ async function openHosted(problem: (text: string) => void): Promise<BankHome> {
           directory,
           sync: false,
           temporary: true,
+          ...(recordings && { trace: { text: true } }),
         },
         ({ code, message }) => problem(`node ${message} (${code})`),
       );
@@ -111,6 +129,16 @@ async function openHosted(problem: (text: string) => void): Promise<BankHome> {
       return account;
     },
     async close() {
+      for (const account of recordings ? accounts : [])
+        try {
+          await account.call("startTrace", { options: {}, forMs: 0 });
+          const head = await account.call("stopTrace", null);
+          const read = (from: number): Promise<readonly RecordedEvent[]> =>
+            account.call("readTrace", { from });
+          if (head) recordings?.push(await wholeRecording(head, read));
+        } catch (error) {
+          problem(`the trace has nothing of node ${account.id}: ${textOf(error)}`);
+        }
       const ended = [...accounts].map((account) => account.ended);
       // There is nothing to save.
       for (const account of accounts) account.kill();
@@ -141,9 +169,10 @@ export function bankCommand(): Command {
       "decides which channel is taken where the script leaves it open",
       wholeNumber(0, Number.MAX_SAFE_INTEGER),
     )
+    .option("--trace <file>", "make that file at the end, a trace of what the accounts did")
     .addHelpText("after", HELP)
-    .action(async (file: string | undefined, { seed }: { readonly seed?: number }) => {
-      process.exitCode = await onTerminal(file, seed);
+    .action(async (file: string | undefined, options: Pick<BankOptions, "seed" | "trace">) => {
+      process.exitCode = await onTerminal(file, options);
     });
 }
 
@@ -157,20 +186,24 @@ Example:
   printf '%s\\n' 'CreateNode 1 100' 'CreateNode 2 50' 'Send 1 2 30' 'BeginSnapshot 1' \\
     ReceiveAll CollectState PrintSnapshot | tidemark bank`;
 
-async function onTerminal(file: string | undefined, seed: number | undefined): Promise<number> {
+async function onTerminal(
+  file: string | undefined,
+  options: Pick<BankOptions, "seed" | "trace">,
+): Promise<number> {
+  if (options.trace === STANDARD || (options.trace && existsSync(options.trace)))
+    throw new TidemarkError(
+      "BAD_OPTION",
+      `--trace is a file that is not there yet, not ${options.trace}`,
+    );
   // "exit" ends the accounts.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.once(signal, () => process.exit(128 + constants.signals[signal]));
   // Whoever read the results is gone.
   process.stdout.once("error", () => process.exit(1));
-  return await runBank(
-    splitLines(readScript(file === "-" ? undefined : file)),
-    { seed },
-    {
-      print: (text) => process.stdout.write(text),
-      tell: (text) => process.stderr.write(`${printable(text)}\n`),
-    },
-  );
+  return await runBank(splitLines(readScript(file === "-" ? undefined : file)), options, {
+    print: (text) => process.stdout.write(text),
+    tell: (text) => process.stderr.write(`${printable(text)}\n`),
+  });
 }
 
 async function* readScript(file: string | undefined): AsyncGenerator<string> {

@@ -164,7 +164,15 @@ export function kvCommand(): Command {
 }
 
 /** What one process of several machines cannot decide. */
-const OF_WHOLE_SYSTEMS = ["processes", "interval", "timeout", "keep", "then", "new"] as const;
+const OF_WHOLE_SYSTEMS = [
+  "processes",
+  "interval",
+  "timeout",
+  "keep",
+  "then",
+  "new",
+  "trace",
+] as const;
 
 /** @throws TidemarkError `BAD_OPTION` */
 function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[]): JoinPlan {

@@ -18,8 +18,10 @@ import {
 import { type SpoiledOptions, spoiledTransport } from "../runtime/spoiled-transport.ts";
 import type { Closing } from "../runtime/system-definition.ts";
 import { tcpTransport } from "../runtime/tcp-transport.ts";
+import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { ManualAccount, type RunningAccount, type Taken } from "./manual-account.ts";
 import { type AnySystem, applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
+import { type RecordingHead, TraceWindow } from "./trace-window.ts";
 
 /** What a host is started with. */
 export interface HostOptions {
@@ -51,6 +53,8 @@ export interface HostOptions {
   /** The directory is removed when the parent has died. */
   readonly temporary?: boolean;
   readonly spoil?: SpoiledOptions;
+  /** Records what it does, all the time. @default what the source says */
+  readonly trace?: true | RecorderOptions;
 }
 
 /** How taking a snapshot ended: `problem` is absent if it is complete, `snapshot` if it was refused at once. */
@@ -90,6 +94,12 @@ export interface HostMethods<M = unknown, State = unknown, Request = unknown, Re
       readonly explanation: Explanation;
     },
   ];
+  /** Records for so long, or until `stopTrace`. */
+  startTrace: [{ readonly options: RecorderOptions; readonly forMs: number }, null];
+  /** What was recorded, but for the events; null if nothing was. */
+  stopTrace: [null, RecordingHead | null];
+  /** Events of it, from that one on. */
+  readTrace: [{ readonly from: number }, readonly RecordedEvent[]];
   /** Takes no more requests, and waits until those that it has are answered: for how many it waited in vain. */
   drain: [{ readonly timeoutMs: number }, number];
   stop: [null, null];
@@ -125,6 +135,7 @@ let hosted: RunningProcess<unknown, unknown, unknown, unknown> | undefined;
 /** Closes what the user's file has opened. */
 let closing: Closing | undefined;
 let manual: ManualAccount | undefined;
+let traced: TraceWindow | undefined;
 /** What goes when the parent has died. */
 let temporary: string | undefined;
 
@@ -173,11 +184,13 @@ const methods: {
           ...(requestCodec && { requestCodec }),
         },
       }),
+      ...(options.trace && { trace: options.trace }),
       receive: options.receive ?? "auto",
       ...(options.receive === "manual" ? { windowBytes: MANUAL_WINDOW_BYTES } : {}),
       onProblem: ({ code, message }) => tell({ problem: { code, message } }),
     });
     const started = hosted;
+    traced = new TraceWindow(started, options.trace !== undefined || system.trace !== undefined);
     void started.stopped.then(async (error) => {
       if (error) fail(error.code, error.message);
       // What cannot be cleared up now is cleared up by whoever opens the store next.
@@ -220,6 +233,16 @@ const methods: {
     const { epoch, counters } = running();
     return { epoch, counters, explanation: running().explain() };
   },
+  async startTrace({ options, forMs }) {
+    traced?.open(options, forMs);
+    return null;
+  },
+  async stopTrace() {
+    return traced?.close() ?? null;
+  },
+  async readTrace({ from }) {
+    return traced?.read(from) ?? [];
+  },
   async drain(options) {
     const close = closing;
     closing = undefined;
@@ -237,11 +260,11 @@ const methods: {
 /** What a definition says of each process, and says itself. */
 function configured(
   system: Partial<AnySystem>,
-): Pick<AnySystem, "channels" | "order" | "algorithm" | "messageCodec" | "stateCodec"> {
+): Pick<AnySystem, "channels" | "order" | "algorithm" | "messageCodec" | "stateCodec" | "trace"> {
   const { channels, order, algorithm, messageCodec, stateCodec, ...rest } = system;
-  const { windowBytes, limitBytes, lostAfterMs, system: name } = rest;
+  const { windowBytes, limitBytes, lostAfterMs, trace, system: name } = rest;
   const all = { channels, order, algorithm, messageCodec, stateCodec, windowBytes, limitBytes };
-  const said = Object.entries({ ...all, lostAfterMs, system: name });
+  const said = Object.entries({ ...all, lostAfterMs, trace, system: name });
   return Object.fromEntries(said.filter(([, value]) => value !== undefined));
 }
 

@@ -22,6 +22,8 @@ import {
   checkApplicationRequest,
   checkRestoreRequest,
   checkSnapshotRequest,
+  checkTracePageRequest,
+  checkTraceRequest,
   proofResult,
   type SystemMethods,
   snapshotResult,
@@ -81,6 +83,7 @@ export function addRunOptions(
         .choices(["stop", "restore"])
         .default(undefined, "stop"),
     )
+    .option("--trace", "record what happens, all the time: tidemark trace record reads it")
     .option("--new", "begin with nothing, whatever there was; logs are moved aside");
 }
 
@@ -96,6 +99,7 @@ export interface RunOptions extends KeyOptions {
   readonly loss: number;
   readonly repeat: number;
   readonly new?: true;
+  readonly trace?: true;
 }
 
 /** What is to run, whatever it is. */
@@ -172,6 +176,18 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       // What has no form in JSON has one for people.
       return { reply: JSON.parse(jsonLine(reply ?? null)) };
     },
+    async startTrace(parameter) {
+      const { options: wanted, forMs } = checkTraceRequest(parameter);
+      await running().startTrace(wanted, forMs);
+      return null;
+    },
+    async stopTrace() {
+      return { recordings: await running().stopTrace() };
+    },
+    async readTrace(parameter) {
+      const { process: of, from } = checkTracePageRequest(parameter);
+      return { events: await running().readTrace(of, from) };
+    },
   });
   const retention = new Retention(store, plan.keep, (text) => report.note(text));
   const listener = {
@@ -192,7 +208,8 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     const spoil = spoilOf(options, seed ?? Math.floor(Math.random() * 2 ** 32));
     const kept = { directory, sync, compressLevel, ...(key && { key: hexOf(key) }) };
     const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart };
-    system = await HostedSystem.start(what, store, listener, stop);
+    const { trace } = options;
+    system = await HostedSystem.start({ ...what, trace }, store, listener, stop);
     void system.lost.then(({ message }) => {
       whole = false;
       report.note(message);

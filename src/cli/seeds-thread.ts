@@ -8,8 +8,11 @@ import { parentPort, workerData } from "node:worker_threads";
 import { type ErrorCode, isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { drawFaults, type Faults, formatFaults } from "../sim/faults.ts";
 import { type RunReport, runWorld } from "../sim/run.ts";
-import type { SimulationEvent } from "../sim/simulation.ts";
+import type { Simulation, SimulationEvent } from "../sim/simulation.ts";
 import { Violation } from "../sim/witness.ts";
+import type { RecorderOptions } from "../trace/recorder.ts";
+import { traceLines } from "../trace/recording.ts";
+import { bytesOfLines, writeTo } from "./transfer.ts";
 import { type AnyWorld, loadWorld } from "./world-file.ts";
 
 /** What the thread is started with. */
@@ -22,6 +25,8 @@ export interface SeedsWanted {
   /** Also after a seed that fails. */
   readonly keepGoing: boolean;
   readonly trace: boolean;
+  /** Where a trace of the seed is to be, if that is wanted. */
+  readonly traceTo?: string | undefined;
 }
 
 /** What it tells, in this order: one `loaded`, of each seed all that is traced and how it ended, `done`; or `refused`. */
@@ -59,18 +64,41 @@ void runSeeds(workerData as SeedsWanted).then(
 async function runSeeds(wanted: SeedsWanted): Promise<void> {
   const world = await loadWorld(wanted.file);
   tell({ type: "loaded", sometimes: Object.keys(world.sometimes ?? {}) });
-  for (let seed = wanted.first; seed <= wanted.last; seed += 1)
-    if (!runSeed(world, seed, wanted) && !wanted.keepGoing) break;
+  for (let seed = wanted.first; seed <= wanted.last; seed += 1) {
+    let simulation: Recorded | undefined;
+    const passed = runSeed(world, seed, wanted, (made) => {
+      simulation = made;
+    });
+    if (wanted.traceTo !== undefined && simulation) {
+      const lines = traceLines(simulation.recordings, { complete: passed });
+      await writeTo(wanted.traceTo, bytesOfLines(lines));
+    }
+    if (!passed && !wanted.keepGoing) break;
+  }
 }
 
+type Recorded = Pick<Simulation, "recordings">;
+
+/** All that happens. */
+const RECORDED: RecorderOptions = { events: 4_194_304, text: true };
+
 /** True if no promise was broken. */
-function runSeed(world: AnyWorld, seed: number, wanted: SeedsWanted): boolean {
-  const { file, first, last, trace } = wanted;
+function runSeed(
+  world: AnyWorld,
+  seed: number,
+  wanted: SeedsWanted,
+  prepare: (simulation: Recorded) => void,
+): boolean {
+  const { file, first, last, trace, traceTo } = wanted;
   const faults = wanted.faults ?? drawFaults(seed);
   if (trace && first < last)
     tell({ type: "traced", line: `seed ${seed}, faults: ${formatFaults(faults)}` });
   try {
-    const report = runWorld(world, { seed, faults, ...(trace ? { watch: traceEvent } : {}) });
+    const report = runWorld(world, {
+      ...{ seed, faults, prepare },
+      ...(trace ? { watch: traceEvent } : {}),
+      ...(traceTo === undefined ? {} : { record: RECORDED }),
+    });
     tell({ type: "passed", seed, report });
     return true;
   } catch (thrown) {

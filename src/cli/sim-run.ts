@@ -12,6 +12,7 @@ import type { RunReport } from "../sim/run.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import type { SeedsNews, SeedsWanted } from "./seeds-thread.ts";
 import { grouped, painter, printable, shellWord } from "./terminal.ts";
+import { STANDARD } from "./transfer.ts";
 import { endedEarly } from "./world-file.ts";
 
 const SOURCE = fileURLToPath(new URL("./seeds-thread.ts", import.meta.url));
@@ -24,6 +25,7 @@ interface RunCommandOptions {
   readonly faults?: Faults;
   readonly keepGoing?: true;
   readonly trace?: true;
+  readonly traceTo?: string;
   readonly json?: true;
 }
 
@@ -53,6 +55,7 @@ are synchronous: one that gives a promise is an error.
 Examples:
   tidemark sim run cart.sim.ts --seeds 1..10000
   tidemark sim run cart.sim.ts --seed 17 --trace
+  tidemark sim run cart.sim.ts --seed 17 --trace-to seed17.jsonl
   tidemark sim run cart.sim.ts --faults '{"loss":0.1,"reliable":false}'`;
 
 const paint = painter(process.stdout);
@@ -79,6 +82,10 @@ export function simRunCommand(): Command {
     )
     .option("--keep-going", "do not stop at the first seed that fails")
     .option("--trace", "print everything that happens")
+    .option(
+      "--trace-to <file>",
+      "make that file, a trace of what the processes did; of a single seed",
+    )
     .addOption(
       jsonOption("print a line of JSON for each seed that fails, and one at the end").conflicts(
         "trace",
@@ -92,11 +99,21 @@ export function simRunCommand(): Command {
 
 /** Gives the exit status. */
 async function run(file: string, options: RunCommandOptions): Promise<number> {
-  const { seed, faults, keepGoing = false, trace = false, json } = options;
+  const { seed, faults, keepGoing = false, trace = false, traceTo, json } = options;
   const { first, last } = seed === undefined ? options.seeds : { first: seed, last: seed };
+  if (traceTo !== undefined && first < last)
+    throw new TidemarkError(
+      "BAD_OPTION",
+      "--trace-to is for a single seed: say which, as in --seed 17",
+    );
+  if (traceTo === STANDARD)
+    throw new TidemarkError(
+      "BAD_OPTION",
+      "standard output says what came of it: --trace-to is a file",
+    );
   const tally = new Tally();
   const progress = new Progress(first, last);
-  const wanted: SeedsWanted = { file, first, last, faults, keepGoing, trace };
+  const wanted: SeedsWanted = { file, first, last, faults, keepGoing, trace, traceTo };
   const interrupted = await eachOf(wanted, (news) => {
     if (news.type === "loaded") tally.begin(news.sometimes);
     else if (news.type === "passed") {

@@ -3,8 +3,14 @@
 import { TidemarkError } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import type { Restoration } from "../runtime/running-process.ts";
+import {
+  checkRecorderOptions,
+  type RecordedEvent,
+  type RecorderOptions,
+} from "../trace/recorder.ts";
 import type { Audit, Proof } from "./audit.ts";
 import type { ProcessStatus } from "./system.ts";
+import type { RecordingHead } from "./trace-window.ts";
 
 /** Parameter and result of each method. */
 export type SystemMethods = {
@@ -12,6 +18,9 @@ export type SystemMethods = {
   readonly snapshot: readonly [SnapshotRequest, SnapshotResult];
   readonly restore: readonly [RestoreRequest, Restoration];
   readonly request: readonly [ApplicationRequest, ApplicationReply];
+  readonly startTrace: readonly [TraceRequest, null];
+  readonly stopTrace: readonly [null, { readonly recordings: readonly RecordingHead[] }];
+  readonly readTrace: readonly [TracePageRequest, { readonly events: readonly RecordedEvent[] }];
 };
 
 /** What there is to know about a running system. */
@@ -66,7 +75,22 @@ export interface ApplicationReply {
   readonly reply: unknown;
 }
 
+/** That somebody wants it recorded what all processes do. */
+export interface TraceRequest {
+  readonly options: RecorderOptions;
+  readonly forMs: number;
+}
+
+/** A part of what one has recorded. */
+export interface TracePageRequest {
+  readonly process: ProcessId;
+  /** The number of the first event, from 0. */
+  readonly from: number;
+}
+
 const LABEL_CHARACTERS = 256;
+/** Nobody records for longer; after that it would end by itself. */
+const TRACE_MS_MAX = 86_400_000;
 /** The longest delay that timers take. */
 const TIMEOUT_MAX_MS = 2 ** 31 - 1;
 
@@ -80,6 +104,22 @@ export function checkRestoreRequest(parameter: unknown): RestoreRequest {
 export function checkApplicationRequest(parameter: unknown): ApplicationRequest {
   const { process, request, timeoutMs } = (parameter ?? {}) as Partial<Record<string, unknown>>;
   return { process: String(process), request, timeoutMs: checkTimeout(timeoutMs) };
+}
+
+/** @throws TidemarkError `BAD_OPTION` */
+export function checkTraceRequest(parameter: unknown): TraceRequest {
+  const { options = {}, forMs } = (parameter ?? {}) as Partial<Record<string, unknown>>;
+  if (typeof forMs !== "number" || !(forMs >= 0 && forMs <= TRACE_MS_MAX))
+    throw new TidemarkError("BAD_OPTION", `forMs is 0 to ${TRACE_MS_MAX}`);
+  return { options: checkRecorderOptions(options), forMs };
+}
+
+/** @throws TidemarkError `BAD_OPTION` */
+export function checkTracePageRequest(parameter: unknown): TracePageRequest {
+  const { process, from } = (parameter ?? {}) as Partial<Record<string, unknown>>;
+  if (!Number.isSafeInteger(from) || (from as number) < 0)
+    throw new TidemarkError("BAD_OPTION", "from is a whole number from 0");
+  return { process: String(process), from: from as number };
 }
 
 function checkTimeout(timeoutMs: unknown): number {

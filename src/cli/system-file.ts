@@ -15,6 +15,7 @@ import {
 import type { KvSystemOptions } from "../serve/kv-system.ts";
 import { checkKeys, checkMs, checkNumber, refuse, told } from "../sim/check.ts";
 import { checkApplication } from "../sim/world-check.ts";
+import { checkRecorderOptions } from "../trace/recorder.ts";
 import { loadDefault } from "./user-file.ts";
 
 /** Of whatever the user's types are. */
@@ -163,6 +164,9 @@ const CHECKS: Readonly<Record<keyof SystemDefinition, Check>> = {
     afterwards: oneOf("stop", "restore"),
   }),
   directory: text,
+  trace: (value) => {
+    if (value !== true) checkRecorderOptions(value);
+  },
 };
 
 function checkParts(checks: Readonly<Record<string, Check>>): Check {

@@ -13,12 +13,14 @@ import type { Restoration } from "../runtime/running-process.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
+import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import type { Begun, Taking } from "./process-host.ts";
 import { checkRestorable, newestSnapshot } from "./restore-plan.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
 import { logOf, moveLogAside } from "./system-directory.ts";
 import type { SystemSource } from "./system-file.ts";
+import type { RecordingHead } from "./trace-window.ts";
 
 /** What a system is started with. */
 export interface SystemOptions {
@@ -42,6 +44,8 @@ export interface SystemOptions {
   /** How inputs are logged. @default they are not */
   readonly log?: LogPolicy | undefined;
   readonly restart: Required<RestartRule>;
+  /** All record what they do, all the time. */
+  readonly trace?: true | undefined;
 }
 
 /** Who hears what happens. */
@@ -72,6 +76,7 @@ const MEET_TIMEOUT_MS = 5_000;
 const MEET_POLL_MS = 5;
 /** How long a status waits for a process that does not answer. */
 const STATUS_TIMEOUT_MS = 1_000;
+const READ_TIMEOUT_MS = 10_000;
 /** So much later than an initiator should have given up it is taken to hang. */
 const PATIENCE_MS = 1_000;
 /** A snapshot that has been under way for so long is late. */
@@ -338,6 +343,44 @@ export class HostedSystem {
     return within(patienceMs, id, hosted.call("snapshot", options));
   }
 
+  /**
+   * Records what all processes do, for so long or until `stopTrace`.
+   * @throws TidemarkError `BUSY` if somebody does so already, `BAD_OPTION`; then nothing is recorded
+   */
+  async startTrace(options: RecorderOptions, forMs: number): Promise<void> {
+    const up = this.#members.filter((member) => member.up);
+    const started = await Promise.allSettled(
+      up.map(({ id, hosted }) =>
+        within(STATUS_TIMEOUT_MS, id, hosted.call("startTrace", { options, forMs })),
+      ),
+    );
+    const refused = started.find(({ status }) => status === "rejected");
+    if (!refused || refused.status === "fulfilled") return;
+    // Of those that somebody else records nothing is ended.
+    await Promise.allSettled(
+      up
+        .filter((_, i) => started[i]?.status === "fulfilled")
+        .map(({ hosted }) => hosted.call("stopTrace", null)),
+    );
+    throw refused.reason;
+  }
+
+  /** What has been recorded, but for the events; of those that do not answer, or were started again meanwhile, nothing. */
+  async stopTrace(): Promise<readonly RecordingHead[]> {
+    const heads = await Promise.allSettled(
+      this.#members.map(({ id, hosted }) =>
+        within(STATUS_TIMEOUT_MS, id, hosted.call("stopTrace", null)),
+      ),
+    );
+    return heads.flatMap((one) => (one.status === "fulfilled" && one.value ? [one.value] : []));
+  }
+
+  /** Events of what a process has recorded, from that one on; none behind the last. */
+  readTrace(id: ProcessId, from: number): Promise<readonly RecordedEvent[]> {
+    const { hosted } = this.#member(id);
+    return within(READ_TIMEOUT_MS, id, hosted.call("readTrace", { from }));
+  }
+
   status(): Promise<ProcessStatus[]> {
     return Promise.all(
       this.#members.map(async ({ id: process, hosted, up, restarts, lastEnd }) => {
@@ -379,7 +422,7 @@ function startOne(
   signal?: AbortSignal,
 ): Promise<HostedProcess> {
   const { processes, source, epoch, seed, port, directory, sync, spoil, log } = options;
-  const { compressLevel, key } = options;
+  const { compressLevel, key, trace } = options;
   return HostedProcess.start(
     {
       id,
@@ -394,6 +437,7 @@ function startOne(
       ...(key === undefined ? {} : { key }),
       ...(spoil && { spoil }),
       ...(log && { log: { directory: logOf(directory, id), policy: log } }),
+      ...(trace && { trace }),
     },
     ({ message }) => note(message),
     signal,

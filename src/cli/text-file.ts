@@ -1,20 +1,11 @@
 /** Text files that the user names. */
 
-import {
-  createReadStream,
-  createWriteStream,
-  mkdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { createReadStream, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
-import { pipeline } from "node:stream/promises";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 
 const CHUNK_BYTES = 1 << 20;
-const CHUNK_CHARACTERS = 1 << 16;
 /** A line that is longer is handed over in pieces. */
 const LINE_LENGTH_MAX = 1 << 22;
 
@@ -80,42 +71,6 @@ export function writeText(file: string, text: string): void {
   } catch (error) {
     throw new TidemarkError("STORE_FAILED", `${file} cannot be written: ${textOf(error)}`);
   }
-}
-
-/**
- * Writes line after line, as they come; for `-` to standard output.
- * @throws TidemarkError `STORE_FAILED`, or what `lines` throws
- */
-export async function writeLines(file: string, lines: Iterable<string>): Promise<void> {
-  // Whatever is wrong with the first lines is told before there is a file.
-  const chunks = chunked(lines);
-  const first = chunks.next();
-  if (file !== "-") makeDirectory(dirname(file));
-  const stream = file === "-" ? process.stdout : createWriteStream(file);
-  try {
-    const all = function* (): Generator<string> {
-      if (first.done === false) yield first.value;
-      yield* chunks;
-    };
-    // Standard output is for others, too: it is not ended.
-    await pipeline(all, stream, { end: file !== "-" });
-  } catch (error) {
-    if (isTidemarkError(error)) throw error;
-    // Whoever read it has seen enough.
-    if (file === "-" && (error as NodeJS.ErrnoException).code === "EPIPE") return;
-    throw new TidemarkError("STORE_FAILED", `${file} cannot be written: ${textOf(error)}`);
-  }
-}
-
-function* chunked(lines: Iterable<string>): Generator<string> {
-  let chunk = "";
-  for (const line of lines) {
-    chunk += `${line}\n`;
-    if (chunk.length < CHUNK_CHARACTERS) continue;
-    yield chunk;
-    chunk = "";
-  }
-  if (chunk !== "") yield chunk;
 }
 
 /**

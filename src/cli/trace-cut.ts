@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { isSnapshotId } from "../core/id.ts";
 import { CausalOrder, type Frontier } from "../trace/causal-order.ts";
-import type { Arrow, Trace } from "../trace/trace.ts";
+import { type Arrow, messagesOf, type Trace } from "../trace/trace.ts";
 import { jsonOption } from "./options.ts";
 import { grouped, painter, printable } from "./terminal.ts";
 import { cutText, eventText, parseCut, readTrace } from "./trace-file.ts";
@@ -56,7 +56,9 @@ export function cutCommand(): Command {
         console.log(
           JSON.stringify({
             ...{ cut: named(cut), consistent: orphans.length === 0, orphans: pairs(orphans) },
-            ...{ inFlight: pairs(order.crossing(cut)), least: named(order.least(cut)) },
+            ...{ inFlight: pairs(order.crossing(cut)) },
+            messagesInFlight: messagesIn(trace, order.crossing(cut)),
+            least: named(order.least(cut)),
             greatest: named(order.greatest(cut)),
           }),
         );
@@ -78,7 +80,7 @@ function describe(order: CausalOrder, cut: Frontier, orphans: readonly Arrow[]):
   const lines = [
     isRight
       ? `${paint("green", "✓")} ${cutText(trace, cut)} is consistent`
-      : `${paint("red", "✗")} ${cutText(trace, cut)} is not consistent: ${many(orphans, "orphan")}`,
+      : `${paint("red", "✗")} ${cutText(trace, cut)} is not consistent: ${many(messagesIn(trace, orphans), "orphan")}`,
     ...listed(orphans, (arrow) => {
       const [from, to] = [eventText(trace, arrow.from), eventText(trace, arrow.to)];
       return `${messageText(trace, arrow)} is received inside, by ${to}, and sent outside, by ${from}`;
@@ -91,7 +93,7 @@ function describe(order: CausalOrder, cut: Frontier, orphans: readonly Arrow[]):
     );
   return [
     ...lines,
-    `  ${many(crossing, "message")} in flight`,
+    `  ${many(messagesIn(trace, crossing), "message")} in flight`,
     ...listed(crossing, (arrow) => {
       const [from, to] = [eventText(trace, arrow.from), eventText(trace, arrow.to)];
       return `${messageText(trace, arrow)}: from ${from} to ${to}`;
@@ -99,10 +101,16 @@ function describe(order: CausalOrder, cut: Frontier, orphans: readonly Arrow[]):
   ];
 }
 
-function messageText(trace: Trace, { from, to }: Arrow): string {
+function messageText(trace: Trace, arrow: Arrow): string {
+  const { from, to } = arrow;
   const name = trace.events[to]?.message ?? trace.events[from]?.message;
-  return name === undefined ? "what is sent" : printable(String(name));
+  if (name === undefined) return "what is sent";
+  const count = messagesOf(trace, arrow);
+  return printable(String(name)) + (count > 1 ? ` and ${grouped(count - 1)} more` : "");
 }
+
+const messagesIn = (trace: Trace, arrows: readonly Arrow[]): number =>
+  arrows.reduce((sum, arrow) => sum + messagesOf(trace, arrow), 0);
 
 function listed(arrows: readonly Arrow[], text: (arrow: Arrow) => string): string[] {
   const lines = arrows.slice(0, SHOWN_MAX).map((arrow) => `    ${text(arrow)}`);
@@ -110,5 +118,5 @@ function listed(arrows: readonly Arrow[], text: (arrow: Arrow) => string): strin
   return left > 0 ? [...lines, `    and ${grouped(left)} more`] : lines;
 }
 
-const many = ({ length }: readonly Arrow[], one: string): string =>
-  length === 1 ? `1 ${one}` : `${grouped(length)} ${one}s`;
+const many = (count: number, one: string): string =>
+  count === 1 ? `1 ${one}` : `${grouped(count)} ${one}s`;

@@ -3,13 +3,13 @@
 import { Command, Option } from "commander";
 import { dotLines, itfLines, mermaidLines } from "../trace/drawings.ts";
 import { shivizLines } from "../trace/shiviz.ts";
-import { type Trace, traceLines } from "../trace/trace.ts";
+import { jsonLines, type Trace } from "../trace/trace.ts";
 import { printable } from "./terminal.ts";
-import { writeLines } from "./text-file.ts";
 import { readTrace } from "./trace-file.ts";
+import { bytesOfLines, STANDARD, writeTo } from "./transfer.ts";
 
 const FORMATS: Readonly<Record<string, (trace: Trace) => Iterable<string>>> = {
-  jsonl: traceLines,
+  jsonl: jsonLines,
   shiviz: shivizLines,
   itf: itfLines,
   mermaid: mermaidLines,
@@ -43,7 +43,7 @@ export function exportCommand(): Command {
         .choices(Object.keys(FORMATS))
         .makeOptionMandatory(),
     )
-    .option("--out <file>", "write it there (default: to standard output)")
+    .option("--out <file>", "write it into that new file (default: to standard output)")
     .addHelpText("after", HELP)
     .action(async (file: string, { to, out }: { readonly to: string; readonly out?: string }) => {
       const trace = await readTrace(file);
@@ -55,7 +55,7 @@ export function exportCommand(): Command {
           yield line;
         }
       };
-      await writeLines(out ?? "-", counted());
+      await writeTo(out ?? STANDARD, bytesOfLines(counted()));
       if (to === "mermaid" && length > MERMAID_LENGTH_MAX)
         console.error(
           `tidemark: ${printable(file)}: the diagram has ${length} characters; ${MERMAID_DRAWS}`,

@@ -5,11 +5,12 @@ import { TidemarkError, textOf } from "../core/error.ts";
 import { CausalOrder } from "../trace/causal-order.ts";
 import { parseOtlp } from "../trace/otlp.ts";
 import { parseShiviz, SHIVIZ_PARSER } from "../trace/shiviz.ts";
-import { parseTrace, type Trace, traceLines } from "../trace/trace.ts";
+import { jsonLines, parseTrace, type Trace } from "../trace/trace.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import { grouped, printable } from "./terminal.ts";
-import { readAll, writeLines } from "./text-file.ts";
+import { readAll } from "./text-file.ts";
 import { limitedFindAll } from "./time-limit.ts";
+import { bytesOfLines, STANDARD, writeTo } from "./transfer.ts";
 
 interface ImportOptions {
   readonly from?: "shiviz" | "otlp" | "jsonl";
@@ -70,7 +71,7 @@ export function importCommand(): Command {
       ).argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
     )
     .option("--execution <label>", "take only that one")
-    .option("--out <file>", "write the trace there (default: to standard output)")
+    .option("--out <file>", "write the trace into that new file (default: to standard output)")
     .addOption(jsonOption("print the graph of events of all executions as one line of JSON"))
     .addHelpText("after", HELP)
     .action(async (log: string, options: ImportOptions) => {
@@ -90,7 +91,7 @@ export function importCommand(): Command {
       const [one, ...more] = chosen;
       if (one === undefined || more.length > 0)
         throw unknownLabel(log, all, "choose one of its executions with --execution");
-      await writeLines(out ?? "-", traceLines(one.trace));
+      await writeTo(out ?? STANDARD, bytesOfLines(jsonLines(one.trace)));
       if (out !== undefined) console.log(`${summary(one.trace)} → ${printable(out)}`);
     });
 }

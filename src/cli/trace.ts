@@ -13,6 +13,7 @@ import { diagramCommand } from "./trace-diagram.ts";
 import { diffCommand } from "./trace-diff.ts";
 import { exportCommand } from "./trace-export.ts";
 import { importCommand } from "./trace-import.ts";
+import { recordCommand } from "./trace-record.ts";
 
 interface CheckCommandOptions {
   readonly order?: OrderLevel;
@@ -28,6 +29,7 @@ Examples:
   tidemark trace import GoVector.log --out trace.jsonl
   tidemark trace export trace.jsonl --to shiviz
   tidemark trace diff good.jsonl bad.jsonl
+  tidemark trace record --for 2s --out run.jsonl
   tidemark trace check --help`;
 
 const CHECK_HELP = `
@@ -65,7 +67,8 @@ export function traceCommand(): Command {
     .addCommand(diagramCommand())
     .addCommand(importCommand())
     .addCommand(exportCommand())
-    .addCommand(diffCommand());
+    .addCommand(diffCommand())
+    .addCommand(recordCommand());
 }
 
 function checkCommand(): Command {

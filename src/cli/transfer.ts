@@ -10,6 +10,7 @@ import { isLive } from "./terminal.ts";
 export const STANDARD = "-";
 /** A terminal is told no more often. */
 const TELL_EVERY_MS = 200;
+const LINES_AT_A_TIME = 1000;
 
 /**
  * Into a new file, all or nothing, or to standard output.
@@ -18,7 +19,9 @@ const TELL_EVERY_MS = 200;
 export async function writeTo(file: string, content: AsyncIterable<Uint8Array>): Promise<void> {
   try {
     if (file === STANDARD) {
-      await pipeline(Readable.from(content), process.stdout, { end: false });
+      await pipeline(Readable.from(content), process.stdout, { end: false }).catch(
+        unlessReadEnough,
+      );
       return;
     }
     const handle = await fs.open(file, "wx", 0o600);
@@ -42,6 +45,23 @@ export async function writeTo(file: string, content: AsyncIterable<Uint8Array>):
       { cause: error },
     );
   }
+}
+
+/** Whoever read standard output has seen enough. */
+function unlessReadEnough(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
+}
+
+/** Many lines at a time. */
+export async function* bytesOfLines(lines: Iterable<string>): AsyncGenerator<Uint8Array> {
+  let some: string[] = [];
+  for (const line of lines) {
+    some.push(line);
+    if (some.length < LINES_AT_A_TIME) continue;
+    yield Buffer.from(`${some.join("\n")}\n`);
+    some = [];
+  }
+  if (some.length > 0) yield Buffer.from(`${some.join("\n")}\n`);
 }
 
 /** How far it is, at a terminal. */

@@ -40,6 +40,8 @@ export interface FrameHeader {
 /** A run of records that travels as one: the unit of everything below the application. */
 export interface Batch {
   readonly kind: number;
+  /** The number of the first record, from 0. */
+  readonly first: number;
   readonly count: number;
   /** The records. */
   readonly body: Uint8Array;
@@ -54,7 +56,7 @@ export interface ParsedFrame extends FrameHeader {
   /** Of an acknowledgement: what comes before has been acknowledged, by whom it is for. In a batch nothing is said: 0. */
   readonly oldest: number;
   /** Absent in an acknowledgement. */
-  readonly batch?: Batch & { readonly first: number };
+  readonly batch?: Batch;
 }
 
 const viewOf = (bytes: Uint8Array): DataView =>

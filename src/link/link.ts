@@ -375,7 +375,7 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     state.deviationMs += (Math.abs(error) - state.deviationMs) / 4;
   }
 
-  #arrive(batch: Batch & { readonly first: number }, nowMs: number, effects: LinkEffect[]): void {
+  #arrive(batch: Batch, nowMs: number, effects: LinkEffect[]): void {
     const { state } = this;
     const { body, first, count } = batch;
     if (first + count <= state.expected) {
@@ -428,7 +428,7 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
   }
 
   /** Beyond the bound a batch is dropped as if lost: it comes again. */
-  #early(batch: Batch & { readonly first: number }, nowMs: number, effects: LinkEffect[]): void {
+  #early(batch: Batch, nowMs: number, effects: LinkEffect[]): void {
     const { state } = this;
     const { first, count, body } = batch;
     const bytes = body.length;

@@ -310,6 +310,11 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return this.#origin(this.#self).received;
   }
 
+  /** Which life of a member it knows; 0 if none yet. */
+  lifeOf(member: ProcessId): number {
+    return this.state.origins[this.state.members.indexOf(member)]?.life ?? 0;
+  }
+
   /** Bytes of own packets that not all members have, as far as is known, or that are not delivered here. */
   get underWayBytes(): number {
     const { keptBytes, heldBytes } = this.#origin(this.#self);

@@ -1,6 +1,7 @@
 /** What a user of Tidemark writes: one deterministic participant. */
 
 import type { ProcessId } from "../core/id.ts";
+import type { ProcessObserver } from "../core/observer.ts";
 import type { Random } from "../core/random.ts";
 import type { GroupExplanation } from "../multicast/explanation.ts";
 import type { Declarations } from "./declarations.ts";
@@ -43,6 +44,11 @@ export interface Application<M, State = unknown, Request = never, Reply = never>
    * fixed now and encoded in slices while the process goes on.
    */
   capture(): State | FrozenState;
+  /**
+   * Values that people and predicates look at, by name: numbers, texts, booleans, null; up to 64. Asked while a trace is recorded, after
+   * turns and where a snapshot is recorded, so it must be cheap; and like `capture` it must not change the application.
+   */
+  values?(): Readonly<Record<string, unknown>> | undefined;
   /** Back to a captured state, before any input. What was captured must be all that later turns depend on. */
   restore(state: State, renamed?: Renamed): void;
 }
@@ -73,6 +79,8 @@ export interface Turn<M, Reply = never> {
   readonly replays: boolean;
   /** The processes that this one has a channel to, ascending. */
   readonly peers: readonly ProcessId[];
+  /** Who records what is done, if somebody does: for what stands between a process and an application. @internal */
+  readonly observer?: ProcessObserver | undefined;
   /**
    * Sends a message on a channel, or the same one on several (encoded once). False: it is sent, but so much
    * waits on a channel that it would be good to stop until `writable`.

@@ -14,6 +14,8 @@ export interface Codec<T> {
    * @default "kept"
    */
   readonly bytes?: "kept" | "lent";
+  /** What it encodes are packets of groups (grouped.ts), and not messages of the application. @internal */
+  readonly carries?: "packets";
   /** May give bytes of the value itself, but not bytes that another call writes to. */
   encode(value: T): Uint8Array;
   decode(bytes: Uint8Array): T;

@@ -13,6 +13,7 @@
 
 import { type ErrorCode, isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
+import type { ProcessObserver } from "../core/observer.ts";
 import { ORDER_LEVELS, type OrderLevel } from "../core/order-level.ts";
 import type { Random } from "../core/random.ts";
 import {
@@ -122,6 +123,8 @@ export interface GroupApplication<M, State = unknown, Request = never, Reply = n
   groupWritable?(group: string, turn: GroupTurn<M, Reply>): void;
   peer?(id: ProcessId, change: PeerChange, turn: GroupTurn<M, Reply>): void;
   capture(): State | FrozenState;
+  /** As of `Application`. */
+  values?(): Readonly<Record<string, unknown>> | undefined;
   restore(state: State, renamed?: Renamed): void;
 }
 
@@ -495,6 +498,10 @@ export class Grouped<M, State, Request, Reply>
     this.#run(turn, (own) => this.#options.application.peer?.(id, change, own));
   }
 
+  values(): Readonly<Record<string, unknown>> | undefined {
+    return this.#options.application.values?.();
+  }
+
   capture(): GroupedState<State> | FrozenState {
     const groups = encodeGroups({
       groups: [...this.#groups.values()].map(({ name, machine, congested }) => ({
@@ -562,6 +569,7 @@ export class Grouped<M, State, Request, Reply>
         for (const draft of drafts) {
           group.draftBytes -= draft.bytes;
           if (!turn.replays) this.#tellOfSending(group, draft);
+          if (turn.observer) this.#observeSending(turn.observer, group, draft);
           this.#step(group, { type: "multicast", draft, nowMs: turn.nowMs }, turn);
         }
       }
@@ -599,6 +607,17 @@ export class Grouped<M, State, Request, Reply>
         message: `${self}/${machine.sent + 1}.${i}`,
         ...(to === ALL ? {} : { to: members[to] as ProcessId }),
       });
+  }
+
+  #observeSending(
+    observer: ProcessObserver,
+    { name, machine, members }: Named,
+    { level, to, count }: Draft,
+  ): void {
+    const { self } = this.#options;
+    const packet = { group: name, from: self, life: machine.lifeOf(self), count };
+    const one = to === ALL ? undefined : members[to];
+    observer.multicast({ ...packet, number: machine.sent + 1 }, level, one);
   }
 
   /** Something has happened to a member, in all groups that it is in. */
@@ -643,9 +662,14 @@ export class Grouped<M, State, Request, Reply>
     for (const id of to) if (!isSent([id])) this.#full.add(id);
   }
 
-  #deliver({ name }: Named, delivered: Delivered, turn: GroupTurn<M, Reply>): void {
+  #deliver({ name, machine }: Named, delivered: Delivered, turn: GroupTurn<M, Reply>): void {
     const { self, application, messageCodec, onEvent } = this.#options;
-    const { from, alone, level: order, number, body, stamp, sinceMs } = delivered;
+    const { from, alone, level: order, number, count, body, stamp, sinceMs } = delivered;
+    if (turn.observer) {
+      const observed = { group: name, from, life: machine.lifeOf(from), number, count };
+      const heldMs = Math.max(0, turn.nowMs - sinceMs);
+      turn.observer.delivered(observed, { body, codec: messageCodec }, heldMs);
+    }
     const packet: DeliveredPacket = { number, stamp, sinceMs };
     // Nobody writes to it any more, but the group sends it again if it must.
     const isLent = messageCodec.bytes === "lent";
@@ -826,6 +850,10 @@ class GroupedTurn<M, Reply> implements GroupTurn<M, Reply> {
     return this.#turn.peers;
   }
 
+  get observer(): ProcessObserver | undefined {
+    return this.#turn.observer;
+  }
+
   send(to: ProcessId | readonly ProcessId[], message: M, options?: SendOptions): boolean {
     return this.#actions.send(to, message, options, this.#turn);
   }
@@ -915,6 +943,7 @@ export function groupedCodecs<M, State>(codecs: {
   const messageCodec: Codec<Uint8Array> = {
     name: ENCODINGS.message + codecs.messageCodec.name,
     bytes: "lent",
+    carries: "packets",
     encode: (bytes) => bytes,
     decode: (bytes) => bytes,
   };

@@ -17,8 +17,9 @@ export interface ColouredBatch extends Batch {
 
 interface Waiting {
   readonly batch: ColouredBatch;
-  /** Where in the body the next record begins. */
+  /** Where in the body the next record begins, and its number. */
   at: number;
+  next: number;
 }
 
 /** What waits in one channel, in order. */
@@ -33,7 +34,7 @@ export class Inbox {
 
   /** A copy of it, for what comes in is only lent. */
   add(batch: ColouredBatch): void {
-    this.#waiting.push({ batch: { ...batch, body: copyOf(batch.body) }, at: 0 });
+    this.#waiting.push({ batch: { ...batch, body: copyOf(batch.body) }, at: 0, next: batch.first });
     this.#count += batch.count;
   }
 
@@ -44,19 +45,20 @@ export class Inbox {
     const { kind, body, colour, restored } = first.batch;
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     const end = first.at + recordBytes(view.getUint32(first.at, true));
-    const taken = { kind, count: 1, body: body.subarray(first.at, end), colour, restored };
+    const taken = { kind, first: first.next, count: 1, body: body.subarray(first.at, end) };
     first.at = end;
+    first.next += 1;
     if (end === body.length) this.#waiting.shift();
     this.#count -= 1;
-    return taken;
+    return { ...taken, colour, restored };
   }
 
   /** All that waits, in order. */
   get batches(): readonly ColouredBatch[] {
-    return this.#waiting.map(({ batch, at }) => {
+    return this.#waiting.map(({ batch, at, next }) => {
       const body = batch.body.subarray(at);
       const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-      return { ...batch, count: countRecords(view, 0, body.length), body };
+      return { ...batch, first: next, count: countRecords(view, 0, body.length), body };
     });
   }
 

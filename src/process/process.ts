@@ -20,6 +20,7 @@ import { foldChannelHash, parseChannelHash } from "../core/channel-hash.ts";
 import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { type ProcessId, parseSnapshotId, type SnapshotId, snapshotId } from "../core/id.ts";
 import type { Machine } from "../core/machine.ts";
+import type { ObservedBodies, ObservedRange, ProcessObserver } from "../core/observer.ts";
 import { Random, type RandomState } from "../core/random.ts";
 import { copyOf, countRecords, forEachRecord, readRecords, recordBytes } from "../core/record.ts";
 import { Topology } from "../core/topology.ts";
@@ -128,6 +129,8 @@ export interface ProcessOptions<M, State, Request, Reply> {
    * all that it knew. The application has its state back already.
    */
   readonly from?: RestoredPiece | ProcessImage | undefined;
+  /** Hears what the process does, also when it does it once more in a replay. @default nobody does */
+  readonly observer?: ProcessObserver | undefined;
 }
 
 /** What a process goes on from when its system is restored: its piece, but for the state. */
@@ -421,6 +424,10 @@ export class Process<M, State, Request = never, Reply = never>
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #nowMs = 0;
   #effects: ProcessEffect<M, Reply>[] = [];
+  #observer: ProcessObserver | undefined;
+  #nextObserver: ProcessObserver | undefined;
+  /** Of what is being handed up, for the observer: the marker that leads to whatever is recorded now. */
+  #arriving: { readonly range: ObservedRange; readonly snapshot: SnapshotId } | undefined;
 
   /** @throws TidemarkError `BAD_OPTION`, `UNSUITABLE_TRANSPORT` */
   constructor(options: ProcessOptions<M, State, Request, Reply>) {
@@ -458,6 +465,12 @@ export class Process<M, State, Request = never, Reply = never>
       this.#random,
       topology.outgoing(self),
     );
+    this.observe(options.observer);
+  }
+
+  /** Who hears, from the next turn on, what the process does; `undefined`: nobody. */
+  observe(observer: ProcessObserver | undefined): void {
+    this.#nextObserver = observer;
   }
 
   get state(): ProcessState {
@@ -536,6 +549,11 @@ export class Process<M, State, Request = never, Reply = never>
     this.#effects = effects;
     this.#nowMs = input.nowMs;
     this.#turn.nowMs = input.nowMs;
+    if (this.#nextObserver !== this.#observer) {
+      this.#observer = this.#nextObserver;
+      this.#turn.observer = this.#observer;
+    }
+    if (this.#observer) this.#tellOfInput(this.#observer, input);
     try {
       // By far the most of it, and apart from the rest: what is rare must not undo its compilation.
       if (input.type === "frame") this.#frame(input.from, input.frame);
@@ -545,8 +563,30 @@ export class Process<M, State, Request = never, Reply = never>
       if (!(thrown instanceof ApplicationThrew)) throw thrown;
       this.#fail(thrown);
     }
+    if (!this.#failed) this.#observer?.turnEnds(this.#application);
     if (input.type === "tick") this.#rewake();
     return effects;
+  }
+
+  /** A frame is not told of, but what comes of it; of what only keeps channels and snapshots going nothing is. */
+  #tellOfInput(observer: ProcessObserver, input: ProcessInput<Request>): void {
+    const { self: process, incarnation, epoch, from } = this.#options;
+    observer.turnBegins({ process, incarnation, epoch }, input.nowMs, input.type === "start");
+    // The names of timers that wrappers of applications set begin with what no text should have.
+    if (input.type === "timer") observer.happened("timer", input.name.replace(/^\0/, ""));
+    else if (input.type === "request") observer.happened("request", input.id);
+    else if (input.type === "peer-up") observer.met(input.peer, input.incarnation);
+    else if (input.type === "peer-down") observer.happened("down:", input.peer);
+    else if (input.type === "recover") observer.happened("is back, with its log");
+    else if (input.type === "start") observer.happened(from ? "goes on from a snapshot" : "starts");
+  }
+
+  #rangeOf({ id, channel }: Peer, first: number, count: number): ObservedRange {
+    return { peer: id, peerLife: channel.state.peerIncarnation, first: first + 1, count };
+  }
+
+  #bodiesOf(body: Uint8Array): ObservedBodies {
+    return { body, codec: this.#options.messageCodec };
   }
 
   #perform(input: RareInput<Request>): void {
@@ -683,7 +723,7 @@ export class Process<M, State, Request = never, Reply = never>
       const view = new DataView(messages.buffer, messages.byteOffset, messages.byteLength);
       const count = countRecords(view, 0, messages.length);
       if (!peer || count < 1) continue;
-      const batch = { kind: KIND_MESSAGES, count, body: messages, restored: true };
+      const batch = { kind: KIND_MESSAGES, first: 0, count, body: messages, restored: true };
       if (this.#options.receive === "manual") peer.inbox.add(batch);
       else this.#received(peer, batch, false);
     }
@@ -746,6 +786,7 @@ export class Process<M, State, Request = never, Reply = never>
     const message = `the application of ${this.#options.self} threw: ${textOf(thrown)}`;
     const error = new TidemarkError("APPLICATION_THREW", message, { cause: thrown });
     this.#effects.push({ type: "failed", error });
+    this.#observer?.failed(message);
   }
 
   #send(to: ProcessId | readonly ProcessId[], message: M): boolean {
@@ -818,6 +859,10 @@ export class Process<M, State, Request = never, Reply = never>
     const count = messagesIn(batch);
     peer.sent += count;
     this.#snapshots.step({ type: "sent", to: peer.id, count, body });
+    if (this.#observer) {
+      const first = peer.channel.state.next + batch.count - count;
+      this.#observer.sent(this.#rangeOf(peer, first, count), this.#bodiesOf(body));
+    }
     this.#give(peer, peer.channel, batch);
   }
 
@@ -950,7 +995,9 @@ export class Process<M, State, Request = never, Reply = never>
         `a batch of ${peer.id} has a colour that is not well formed`,
       );
     this.#link(peer, peer.channel, { type: "taken", bytes, nowMs: this.#nowMs });
-    return { kind: KIND_MESSAGES, count: messagesIn(batch), body: body.subarray(bytes), colour };
+    const count = messagesIn(batch);
+    const first = batch.first + batch.count - count;
+    return { kind: KIND_MESSAGES, first, count, body: body.subarray(bytes), colour };
   }
 
   /** A batch of a channel reaches the snapshot machine and the application. */
@@ -967,9 +1014,14 @@ export class Process<M, State, Request = never, Reply = never>
       // It may be that something is recorded first: as for a marker.
       if (colour) this.#flush();
       this.#record({ type: "received", from: id, count, body, colour, nowMs: this.#nowMs });
+      if (this.#observer) {
+        const range = this.#rangeOf(peer, batch.first, count);
+        const told = batch.restored ? { ...range, first: 0 } : range;
+        this.#observer.received(told, this.#bodiesOf(body));
+      }
       this.#hand(id, body);
     } else if (kind === KIND_MARKER) {
-      this.#marked(id, body);
+      this.#marked(peer, batch.first, body);
     } else {
       this.#problem("MALFORMED_FRAME", `dropped a batch of ${id} of the unknown kind ${kind}`);
     }
@@ -978,16 +1030,31 @@ export class Process<M, State, Request = never, Reply = never>
   }
 
   /** Markers come from a channel. */
-  #marked(from: ProcessId, body: Uint8Array): void {
+  #marked(peer: Peer, first: number, body: Uint8Array): void {
+    const from = peer.id;
     // What was sent in this turn was sent before the cut, and must have been counted by then.
     this.#flush();
-    for (const content of readRecords(body)) {
+    for (const [i, content] of readRecords(body).entries()) {
       const marker = decodeMarker(content);
-      if (!marker)
+      if (!marker) {
         this.#problem("MALFORMED_FRAME", `dropped a marker of ${from} that is not well formed`);
-      else if (this.#isCurrent(marker))
+        continue;
+      }
+      if (this.#observer) {
+        const range = this.#rangeOf(peer, first + i, 1);
+        this.#arriving = { range, snapshot: marker.snapshot };
+      }
+      if (this.#isCurrent(marker))
         this.#record({ type: "marker", from, marker, nowMs: this.#nowMs });
+      this.#tellOfMarker();
     }
+  }
+
+  /** If it makes this process record, the cut comes first: it was sent after the cut of its sender. */
+  #tellOfMarker(): void {
+    if (!this.#arriving) return;
+    this.#observer?.receivedMarker(this.#arriving.range, this.#arriving.snapshot);
+    this.#arriving = undefined;
   }
 
   #hand(from: ProcessId, body: Uint8Array): void {
@@ -1082,6 +1149,7 @@ export class Process<M, State, Request = never, Reply = never>
   }
 
   #tellOf({ id }: Peer, change: PeerChange): void {
+    this.#observer?.happened(`${change}:`, id);
     this.#call((application, turn) => application.peer?.(id, change, turn));
   }
 
@@ -1268,6 +1336,8 @@ export class Process<M, State, Request = never, Reply = never>
       const empty = { channels: undefined, complete: false, stored: false };
       this.#shares.set(snapshot, { state, incarnation, timers, ...empty });
       this.#effects.push({ type: "recorded", snapshot });
+      this.#observer?.recorded(snapshot, this.#application);
+      this.#tellOfMarker();
       return true;
     } catch (thrown) {
       const text = textOf(thrown);
@@ -1294,12 +1364,17 @@ export class Process<M, State, Request = never, Reply = never>
 
   #marker(to: ProcessId, marker: Marker): void {
     const peer = this.#peers.get(to);
-    if (peer) this.#tell(peer, peer.channel, batchOf(KIND_MARKER, encodeWire(marker)));
+    if (!peer) return;
+    const { next } = peer.channel.state;
+    if (this.#tell(peer, peer.channel, batchOf(KIND_MARKER, encodeWire(marker))))
+      this.#observer?.sentMarker(this.#rangeOf(peer, next, 1), marker.snapshot);
   }
 
   /** A peer that acknowledges nothing is told nothing more: the snapshot runs out of time, and memory does not. */
-  #tell(peer: Peer, link: Link, batch: OutgoingBatch): void {
-    if (link.waitingBytes <= this.#options.limitBytes) this.#give(peer, link, batch);
+  #tell(peer: Peer, link: Link, batch: OutgoingBatch): boolean {
+    if (link.waitingBytes > this.#options.limitBytes) return false;
+    this.#give(peer, link, batch);
+    return true;
   }
 
   /** The snapshot is over, complete or abandoned for that reason: nothing of it stays here. */
@@ -1600,6 +1675,7 @@ class ProcessTurn<M, Reply> implements Turn<M, Reply> {
   readonly random: Random;
   nowMs = 0;
   replays: boolean = false;
+  observer: ProcessObserver | undefined;
   peers: readonly ProcessId[];
   readonly #actions: TurnActions<M, Reply>;
 

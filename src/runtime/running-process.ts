@@ -30,6 +30,7 @@ import {
   type PieceRecord,
 } from "../snapshot/manifest.ts";
 import { checkManifestInSteps } from "../snapshot/manifest-check.ts";
+import { Recorder, type RecorderOptions, type Recording } from "../trace/recorder.ts";
 import { AttemptNotes } from "./attempt-notes.ts";
 import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
@@ -86,6 +87,8 @@ export interface ProcessConfiguration<M, State, Request, Reply> {
   readonly lostAfterMs?: number;
   /** Requests that may wait while a channel is congested; more are refused as `BUSY`. @default 1024 */
   readonly maxWaitingRequests?: number;
+  /** What is recorded for a trace, from the beginning on; `true`: by default options. @default nothing */
+  readonly trace?: true | RecorderOptions;
   /** Hears of everything that went wrong without stopping the process. @default a process warning */
   readonly onProblem?: (problem: TidemarkError) => void;
 }
@@ -131,6 +134,42 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
   recorded(snapshot: SnapshotId): RecordedHere<State, M> | undefined;
   /** What is late or held, and which process or channel holds it. */
   explain(): Explanation;
+  /**
+   * Records what the process does from now on, in memory, for a trace; what was recorded before is forgotten. See docs/use/traces.md.
+   * @throws TidemarkError `BAD_OPTION`
+   */
+  startTrace(options?: RecorderOptions): void;
+  /** Records nothing any more, and costs nothing. `trace` still gives what was recorded. */
+  stopTrace(): void;
+  /**
+   * What has been recorded: `traceLines` of `tidemark/trace` makes a trace of what all processes give. `undefined` if nothing ever was.
+   *
+   * @example
+   * ```ts
+   * import { type Application, MemoryNetwork, memoryStore, startProcess } from "tidemark";
+   * import { parseTrace, traceLines } from "tidemark/trace";
+   *
+   * const greet = (): Application<string, null> => ({
+   *   start: (turn) => void turn.send(turn.peers, "hello"),
+   *   receive: () => {},
+   *   capture: () => null,
+   *   restore: () => {},
+   * });
+   * const network = new MemoryNetwork();
+   * const processes = ["a", "b"];
+   * const common = { processes, store: memoryStore(), trace: { text: true } };
+   * const running = await Promise.all(
+   *   processes.map((id) =>
+   *     startProcess({ ...common, id, application: greet(), transport: network.transport() }),
+   *   ),
+   * );
+   * while (running.some(({ counters }) => counters.received < 1)) await new Promise((done) => setTimeout(done, 5));
+   * const trace = parseTrace([...traceLines(running.flatMap((one) => one.trace() ?? []))].join("\n"));
+   * if (trace.arrows.length !== 2) throw new Error("each hears of the other");
+   * await Promise.all(running.map((one) => one.stop()));
+   * ```
+   */
+  trace(): Recording | undefined;
   /**
    * Manual receive mode: takes the head of a channel, and waits for it if there is none.
    * @throws TidemarkError `NO_CHANNEL`, `ABORTED`, `STOPPED`, and `BAD_OPTION` in automatic mode
@@ -300,6 +339,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** Pieces that are being stored; aborted when they are no longer wanted. */
   readonly #storing = new Map<SnapshotId, AbortController>();
   #unasked: ((reply: Reply) => void) | undefined;
+  #recorder: Recorder | undefined;
+  #isRecording: boolean = false;
   #incarnation = 0;
   readonly #maxWaitingRequests: number;
   /** Peers that the transport reaches, with their incarnations. */
@@ -338,6 +379,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#stateCodec = (configuration.stateCodec ?? msgpackCodec()) as Codec<unknown>;
     this.#lastCount = lastCount;
     this.#epoch = configuration.epoch ?? 1;
+    const { trace } = configuration;
+    if (trace !== undefined) {
+      this.#recorder = new Recorder(id, trace === true ? {} : trace);
+      this.#isRecording = true;
+    }
     this.#process = this.#newLife(topology);
     this.#maxWaitingRequests = positive(
       "maxWaitingRequests",
@@ -394,6 +440,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       order,
       algorithm,
       from,
+      observer: this.#isRecording ? this.#recorder : undefined,
       ...settings,
     });
   }
@@ -845,6 +892,21 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   explain(): Explanation {
     return this.#process.explain();
+  }
+
+  startTrace(options: RecorderOptions = {}): void {
+    this.#recorder = new Recorder(this.id, options);
+    this.#isRecording = true;
+    this.#process.observe(this.#recorder);
+  }
+
+  stopTrace(): void {
+    this.#isRecording = false;
+    this.#process.observe(undefined);
+  }
+
+  trace(): Recording | undefined {
+    return this.#recorder?.recording();
   }
 
   receive(from: ProcessId, options: { readonly signal?: AbortSignal } = {}): Promise<Received<M>> {

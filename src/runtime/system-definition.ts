@@ -4,6 +4,7 @@ import type { ProcessId } from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
 import type { Application } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
+import type { RecorderOptions } from "../trace/recorder.ts";
 import type { LogPolicy } from "./input-log.ts";
 import type { RunningProcess } from "./running-process.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
@@ -81,6 +82,8 @@ export interface SystemDefinition<M = unknown, State = unknown, Request = never,
   readonly limitBytes?: number;
   /** A peer that is down for this long is lost: snapshots no longer wait for it. @default 5000 */
   readonly lostAfterMs?: number;
+  /** What each process records for a trace, all the time; `true`: by default options. `tidemark trace record` reads it. @default nothing */
+  readonly trace?: true | RecorderOptions;
   readonly snapshots?: {
     /** From one snapshot that is taken unasked to the next; 0: one right after the other. @default 10000 */
     readonly everyMs?: number;

@@ -6,6 +6,7 @@
 import { textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
+import type { RecorderOptions } from "../trace/recorder.ts";
 import { checkKeys, checkSynchronous } from "./check.ts";
 import { checkFaults, drawFaults, type Faults } from "./faults.ts";
 import { checkSeed, Simulation, type SimulationEvent } from "./simulation.ts";
@@ -19,6 +20,8 @@ export interface RunOptions<M = unknown, State = unknown, Request = never, Reply
   /** @default what the seed draws */
   readonly faults?: Faults;
   readonly watch?: (event: SimulationEvent) => void;
+  /** As for `Simulation`; `prepare` has the simulation, and with it the recordings, also of a run that fails. */
+  readonly record?: RecorderOptions;
   /** As for `Simulation`. */
   readonly onUnasked?: (process: ProcessId, reply: Reply) => void;
   /** Has the simulation before anything happens: for what is to happen beside what the world asks for. */
@@ -87,16 +90,18 @@ export function runWorld<M, State, Request, Reply>(
     "seed",
     "faults",
     "watch",
+    "record",
     "onUnasked",
     "prepare",
   ] satisfies (keyof RunOptions)[]);
-  const { seed, watch, onUnasked, prepare } = options;
+  const { seed, watch, record, onUnasked, prepare } = options;
   checkSeed(seed);
   const { faults = drawFaults(seed) } = options;
   const timeoutMs = snapshotMs(checkFaults(faults), world.processes.length);
   const simulation = new Simulation(world, {
     ...{ seed, faults, timeoutMs, lostAfterMs: LOST_AFTER_MS },
     ...(watch ? { watch } : {}),
+    ...(record ? { record } : {}),
     ...(onUnasked ? { onUnasked } : {}),
   });
   try {

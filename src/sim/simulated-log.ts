@@ -8,6 +8,7 @@ import type { Random } from "../core/random.ts";
 import { joinBytes } from "../core/record.ts";
 import type { RecordLog } from "../process/journal.ts";
 import type { ProcessImage } from "../process/process-image.ts";
+import type { RecorderMark } from "../trace/recorder.ts";
 
 /** How far a channel with a peer had come. */
 export interface Mark {
@@ -25,6 +26,8 @@ export interface Kept {
   readonly marks: ReadonlyMap<ProcessId, Mark>;
   /** How many records came before it. */
   readonly records: number;
+  /** Where its recording was, if there is one. */
+  readonly recorded: RecorderMark | undefined;
 }
 
 /** See the head of the file. */

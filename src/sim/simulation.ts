@@ -39,6 +39,7 @@ import {
   type PieceRecord,
 } from "../snapshot/manifest.ts";
 import { verifySnapshot } from "../snapshot/verify.ts";
+import { Recorder, type RecorderOptions, type Recording } from "../trace/recorder.ts";
 import { Agenda } from "./agenda.ts";
 import { checkKeys, checkMs, checkNumber, refuse, told } from "./check.ts";
 import { checkFaults, type Faults, NO_FAULTS } from "./faults.ts";
@@ -71,6 +72,8 @@ export interface SimulationOptions<Reply = never> {
   readonly timeoutMs?: number;
   /** Hears of everything that happens, in order. */
   readonly watch?: (event: SimulationEvent) => void;
+  /** What is recorded of each process, for `recordings`. @default nothing */
+  readonly record?: RecorderOptions;
   /** Hears what applications say that nobody asked for, when it is safe: as `onUnasked` of a running process. */
   readonly onUnasked?: (process: ProcessId, reply: Reply) => void;
 }
@@ -121,7 +124,8 @@ const KEPT_EVERY = 64;
 /** Of requests; answers stand in one list. */
 const INDEX_MAX = 999_999;
 const OPTIONS: readonly (keyof SimulationOptions)[] = [
-  ...(["seed", "faults", "windowBytes", "lostAfterMs", "timeoutMs", "watch", "onUnasked"] as const),
+  ...(["seed", "faults", "windowBytes", "lostAfterMs", "timeoutMs"] as const),
+  ...(["watch", "record", "onUnasked"] as const),
 ];
 
 /** One way between two processes. */
@@ -255,12 +259,13 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   readonly topology: Topology;
   readonly #order: ChannelOrder;
   readonly #faults: Faults;
-  readonly #options: Required<Omit<SimulationOptions, "watch" | "onUnasked" | "faults">>;
+  readonly #options: Required<Omit<SimulationOptions, "watch" | "record" | "onUnasked" | "faults">>;
   readonly #watch: SimulationOptions["watch"];
   readonly #onUnasked: SimulationOptions<Reply>["onUnasked"];
   readonly #messageCodec: Codec<M>;
   readonly #stateCodec: Codec<unknown>;
   readonly #requestCodec: Codec<Request>;
+  readonly #recorders = new Map<ProcessId, Recorder>();
   readonly #agenda = new Agenda();
   readonly #lives = new Map<ProcessId, Life<M, State, Request, Reply>>();
   readonly #pairs = new Map<ProcessId, Map<ProcessId, Pair>>();
@@ -312,6 +317,9 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     this.#messageCodec = world.messageCodec ?? jsonCodec<M>();
     this.#stateCodec = world.stateCodec ?? jsonCodec<unknown>();
     this.#requestCodec = world.requestCodec ?? jsonCodec<Request>();
+    if (options.record)
+      for (const id of this.topology.processes)
+        this.#recorders.set(id, new Recorder(id, options.record));
     for (const id of this.topology.processes) this.#begin(id);
   }
 
@@ -348,6 +356,11 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   /** Over everything that ever went into a process, and when: the same for the same seed, on every machine. */
   get traceHash(): string {
     return formatChannelHash(this.#hash);
+  }
+
+  /** What each process did, if that is recorded: `traceLines` makes a trace of it. */
+  get recordings(): readonly Recording[] {
+    return [...this.#recorders.values()].map((one) => one.recording());
   }
 
   /** Snapshots that were abandoned, with their reasons. */
@@ -496,6 +509,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     }
     this.#tell(life, { type: "crash" });
     life.alive = false;
+    if (!life.logged) this.#recorders.get(id)?.ended("crash");
     for (const [name, part] of this.#parts) {
       if (part.flushed || !name.startsWith(`${id} `)) continue;
       if (this.#happens(this.#faults.torn))
@@ -679,6 +693,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       lostAfterMs,
       lastCount: this.#counts.get(id) ?? 0,
       from,
+      observer: this.#recorders.get(id),
     });
     const log = beginning.log ?? new SimulatedLog();
     const journal = world.logsInputs && new Journal(process, this.#requestCodec, log);
@@ -741,6 +756,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
         stretch.received.slice(0, received),
       );
     }
+    // What it did since then it does once more, as far as it is in the log.
+    if (kept.recorded) this.#recorders.get(id)?.rewind(kept.recorded);
     for (const record of log.rest())
       orViolation("replay", id, () => replayRecord(life.process, this.#requestCodec, record));
     life.witness.cuts.length = 0;
@@ -863,7 +880,8 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       ]),
     );
     const { image } = life.process;
-    const kept = { image, slices, sliced, marks, records: log.length };
+    const recorded = this.#recorders.get(life.id)?.mark();
+    const kept = { image, slices, sliced, marks, records: log.length, recorded };
     logged.keptAt = log.length;
     // The first is there before anything else happens; nothing is shown of what came before another until it is there.
     if (log.kept === undefined) log.keep(kept);

@@ -8,6 +8,7 @@
  */
 
 import type { ProcessId } from "../core/id.ts";
+import type { ProcessObserver } from "../core/observer.ts";
 import type { Random } from "../core/random.ts";
 import { copyOf } from "../core/record.ts";
 import type { ChannelOrder } from "../link/link.ts";
@@ -184,6 +185,10 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
     return captured;
   }
 
+  values(): Readonly<Record<string, unknown>> | undefined {
+    return this.#options.application.values?.();
+  }
+
   resume(turn: Turn<M, Reply>): void {
     checkMethod("resume", this.#options.application.resume?.(this.#turn.of(turn)));
   }
@@ -283,6 +288,10 @@ class WitnessTurn<M, Reply> implements Turn<M, Reply> {
 
   get peers(): readonly ProcessId[] {
     return this.#turn.peers;
+  }
+
+  get observer(): ProcessObserver | undefined {
+    return this.#turn.observer;
   }
 
   send(to: ProcessId | readonly ProcessId[], message: M): boolean {

@@ -112,13 +112,26 @@ export class CausalOrder {
   }
 
   /**
-   * The cut that a snapshot is of: all that its processes did before they recorded.
+   * The cut that a snapshot is of: all that its processes did before they recorded. Of who had crashed by then all is inside, of who came
+   * back later nothing.
    * @throws TidemarkError `BAD_OPTION` if the trace does not say where that is at some process
    */
   cutOf(snapshot: SnapshotId): Frontier {
     const cut = new Int32Array(this.#width).fill(-1);
     for (const { type, process, position, snapshot: id } of this.trace.events)
       if (type === "record" && id === snapshot) cut[process] = position;
+    const { was, timelines } = this.trace;
+    const recorded = cut.map((count) => (count === -1 ? 0 : 1));
+    // An earlier one may have recorded for another snapshot, which was abandoned and had the same name.
+    for (let p = 0; p < this.#width; p += 1)
+      if (recorded[p] === 1)
+        for (let q = was[p] as number; q >= 0; q = was[q] as number)
+          cut[q] = (timelines[q] as Int32Array).length;
+    for (let p = 0; p < this.#width; p += 1) {
+      let q = p;
+      while (q >= 0 && recorded[q] === 0) q = was[q] as number;
+      if (q >= 0 && cut[p] === -1) cut[p] = 0;
+    }
     const unknown = this.trace.processes.filter((_, p) => cut[p] === -1);
     if (unknown.length > 0)
       throw new TidemarkError(

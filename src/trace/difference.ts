@@ -109,12 +109,20 @@ function numberOf(numbers: Map<string, number>, kind: string): number {
 
 /** What an event is, wherever and whenever it is. */
 function kindOf(trace: Trace, event: number, names: readonly string[]): string {
-  const { type, text, message, peer, group, snapshot, values, fields, process, position } = trace
-    .events[event] as TraceEvent;
-  const chosen = names.map((name) => fields?.[name] ?? null);
+  const {
+    process,
+    position,
+    line: _,
+    atMs: __,
+    heldMs: ___,
+    message,
+    fields,
+    ...details
+  } = trace.events[event] as TraceEvent;
   const said = message === undefined ? null : `${message}`;
+  const chosen = names.map((name) => fields?.[name] ?? null);
   try {
-    return JSON.stringify([type, text, said, peer, group, snapshot, values, chosen], inOrder);
+    return JSON.stringify([details, said, chosen], inOrder);
   } catch (error) {
     throw new TidemarkError(
       "BAD_OPTION",

@@ -46,7 +46,11 @@ export type HistoryLine =
       readonly format?: typeof HISTORY_FORMAT;
       /** False if it was cut off: what is missing may still have come. @default true */
       readonly complete?: boolean;
+      /** True if it does not go back to the beginning everywhere: what is missing may have come before. @default false */
+      readonly late?: boolean;
     }
+  /** A process is what another one was before it crashed. */
+  | { readonly type: "process"; readonly process: ProcessId; readonly was: string }
   /** Who is in a group; without it, who multicasts to it or delivers from it, and whom a message is for. */
   | { readonly type: "group"; readonly group: string; readonly members: readonly ProcessId[] };
 
@@ -61,10 +65,14 @@ export interface EventPlace {
 
 const HISTORY_FORMAT = "tidemark-history/1";
 const LINE_LENGTH_MAX = 1 << 20;
+/** The types of lines. */
+export const TYPES =
+  "multicast, deliver, send, receive, internal, record, crash, process, group or history";
 const NAME_LENGTH_MAX = 256;
 const PROCESSES_MAX = 1 << 12;
 const GROUPS_MAX = 1 << 16;
 const EVENTS_MAX = 1 << 27;
+const COUNT_MAX = 2 ** 32;
 /** V8's maps hold no more. */
 const MESSAGES_MAX = 16_000_000;
 
@@ -195,6 +203,9 @@ export class History {
   /** For each group, and for each channel as the product of its ends. */
   readonly #groupMessages: Map<string, number>[] = [];
   readonly #channelMessages = new Map<number, Map<string, number>>();
+  /** How many messages a row of a channel stands for, if not one; and the channels that have such rows, if arrivals are not looked for. */
+  readonly #counts = new Map<number, number>();
+  readonly #parted = new Set<number>();
   readonly #declared: (ReadonlySet<number> | undefined)[] = [];
   readonly #appeared: Set<number>[] = [];
   #line = 0;
@@ -202,6 +213,7 @@ export class History {
   #multicasts = 0;
   #deliveries = 0;
   #complete: boolean = true;
+  #late: boolean = false;
   #addressed: boolean = false;
 
   /** @param name what errors call it: the file, if it is one */
@@ -246,6 +258,11 @@ export class History {
       this.#refuse(`this is no JSON: ${textOf(error)}`);
     }
     this.#take(value);
+  }
+
+  /** True if it does not go back to the beginning. */
+  get late(): boolean {
+    return this.#late;
   }
 
   /** Whether some message of a group is for one member alone. @internal */
@@ -307,6 +324,51 @@ export class History {
     return { type: "crash", process: this.processes[process] as string, line };
   }
 
+  /**
+   * Finds the sends of what was sent in other runs than those in which it was received. A receive comes after the send that has its last
+   * message; that comes after those of the others, for a sender's numbers ascend.
+   * @throws TidemarkError `BAD_OPTION` if they do not
+   * @internal
+   */
+  settle(): void {
+    if (this.#parted.size === 0) return;
+    const { positions, names, senders } = this.messages;
+    const moved = new Map<number, number>();
+    for (const channel of this.#parted) {
+      const rows = [...(this.#channelMessages.get(channel)?.values() ?? [])];
+      const first = (m: number): number => Number(names[m]);
+      const end = (m: number): number => first(m) + (this.#counts.get(m) ?? 1);
+      const sends = rows.filter((m) => positions.at(m) >= 0 && Number.isSafeInteger(first(m)));
+      sends.sort((a, b) => positions.at(a) - positions.at(b));
+      for (const [i, m] of sends.entries()) {
+        const before = sends[i - 1];
+        if (before === undefined || end(before) <= first(m)) continue;
+        this.#line = this.timeline(senders.at(m)).lines.at(positions.at(m));
+        this.#refuse(
+          "where messages of a channel are counted, their numbers ascend: this one was sent after a later one, or was sent already",
+        );
+      }
+      for (const m of rows) {
+        if (positions.at(m) >= 0 || !Number.isSafeInteger(first(m))) continue;
+        let [low, high] = [0, sends.length];
+        while (low < high) {
+          const middle = (low + high) >>> 1;
+          if (first(sends[middle] as number) < end(m)) low = middle + 1;
+          else high = middle;
+        }
+        const send = sends[low - 1];
+        if (send !== undefined && end(send) > first(m)) moved.set(m, send);
+      }
+    }
+    for (const { words } of this.timelines)
+      for (let i = 0; i < words.length; i += 1) {
+        const word = words.at(i);
+        const send = (word & 3) === RECEIVE ? moved.get(word >>> 2) : undefined;
+        if (send !== undefined) words.set(i, (send << 2) | RECEIVE);
+      }
+    this.#parted.clear();
+  }
+
   #take(value: unknown): void {
     if (typeof value !== "object" || value === null || Array.isArray(value))
       this.#refuse("a line is a JSON object, with a type");
@@ -332,13 +394,15 @@ export class History {
       case "group":
         this.#declare(line);
         return;
+      case "process":
+        // What it was before is another process, which has crashed.
+        this.#process(line, "process");
+        return;
       case "history":
         this.#head(line);
         return;
       default:
-        this.#refuse(
-          `a line has the type multicast, deliver, send, receive, internal, record, crash, group or history, not ${show(line["type"])}`,
-        );
+        this.#refuse(`a line has the type ${TYPES}, not ${show(line["type"])}`);
     }
   }
 
@@ -378,16 +442,24 @@ export class History {
     const other = this.#process(line, type === "send" ? "to" : "from");
     const [sender, receiver] = type === "send" ? [process, other] : [other, process];
     const channel = sender * PROCESSES_MAX + receiver;
+    // What is below groups orders nothing that they promise: a packet may be held back where it has come, and a marker passes it.
+    if (line["carries"] === "packets" || line["snapshot"] !== undefined) return;
     let known = this.#channelMessages.get(channel);
     if (!known) {
       known = new Map();
       this.#channelMessages.set(channel, known);
     }
     const name = this.#messageName(line);
-    let m = known.get(String(name));
+    const count = this.#count(line, name);
+    const key = count === 1 ? String(name) : `${name} and ${count - 1} more`;
+    let m = known.get(key);
     if (m === undefined) {
       m = this.#newMessage(name, -1, sender, receiver);
-      known.set(String(name), m);
+      known.set(key, m);
+      if (count > 1) {
+        this.#counts.set(m, count);
+        this.#parted.add(channel);
+      }
     }
     if (type === "send") {
       if (this.messages.positions.at(m) >= 0)
@@ -420,13 +492,16 @@ export class History {
     );
   }
 
-  #head({ format, complete }: Readonly<Record<string, unknown>>): void {
+  #head({ format, complete, late }: Readonly<Record<string, unknown>>): void {
     if (this.#line > 1) this.#refuse("only the first line is of type history");
     if (format !== undefined && format !== HISTORY_FORMAT)
       this.#refuse(`the format is ${show(format)}; this program reads ${HISTORY_FORMAT}`);
     if (complete !== undefined && typeof complete !== "boolean")
       this.#refuse(`complete is true or false, not ${show(complete)}`);
+    if (late !== undefined && typeof late !== "boolean")
+      this.#refuse(`late is true or false, not ${show(late)}`);
     this.#complete = complete ?? true;
+    this.#late = late ?? false;
   }
 
   /** Whose event it is. */
@@ -490,6 +565,14 @@ export class History {
     if (this.messages.length === MESSAGES_MAX)
       this.#refuse(`a history has up to ${MESSAGES_MAX} messages; check it in parts`);
     return this.messages.add(name, group, sender, receiver);
+  }
+
+  /** How many messages a line of a channel is about. */
+  #count({ count = 1 }: Readonly<Record<string, unknown>>, name: MessageId): number {
+    if (!Number.isSafeInteger(count) || (count as number) < 1 || (count as number) > COUNT_MAX)
+      this.#refuse(`count is a whole number from 1 to ${COUNT_MAX}, not ${show(count)}`);
+    // Of what has no number it says nothing that matters.
+    return Number.isSafeInteger(Number(name)) ? (count as number) : 1;
   }
 
   #messageName({ message }: Readonly<Record<string, unknown>>): MessageId {

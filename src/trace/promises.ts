@@ -116,6 +116,7 @@ class Judge {
   #round = 0;
 
   constructor(history: History, { order, uniform = false }: CheckOptions) {
+    history.settle();
     this.#history = history;
     this.#order = order;
     this.#uniform = uniform;
@@ -285,7 +286,7 @@ class Judge {
     const m = timeline.message(position);
     const sender = messages.senders.at(m);
     const claim = timeline.claims.at(position);
-    if (sender < 0) return "which nobody has multicast";
+    if (sender < 0) return this.#history.late ? undefined : "which nobody has multicast";
     if (claim >= 0 && claim !== sender)
       return `held to be from ${this.#process(claim)}, but it was multicast by ${this.#process(sender)}`;
     if (!this.#history.members(messages.groups.at(m)).has(p))
@@ -296,6 +297,7 @@ class Judge {
 
   /** §3.2: what a process multicast first is delivered first; nothing is delivered without what came before it. */
   #fifo(): Finding {
+    if (this.#history.late) return LATE;
     const { timelines, messages } = this.#history;
     const included = this.#included("FIFO order");
     /** Of each message the one of the same sender and group just before it, of those that p is to deliver. */
@@ -344,6 +346,7 @@ class Judge {
 
   /** §3.3: if the multicast of m happened before that of m′, nobody delivers m′ without m behind it. */
   #causal(): Finding {
+    if (this.#history.late) return LATE;
     const { turns } = this.#linear;
     if (!turns)
       return {
@@ -675,6 +678,10 @@ class Judge {
   }
 }
 
+const LATE: Finding = {
+  reason: "the history does not go back to the beginning, and what is missing may have been before",
+  witness: null,
+};
 const CUT_OFF: Finding = {
   reason: "the history was cut off, and what is missing may still have come",
   witness: null,

@@ -5,10 +5,15 @@
  * Theory of operation. An event is one of a process, at a position; what leads from one process to another is an arrow between two events.
  * Where arrows come from does not matter afterwards: messages of channels and groups by their names, or "after" of a trace that was
  * imported. The lines of different processes may come in any order, so arrows are found when all events are there.
+ *
+ * A send or a receive may be of many messages that are numbered one after the other; what went in at once may come out in parts, and
+ * the other way round. So of each channel the sends are put in the order of their numbers, and a receive comes after all those of which
+ * it has something. Where numbers ascend in the log, as in recordings, that takes one step for each event and arrow.
  */
 
 import { TidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
+import { TYPES } from "./history.ts";
 import type { MessageId } from "./permute.ts";
 
 /** What an event does with messages; or `record`: its process records for a snapshot. */
@@ -26,11 +31,15 @@ export interface EventDetails {
   readonly type: EventType;
   /** Of `send`, `receive`, `multicast` and `deliver`. */
   readonly message?: MessageId;
+  /** How many messages it is, if not one: numbered from `message` on if that is a number. */
+  readonly count?: number;
   /** Of `send`: to whom. Of `receive`: from whom. Of `deliver`: whom the process holds to be the sender. */
   readonly peer?: string;
   readonly group?: string;
   /** Of `record`, and of a `send` or `receive` whose message is a marker: of which snapshot. */
   readonly snapshot?: SnapshotId;
+  /** Of `send` and `receive`: packets of groups, of which `multicast` and `deliver` say more. */
+  readonly carries?: string;
   /** What it says, for people. */
   readonly text?: string;
   /** When it happened, by the clock of its process: milliseconds since 1970. */
@@ -72,6 +81,8 @@ export interface Trace {
   readonly arrows: readonly Arrow[];
   /** Arrivals of messages of whose sending nothing is told, as indices: nothing is known to be before them. */
   readonly unexplained: readonly number[];
+  /** For each process, as an index, the one that it was before it crashed, or was restored; -1 if there is none. */
+  readonly was: Int32Array;
 }
 
 const EVENTS_MAX = 5_000_000;
@@ -79,6 +90,9 @@ const PROCESSES_MAX = 4_096;
 const LINE_LENGTH_MAX = 1 << 20;
 /** Of a process, a group or a message. */
 export const NAME_LENGTH_MAX = 256;
+const COUNT_MAX = 2 ** 32;
+const SENT_ALREADY =
+  "that message has been sent already; each message of a channel or group has its own name";
 
 /** Puts a trace together, event by event and arrow by arrow. */
 export class TraceBuilder {
@@ -89,6 +103,7 @@ export class TraceBuilder {
   readonly #timelines: number[][] = [];
   readonly #arrows: Arrow[] = [];
   readonly #unexplained: number[] = [];
+  readonly #was: number[] = [];
 
   constructor(label = "") {
     this.#label = label;
@@ -103,6 +118,7 @@ export class TraceBuilder {
       process = this.#processes.push(name) - 1;
       this.#index.set(name, process);
       this.#timelines.push([]);
+      this.#was.push(-1);
     }
     return process;
   }
@@ -137,6 +153,22 @@ export class TraceBuilder {
     this.#unexplained.push(event);
   }
 
+  /**
+   * Says that a process is what another one was before that crashed, or was restored.
+   * @throws TidemarkError `BAD_OPTION` if it would have been itself before, or was told to have been somebody else
+   */
+  wasBefore(name: string, before: string): void {
+    const process = this.process(name);
+    const was = this.process(before);
+    let first = was;
+    while (first !== process && (this.#was[first] as number) >= 0)
+      first = this.#was[first] as number;
+    const known = this.#was[process] as number;
+    if (first === process || (known >= 0 && known !== was))
+      throw new TidemarkError("BAD_OPTION", `${name} cannot have been ${before} before`);
+    this.#was[process] = was;
+  }
+
   /** The index of the event of a process at a position, if it is there. */
   at(name: string, position: number): number | undefined {
     return this.#timelines[this.#index.get(name) ?? -1]?.[position];
@@ -153,8 +185,23 @@ export class TraceBuilder {
       timelines: this.#timelines.map((events) => Int32Array.from(events)),
       arrows: this.#arrows.filter(isNew),
       unexplained: this.#unexplained,
+      was: Int32Array.from(this.#was),
     };
   }
+}
+
+/** Where some messages of a channel were sent, or arrive: `count` of them, numbered from `first` on. */
+interface Range {
+  readonly first: number;
+  readonly count: number;
+  readonly event: number;
+  readonly line: number;
+}
+
+/** The numbered messages of one channel. */
+interface Ranges {
+  readonly sends: Range[];
+  readonly receives: Range[];
 }
 
 /** A line that names an event before which another one is; that may come later in the file. */
@@ -184,6 +231,7 @@ export class TraceReader {
   /** By channel or group and the message: where it was sent, and where it arrives. */
   readonly #sources = new Map<string, number>();
   readonly #arrivals: { readonly key: string; readonly event: number }[] = [];
+  readonly #ranges = new Map<string, Ranges>();
   readonly #after: After[] = [];
   readonly #crashed = new Set<string>();
   #line = 0;
@@ -223,9 +271,10 @@ export class TraceReader {
 
   /**
    * The whole.
-   * @throws TidemarkError `BAD_OPTION` for a line that names an event that is not there
+   * @throws TidemarkError `BAD_OPTION` for a line that names an event that is not there, or a message that was sent before
    */
   end(): Trace {
+    for (const ranges of this.#ranges.values()) this.#join(ranges);
     for (const { key, event } of this.#arrivals) {
       const source = this.#sources.get(key);
       if (source === undefined) this.#builder.unexplained(event);
@@ -248,8 +297,19 @@ export class TraceReader {
         const peer = this.#text(line, type === "send" ? "to" : "from", NAME_LENGTH_MAX);
         const [message, process] = [this.#message(line), this.#process(line)];
         const channel = type === "send" ? [process, peer] : [peer, process];
-        const event = this.#event(line, { type, message, peer });
-        this.#pass(type === "send", JSON.stringify([...channel, `${message}`]), event);
+        const count = this.#count(line);
+        const event = this.#event(line, { type, message, peer, ...(count > 1 && { count }) });
+        const first = numberOf(message);
+        if (first === undefined)
+          this.#pass(type === "send", JSON.stringify([...channel, message]), event);
+        else {
+          if (!Number.isSafeInteger(first + count)) this.#refuse("its numbers are too large");
+          const key = JSON.stringify(channel);
+          const ranges = this.#ranges.get(key) ?? { sends: [], receives: [] };
+          this.#ranges.set(key, ranges);
+          const range = { first, count, event, line: this.#line };
+          (type === "send" ? ranges.sends : ranges.receives).push(range);
+        }
         return;
       }
       case "multicast":
@@ -258,7 +318,9 @@ export class TraceReader {
         const message = this.#message(line);
         const peer =
           line["from"] === undefined ? {} : { peer: this.#text(line, "from", NAME_LENGTH_MAX) };
-        const event = this.#event(line, { type, message, group, ...peer });
+        const count = this.#count(line);
+        const many = count > 1 ? { count } : {};
+        const event = this.#event(line, { type, message, group, ...peer, ...many });
         this.#pass(type === "multicast", JSON.stringify([group, `${message}`]), event);
         return;
       }
@@ -270,13 +332,21 @@ export class TraceReader {
         return;
       case "group":
         return;
+      case "process": {
+        const was = this.#text(line, "was", NAME_LENGTH_MAX);
+        const process = this.#process(line);
+        try {
+          this.#builder.wasBefore(process, was);
+        } catch (error) {
+          this.#refuse(textOf(error));
+        }
+        return;
+      }
       case "history":
         this.#head(line);
         return;
       default:
-        this.#refuse(
-          `a line has the type multicast, deliver, send, receive, internal, record, crash, group or history, not ${show(type)}`,
-        );
+        this.#refuse(`a line has the type ${TYPES}, not ${show(type)}`);
     }
   }
 
@@ -293,7 +363,7 @@ export class TraceReader {
 
   #event(
     line: Readonly<Record<string, unknown>>,
-    known: Pick<EventDetails, "type" | "message" | "peer" | "group">,
+    known: Pick<EventDetails, "type" | "message" | "count" | "peer" | "group">,
   ): number {
     const process = this.#process(line);
     if (this.#crashed.has(process))
@@ -301,6 +371,7 @@ export class TraceReader {
     const event = this.#builder.event(process, {
       ...known,
       ...this.#optional(line, "snapshot", "string"),
+      ...this.#optional(line, "carries", "string"),
       ...this.#optional(line, "text", "string"),
       ...this.#optional(line, "atMs", "number"),
       ...this.#optional(line, "heldMs", "number"),
@@ -323,11 +394,32 @@ export class TraceReader {
 
   #pass(isSource: boolean, key: string, event: number): void {
     if (!isSource) this.#arrivals.push({ key, event });
-    else if (this.#sources.has(key))
-      this.#refuse(
-        "that message has been sent already; each message of a channel or group has its own name",
-      );
+    else if (this.#sources.has(key)) this.#refuse(SENT_ALREADY);
     else this.#sources.set(key, event);
+  }
+
+  /** Finds the arrows of a channel. */
+  #join({ sends, receives }: Ranges): void {
+    const [from, to] = [ascending(sends), ascending(receives)];
+    for (const [i, { first, line }] of from.entries()) {
+      const before = from[i - 1];
+      if (before && before.first + before.count > first)
+        throw this.#error(Math.max(line, before.line), SENT_ALREADY);
+    }
+    let at = 0;
+    for (const { first, count, event } of to) {
+      // Of two that have the same number the later one may begin before the end of the other.
+      while (at > 0 && endOf(from[at - 1]) > first) at -= 1;
+      while (at < from.length && endOf(from[at]) <= first) at += 1;
+      let known = 0;
+      for (let i = at; i < from.length; i += 1) {
+        const send = from[i] as Range;
+        if (send.first >= first + count) break;
+        known += Math.min(endOf(send), first + count) - Math.max(send.first, first);
+        this.#builder.arrow(send.event, event);
+      }
+      if (known < count) this.#builder.unexplained(event);
+    }
   }
 
   #process(line: Readonly<Record<string, unknown>>): string {
@@ -349,9 +441,15 @@ export class TraceReader {
     );
   }
 
+  #count({ count = 1 }: Readonly<Record<string, unknown>>): number {
+    if (Number.isSafeInteger(count) && (count as number) >= 1 && (count as number) <= COUNT_MAX)
+      return count as number;
+    return this.#refuse(`count is a whole number from 1 to ${COUNT_MAX}, not ${show(count)}`);
+  }
+
   #optional(
     line: Readonly<Record<string, unknown>>,
-    field: "snapshot" | "text" | "atMs" | "heldMs" | "values" | "fields" | "line",
+    field: "snapshot" | "carries" | "text" | "atMs" | "heldMs" | "values" | "fields" | "line",
     type: "string" | "number" | "object",
   ): Partial<EventDetails> {
     const value = line[field];
@@ -368,6 +466,34 @@ export class TraceReader {
   #error(line: number, reason: string): TidemarkError {
     return new TidemarkError("BAD_OPTION", `${this.#name}:${line}: ${reason}`);
   }
+}
+
+/** How many messages an arrow stands for: those that both of its events have. */
+export function messagesOf({ events }: Trace, { from, to }: Arrow): number {
+  const [send, receive] = [events[from], events[to]];
+  const { message: first, count = 1 } = send ?? {};
+  const { message: firstThere, count: countThere = 1 } = receive ?? {};
+  const [one, other] = [first, firstThere].map((name) => numberOf(name ?? ""));
+  // What has no number has a name for all.
+  if (one === undefined || other === undefined) return count;
+  return Math.max(1, Math.min(one + count, other + countThere) - Math.max(one, other));
+}
+
+/** The number that a message is called by, also if it is written as text. */
+function numberOf(message: MessageId): number | undefined {
+  if (typeof message === "number") return message;
+  const number = Number(message);
+  return Number.isSafeInteger(number) && `${number}` === message ? number : undefined;
+}
+
+const endOf = (range: Range | undefined): number => (range ? range.first + range.count : 0);
+
+/** By their numbers; that is how they are in the log of one process, as a rule. */
+function ascending(ranges: Range[]): readonly Range[] {
+  const isSorted = ranges.every(
+    (range, i) => i === 0 || (ranges[i - 1] as Range).first <= range.first,
+  );
+  return isSorted ? ranges : ranges.sort((a, b) => a.first - b.first);
 }
 
 /**
@@ -389,21 +515,24 @@ export function parseTrace(text: string, name = "trace"): Trace {
  *
  * @example
  * ```ts
- * import { parseTrace, TraceBuilder, traceLines } from "tidemark/trace";
+ * import { jsonLines, parseTrace, TraceBuilder } from "tidemark/trace";
  * const builder = new TraceBuilder("morning");
  * const asked = builder.event("client", { type: "internal", text: "asks" });
  * builder.arrow(asked, builder.event("server", { type: "internal", text: "is asked" }));
- * const again = parseTrace([...traceLines(builder.end())].join("\n"));
+ * const again = parseTrace([...jsonLines(builder.end())].join("\n"));
  * if (again.label !== "morning" || again.arrows.length !== 1) throw new Error("the same trace");
  * ```
  */
-export function* traceLines(trace: Trace): Generator<string> {
+export function* jsonLines(trace: Trace): Generator<string> {
   const { label, processes, events, arrows } = trace;
   yield JSON.stringify({
     ...{ type: "history", format: "tidemark-history/1" },
     ...(label !== "" && { label }),
     processes,
   });
+  for (const [p, was] of trace.was.entries())
+    if (was >= 0)
+      yield JSON.stringify({ type: "process", process: processes[p], was: processes[was] });
   let next = 0;
   for (const [e, { process, position, type, peer, ...details }] of events.entries()) {
     const name = processes[process] ?? "";
@@ -453,12 +582,16 @@ function lineOf(line: unknown): string {
 /** Whether an arrow is that of a message, so that it is found again by its name. */
 function isTold({ events, processes }: Trace, from: number, to: number): boolean {
   const [source, arrival] = [events[from] as TraceEvent, events[to] as TraceEvent];
-  if (source.message === undefined || `${source.message}` !== `${arrival.message}`) return false;
-  if (source.type === "send" && arrival.type === "receive")
-    return source.peer === processes[arrival.process] && arrival.peer === processes[source.process];
-  return (
-    source.type === "multicast" && arrival.type === "deliver" && source.group === arrival.group
-  );
+  if (source.message === undefined || arrival.message === undefined) return false;
+  const sameName = `${source.message}` === `${arrival.message}`;
+  if (source.type === "multicast")
+    return arrival.type === "deliver" && source.group === arrival.group && sameName;
+  if (source.type !== "send" || arrival.type !== "receive") return false;
+  if (source.peer !== processes[arrival.process] || arrival.peer !== processes[source.process])
+    return false;
+  const [first, other] = [numberOf(source.message), numberOf(arrival.message)];
+  if (first === undefined || other === undefined) return sameName;
+  return first < other + (arrival.count ?? 1) && other < first + (source.count ?? 1);
 }
 
 /** Whatever it is, as short text. */

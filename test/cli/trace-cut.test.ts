@@ -44,7 +44,8 @@ describe("tidemark trace cut", () => {
     expect(parseLines(stdout)).toEqual([
       {
         ...{ cut: { p: 3, q: 0 }, consistent: false, orphans: [["q:1", "p:3"]] },
-        ...{ inFlight: [["p:2", "q:3"]], least: { p: 3, q: 1 }, greatest: { p: 2, q: 0 } },
+        ...{ inFlight: [["p:2", "q:3"]], messagesInFlight: 1 },
+        ...{ least: { p: 3, q: 1 }, greatest: { p: 2, q: 0 } },
       },
     ]);
   });

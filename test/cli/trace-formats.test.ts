@@ -40,7 +40,7 @@ describe("tidemark trace import", () => {
   );
 
   test("what it writes is a trace for the other commands; it comes back through a log of ShiViz", async () => {
-    const file = join(temporaryDirectory(), "new", "run.jsonl");
+    const file = join(temporaryDirectory(), "run.jsonl");
     const made = await tidemark(["trace", "import", `${CASES}RpcClientServer.log`, "--out", file]);
     expect(made).toMatchObject({
       status: 0,
@@ -183,7 +183,7 @@ describe("tidemark trace export", () => {
       [[file, "--to", "svg"], 2, "Allowed choices are jsonl, shiviz, itf, mermaid, dot"],
       [[file], 2, "required option '--to <format>' not specified"],
       [["none.jsonl", "--to", "dot"], 2, "none.jsonl cannot be read"],
-      [[file, "--to", "dot", "--out", "/proc/none/x"], 1, "cannot be made"],
+      [[file, "--to", "dot", "--out", "/proc/none/x"], 1, "cannot write /proc/none/x"],
     ] as const) {
       const ended = await tidemark(["trace", "export", ...args]);
       expect([ended.status, ended.stdout]).toEqual([status, ""]);

@@ -24,7 +24,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   kv: { pure: true, mayImport: ["core", "process"] },
   bank: { pure: true, mayImport: ["core", "process"] },
   sim: { pure: true, mayImport: ["core", "link", "process", "snapshot", "trace"] },
-  runtime: { pure: false, mayImport: ["core", "detect", "process", "snapshot"] },
+  runtime: { pure: false, mayImport: ["core", "detect", "process", "snapshot", "trace"] },
   nats: {
     pure: false,
     mayImport: [

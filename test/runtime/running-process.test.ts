@@ -495,15 +495,15 @@ describe("snapshots", () => {
   test("of a frozen state hold what it was, though it changes while it is encoded", async () => {
     /** Counters; a captured one that changes is kept as it was. */
     class Counters implements Application<never, number[], number, number> {
-      readonly values: number[] = [0, 0, 0, 0];
+      readonly counts: number[] = [0, 0, 0, 0];
       readonly released: string[] = [];
       #kept: Map<number, number> | undefined;
 
       request(id: number, index: number, turn: Turn<never, number>): void {
         if (this.#kept && !this.#kept.has(index))
-          this.#kept.set(index, this.values[index] as number);
-        this.values[index] = (this.values[index] as number) + 1;
-        turn.reply(id, this.values[index] as number);
+          this.#kept.set(index, this.counts[index] as number);
+        this.counts[index] = (this.counts[index] as number) + 1;
+        turn.reply(id, this.counts[index] as number);
       }
 
       capture(): FrozenState {
@@ -514,7 +514,7 @@ describe("snapshots", () => {
           () => {
             const index = next;
             next += 1;
-            return kept.get(index) ?? this.values[index];
+            return kept.get(index) ?? this.counts[index];
           },
           () => this.released.push("released"),
         );
@@ -536,7 +536,7 @@ describe("snapshots", () => {
     const snapshot = await taking;
     expect(await snapshot.state("a")).toEqual([0, 0, 0, 1]);
     expect(snapshot.manifest.pieces[0]?.state).toMatchObject({ sliced: true });
-    expect(application.values[3]).toBe(11);
+    expect(application.counts[3]).toBe(11);
     expect(application.released).toEqual(["released"]);
   });
 

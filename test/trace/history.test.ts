@@ -41,7 +41,7 @@ describe("what is no line of a history is refused, with the line and what to do"
     ["null", "a line is a JSON object, with a type"],
     [
       "{}",
-      "a line has the type multicast, deliver, send, receive, internal, record, crash, group or history, not nothing",
+      "a line has the type multicast, deliver, send, receive, internal, record, crash, process, group or history, not nothing",
     ],
     ['{"type":"deliver"}', "process is a process id, of 1 to 64 letters, digits"],
     ['{"type":"crash","process":"a b"}', 'not "a b"'],
@@ -97,7 +97,22 @@ describe("what is no line of a history is refused, with the line and what to do"
 
   test("nothing else is ever thrown", () => {
     const word = fc.constantFrom(
-      ...["process", "type", "group", "message", "order", "from", "to", "members", "complete"],
+      ...[
+        "process",
+        "type",
+        "group",
+        "message",
+        "order",
+        "from",
+        "to",
+        "members",
+        "complete",
+        "count",
+        "was",
+        "late",
+        "carries",
+        "snapshot",
+      ],
       ...["p", "q", "multicast", "deliver", "send", "receive", "crash", "history", "causal"],
     );
     const value = fc.letrec((tie) => ({

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { isTidemarkError } from "../../src/core/error.ts";
 import { CausalOrder } from "../../src/trace/causal-order.ts";
 import { parseShiviz, type ShivizOptions, shivizLines } from "../../src/trace/shiviz.ts";
-import { parseTrace, type Trace, TraceBuilder, traceLines } from "../../src/trace/trace.ts";
+import { jsonLines, parseTrace, type Trace, TraceBuilder } from "../../src/trace/trace.ts";
 import { cases } from "../support/soak.ts";
 import { anyTrace } from "./support/random-trace.ts";
 
@@ -343,7 +343,7 @@ describe("a trace that is written is read again", () => {
           const [one] = parseShiviz([...shivizLines(trace)].join("\n"));
           expect(one?.trace.events.length).toBe(events.length);
           expect(one?.passedOver.lines).toBe(0);
-          const again = parseTrace([...traceLines(trace)].join("\n"));
+          const again = parseTrace([...jsonLines(trace)].join("\n"));
           const bare = { ...again, events: again.events.map(({ line: _, ...event }) => event) };
           expect(bare).toEqual(trace);
         },
