@@ -5,7 +5,9 @@ import { expect, test } from "vitest";
 import { tidemark } from "../cli/support/command.ts";
 import { expectPrinted, root } from "./printed.ts";
 
-test("what docs/use/logs-as-traces.md says is printed is printed", { timeout: 60_000 }, async () => {
+test("what docs/use/logs-as-traces.md says is printed is printed", {
+  timeout: 60_000,
+}, async () => {
   const directory = mkdtempSync(join(tmpdir(), "tidemark-traces-"));
   for (const name of ["answered.log", "hurried.log"])
     copyFileSync(join(root, "examples/traces", name), join(directory, name));
