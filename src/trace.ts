@@ -28,6 +28,8 @@ export {
   checkConvergence,
   storeAccesses,
 } from "./trace/convergence.ts";
+export { compareTraces, type DifferenceOptions, type TraceDifference } from "./trace/difference.ts";
+export { dotLines, itfLines, mermaidLines } from "./trace/drawings.ts";
 export {
   History,
   type HistoryCounts,
@@ -53,6 +55,7 @@ export {
   type Stub,
 } from "./trace/layout.ts";
 export { drawOperations } from "./trace/operation-bars.ts";
+export { type OtlpImport, parseOtlp } from "./trace/otlp.ts";
 export {
   type ChannelEvent,
   type ChannelState,
@@ -81,6 +84,14 @@ export {
   type Values,
 } from "./trace/recorder.ts";
 export { traceLines } from "./trace/recording.ts";
+export {
+  type FindAll,
+  parseShiviz,
+  SHIVIZ_PARSER,
+  type ShivizExecution,
+  type ShivizOptions,
+  shivizLines,
+} from "./trace/shiviz.ts";
 export { type DrawOptions, drawSpaceTime, type SpaceTime } from "./trace/space-time.ts";
 export {
   type Asked,
@@ -95,6 +106,7 @@ export {
   type Arrow,
   type EventDetails,
   type EventType,
+  jsonLines,
   messagesOf,
   parseTrace,
   type Trace,

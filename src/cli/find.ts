@@ -1,12 +1,10 @@
 /**
  * Finds values in a snapshot: by where they stand, by what they say, or both.
  *
- * A regular expression of the user's may take for ever on an unlucky text. So expressions are matched under a time limit, which ends
- * them in the middle of a match. It is for many texts at once; the text that it struck at gets all the time for itself, and if that is
- * not enough it is an error that says where.
+ * A regular expression of the user's may take for ever on an unlucky text. So expressions are matched under a time limit. It is for many
+ * texts at once; the text that it struck at gets all the time for itself, and if that is not enough it is an error that says where.
  */
 
-import { createContext, Script } from "node:vm";
 import { TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
@@ -21,6 +19,7 @@ import {
   pathOf,
   type Trail,
 } from "../snapshot/value-path.ts";
+import { limited } from "./time-limit.ts";
 
 /** What is found; as it is printed in JSON. */
 export type Finding = (
@@ -73,9 +72,7 @@ function expressionMatcher(name: string, expression: RegExp): Matcher {
     for (const text of texts.slice(matches.length))
       matches.push(expression.exec(text)?.index ?? -1);
   };
-  // The limit is for everything that the script calls.
-  const context = createContext({ matchAll });
-  const script = new Script("matchAll()");
+  const match = limited(matchAll, LIMIT_MS);
   return {
     name,
     match(all) {
@@ -83,11 +80,7 @@ function expressionMatcher(name: string, expression: RegExp): Matcher {
       matches = [];
       for (let stuckAt = -1; matches.length < texts.length && stuckAt < matches.length; ) {
         stuckAt = matches.length;
-        try {
-          script.runInContext(context, { timeout: LIMIT_MS });
-        } catch (thrown) {
-          if ((thrown as { code?: unknown }).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw thrown;
-        }
+        match();
       }
       return matches;
     },

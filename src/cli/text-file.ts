@@ -2,6 +2,7 @@
 
 import { createReadStream, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { text } from "node:stream/consumers";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 
 const CHUNK_BYTES = 1 << 20;
@@ -39,6 +40,19 @@ export async function eachLine(file: string, take: (line: string) => void): Prom
     if (rest !== "") take(rest);
   } catch (error) {
     throw isTidemarkError(error) ? error : unreadable(file, error);
+  }
+}
+
+/**
+ * The whole of a file, or of standard input if that is `-`.
+ * @throws TidemarkError `BAD_OPTION`
+ */
+export async function readAll(file: string): Promise<string> {
+  if (file !== "-") return readText(file);
+  try {
+    return await text(process.stdin);
+  } catch (error) {
+    throw unreadable(file, error);
   }
 }
 

@@ -10,6 +10,9 @@ import { grouped, painter, printable } from "./terminal.ts";
 import { eachLine } from "./text-file.ts";
 import { cutCommand } from "./trace-cut.ts";
 import { diagramCommand } from "./trace-diagram.ts";
+import { diffCommand } from "./trace-diff.ts";
+import { exportCommand } from "./trace-export.ts";
+import { importCommand } from "./trace-import.ts";
 import { recordCommand } from "./trace-record.ts";
 
 interface CheckCommandOptions {
@@ -23,6 +26,9 @@ Examples:
   tidemark trace check history.jsonl
   tidemark trace cut trace.jsonl p1=3 p2=12
   tidemark trace diagram trace.jsonl --snapshot p1/7
+  tidemark trace import GoVector.log --out trace.jsonl
+  tidemark trace export trace.jsonl --to shiviz
+  tidemark trace diff good.jsonl bad.jsonl
   tidemark trace record --for 2s --out run.jsonl
   tidemark trace check --help`;
 
@@ -59,6 +65,9 @@ export function traceCommand(): Command {
     .addCommand(checkCommand())
     .addCommand(cutCommand())
     .addCommand(diagramCommand())
+    .addCommand(importCommand())
+    .addCommand(exportCommand())
+    .addCommand(diffCommand())
     .addCommand(recordCommand());
 }
 

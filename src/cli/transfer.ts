@@ -19,7 +19,9 @@ const LINES_AT_A_TIME = 1000;
 export async function writeTo(file: string, content: AsyncIterable<Uint8Array>): Promise<void> {
   try {
     if (file === STANDARD) {
-      await pipeline(Readable.from(content), process.stdout, { end: false });
+      await pipeline(Readable.from(content), process.stdout, { end: false }).catch(
+        unlessReadEnough,
+      );
       return;
     }
     const handle = await fs.open(file, "wx", 0o600);
@@ -43,6 +45,11 @@ export async function writeTo(file: string, content: AsyncIterable<Uint8Array>):
       { cause: error },
     );
   }
+}
+
+/** Whoever read standard output has seen enough. */
+function unlessReadEnough(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
 }
 
 /** Many lines at a time. */

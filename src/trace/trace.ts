@@ -50,7 +50,7 @@ export interface EventDetails {
   readonly values?: Readonly<Record<string, unknown>>;
   /** Whatever else was in the log from which it comes. */
   readonly fields?: Readonly<Record<string, string>>;
-  /** The line of the file that it is from, from 1. */
+  /** The line of the file that it is from, from 1: of the log, if it was imported. */
   readonly line?: number;
 }
 
@@ -71,7 +71,7 @@ export interface Arrow {
 export interface Trace {
   /** What it is called; empty if there is only one in its file. */
   readonly label: string;
-  /** The names of the processes: as they are in the log, which may be any text without spaces. */
+  /** The names of the processes: as they are in the log, which may be any text. */
   readonly processes: readonly string[];
   /** All events, in the order in which they were told. */
   readonly events: readonly TraceEvent[];
@@ -88,7 +88,8 @@ export interface Trace {
 const EVENTS_MAX = 5_000_000;
 const PROCESSES_MAX = 4_096;
 const LINE_LENGTH_MAX = 1 << 20;
-const NAME_LENGTH_MAX = 256;
+/** Of a process, a group or a message. */
+export const NAME_LENGTH_MAX = 256;
 const COUNT_MAX = 2 ** 32;
 const SENT_ALREADY =
   "that message has been sent already; each message of a channel or group has its own name";
@@ -139,7 +140,10 @@ export class TraceBuilder {
     return index;
   }
 
-  /** Says that one event comes after another because of it. Between events of one process that says nothing. */
+  /**
+   * Says that one event comes after another because of it. Between events of one process that says nothing; said again, it says nothing
+   * more.
+   */
   arrow(from: number, to: number): void {
     if (this.#events[from]?.process !== this.#events[to]?.process) this.#arrows.push({ from, to });
   }
@@ -172,12 +176,14 @@ export class TraceBuilder {
 
   end(): Trace {
     this.#arrows.sort((a, b) => a.to - b.to || a.from - b.from);
+    const isNew = ({ from, to }: Arrow, i: number): boolean =>
+      this.#arrows[i - 1]?.to !== to || this.#arrows[i - 1]?.from !== from;
     return {
       label: this.#label,
       processes: this.#processes,
       events: this.#events,
       timelines: this.#timelines.map((events) => Int32Array.from(events)),
-      arrows: this.#arrows,
+      arrows: this.#arrows.filter(isNew),
       unexplained: this.#unexplained,
       was: Int32Array.from(this.#was),
     };
@@ -229,6 +235,7 @@ export class TraceReader {
   readonly #after: After[] = [];
   readonly #crashed = new Set<string>();
   #line = 0;
+  #label = "";
   #complete: boolean = true;
 
   /** @param name what errors call it: the file, if it is one */
@@ -279,7 +286,7 @@ export class TraceReader {
         throw this.#error(line, `it is after event ${position} of ${process}, which is not there`);
       this.#builder.arrow(source, event);
     }
-    return this.#builder.end();
+    return { ...this.#builder.end(), label: this.#label };
   }
 
   #take(line: Readonly<Record<string, unknown>>): void {
@@ -336,11 +343,22 @@ export class TraceReader {
         return;
       }
       case "history":
-        if (line["complete"] === false) this.#complete = false;
+        this.#head(line);
         return;
       default:
         this.#refuse(`a line has the type ${TYPES}, not ${show(type)}`);
     }
+  }
+
+  /** What the first line says of all: who takes part, also those that do nothing, in the order in which they are shown. */
+  #head(line: Readonly<Record<string, unknown>>): void {
+    const { label = "", processes = [], complete } = line;
+    if (complete === false) this.#complete = false;
+    if (typeof label !== "string") this.#refuse(`label is a text, not ${show(label)}`);
+    if (!Array.isArray(processes))
+      this.#refuse(`processes is a list of names, not ${show(processes)}`);
+    this.#label = label;
+    for (const process of processes as unknown[]) this.#builder.process(this.#process({ process }));
   }
 
   #event(
@@ -360,6 +378,7 @@ export class TraceReader {
       ...this.#optional(line, "values", "object"),
       ...this.#optional(line, "fields", "object"),
       line: this.#line,
+      ...this.#optional(line, "line", "number"),
     });
     const { after } = line;
     if (after !== undefined && !Array.isArray(after))
@@ -404,9 +423,7 @@ export class TraceReader {
   }
 
   #process(line: Readonly<Record<string, unknown>>): string {
-    const name = this.#text(line, "process", NAME_LENGTH_MAX);
-    if (/\s/.test(name)) this.#refuse(`process is a name without spaces, not ${show(name)}`);
-    return name;
+    return this.#text(line, "process", NAME_LENGTH_MAX);
   }
 
   #text(line: Readonly<Record<string, unknown>>, field: string, lengthMax: number): string {
@@ -432,7 +449,7 @@ export class TraceReader {
 
   #optional(
     line: Readonly<Record<string, unknown>>,
-    field: "snapshot" | "carries" | "text" | "atMs" | "heldMs" | "values" | "fields",
+    field: "snapshot" | "carries" | "text" | "atMs" | "heldMs" | "values" | "fields" | "line",
     type: "string" | "number" | "object",
   ): Partial<EventDetails> {
     const value = line[field];
@@ -488,6 +505,93 @@ export function parseTrace(text: string, name = "trace"): Trace {
   const reader = new TraceReader(name);
   for (const line of text.split("\n")) reader.addText(line);
   return reader.end();
+}
+
+/**
+ * A trace in Tidemark's own format, line by line: `TraceReader` makes the same of it again. An arrow that messages do not tell is told by
+ * `after`.
+ *
+ * @throws TidemarkError `BAD_OPTION` for an event that this format has no line for
+ *
+ * @example
+ * ```ts
+ * import { jsonLines, parseTrace, TraceBuilder } from "tidemark/trace";
+ * const builder = new TraceBuilder("morning");
+ * const asked = builder.event("client", { type: "internal", text: "asks" });
+ * builder.arrow(asked, builder.event("server", { type: "internal", text: "is asked" }));
+ * const again = parseTrace([...jsonLines(builder.end())].join("\n"));
+ * if (again.label !== "morning" || again.arrows.length !== 1) throw new Error("the same trace");
+ * ```
+ */
+export function* jsonLines(trace: Trace): Generator<string> {
+  const { label, processes, events, arrows } = trace;
+  yield JSON.stringify({
+    ...{ type: "history", format: "tidemark-history/1" },
+    ...(label !== "" && { label }),
+    processes,
+  });
+  for (const [p, was] of trace.was.entries())
+    if (was >= 0)
+      yield JSON.stringify({ type: "process", process: processes[p], was: processes[was] });
+  let next = 0;
+  for (const [e, { process, position, type, peer, ...details }] of events.entries()) {
+    const name = processes[process] ?? "";
+    const after: (readonly [string, number])[] = [];
+    for (; arrows[next]?.to === e; next += 1) {
+      const { from } = arrows[next] as Arrow;
+      const source = events[from] as TraceEvent;
+      if (!isTold(trace, from, e))
+        after.push([processes[source.process] ?? "", source.position + 1]);
+    }
+    const { message, group } = details;
+    const channel = type === "send" || type === "receive";
+    const missing =
+      (channel && (peer === undefined || message === undefined)) ||
+      ((type === "multicast" || type === "deliver") &&
+        (group === undefined || message === undefined));
+    const text = lineOf({
+      ...{ process: name, type },
+      ...(peer !== undefined && { [type === "send" ? "to" : "from"]: peer }),
+      ...details,
+      ...(after.length > 0 && { after }),
+    });
+    if (missing || name === "" || name.length > NAME_LENGTH_MAX || text.length > LINE_LENGTH_MAX)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `event ${position + 1} of ${show(name)} cannot be written: ${
+          missing
+            ? `it is of type ${type} and does not say of which message, or whose`
+            : text.length > LINE_LENGTH_MAX
+              ? `it takes ${text.length} characters, and a line has up to ${LINE_LENGTH_MAX}`
+              : `a process has a name of 1 to ${NAME_LENGTH_MAX} characters`
+        }`,
+      );
+    yield text;
+  }
+}
+
+/** Too deep for JSON is too long for a line as well. */
+function lineOf(line: unknown): string {
+  try {
+    return JSON.stringify(line);
+  } catch (error) {
+    throw new TidemarkError("BAD_OPTION", `an event cannot be written: ${textOf(error)}`);
+  }
+}
+
+/** Whether an arrow is that of a message, so that it is found again by its name. */
+function isTold({ events, processes }: Trace, from: number, to: number): boolean {
+  const [source, arrival] = [events[from] as TraceEvent, events[to] as TraceEvent];
+  if (source.message === undefined || arrival.message === undefined) return false;
+  const sameName = `${source.message}` === `${arrival.message}`;
+  if (source.type === "multicast")
+    return arrival.type === "deliver" && source.group === arrival.group && sameName;
+  if (source.type !== "send" || arrival.type !== "receive") return false;
+  if (source.peer !== processes[arrival.process] || arrival.peer !== processes[source.process])
+    return false;
+  const [first, other] = [numberOf(source.message), numberOf(arrival.message)];
+  if (first === undefined || other === undefined) return sameName;
+  return first < other + (arrival.count ?? 1) && other < first + (source.count ?? 1);
 }
 
 /** Whatever it is, as short text. */
