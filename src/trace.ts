@@ -65,6 +65,17 @@ export {
   permute,
 } from "./trace/permute.ts";
 export {
+  countCuts,
+  type DefinitelyVerdict,
+  definitely,
+  firstObserved,
+  type PossiblyOptions,
+  type PossiblyVerdict,
+  possibly,
+  type Way,
+} from "./trace/possibly.ts";
+export type { GlobalState, Predicate, Values } from "./trace/predicate.ts";
+export {
   type CheckOptions,
   checkHistory,
   type Omission,
@@ -82,6 +93,7 @@ export {
 } from "./trace/recorder.ts";
 export { traceLines } from "./trace/recording.ts";
 export { type DrawOptions, drawSpaceTime, type SpaceTime } from "./trace/space-time.ts";
+export { type MessagesInFlight, StateIndex } from "./trace/state-index.ts";
 export {
   type Asked,
   type Model,
