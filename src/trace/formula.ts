@@ -69,7 +69,8 @@ export function clausesOf(formula: Formula): readonly (readonly Atom[])[] | unde
     if (some === undefined || all.length * some.length > CLAUSES_MAX) return undefined;
     all = all.flatMap((one) => some.map((other) => [...one, ...other]));
   }
-  return all;
+  // Alternatives may have brought some of a process that has one already.
+  return all.map((clause) => merged(clause, (a, b) => a && b));
 }
 
 /** Conditions of the same process made into one; all others as they are. */

@@ -68,8 +68,16 @@ export function consistentCuts(trace: Trace): Int32Array[] {
   );
 }
 
+/** What a predicate looks at. */
+export interface Seen {
+  readonly values: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
+  inFlight(from: string, to: string): number;
+  /** How many messages are in flight altogether. */
+  readonly all: number;
+}
+
 /** The state at a cut, worked out from the first event on. */
-export class State {
+export class State implements Seen {
   readonly values: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
   readonly #inFlight: ReadonlyMap<string, number>;
 
@@ -132,7 +140,7 @@ export function lookAtAll(
 /** An expression, and what it means, written anew. */
 export interface Drawn<T> {
   readonly text: string;
-  readonly of: (state: State) => T;
+  readonly of: (state: Seen) => T;
 }
 
 type Draw<T> = (random: Random) => Drawn<T>;
@@ -174,10 +182,16 @@ export class Predicates {
         this.#joined(r, " && ", 2, (one) => (one.chance(0.5) ? this.#sum(one) : this.#local(one))),
       (r) => this.#any(r, 3),
       (r) => this.#open(r),
-      (r) => this.#joined(r, " && ", 2, (one) => (one.chance(0.5) ? this.#open(one) : this.#any(one, 1))),
+      (r) =>
+        this.#joined(r, " && ", 2, (one) =>
+          one.chance(0.5) ? this.#open(one) : this.#any(one, 1),
+        ),
     ];
     // What holds at the first or last cut is decided too soon.
-    const [first, last] = [new Int32Array(this.#trace.processes.length), Int32Array.from(this.#trace.timelines, ({ length }) => length)];
+    const [first, last] = [
+      new Int32Array(this.#trace.processes.length),
+      Int32Array.from(this.#trace.timelines, ({ length }) => length),
+    ];
     const ends = [first, last].map((cut) => new State(this.#trace, cut));
     for (let tries = 0; ; tries += 1) {
       const drawn = (random.pick(kinds) as Draw<boolean>)(random);
@@ -234,13 +248,13 @@ export class Predicates {
     const name = random.pick(this.#names.get(process) ?? []);
     if (name === undefined) return { text: "true", of: () => true };
     const text = `${nameText(process)}.${name}`;
-    const value = (state: State): unknown => state.values.get(process)?.[name] ?? null;
+    const value = (state: Seen): unknown => state.values.get(process)?.[name] ?? null;
     if (random.chance(0.15))
       return { text: `${text} == null`, of: (state) => value(state) === null };
     if (name === "up") return { text, of: (state) => value(state) === true };
     if (name === "state") {
       const [deep, all] = [
-        (state: State) => value(state) as { deep?: unknown } | null,
+        (state: Seen) => value(state) as { deep?: unknown } | null,
         this.#says(process),
       ];
       if (all.has("deep") && random.chance(0.5))
@@ -277,7 +291,7 @@ export class Predicates {
     ];
     const messages = {
       text: `inflight(${nameText(from)}, ${nameText(to)})`,
-      of: (state: State) => state.inFlight(from, to),
+      of: (state: Seen) => state.inFlight(from, to),
     };
     return compared(random, messages, ["<=", ">=", "<", ">", "=="], [0, 2]);
   }
@@ -292,7 +306,7 @@ export class Predicates {
     const parts = Array.from({ length: random.between(1, 3) }, () => this.#number(random));
     const factors = parts.map(() => random.pick([1, 1, 1, -1, 2]) as number);
     const text = parts.map((part, i) => `${factors[i]} * ${part.text}`).join(" + ");
-    const of = (state: State): number | null => {
+    const of = (state: Seen): number | null => {
       let sum = 0;
       for (const [i, part] of parts.entries()) {
         const value = part.of(state);
