@@ -27,6 +27,8 @@ export interface Column<T = unknown> {
 }
 
 const TABLE_BYTES_MAX = 2 ** 30;
+/** So many numbers are worked out beforehand at the most. */
+const NEEDS_MAX = 2 ** 24;
 
 /** The consistent cuts, as far as some columns differ at them. */
 export class CutLattice {
@@ -39,6 +41,8 @@ export class CutLattice {
   readonly #counts: readonly Int32Array[];
   /** For each process how many steps it has taken after each number of its events. */
   readonly #ranks: readonly Int32Array[];
+  /** For each process and number of its steps how many of each must be inside, if that is not too much to keep. */
+  readonly #needs: readonly Int32Array[] | undefined;
 
   constructor(order: CausalOrder, columns: readonly Column[]) {
     this.order = order;
@@ -58,6 +62,14 @@ export class CutLattice {
     this.#counts = lattice.map(({ counts }) => counts);
     this.#ranks = lattice.map(({ ranks }) => ranks);
     this.sizes = Int32Array.from(this.#counts, ({ length }) => length - 1);
+    const { width } = this;
+    const cells = this.#counts.reduce((sum, { length }) => sum + length, 0) * width;
+    if (cells <= NEEDS_MAX)
+      this.#needs = Array.from(this.sizes, (size, own) =>
+        Int32Array.from({ length: (size + 1) * width }, (_, i) =>
+          this.#need(own, Math.floor(i / width), i % width),
+        ),
+      );
   }
 
   get width(): number {
@@ -66,6 +78,12 @@ export class CutLattice {
 
   /** How many steps of `other` must be inside if the first `steps` of `own` are; both are places in the lattice. */
   needed(own: number, steps: number, other: number): number {
+    const needs = this.#needs?.[own];
+    if (needs === undefined) return this.#need(own, steps, other);
+    return needs[steps * this.processes.length + other] as number;
+  }
+
+  #need(own: number, steps: number, other: number): number {
     if (steps === 0) return 0;
     if (own === other) return steps;
     return (this.#ranks[other] as Int32Array)[
@@ -89,10 +107,29 @@ export class CutLattice {
     return true;
   }
 
-  /**
-   * The cuts that the events pass, one after the other, from one cut to another; each is good until the next is asked for. `taken`: after how many of
-   * the events it is.
-   */
+  /** The steps of some events, or of all in the order of the trace, from one cut to another. `taken`: after how many of the events. */
+  *steps(
+    from: StepCut,
+    to: StepCut,
+    events: Int32Array = this.order.linear,
+  ): Generator<{ readonly own: number; readonly steps: number; readonly taken: number }> {
+    const places = new Map(this.processes.map((process, own) => [process, own]));
+    for (const [i, e] of events.entries()) {
+      const { process, position } = this.order.trace.events[e] as TraceEvent;
+      const own = places.get(process);
+      if (own === undefined) continue;
+      const ranks = this.#ranks[own] as Int32Array;
+      const steps = ranks[position + 1] as number;
+      if (
+        steps > (from[own] as number) &&
+        steps <= (to[own] as number) &&
+        steps > (ranks[position] as number)
+      )
+        yield { own, steps, taken: i + 1 };
+    }
+  }
+
+  /** The cuts that events pass, one after the other; each is good until the next is asked for. `taken`: after how many of the events it is. */
   *along(
     events: Int32Array,
     from: StepCut = new Int32Array(this.width),
@@ -100,15 +137,9 @@ export class CutLattice {
   ): Generator<{ readonly cut: StepCut; readonly taken: number }> {
     const cut = from.slice();
     yield { cut, taken: 0 };
-    const places = new Map(this.processes.map((process, own) => [process, own]));
-    for (const [i, e] of events.entries()) {
-      const { process, position } = this.order.trace.events[e] as TraceEvent;
-      const own = places.get(process);
-      if (own === undefined) continue;
-      const steps = (this.#ranks[own] as Int32Array)[position + 1] as number;
-      if (steps <= (cut[own] as number) || steps > (to[own] as number)) continue;
+    for (const { own, steps, taken } of this.steps(from, to, events)) {
       cut[own] = steps;
-      yield { cut, taken: i + 1 };
+      yield { cut, taken };
     }
   }
 
@@ -342,172 +373,182 @@ export interface Extreme {
  *
  * Theory of operation. A step that adds to the sum is a gain; it can only be had together with all that it needs, some of which are losses.
  * Gains pay for losses that they need, as much as they can: a flow. What is left of the gains is by how much the sum can rise at the most, and
- * the steps that they need, with all that pay for these, are the cut. As what a step needs is the first steps of each process, so is
- * what a search has seen; and what a search has seen in vain, no later one has to look at.
+ * the steps that they need, with all that those need which pay for their losses, are the cut.
  */
 export function greatestSum(slice: Slice, terms: readonly Term[]): Extreme {
   const least = slice.least as StepCut;
-  const width = least.length;
+  const valuesOf: (readonly number[])[] = Array.from(least, () => []);
   let value = 0;
-  /** For each process the losses, in order, and how many of them come no later than each step. */
-  const losses: number[][] = Array.from({ length: width }, () => []);
-  const ranks: Int32Array[] = [];
-  const gains: { readonly own: number; readonly steps: number; readonly amount: number }[] = [];
-  const rankless = new Int32Array(0);
-  for (let own = 0; own < width; own += 1) ranks.push(rankless);
   for (const { own, values } of terms) {
-    const rank = new Int32Array(values.length);
-    const first = least[own] as number;
-    value += values[first] as number;
-    for (let steps = first + 1; steps <= (slice.reach[own] as number); steps += 1) {
-      const more = (values[steps] as number) - (values[steps - 1] as number);
-      if (more > 0) gains.push({ own, steps, amount: more });
-      if (more < 0) losses[own]?.push(-more);
-      rank[steps] = losses[own]?.length ?? 0;
-    }
-    ranks[own] = rank;
+    valuesOf[own] = values;
+    value += values[least[own] as number] as number;
   }
-  const network = new Payments(losses, gains.length);
-  const cut = least.slice();
-  const needs = (gain: number): Int32Array => {
+  const losses: number[][] = Array.from(least, () => []);
+  const ranks = Array.from(valuesOf, ({ length }) => new Int32Array(length));
+  const gains: { readonly own: number; readonly steps: number; readonly amount: number }[] = [];
+  // In the order of the trace: then most of what a gain needs was settled by those before it.
+  for (const { own, steps } of slice.lattice.steps(least, slice.reach)) {
+    const [values = [], rank] = [valuesOf[own], ranks[own] as Int32Array];
+    const more = (values[steps] ?? 0) - (values[steps - 1] ?? 0);
+    if (more > 0) gains.push({ own, steps, amount: more });
+    if (more < 0) losses[own]?.push(-more);
+    if (rank.length > 0) rank[steps] = losses[own]?.length ?? 0;
+  }
+  const needs = (gain: number, other: number): number => {
     const { own, steps } = gains[gain] as (typeof gains)[number];
-    const needed = new Int32Array(width);
-    for (let other = 0; other < width; other += 1) {
-      const rank = ranks[other] as Int32Array;
-      if (rank.length > 0) needed[other] = rank[slice.needed(own, steps, other)] as number;
-    }
-    return needed;
+    return slice.needed(own, steps, other);
   };
-  for (const [gain, { amount }] of gains.entries()) {
-    const { left, seen } = network.pay(gain, amount, needs);
-    value += left;
-    for (const one of seen) {
-      const { own, steps } = gains[one] as (typeof gains)[number];
-      slice.join(cut, own, steps);
-    }
-  }
+  const cut = least.slice();
+  const payments = new Payments(losses, ranks, needs, cut);
+  for (const [gain, { amount }] of gains.entries()) value += payments.pay(gain, amount);
   return { value, cut };
 }
 
-/** A flow from gains to losses; each gain may pay for the first losses of each process. */
+/** Losses of one process that a search has come to: those from one place up to another, by way of others or, if there are none, by itself. */
+interface Stretch {
+  readonly own: number;
+  readonly from: number;
+  readonly to: number;
+  readonly by: Stretch | undefined;
+}
+
+/**
+ * A flow from gains to losses.
+ *
+ * Theory of operation. When a gain finds no open loss among those it needs, it takes one over from a gain that pays for it and that can pay for
+ * another one instead, and so on: a search (Ford and Fulkerson 1956). Whatever a gain needs is the first losses of each process; so what a search has
+ * come to is that, too, and it goes on by asking of a stretch of losses how far those who pay for them can go, which a tree of the greatest
+ * needs answers. What a search has come to in vain is settled: no later one can find anything there.
+ */
 class Payments {
   /** For each process how much of each loss is not paid for. */
   readonly #open: readonly number[][];
-  /** For each process and loss the last loss up to it that is not paid for, perhaps by way of others; 0 is none, 1 the first. */
+  /** For each process and number of losses which is the last of them that is open, from 1; 0 if there is none. Some lead there by way of others. */
   readonly #lastOpen: readonly Int32Array[];
   /** For each process and loss who pays how much for it. */
   readonly #payers: readonly (Map<number, number> | undefined)[][];
-  /** For each process how many of the first losses can neither be paid for nor given to somebody else to pay. */
+  /** For each process a tree over its losses: how many steps of each process those who pay for a loss below need at the most. */
+  readonly #trees: readonly Int32Array[];
+  /** For each process how many losses come within each number of steps. */
+  readonly #ranks: readonly Int32Array[];
+  readonly #needs: (gain: number, own: number) => number;
+  /** For each process how many of the first losses are settled. */
   #settled: Int32Array;
-  /** In which search each gain was seen last, and for which loss it pays that led to it. */
-  readonly #seenIn: Int32Array;
-  readonly #ledBy: { readonly own: number; readonly loss: number }[] = [];
-  #search = 0;
+  /** All steps that gains need which have nothing more to pay for. */
+  readonly #cut: StepCut;
 
-  constructor(losses: readonly number[][], gains: number) {
+  constructor(
+    losses: readonly number[][],
+    ranks: readonly Int32Array[],
+    needs: (gain: number, own: number) => number,
+    cut: StepCut,
+  ) {
+    const width = losses.length;
     this.#open = losses;
     this.#lastOpen = losses.map(({ length }) =>
       Int32Array.from({ length: length + 1 }, (_, i) => i),
     );
     this.#payers = losses.map(({ length }) => new Array(length).fill(undefined));
-    this.#settled = new Int32Array(losses.length);
-    this.#seenIn = new Int32Array(gains);
+    this.#trees = losses.map(({ length }) => new Int32Array(2 * length * width));
+    this.#ranks = ranks;
+    this.#needs = needs;
+    this.#settled = new Int32Array(width);
+    this.#cut = cut;
   }
 
-  /** Lets a gain pay for what it needs. What is left cannot be spent: `seen` are the gains that then have nothing more to pay for. */
-  pay(
-    gain: number,
-    amount: number,
-    needs: (gain: number) => Int32Array,
-  ): { readonly left: number; readonly seen: readonly number[] } {
+  /** Lets a gain pay for what it needs; gives what is left of it. */
+  pay(gain: number, amount: number): number {
     let left = amount;
     while (left > 0) {
-      this.#search += 1;
-      const queue = [gain];
-      this.#seenIn[gain] = this.#search;
-      const seen = this.#settled.slice();
-      /** For each process by whom each loss from `#settled` on was seen: all up to some place by one gain. */
-      const by: { readonly upTo: number; readonly gain: number }[][] = Array.from(seen, () => []);
-      let paid = 0;
-      for (let head = 0; head < queue.length && paid === 0; head += 1) {
-        const one = queue[head] as number;
-        const needed = needs(one);
-        for (let own = 0; own < needed.length && paid === 0; own += 1) {
-          const most = needed[own] as number;
-          if (most <= (seen[own] as number)) continue;
-          const open = this.#findOpen(own, most);
-          if (open > (seen[own] as number)) {
-            paid = this.#spend(gain, left, one, own, open - 1, by);
-            continue;
-          }
-          for (let loss = seen[own] as number; loss < most; loss += 1)
-            for (const payer of this.#payers[own]?.[loss]?.keys() ?? []) {
-              if (this.#seenIn[payer] === this.#search) continue;
-              this.#seenIn[payer] = this.#search;
-              this.#ledBy[payer] = { own, loss };
-              queue.push(payer);
-            }
-          seen[own] = most;
-          by[own]?.push({ upTo: most, gain: one });
-        }
-      }
-      if (paid === 0) {
-        this.#settled = seen;
-        return { left, seen: queue };
-      }
+      const paid = this.#payOnce(gain, left);
+      if (paid === 0) break;
       left -= paid;
     }
-    return { left, seen: [] };
+    return left;
   }
 
-  /** Pays for a loss that is open, on the way on which it was found: each gain takes over from the next what that was to pay. */
-  #spend(
-    gain: number,
-    left: number,
-    last: number,
-    own: number,
-    open: number,
-    by: readonly (readonly { readonly upTo: number; readonly gain: number }[])[],
-  ): number {
+  #payOnce(gain: number, left: number): number {
+    const width = this.#settled.length;
+    const seen = this.#settled.slice();
+    const needed = new Int32Array(width);
+    for (let own = 0; own < width; own += 1) needed[own] = this.#needs(gain, own);
+    const most = needed.slice();
+    const queue: Stretch[] = [];
+    const reach = (by: Stretch | undefined): number => {
+      for (let own = 0; own < width; own += 1) {
+        const [from, to] = [seen[own] as number, this.#rank(own, needed[own] as number)];
+        if (to <= from) continue;
+        const stretch = { own, from, to, by };
+        const open = this.#findOpen(own, to);
+        if (open > from) return this.#spend(gain, left, stretch, open - 1);
+        seen[own] = to;
+        queue.push(stretch);
+      }
+      return 0;
+    };
+    let paid = reach(undefined);
+    for (let head = 0; head < queue.length && paid === 0; head += 1) {
+      const stretch = queue[head] as Stretch;
+      this.#greatest(stretch, needed);
+      for (let own = 0; own < width; own += 1)
+        most[own] = Math.max(most[own] as number, needed[own] as number);
+      paid = reach(stretch);
+    }
+    if (paid > 0) return paid;
+    this.#settled = seen;
+    for (let own = 0; own < width; own += 1)
+      this.#cut[own] = Math.max(this.#cut[own] as number, most[own] as number);
+    return 0;
+  }
+
+  /** Pays for an open loss, on the way on which it was found: each gain takes over from the next what that was to pay. */
+  #spend(gain: number, left: number, found: Stretch, open: number): number {
     const way: { readonly gain: number; readonly own: number; readonly loss: number }[] = [];
-    for (let one = last, at = { own, loss: open }; ; ) {
-      way.push({ gain: one, ...at });
-      if (one === gain) break;
-      at = this.#ledBy[one] as { own: number; loss: number };
-      const { loss } = at;
-      one = by[at.own]?.find(({ upTo: end }) => loss < end)?.gain as number;
+    let at = { own: found.own, loss: open };
+    for (let { by } = found; by !== undefined; by = by.by) {
+      const loss = this.#lossThatReaches(by, at.own, at.loss);
+      const payers = this.#payers[by.own]?.[loss]?.keys() ?? [];
+      for (const one of payers)
+        if (this.#rank(at.own, this.#needs(one, at.own)) > at.loss) {
+          way.push({ gain: one, ...at });
+          break;
+        }
+      at = { own: by.own, loss };
     }
-    let amount = Math.min(left, this.#open[own]?.[open] as number);
+    way.push({ gain, ...at });
+    let amount = Math.min(left, this.#open[found.own]?.[open] as number);
     for (const [i, { gain: one }] of way.slice(0, -1).entries()) {
-      const { own: from, loss } = way[i + 1] as (typeof way)[number];
-      amount = Math.min(amount, this.#payers[from]?.[loss]?.get(one) as number);
+      const { own, loss } = way[i + 1] as (typeof way)[number];
+      amount = Math.min(amount, this.#payers[own]?.[loss]?.get(one) as number);
     }
-    for (const [i, step] of way.entries()) {
-      const payers = this.#payersOf(step.own, step.loss);
-      payers.set(step.gain, (payers.get(step.gain) ?? 0) + amount);
-      const before = way[i + 1];
-      if (before === undefined) break;
-      const others = this.#payersOf(before.own, before.loss);
-      const rest = (others.get(step.gain) as number) - amount;
-      if (rest > 0) others.set(step.gain, rest);
-      else others.delete(step.gain);
+    for (const [i, { gain: one, own, loss }] of way.entries()) {
+      this.#change(own, loss, one, amount);
+      const next = way[i + 1];
+      if (next) this.#change(next.own, next.loss, one, -amount);
     }
-    const losses = this.#open[own] as number[];
+    for (const { own, loss } of way) this.#renew(own, loss);
+    const losses = this.#open[found.own] as number[];
     losses[open] = (losses[open] as number) - amount;
-    if (losses[open] === 0) (this.#lastOpen[own] as Int32Array)[open + 1] = open;
+    if (losses[open] === 0) (this.#lastOpen[found.own] as Int32Array)[open + 1] = open;
     return amount;
   }
 
-  #payersOf(own: number, loss: number): Map<number, number> {
+  #change(own: number, loss: number, gain: number, amount: number): void {
     const row = this.#payers[own] as (Map<number, number> | undefined)[];
     row[loss] ??= new Map();
-    return row[loss];
+    const paid = (row[loss].get(gain) ?? 0) + amount;
+    if (paid > 0) row[loss].set(gain, paid);
+    else row[loss].delete(gain);
+  }
+
+  #rank(own: number, steps: number): number {
+    return this.#ranks[own]?.[steps] ?? 0;
   }
 
   #findOpen(own: number, most: number): number {
     const last = this.#lastOpen[own] as Int32Array;
     let root = most;
-    while (root > 0 && last[root] !== root) root = last[root] as number;
+    while (last[root] !== root) root = last[root] as number;
     for (let at = most; at > root; ) {
       const next = last[at] as number;
       last[at] = root;
@@ -515,4 +556,52 @@ class Payments {
     }
     return root;
   }
+
+  /** Works out anew what those who pay for a loss need. */
+  #renew(own: number, loss: number): void {
+    const [tree, width] = [this.#trees[own] as Int32Array, this.#settled.length];
+    let node = loss + (this.#open[own] as number[]).length;
+    for (let other = 0; other < width; other += 1) {
+      let most = 0;
+      for (const payer of this.#payers[own]?.[loss]?.keys() ?? [])
+        most = Math.max(most, this.#needs(payer, other));
+      tree[node * width + other] = most;
+    }
+    for (node >>= 1; node >= 1; node >>= 1)
+      for (let other = 0; other < width; other += 1) {
+        const left = tree[2 * node * width + other] as number;
+        const right = tree[(2 * node + 1) * width + other] as number;
+        tree[node * width + other] = left > right ? left : right;
+      }
+  }
+
+  /** What those who pay for the losses of a stretch need at the most. */
+  #greatest({ own, from, to }: Stretch, needed: Int32Array): void {
+    const [tree, width] = [this.#trees[own] as Int32Array, this.#settled.length];
+    needed.fill(0);
+    for (const node of nodesOf((this.#open[own] as number[]).length, from, to))
+      for (let other = 0; other < width; other += 1)
+        needed[other] = Math.max(needed[other] as number, tree[node * width + other] as number);
+  }
+
+  /** A loss of a stretch for which somebody pays who needs a loss of another process as well. */
+  #lossThatReaches({ own, from, to }: Stretch, other: number, loss: number): number {
+    const [tree, width] = [this.#trees[own] as Int32Array, this.#settled.length];
+    const { length } = this.#open[own] as number[];
+    const reaches = (node: number): boolean =>
+      this.#rank(other, tree[node * width + other] as number) > loss;
+    let node = nodesOf(length, from, to).find(reaches) as number;
+    while (node < length) node = reaches(2 * node) ? 2 * node : 2 * node + 1;
+    return node - length;
+  }
+}
+
+/** The nodes of a tree with so many leaves that together are above the leaves from one up to another. */
+function nodesOf(leaves: number, from: number, to: number): number[] {
+  const nodes: number[] = [];
+  for (let [low, high] = [from + leaves, to + leaves]; low < high; low >>= 1, high >>= 1) {
+    if (low & 1) nodes.push(low++);
+    if (high & 1) nodes.push(--high);
+  }
+  return nodes;
 }

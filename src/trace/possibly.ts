@@ -43,17 +43,9 @@ import { formulaOf, type Predicate } from "./predicate.ts";
 
 /**
  * How it was decided: `conjunctive`, `linear`: by going on straight; `sum`: by a minimum cut; `slice`, `lattice`: by a search among the cuts that are
- * left, or all; `ends`: it holds at the first or last cut; `orders`: by trying a few orders; `never`: it is not even possible.
+ * left, or all; `ends`: it holds at the first or last cut; `orders`: by trying the order in which the trace is told, and a few others.
  */
-export type Way =
-  | "conjunctive"
-  | "linear"
-  | "sum"
-  | "slice"
-  | "lattice"
-  | "ends"
-  | "orders"
-  | "never";
+export type Way = "conjunctive" | "linear" | "sum" | "slice" | "lattice" | "ends" | "orders";
 
 export interface PossiblyOptions {
   /**
@@ -154,17 +146,10 @@ export function definitely(
   const holds = evaluator(lattice, formula);
   if (holds(new Int32Array(lattice.width)) || holds(lattice.sizes))
     return { holds: true, ways: ["ends"], explored: 0 };
-  const possible = possiblyFormula(order, formula, budget);
-  if (possible.holds === false)
-    return {
-      ...{ holds: false, order: order.linear },
-      ...{ ways: [...possible.ways, "never"], explored: possible.explored },
-    };
+  if (!passes(lattice.along(order.linear), holds))
+    return { holds: false, order: order.linear, ways: ["orders"], explored: 0 };
 
   const clauses = clausesOf(formula) ?? [];
-  // A process passes all its states, whatever others do.
-  if (possible.holds && clauses.length > 0 && clauses.every(isOneProcess))
-    return { holds: true, ways: possible.ways, explored: possible.explored };
   for (const clause of clauses) {
     if (!isConjunctive(clause)) continue;
     const way = wayAround(order, clause);
@@ -178,7 +163,7 @@ export function definitely(
 
   for (const events of someOrders(order, lattice))
     if (!passes(lattice.along(events), holds))
-      return { holds: false, order: events, ways: ["orders"], explored: possible.explored };
+      return { holds: false, order: events, ways: ["orders"], explored: 0 };
   return avoid(lattice, holds, budget);
 }
 
@@ -220,8 +205,6 @@ function checkBudget(budget: number): number {
 
 const isConjunctive = (clause: readonly Atom[]): boolean =>
   clause.every(({ type }) => type === "local");
-const isOneProcess = (clause: readonly Atom[]): boolean =>
-  clause.length === 1 && isConjunctive(clause);
 
 function possiblyFormula(order: CausalOrder, formula: Formula, budget: number): PossiblyVerdict {
   const ways: Way[] = [];
@@ -275,12 +258,11 @@ function possiblyTogether(
     if (found === "never") return { holds: false, ways: ["sum"], explored: 0 };
     if (found !== undefined) return yes(found, ["sum"]);
   }
+  const holds = evaluator(lattice, { type: "and", parts });
+  for (const events of [order.linear, ...someOrders(order, lattice)])
+    for (const { cut } of lattice.along(events)) if (holds(cut)) return yes(cut, ["orders"]);
   const wayOfSearch = conditions.length > 0 ? "slice" : "lattice";
-  const { cut, explored, reason } = search(
-    slice,
-    evaluator(lattice, { type: "and", parts }),
-    budget,
-  );
+  const { cut, explored, reason } = search(slice, holds, budget);
   if (cut) return yes(cut, [wayOfSearch], explored);
   if (reason === undefined) return { holds: false, ways: [wayOfSearch], explored };
   return { holds: null, ways: [wayOfSearch], explored, reason };
@@ -371,14 +353,13 @@ function reachSum(
   for (const { cut } of [greatest, least]) if (holds(cut)) return cut;
   if (greatest.value + rounded < bound || -least.value - rounded > bound) return "never";
   if (isExact && !Number.isInteger(bound)) return "never";
-  // From one to the other, event by event, it passes all between.
-  const inSteps = isExact && columns.every(movesByOne);
+  // From one to the other, event by event, it passes all between if it moves by one at a time, and often else.
   const stays = conditions.every(
     (condition) =>
       condition.type === "local" &&
       condition.holds.every((value, i) => i === 0 || value || !condition.holds[i - 1]),
   );
-  if (!inSteps || !stays) return undefined;
+  if (!stays) return undefined;
   const meet = least.cut.map((steps, k) => Math.min(steps, greatest.cut[k] as number));
   for (const to of [least.cut, greatest.cut])
     for (const { cut } of lattice.along(lattice.order.linear, meet, to))
@@ -433,7 +414,7 @@ function search(slice: Slice, holds: (cut: StepCut) => boolean, budget: number):
     const level = levels.get(size);
     if (level === undefined) continue;
     for (let i = 0; i < level.size; i += 1) {
-      const stopped = limitText(explored, budget, bytes, level.size);
+      const stopped = limitText(explored, budget, bytes);
       if (stopped)
         return {
           explored,
@@ -450,7 +431,10 @@ function search(slice: Slice, holds: (cut: StepCut) => boolean, budget: number):
   return { explored };
 }
 
-/** Looks for an order that never comes to a cut at which it holds. */
+/**
+ * Looks for an order that never comes to a cut at which it holds. It goes as far as it can, and back where it cannot: if there is a way around it is
+ * mostly found soon, and if there is none, all cuts that can be reached have been looked at, as they would be level by level.
+ */
 function avoid(
   lattice: CutLattice,
   holds: (cut: StepCut) => boolean,
@@ -458,61 +442,45 @@ function avoid(
 ): DefinitelyVerdict {
   const { width, sizes, order } = lattice;
   const decided = { ways: ["lattice"] as const };
-  /** For each level and cut of it, from which cut of the level before it was reached, by a step of which process. */
-  const links: number[][] = [[0, 0]];
-  let level = new CutSet(width);
-  level.add(new Int32Array(width));
   const all = sizes.reduce((sum, steps) => sum + steps, 0);
-  let [explored, linkBytes] = [0, 0];
-  for (let depth = 0; level.size > 0; depth += 1) {
-    if (depth === all) {
-      const events: number[] = [];
-      const cut = sizes.slice();
-      for (let at = 0, back = depth; back > 0; back -= 1) {
-        const [from, own] = (links[back] as number[]).slice(2 * at) as [number, number];
-        events.push(lattice.event(own, cut[own] as number));
-        cut[own] = (cut[own] as number) - 1;
-        at = from;
-      }
-      return { ...decided, holds: false, order: order.lift(events.reverse()), explored };
+  const seen = new CutSet(width);
+  /** How far it has come: each cut, by a step of which process it was reached, and which are still to be tried from there, the last one first. */
+  const path: { readonly cut: StepCut; readonly own: number; readonly next: number[] }[] = [];
+  const go = (cut: StepCut, own: number): void => {
+    const next = [...sizes.keys()].filter((one) => lattice.canAdvance(cut, one));
+    path.push({ cut, own, next: next.sort((a, b) => (cut[a] as number) - (cut[b] as number)) });
+  };
+  go(new Int32Array(width), 0);
+  let furthest = 0;
+  while (path.length > 0 && path.length <= all) {
+    const { cut, next } = path.at(-1) as (typeof path)[number];
+    const own = next.pop();
+    if (own === undefined) {
+      path.pop();
+      continue;
     }
-    const next = new CutSet(width);
-    const link: number[] = [];
-    for (let i = 0; i < level.size; i += 1) {
-      const cut = level.at(i);
-      for (let own = 0; own < width; own += 1) {
-        if (!lattice.canAdvance(cut, own)) continue;
-        const after = cut.slice();
-        after[own] = (cut[own] as number) + 1;
-        if (next.has(after)) continue;
-        const bytes = (level.size + next.size) * level.bytesEach + linkBytes;
-        const stopped = limitText(explored, budget, bytes, level.size);
-        if (stopped) {
-          const reason = `${stopped}; it can be avoided for ${depth} of ${all} steps`;
-          return { ...decided, holds: null, explored, reason };
-        }
-        explored += 1;
-        if (holds(after)) continue;
-        next.add(after);
-        link.push(i, own);
-        linkBytes += 16;
-      }
+    const after = cut.slice();
+    after[own] = (cut[own] as number) + 1;
+    if (seen.has(after)) continue;
+    const stopped = limitText(seen.size, budget, seen.size * seen.bytesEach);
+    if (stopped) {
+      const reason = `${stopped}; it can be avoided for ${furthest} of ${all} steps`;
+      return { ...decided, holds: null, explored: seen.size, reason };
     }
-    links.push(link);
-    level = next;
+    seen.add(after);
+    if (holds(after)) continue;
+    furthest = Math.max(furthest, path.length);
+    go(after, own);
   }
-  return { ...decided, holds: true, explored };
+  if (path.length === 0) return { ...decided, holds: true, explored: seen.size };
+  const events = path.slice(1).map(({ cut, own }) => lattice.event(own, cut[own] as number));
+  return { ...decided, holds: false, order: order.lift(events), explored: seen.size };
 }
 
-function limitText(
-  explored: number,
-  budget: number,
-  bytes: number,
-  level: number,
-): string | undefined {
+function limitText(explored: number, budget: number, bytes: number): string | undefined {
   if (explored >= budget) return `${budget} cuts were looked at, as many as the budget has`;
   if (bytes <= SEARCH_BYTES_MAX) return undefined;
-  return `a level of ${level} cuts takes more than ${SEARCH_BYTES_MAX} bytes`;
+  return `the cuts to be kept take more than ${SEARCH_BYTES_MAX} bytes`;
 }
 
 function passes(
@@ -523,9 +491,8 @@ function passes(
   return false;
 }
 
-/** Orders in which the events can have happened: as told, and with each of the first processes as early and as late as can be. */
+/** Orders in which the events can have happened, with each of the first processes as early and as late as can be. */
 function* someOrders(order: CausalOrder, lattice: CutLattice): Generator<Int32Array> {
-  yield order.linear;
   for (const own of lattice.processes.slice(0, EARLY_MAX).keys()) {
     const process = lattice.processes[own] as number;
     yield order.lift(order.trace.timelines[process] as Int32Array);
