@@ -11,6 +11,7 @@ import { eachLine } from "./text-file.ts";
 import { cutCommand } from "./trace-cut.ts";
 import { diagramCommand } from "./trace-diagram.ts";
 import { recordCommand } from "./trace-record.ts";
+import { definitelyCommand, possiblyCommand } from "./trace-possibly.ts";
 
 interface CheckCommandOptions {
   readonly order?: OrderLevel;
@@ -24,6 +25,7 @@ Examples:
   tidemark trace cut trace.jsonl p1=3 p2=12
   tidemark trace diagram trace.jsonl --snapshot p1/7
   tidemark trace record --for 2s --out run.jsonl
+  tidemark trace possibly trace.jsonl 'a.balance + b.balance < 100'
   tidemark trace check --help`;
 
 const CHECK_HELP = `
@@ -59,7 +61,9 @@ export function traceCommand(): Command {
     .addCommand(checkCommand())
     .addCommand(cutCommand())
     .addCommand(diagramCommand())
-    .addCommand(recordCommand());
+    .addCommand(recordCommand())
+    .addCommand(possiblyCommand())
+    .addCommand(definitelyCommand());
 }
 
 function checkCommand(): Command {
