@@ -138,14 +138,12 @@ function possiblyLines(
   const { trace, linear } = order;
   const states = new StateIndex(trace);
   const event = linear[(observed ?? 0) - 1];
-  const when =
-    observed === undefined
-      ? "in the order in which the trace is told it holds at no time"
-      : `in the order in which the trace is told it first holds ${event === undefined ? "at the beginning" : `after ${eventText(trace, event)}`}`;
+  const begun = event === undefined ? "at the beginning" : `after ${eventText(trace, event)}`;
+  const when = observed === undefined ? "it holds at no time" : `it first holds ${begun}`;
   return [
     `possibly: ${answer}, at ${cutText(trace, verdict.cut)}${how}`,
     ...stateLines(states, verdict.cut),
-    `  ${when}`,
+    `  in the order in which the trace is told ${when}`,
   ];
 }
 
@@ -186,7 +184,8 @@ function definitelyLines({ trace }: CausalOrder, verdict: DefinitelyVerdict): st
 
 function answerText(verdict: PossiblyVerdict | DefinitelyVerdict): [answer: string, how: string] {
   const { holds, ways, explored } = verdict;
-  const looked = explored > 0 ? `; ${grouped(explored)} cuts looked at` : "";
+  const looked =
+    explored > 0 ? `; ${grouped(explored)} ${explored === 1 ? "cut" : "cuts"} looked at` : "";
   const how = ways.length + explored > 0 ? `  (${ways.join(", ")}${looked})` : "";
   if (holds === null) return [`unknown: ${verdict.reason}`, `  (${ways.join(", ")})`];
   return [holds ? paint("green", "yes") : paint("red", "no"), how];

@@ -3,14 +3,14 @@
  *
  * Assumptions. What is looked at changes at some events of some processes: these are the steps. All else is left out.
  *
- * Theory of operation. Happens-before between the steps alone is an order as well, and each of its cuts is what is left of some consistent cut
- * of the whole; and each order in which the steps can happen is what is left of an order of all events. So what is possible or
- * definite can be decided on the steps, which are few where the trace is long.
+ * Theory of operation. Happens-before between the steps alone is an order as well, and each of its cuts is what is left of some
+ * consistent cut of the whole; and each order in which the steps can happen is what is left of an order of all events. So what is
+ * possible or definite can be decided on the steps, which are few where the trace is long.
  *
- * Consistent cuts are closed under union and intersection. So are the cuts that keep conditions which are *regular* (Garg and Mittal 2001):
- * conditions of single processes, bounds on how much is in flight. Such cuts are the unions of the least ones that have a given step, and these are
- * found one after the other by going on: a condition that does not hold names a process which must go on before it can
- * (Chase and Garg 1998). A family of cuts is kept as that table, called the slice; it has no cut in it that is not asked for.
+ * Consistent cuts are closed under union and intersection. So are the cuts that keep conditions which are *regular* (Garg and Mittal
+ * 2001): conditions of single processes, bounds on how much is in flight. Such cuts are the unions of the least ones that have a given
+ * step, and these are found one after the other by going on: a condition that does not hold names a process which must go on before it
+ * can (Chase and Garg 1998). A family of cuts is kept as that table, called the slice; it has no cut in it that is not asked for.
  */
 
 import { TidemarkError } from "../core/error.ts";
@@ -129,7 +129,10 @@ export class CutLattice {
     }
   }
 
-  /** The cuts that events pass, one after the other; each is good until the next is asked for. `taken`: after how many of the events it is. */
+  /**
+   * The cuts that events pass, one after the other; each is good until the next is asked for. `taken`: after how many of the events it
+   * is.
+   */
   *along(
     events: Int32Array,
     from: StepCut = new Int32Array(this.width),
@@ -178,7 +181,10 @@ export type Condition =
       readonly holds: readonly boolean[];
     }
   | {
-      /** A sum of numbers, one of each of some processes, is at most so much. All but the one at `falling` never get less: only that can help. */
+      /**
+       * A sum of numbers, one of each of some processes, is at most so much. All but the one at `falling` never get less: only that can
+       * help.
+       */
       readonly type: "bound";
       readonly terms: readonly Term[];
       readonly most: number;
@@ -371,9 +377,9 @@ export interface Extreme {
  * Where a sum of numbers of processes is greatest in a slice that is not empty: a closure of greatest weight, which is a minimum cut of a
  * network (Picard 1976; Chase and Garg 1998).
  *
- * Theory of operation. A step that adds to the sum is a gain; it can only be had together with all that it needs, some of which are losses.
- * Gains pay for losses that they need, as much as they can: a flow. What is left of the gains is by how much the sum can rise at the most, and
- * the steps that they need, with all that those need which pay for their losses, are the cut.
+ * Theory of operation. A step that adds to the sum is a gain; it can only be had together with all that it needs, some of which are
+ * losses. Gains pay for losses that they need, as much as they can: a flow. What is left of the gains is by how much the sum can rise at
+ * the most, and the steps that they need, with all that those need which pay for their losses, are the cut.
  */
 export function greatestSum(slice: Slice, terms: readonly Term[]): Extreme {
   const least = slice.least as StepCut;
@@ -404,7 +410,9 @@ export function greatestSum(slice: Slice, terms: readonly Term[]): Extreme {
   return { value, cut };
 }
 
-/** Losses of one process that a search has come to: those from one place up to another, by way of others or, if there are none, by itself. */
+/**
+ * Losses of one process that a search has come to: those from one place up to another, by way of others or, if there are none, by itself.
+ */
 interface Stretch {
   readonly own: number;
   readonly from: number;
@@ -415,15 +423,18 @@ interface Stretch {
 /**
  * A flow from gains to losses.
  *
- * Theory of operation. When a gain finds no open loss among those it needs, it takes one over from a gain that pays for it and that can pay for
- * another one instead, and so on: a search (Ford and Fulkerson 1956). Whatever a gain needs is the first losses of each process; so what a search has
- * come to is that, too, and it goes on by asking of a stretch of losses how far those who pay for them can go, which a tree of the greatest
- * needs answers. What a search has come to in vain is settled: no later one can find anything there.
+ * Theory of operation. When a gain finds no open loss among those it needs, it takes one over from a gain that pays for it and that can
+ * pay for another one instead, and so on: a search (Ford and Fulkerson 1956). Whatever a gain needs is the first losses of each process;
+ * so what a search has come to is that, too, and it goes on by asking of a stretch of losses how far those who pay for them can go, which
+ * a tree of the greatest needs answers. What a search has come to in vain is settled: no later one can find anything there.
  */
 class Payments {
   /** For each process how much of each loss is not paid for. */
   readonly #open: readonly number[][];
-  /** For each process and number of losses which is the last of them that is open, from 1; 0 if there is none. Some lead there by way of others. */
+  /**
+   * For each process and number of losses which is the last of them that is open, from 1; 0 if there is none. Some lead there by way of
+   * others.
+   */
   readonly #lastOpen: readonly Int32Array[];
   /** For each process and loss who pays how much for it. */
   readonly #payers: readonly (Map<number, number> | undefined)[][];

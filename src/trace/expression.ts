@@ -1,12 +1,12 @@
 /**
  * Expressions of the global state, as people write them on the command line: `a.balance + b.balance < 100`.
  *
- * Theory of operation. The text becomes a tree, in which each name is looked up at once: what is not there is told with its place. Then whatever
- * depends on one process is worked out for each number of events of that process, and becomes a column; what is left of the tree
+ * Theory of operation. The text becomes a tree, in which each name is looked up at once: what is not there is told with its place. Then
+ * whatever depends on one process is worked out for each number of events of that process, and becomes a column; what is left of the tree
  * joins columns, and is read off as a formula: sums with bounds where they are recognised, and else as what it is.
  *
- * A value that is not there yet, or is no number where one is needed, makes a comparison false, whichever it is. So what nobody knows is never a
- * reason for something to hold; `a.x == null` asks for it.
+ * A value that is not there yet, or is no number where one is needed, makes a comparison false, whichever it is. So what nobody knows is
+ * never a reason for something to hold; `a.x == null` asks for it.
  */
 
 import { TidemarkError } from "../core/error.ts";
@@ -56,8 +56,18 @@ const LENGTH_MAX = 65_536;
 const DEPTH_MAX = 100;
 const NAMES_SHOWN_MAX = 10;
 
-const TOKEN =
-  /\s*(?:(?<number>[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|(?<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|`(?<quoted>[^`]+)`|(?<name>[\p{L}_$][\p{L}\p{N}_$]*)|(?<sign>&&|\|\||[=!<>]=|[-+*/()<>!.,]))/uy;
+const TOKEN = new RegExp(
+  `\\s*(?:${[
+    /(?<number>[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)/,
+    /(?<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')/,
+    /`(?<quoted>[^`]+)`/,
+    /(?<name>[\p{L}_$][\p{L}\p{N}_$]*)/u,
+    /(?<sign>&&|\|\||[=!<>]=|[-+*/()<>!.,])/,
+  ]
+    .map(({ source }) => source)
+    .join("|")})`,
+  "uy",
+);
 
 /**
  * The formula of an expression.
@@ -282,7 +292,7 @@ class Parser {
       this.#refuse(
         first,
         second === undefined
-          ? "a value is written as process.name; sum(name), all(...), any(...), count(...) are over all processes"
+          ? "a value is written as process.name, odd names in `backquotes`; sum, count, all and any are over all processes"
           : `there is no process ${first.text}; the trace has ${listed(processes)}`,
       );
     const own = process < 0 ? (this.#each as number) : process;

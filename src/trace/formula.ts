@@ -1,9 +1,11 @@
 /**
- * Conditions of the global state, taken apart into what each process contributes: the form in which it is decided whether they are possible.
+ * Conditions of the global state, taken apart into what each process contributes: the form in which it is decided whether they are
+ * possible.
  *
- * Theory of operation. What a condition has of one process is a column: a value for each number of events of that process. A formula is made of
- * `and` and `or` over atoms, without negation, which is pushed down into the atoms. So it can be seen from its form what it is: one column of
- * booleans is a condition of one process, a sum of columns of numbers with a bound is one of several, and of anything else nothing is known.
+ * Theory of operation. What a condition has of one process is a column: a value for each number of events of that process. A formula is
+ * made of `and` and `or` over atoms, without negation, which is pushed down into the atoms. So it can be seen from its form what it is:
+ * one column of booleans is a condition of one process, a sum of columns of numbers with a bound is one of several, and of anything else
+ * nothing is known.
  */
 
 import type { Column, CutLattice, StepCut } from "./cut-lattice.ts";

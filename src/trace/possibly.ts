@@ -1,19 +1,21 @@
 /**
- * Whether something can have been so in a system, and whether it must have been, by a trace of it: *possibly* and *definitely* (Cooper and
- * Marzullo 1991, "Consistent Detection of Global Predicates").
+ * Whether something can have been so in a system, and whether it must have been, by a trace of it: *possibly* and *definitely* (Cooper
+ * and Marzullo 1991, "Consistent Detection of Global Predicates").
  *
- * Assumptions. A trace says in which order things happened only as far as happens-before does: each order of the events that keeps it may be
- * the one in which they happened, one at a time. Possibly: at some cut of some of these orders it holds. Definitely: in each of
- * these orders there is a cut at which it holds.
+ * Assumptions. A trace says in which order things happened only as far as happens-before does: each order of the events that keeps it may
+ * be the one in which they happened, one at a time. Possibly: at some cut of some of these orders it holds. Definitely: in each of these
+ * orders there is a cut at which it holds.
  *
- * Theory of operation. A predicate becomes a formula of columns (formula.ts); what it looks at makes a lattice of cuts (cut-lattice.ts), mostly a
- * small part of all. For each of its alternatives what holds of single processes, and bounds that only one process can help to keep,
- * are gone through straight (Garg and Waldecker 1994; Chase and Garg 1998): without anything else, that is the answer. One sum beside it is
- * made as great or small as it can be in their slice. Only what is left then is searched for, in the slice, cut by cut, each level of as many
- * steps after the one before. Two levels are kept, up to a limit, and no more cuts are looked at than the budget has: then it is unknown.
+ * Theory of operation. A predicate becomes a formula of columns (formula.ts); what it looks at makes a lattice of cuts (cut-lattice.ts),
+ * mostly a small part of all. For each of its alternatives what holds of single processes, and bounds that only one process can help to
+ * keep, are gone through straight: without anything else, that is the answer. One sum beside it is made as great or small as it can be in
+ * their slice. Only what is left then is tried in a few orders, and searched for in the slice, level by level: cuts of as many steps are
+ * looked at together, and make those of the next levels. No more is kept than these levels, up to a limit, and no more cuts are looked at
+ * than the budget has: then it is unknown.
  *
- * Definitely is harder: for a conjunction of conditions of single processes there is a straight way (Garg and Waldecker 1996); else orders are
- * tried, and then levels are built of the cuts that can be reached while it does not hold, until there are none or the last one is.
+ * Definitely is harder. For conditions of single processes, all at once, there is a straight way (Garg and Waldecker 1996). Else orders
+ * are tried, and then those cuts are searched which can be reached while it does not hold, until one of them is the last one or there are
+ * no more.
  */
 
 import { TidemarkError } from "../core/error.ts";
@@ -42,8 +44,9 @@ import {
 import { formulaOf, type Predicate } from "./predicate.ts";
 
 /**
- * How it was decided: `conjunctive`, `linear`: by going on straight; `sum`: by a minimum cut; `slice`, `lattice`: by a search among the cuts that are
- * left, or all; `ends`: it holds at the first or last cut; `orders`: by trying the order in which the trace is told, and a few others.
+ * How it was decided: `conjunctive`, `linear`: by going on straight; `sum`: by a minimum cut; `slice`, `lattice`: by a search among the
+ * cuts that are left, or all; `ends`: it holds at the first or last cut; `orders`: by trying the order in which the trace is told, and a
+ * few others.
  */
 export type Way = "conjunctive" | "linear" | "sum" | "slice" | "lattice" | "ends" | "orders";
 
@@ -168,8 +171,8 @@ export function definitely(
 }
 
 /**
- * When a predicate first held in the order in which the trace tells the events: after how many of `order.linear`; nothing if at no time. That is what
- * happened if the lines of a trace stand in the order in which they were written, by one clock.
+ * When a predicate first held in the order in which the trace tells the events: after how many of `order.linear`; nothing if at no time.
+ * That is what happened if the lines of a trace stand in the order in which they were written, by one clock.
  *
  * @throws TidemarkError `BAD_OPTION` for an expression that is wrong; whatever a function throws
  */
@@ -432,8 +435,9 @@ function search(slice: Slice, holds: (cut: StepCut) => boolean, budget: number):
 }
 
 /**
- * Looks for an order that never comes to a cut at which it holds. It goes as far as it can, and back where it cannot: if there is a way around it is
- * mostly found soon, and if there is none, all cuts that can be reached have been looked at, as they would be level by level.
+ * Looks for an order that never comes to a cut at which it holds. It goes as far as it can, and back where it cannot: if there is a way
+ * around it is mostly found soon, and if there is none, all cuts that can be reached have been looked at, as they would be level by
+ * level.
  */
 function avoid(
   lattice: CutLattice,
@@ -444,7 +448,10 @@ function avoid(
   const decided = { ways: ["lattice"] as const };
   const all = sizes.reduce((sum, steps) => sum + steps, 0);
   const seen = new CutSet(width);
-  /** How far it has come: each cut, by a step of which process it was reached, and which are still to be tried from there, the last one first. */
+  /**
+   * How far it has come: each cut, by a step of which process it was reached, and which are still to be tried from there, the last one
+   * first.
+   */
   const path: { readonly cut: StepCut; readonly own: number; readonly next: number[] }[] = [];
   const go = (cut: StepCut, own: number): void => {
     const next = [...sizes.keys()].filter((one) => lattice.canAdvance(cut, one));
@@ -501,15 +508,16 @@ function* someOrders(order: CausalOrder, lattice: CutLattice): Generator<Int32Ar
 }
 
 /**
- * An order in which conditions of single processes never all hold at once; nothing if there is none (Garg and Waldecker 1996, "Detection of Strong
- * Unstable Predicates in Distributed Programs").
+ * An order in which conditions of single processes never all hold at once; nothing if there is none (Garg and Waldecker 1996, "Detection
+ * of Strong Unstable Predicates in Distributed Programs").
  *
- * Theory of operation. While a condition holds without a break is an interval of its process. Intervals, one of each process, overlap in each
- * order if and only if each begins before each other one ends, by happens-before. If one of them does not, the other can be over
- * before: it is passed, and cannot overlap with later ones of that process either. What is passed is kept as a cut. The interval for which
- * another one is passed must not have begun at that cut; then its process is where the condition does not hold, all the while. There always is
- * such a pair if there is one at all: an interval that has begun did so for another one that was passed, whose process comes to its next interval
- * only after that, and so on; the last of these has not begun, and if it is before the end of all, so is the first.
+ * Theory of operation. While a condition holds without a break is an interval of its process. Intervals, one of each process, overlap in
+ * each order if and only if each begins before each other one ends, by happens-before. If one of them does not, the other can be over
+ * before: it is passed, and cannot overlap with later ones of that process either. What is passed is kept as a cut. The interval for
+ * which another one is passed must not have begun at that cut; then its process is where the condition does not hold, all the while.
+ * There always is such a pair if there is one at all: an interval that has begun did so for another one that was passed, whose process
+ * comes to its next interval only after that, and so on; the last of these has not begun, and if it is before the end of all, so is the
+ * first.
  */
 function wayAround(order: CausalOrder, clause: readonly Atom[]): Int32Array | undefined {
   const lattice = new CutLattice(order, clause.flatMap(columnsOf));

@@ -21,10 +21,10 @@ export interface GlobalState {
 export type Values = Readonly<Record<string, unknown>>;
 
 /**
- * What is asked of the global state. An expression, as `a.balance + b.balance < 100`, is taken apart, and decided in the best way that its parts
- * have. Of a function nothing is known, and cuts are searched. The other forms say what they are: a condition of each of some
- * processes; a sum of a number of each, compared with a bound; or, for what is *linear*, which process must go on
- * before it can hold, whatever the others do (undefined: it holds).
+ * What is asked of the global state. An expression, as `a.balance + b.balance < 100`, is taken apart, and decided in the best way that
+ * its parts have. Of a function nothing is known, and cuts are searched. The other forms say what they are: a condition of each of some
+ * processes; a sum of a number of each, compared with a bound; or, for what is *linear*, which process must go on before it can hold,
+ * whatever the others do (undefined: it holds).
  */
 export type Predicate =
   | string
