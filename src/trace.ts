@@ -65,7 +65,9 @@ export {
   permute,
 } from "./trace/permute.ts";
 export {
+  type CountOptions,
   countCuts,
+  cutsWhere,
   type DefinitelyVerdict,
   definitely,
   firstObserved,

@@ -58,6 +58,19 @@ export interface PossiblyOptions {
   readonly budget?: number;
 }
 
+export interface CountOptions {
+  /**
+   * At which cuts.
+   * @default "true"
+   */
+  readonly predicate?: Predicate;
+  /**
+   * It counts no further.
+   * @default 1_000_000
+   */
+  readonly most?: number;
+}
+
 interface Decided {
   /** The ways that were gone. */
   readonly ways: readonly Way[];
@@ -94,7 +107,7 @@ export type DefinitelyVerdict =
 const BUDGET = 1_000_000;
 const SEARCH_BYTES_MAX = 2 ** 30;
 /** For so many processes orders are tried in which they are as early, and as late, as can be. */
-const EARLY_MAX = 32;
+const EARLY_MAX = 8;
 
 /**
  * Whether there is a consistent cut at which a predicate holds.
@@ -184,17 +197,48 @@ export function firstObserved(order: CausalOrder, predicate: Predicate): number 
   return undefined;
 }
 
-/** How many consistent cuts there are; if that are more than `most`, so many, and it is not complete. */
-export function countCuts(
+/**
+ * All consistent cuts at which a predicate holds, each once; all there are without one. Those of which the parts that have a least cut are false are passed
+ * over by a slice, without being looked at. No more is kept than one of them.
+ *
+ * @example
+ * ```ts
+ * import { CausalOrder, cutsWhere, parseTrace } from "tidemark/trace";
+ * const order = new CausalOrder(parseTrace(`
+ *   {"process":"p","type":"send","to":"q","message":1}
+ *   {"process":"q","type":"receive","from":"p","message":1}
+ *   {"process":"p","type":"internal"}`));
+ * const empty = [...cutsWhere(order, "inflight() == 0")].map((cut) => `${cut}`);
+ * if (empty.join(" ") !== "0,0 1,1 2,1") throw new Error("before it is sent, and after it is received");
+ * ```
+ *
+ * @throws TidemarkError `BAD_OPTION` for an expression that is wrong, or a slice that is too large; whatever a function throws
+ */
+export function* cutsWhere(
   order: CausalOrder,
-  most: number = BUDGET,
-): { readonly count: number; readonly complete: boolean } {
-  const columns = order.trace.timelines.map(({ length }, process) => ({
+  predicate: Predicate = "true",
+): Generator<Frontier, undefined> {
+  const formula = formulaOf(order, predicate);
+  const counts = order.trace.timelines.map(({ length }, process) => ({
     process,
     values: Array.from({ length: length + 1 }, (_, count) => count),
   }));
+  const lattice = new CutLattice(order, [...counts, ...columnsOf(formula)]);
+  const clauses = clausesOf(formula);
+  const parts = clauses?.length === 1 ? (clauses[0] ?? []) : [];
+  const conditions = parts.flatMap((part) => conditionsOf(lattice, part)?.conditions ?? []);
+  const holds = evaluator(lattice, formula);
+  for (const cut of new Slice(lattice, conditions).cuts())
+    if (holds(cut)) yield lattice.frontier(cut);
+}
+
+/** How many consistent cuts there are at which a predicate holds, or at all; of more than `most`, so many, and it is not complete. */
+export function countCuts(
+  order: CausalOrder,
+  { predicate = "true", most = BUDGET }: CountOptions = {},
+): { readonly count: number; readonly complete: boolean } {
   let count = 0;
-  for (const _ of new Slice(new CutLattice(order, columns)).cuts()) {
+  for (const _ of cutsWhere(order, predicate)) {
     if (count === most) return { count, complete: false };
     count += 1;
   }

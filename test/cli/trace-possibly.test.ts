@@ -15,19 +15,18 @@ function written(text: string): string {
 /** The run of the page about it, and what is asked of it there. */
 const LEARN = page("learn/possibly.md");
 const [, RUN = ""] = /\$ cat run\.jsonl\n([^`]*)```/.exec(LEARN) ?? [];
-const COMMANDS = [...LEARN.matchAll(/\$ tidemark trace (\w+) run\.jsonl '([^']*)'\n([^`$]*)/g)];
+const COMMANDS = [...LEARN.matchAll(/\$ tidemark trace (\w+) run\.jsonl '([^']*)'\n([^`$]*)/g)].map(
+  ([, command = "", asked = "", says = ""]) => ({ command, asked, says }),
+);
 
 test("docs/learn asks a few things", () => {
   expect(COMMANDS.length).toBeGreaterThan(2);
 });
 
-test.for(COMMANDS)(
-  "what docs/learn says is printed is printed: %s",
-  async ([, name = "", asked = "", says]) => {
-    const { stdout, stderr } = await tidemark(["trace", name, written(RUN), asked]);
-    expect({ stdout, stderr }).toEqual({ stdout: says, stderr: "" });
-  },
-);
+test.for(COMMANDS)("docs/learn: $command $asked", async ({ command, asked, says }) => {
+  const { stdout, stderr } = await tidemark(["trace", command, written(RUN), asked]);
+  expect({ stdout, stderr }).toEqual({ stdout: says, stderr: "" });
+});
 
 /** The one of the reference. */
 const [, LEADERS = "", ASKED = "", PRINTED = ""] =
