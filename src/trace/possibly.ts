@@ -198,8 +198,8 @@ export function firstObserved(order: CausalOrder, predicate: Predicate): number 
 }
 
 /**
- * All consistent cuts at which a predicate holds, each once; all there are without one. Those of which the parts that have a least cut are false are passed
- * over by a slice, without being looked at. No more is kept than one of them.
+ * All consistent cuts at which a predicate holds, each once; all there are without one. Where conditions of single processes and bounds do
+ * not hold, cuts are passed over by a slice, without being looked at. No more is kept than one of them.
  *
  * @example
  * ```ts
