@@ -556,12 +556,12 @@ function* someOrders(order: CausalOrder, lattice: CutLattice): Generator<Int32Ar
  * of Strong Unstable Predicates in Distributed Programs").
  *
  * Theory of operation. While a condition holds without a break is an interval of its process. Intervals, one of each process, overlap in
- * each order if and only if each begins before each other one ends, by happens-before. If one of them does not, the other can be over
- * before: it is passed, and cannot overlap with later ones of that process either. What is passed is kept as a cut. The interval for
- * which another one is passed must not have begun at that cut; then its process is where the condition does not hold, all the while.
- * There always is such a pair if there is one at all: an interval that has begun did so for another one that was passed, whose process
- * comes to its next interval only after that, and so on; the last of these has not begun, and if it is before the end of all, so is the
- * first.
+ * each order if and only if each begins before each other one ends, by happens-before. If one of them does not, the other one can be over
+ * before: it is passed, and cannot overlap with later ones of that process either. What is passed is kept as a cut, and the way to it is the
+ * order. On this way the condition of some process does not hold all the while: of the first one, if its interval has not begun. If it has,
+ * it began before the end of an interval that was passed; the process of that comes to its next one only after it, and if that has begun,
+ * too, there was another one, and so on. The last of these has not begun; nor does it on this way, for then the first one would have begun
+ * before the end of the other.
  */
 function wayAround(order: CausalOrder, clause: readonly Atom[]): Int32Array | undefined {
   const lattice = new CutLattice(order, clause.flatMap(columnsOf));
@@ -581,15 +581,11 @@ function wayAround(order: CausalOrder, clause: readonly Atom[]): Int32Array | un
   const at = new Int32Array(width);
   const interval = (own: number) => intervals[own]?.[at[own] as number];
   const pairs: number[] = [];
-  /** Whether an interval of `last` can be over before that of `first` begins, where `first` has not begun. */
+  /** Whether an interval of `last` can be over before that of `first` begins. */
   const canPass = (first: number, last: number): boolean => {
     const [start = 0] = interval(first) ?? [];
     const [, end = 0] = interval(last) ?? [];
-    return (
-      start > (passed[first] as number) &&
-      end < (sizes[last] as number) &&
-      lattice.needed(last, end + 1, first) < start
-    );
+    return end < (sizes[last] as number) && lattice.needed(last, end + 1, first) < start;
   };
   const lookAt = (own: number): void => {
     for (let other = 0; other < width; other += 1) {

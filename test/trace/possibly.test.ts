@@ -78,7 +78,7 @@ const small = (random: Random): Trace =>
 /** Each process begins off, and goes on and off at its events; messages come in any order. */
 function drawToggles(random: Random, processes: number, events: number): Trace {
   const builder = new TraceBuilder();
-  const names = ["p", "q", "r"].slice(0, processes);
+  const names = ["p", "q", "r", "s"].slice(0, processes);
   const on = new Map<string, boolean>();
   const sent: { readonly from: string; readonly event: number }[] = [];
   for (const name of names) builder.event(name, { type: "internal", values: { on: false } });
@@ -156,7 +156,7 @@ describe("by a look at all cuts", () => {
     const gone = new Map<boolean | null, number>();
     for (const seed of seeds("possibly-conjunctive", 200, 10_000)) {
       const random = new Random(`conjunctive ${seed}`);
-      const trace = drawToggles(random, random.between(2, 3), random.between(4, 13));
+      const trace = drawToggles(random, random.between(2, 4), random.between(4, 14));
       const order = new CausalOrder(trace);
       const of: Holds = ({ values }) => [...values.values()].every(({ on }) => on === true);
       const isOn = ({ on }: { readonly on?: unknown }): boolean => on === true;

@@ -12,7 +12,7 @@ interface Size {
 
 const NAMES = ["p", "q", "r", "s", "odd-1"];
 
-/** Messages that come, some late, some never, some to their sender; markers; `x` jumps, `n` goes by one, `up` and `state` come and go. */
+/** Messages that come, some late, some never, some to their sender; markers; `x` jumps, `n` goes by one, `c` only grows, `up` and `state` come and go. */
 export function drawTrace(random: Random, { processes, events }: Size): Trace {
   const builder = new TraceBuilder();
   const names = NAMES.slice(-processes);
@@ -28,6 +28,11 @@ export function drawTrace(random: Random, { processes, events }: Size): Trace {
       const n = (counters.get(process) ?? 0) + random.between(-1, 1);
       counters.set(process, n);
       values["n"] = n;
+    }
+    if (random.chance(0.3)) {
+      const c = (counters.get(`c ${process}`) ?? 0) + random.between(0, 2);
+      counters.set(`c ${process}`, c);
+      values["c"] = c;
     }
     if (random.chance(0.4)) values["up"] = random.chance(0.6);
     if (random.chance(0.2)) values["state"] = random.pick(["a", "b", { deep: "a" }, null]);
@@ -184,6 +189,10 @@ export class Predicates {
       (r) => this.#open(r),
       (r) =>
         this.#joined(r, " && ", 2, (one) =>
+          one.chance(0.5) ? this.#growing(one) : this.#sum(one),
+        ),
+      (r) =>
+        this.#joined(r, " && ", 2, (one) =>
           one.chance(0.5) ? this.#open(one) : this.#any(one, 1),
         ),
     ];
@@ -195,7 +204,7 @@ export class Predicates {
     const ends = [first, last].map((cut) => new State(this.#trace, cut));
     for (let tries = 0; ; tries += 1) {
       const drawn = (random.pick(kinds) as Draw<boolean>)(random);
-      if (tries === 5 || !ends.some(drawn.of)) return drawn;
+      if (tries === 5 || !ends.some(drawn.of) || random.chance(0.05)) return drawn;
     }
   }
 
@@ -318,8 +327,19 @@ export class Predicates {
     return compared(random, { text, of });
   }
 
-  #number(random: Random): Drawn<number | null> {
-    const name = random.pick(["x", "n"]) as string;
+  /** What only grows, of two processes: there is a least cut at which that is little, and there are others with more of either. */
+  #growing(random: Random): Drawn<boolean> {
+    const [a, b] = [this.#number(random, "c"), this.#number(random, "c")];
+    return compared(random, {
+      text: `${a.text} + ${b.text}`,
+      of: (state) => {
+        const [left, right] = [a.of(state), b.of(state)];
+        return left === null || right === null ? null : left + right;
+      },
+    });
+  }
+
+  #number(random: Random, name = random.pick(["x", "n", "c"]) as string): Drawn<number | null> {
     const having = (value: string): string[] =>
       this.#trace.processes.filter((process) => this.#names.get(process)?.includes(value));
     const owners = having(name);
