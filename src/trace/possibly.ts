@@ -557,11 +557,11 @@ function* someOrders(order: CausalOrder, lattice: CutLattice): Generator<Int32Ar
  *
  * Theory of operation. While a condition holds without a break is an interval of its process. Intervals, one of each process, overlap in
  * each order if and only if each begins before each other one ends, by happens-before. If one of them does not, the other one can be over
- * before: it is passed, and cannot overlap with later ones of that process either. What is passed is kept as a cut, and the way to it is the
- * order. On this way the condition of some process does not hold all the while: of the first one, if its interval has not begun. If it has,
- * it began before the end of an interval that was passed; the process of that comes to its next one only after it, and if that has begun,
- * too, there was another one, and so on. The last of these has not begun; nor does it on this way, for then the first one would have begun
- * before the end of the other.
+ * before: it is passed, and cannot overlap with later ones of that process either. What is passed is kept as a cut, and the way to it is
+ * the order. On this way the condition of some process does not hold all the while: of the first one, if its interval has not begun. If it
+ * has, it began before the end of an interval that was passed; the process of that comes to its next one only after it, and if that has
+ * begun, too, there was another one, and so on. The last of these has not begun; nor does it on this way, for then the first one would
+ * have begun before the end of the other.
  */
 function wayAround(order: CausalOrder, clause: readonly Atom[]): Int32Array | undefined {
   const lattice = new CutLattice(order, clause.flatMap(columnsOf));

@@ -12,7 +12,7 @@ interface Size {
 
 const NAMES = ["p", "q", "r", "s", "odd-1"];
 
-/** Messages that come, some late, some never, some to their sender; markers; `x` jumps, `n` goes by one, `c` only grows, `up` and `state` come and go. */
+/** Messages that come, late, never or to their sender; markers. `x` jumps, `n` goes by one, `c` only grows, `up` and `state` come and go. */
 export function drawTrace(random: Random, { processes, events }: Size): Trace {
   const builder = new TraceBuilder();
   const names = NAMES.slice(-processes);
