@@ -76,7 +76,7 @@ export {
   possibly,
   type Way,
 } from "./trace/possibly.ts";
-export type { GlobalState, Predicate, Values } from "./trace/predicate.ts";
+export type { GlobalState, Predicate, ProcessValues } from "./trace/predicate.ts";
 export {
   type CheckOptions,
   checkHistory,

@@ -10,8 +10,8 @@ import { grouped, painter, printable } from "./terminal.ts";
 import { eachLine } from "./text-file.ts";
 import { cutCommand } from "./trace-cut.ts";
 import { diagramCommand } from "./trace-diagram.ts";
-import { recordCommand } from "./trace-record.ts";
 import { definitelyCommand, possiblyCommand } from "./trace-possibly.ts";
+import { recordCommand } from "./trace-record.ts";
 
 interface CheckCommandOptions {
   readonly order?: OrderLevel;

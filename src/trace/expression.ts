@@ -12,7 +12,7 @@
 import { TidemarkError } from "../core/error.ts";
 import type { Column } from "./cut-lattice.ts";
 import { ALWAYS, type Comparison, compare, type Formula, NEVER, sumAtom } from "./formula.ts";
-import { type StateIndex, upTo } from "./state-index.ts";
+import { gone, type StateIndex, type Tally } from "./state-index.ts";
 
 type Operator = Comparison | "!=";
 
@@ -417,26 +417,32 @@ class Parser {
   }
 
   #inFlight(from: number, to: number): Node {
-    const { sent = [], received = [] } = this.#states.passage(from, to) ?? {};
-    return { type: "plus", parts: [this.#passed(from, sent, 1), this.#passed(to, received, -1)] };
+    const { sent, received } = this.#states.passage(from, to) ?? {};
+    const parts = [
+      this.#gone(from, sent ? [sent] : [], 1),
+      this.#gone(to, received ? [received] : [], -1),
+    ];
+    return { type: "plus", parts };
   }
 
   #allInFlight(): Node {
     const all = [...this.#states.passages.values()];
     const parts = this.#states.trace.processes.flatMap((_, process) => {
-      const sent = all.flatMap((one) => (one.from === process ? one.sent : []));
-      const received = all.flatMap((one) => (one.to === process ? one.received : []));
+      const sent = all.flatMap((one) => (one.from === process ? [one.sent] : []));
+      const received = all.flatMap((one) => (one.to === process ? [one.received] : []));
       if (sent.length + received.length === 0) return [];
-      return [this.#passed(process, sent, 1), this.#passed(process, received, -1)];
+      return [this.#gone(process, sent, 1), this.#gone(process, received, -1)];
     });
     return { type: "plus", parts };
   }
 
-  /** How many of some counts of events a process has reached. */
-  #passed(process: number, counts: readonly number[], sign: 1 | -1): Node {
-    const sorted = [...counts].sort((a, b) => a - b);
+  /** How many messages have gone past a process on some channels. */
+  #gone(process: number, tallies: readonly Tally[], sign: 1 | -1): Node {
     const length = (this.#states.trace.timelines[process]?.length ?? 0) + 1;
-    const values = Array.from({ length }, (_, count) => sign * upTo(sorted, count));
+    const values: number[] = new Array(length).fill(0);
+    for (const tally of tallies)
+      for (let count = tally.counts[0] ?? length; count < length; count += 1)
+        values[count] = (values[count] as number) + sign * gone(tally, count);
     return { type: "local", column: { process, values } };
   }
 

@@ -18,7 +18,7 @@ export interface GlobalState {
 }
 
 /** The values of one process. */
-export type Values = Readonly<Record<string, unknown>>;
+export type ProcessValues = Readonly<Record<string, unknown>>;
 
 /**
  * What is asked of the global state. An expression, as `a.balance + b.balance < 100`, is taken apart, and decided in the best way that
@@ -29,9 +29,9 @@ export type Values = Readonly<Record<string, unknown>>;
 export type Predicate =
   | string
   | ((state: GlobalState) => boolean)
-  | { readonly every: Readonly<Record<string, (values: Values) => boolean>> }
+  | { readonly every: Readonly<Record<string, (values: ProcessValues) => boolean>> }
   | {
-      readonly sum: Readonly<Record<string, (values: Values) => number>>;
+      readonly sum: Readonly<Record<string, (values: ProcessValues) => number>>;
       readonly comparison: Comparison;
       readonly bound: number;
     }
@@ -88,7 +88,11 @@ function processOf({ trace }: StateIndex, name: string): number {
 }
 
 /** What a function makes of the values of a process, which is asked only where they change. */
-function localColumn<T>(states: StateIndex, name: string, of: (values: Values) => T): Column<T> {
+function localColumn<T>(
+  states: StateIndex,
+  name: string,
+  of: (values: ProcessValues) => T,
+): Column<T> {
   const process = processOf(states, name);
   const { events, timelines } = states.trace;
   const timeline = timelines[process] as Int32Array;
@@ -108,8 +112,8 @@ function moments(states: StateIndex): Column<number>[] {
   for (const { process, position, values } of trace.events)
     if (values) (changes[process] as Uint8Array)[position + 1] = 1;
   for (const { from, to, sent, received } of passages.values()) {
-    for (const count of sent) (changes[from] as Uint8Array)[count] = 1;
-    for (const count of received) (changes[to] as Uint8Array)[count] = 1;
+    for (const count of sent.counts) (changes[from] as Uint8Array)[count] = 1;
+    for (const count of received.counts) (changes[to] as Uint8Array)[count] = 1;
   }
   return changes.map((own, process) => {
     let last = 0;
@@ -135,7 +139,7 @@ class CountedState implements GlobalState {
     return this.#states.value(process, value, this.#counts[process] as number);
   }
 
-  values(name: string): Values {
+  values(name: string): ProcessValues {
     const process = processOf(this.#states, name);
     return this.#states.processValues(process, this.#counts[process] as number);
   }

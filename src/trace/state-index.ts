@@ -1,16 +1,16 @@
 /**
  * The state of a system at a cut of its trace: what values each process has, and how many messages are in flight.
  *
- * Assumptions. A value holds until its process says another one; before it is first said there is none. A message is what an arrow from one
- * process to another carries, or what is sent and never comes; markers of snapshots are none. Of a multicast it is one for each other
- * process that delivers it: who else should have is not known.
+ * Assumptions. A value holds until its process says another one; before it is first said there is none. Messages are what is sent, each as
+ * many as its event says, whether it comes or not; and else what arrows carry. Markers of snapshots are none, nor are packets of groups:
+ * what these bring is a message for each other process that delivers it; who else should have is not known.
  *
  * Theory of operation. The state of a process depends only on how many of its events are inside, and so does how much it has sent and
  * received on a channel. So all is kept process by process, as the counts at which it changes, and looked up there.
  */
 
 import type { Frontier } from "./causal-order.ts";
-import type { Trace } from "./trace.ts";
+import { messagesOf, type Trace, type TraceEvent } from "./trace.ts";
 
 /** How many messages are in flight on one channel. */
 export interface MessagesInFlight {
@@ -25,12 +25,18 @@ interface Changes {
   readonly values: unknown[];
 }
 
-/** After how many events of either end each message of a channel was sent and received. */
+/** How many messages have gone past one end of a channel: after how many events of the process there that changes, and to how many. */
+export interface Tally {
+  readonly counts: readonly number[];
+  readonly totals: readonly number[];
+}
+
+/** What goes from one process to another. */
 export interface Passage {
   readonly from: number;
   readonly to: number;
-  readonly sent: readonly number[];
-  readonly received: readonly number[];
+  readonly sent: Tally;
+  readonly received: Tally;
 }
 
 /**
@@ -129,11 +135,16 @@ export class StateIndex {
 
 /** How many messages of a channel are in flight after so many events of its ends. */
 export function inFlightOn({ sent, received }: Passage, from: number, to: number): number {
-  return upTo(sent, from) - upTo(received, to);
+  return gone(sent, from) - gone(received, to);
+}
+
+/** How many messages have gone after so many events. */
+export function gone({ counts, totals }: Tally, count: number): number {
+  return totals[upTo(counts, count) - 1] ?? 0;
 }
 
 /** How many of some ascending numbers are no larger than that. */
-export function upTo(numbers: readonly number[], most: number): number {
+function upTo(numbers: readonly number[], most: number): number {
   let [low, high] = [0, numbers.length];
   while (low < high) {
     const middle = (low + high) >>> 1;
@@ -143,41 +154,63 @@ export function upTo(numbers: readonly number[], most: number): number {
   return low;
 }
 
-function findPassages({ events, arrows, processes, unexplained }: Trace): Map<string, Passage> {
-  type Open = Passage & { readonly sent: number[]; readonly received: number[] };
-  const passages = new Map<string, Open>();
-  const passage = (from: number, to: number): Open => {
+function findPassages(trace: Trace): Map<string, Passage> {
+  const { events, arrows, processes, unexplained } = trace;
+  /** For each channel what goes at which event of either end. */
+  const channels = new Map<string, { readonly sent: Moves; readonly received: Moves }>();
+  const channel = (
+    from: number,
+    to: number,
+  ): { readonly sent: Moves; readonly received: Moves } => {
     const key = `${from} ${to}`;
-    const known = passages.get(key) ?? { from, to, sent: [], received: [] };
-    passages.set(key, known);
+    const known = channels.get(key) ?? { sent: [], received: [] };
+    channels.set(key, known);
     return known;
   };
-  const isMessage = (e: number): boolean => {
-    const { type, snapshot } = events[e] as Trace["events"][number];
-    return snapshot === undefined || (type !== "send" && type !== "receive");
-  };
-  const leads = new Uint8Array(events.length);
-  for (const { from, to } of arrows) {
-    leads[from] = 1;
-    const [source, target] = [events[from], events[to]];
-    if (source === undefined || target === undefined || !isMessage(from)) continue;
-    const { sent, received } = passage(source.process, target.process);
-    sent.push(source.position + 1);
-    received.push(target.position + 1);
-  }
   const index = new Map(processes.map((name, p) => [name, p]));
   const unknown = new Set(unexplained);
-  for (const [e, { type, peer, process, position }] of events.entries()) {
-    const other = index.get(peer ?? "");
-    if (other === undefined || !isMessage(e)) continue;
-    // What never comes has no arrow; nor has what a process sends to itself.
-    if (type === "send" && !leads[e]) passage(process, other).sent.push(position + 1);
+  for (const [e, event] of events.entries()) {
+    const { type, peer = "", process, position, count = 1 } = event;
+    const other = index.get(peer);
+    if (other === undefined || !isMessage(event)) continue;
+    if (type === "send") channel(process, other).sent.push([position + 1, count]);
+    // What a process sends to itself has no arrow.
     if (type === "receive" && other === process && !unknown.has(e))
-      passage(process, process).received.push(position + 1);
+      channel(process, process).received.push([position + 1, count]);
   }
-  for (const { sent, received } of passages.values()) {
-    sent.sort((a, b) => a - b);
-    received.sort((a, b) => a - b);
+  for (const arrow of arrows) {
+    const [source, target] = [events[arrow.from], events[arrow.to]] as [TraceEvent, TraceEvent];
+    if (!isMessage(source)) continue;
+    const { process: from, type, peer = "", position } = source;
+    const isSent = type === "send" && index.has(peer);
+    const isOwn = target.type === "receive" && target.peer === processes[from];
+    // An arrow from what sends to somebody else is no message of its own.
+    if (isSent && !(isOwn && peer === processes[target.process])) continue;
+    const messages = messagesOf(trace, arrow);
+    const { sent, received } = channel(from, target.process);
+    if (!isSent) sent.push([position + 1, messages]);
+    received.push([target.position + 1, messages]);
   }
-  return passages;
+  return new Map(
+    [...channels].map(([key, { sent, received }]) => {
+      const [from, to] = key.split(" ").map(Number) as [number, number];
+      return [key, { from, to, sent: tallyOf(sent), received: tallyOf(received) }];
+    }),
+  );
+}
+
+/** After how many events, and how many messages. */
+type Moves = (readonly [count: number, messages: number])[];
+
+const isMessage = ({ type, snapshot, carries }: TraceEvent): boolean =>
+  (type !== "send" && type !== "receive") || (snapshot === undefined && carries === undefined);
+
+function tallyOf(moves: Moves): Tally {
+  moves.sort(([a], [b]) => a - b);
+  let total = 0;
+  const totals = moves.map(([, messages]) => {
+    total += messages;
+    return total;
+  });
+  return { counts: moves.map(([count]) => count), totals };
 }

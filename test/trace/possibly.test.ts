@@ -16,7 +16,7 @@ import {
   possibly,
 } from "../../src/trace/possibly.ts";
 import type { GlobalState } from "../../src/trace/predicate.ts";
-import { StateIndex } from "../../src/trace/state-index.ts";
+import { gone, StateIndex, type Tally } from "../../src/trace/state-index.ts";
 import { parseTrace, type Trace, TraceBuilder } from "../../src/trace/trace.ts";
 import { seeds } from "../support/soak.ts";
 import {
@@ -247,11 +247,9 @@ function drawConditions(
       conditions.push({ type: "local", own, holds: values.map(() => random.chance(0.7)) });
   for (const { from, to, sent, received } of new StateIndex(trace).passages.values()) {
     if (from === to || random.chance(0.5)) continue;
-    const counted = (own: number, counts: readonly number[], sign: number) => ({
+    const counted = (own: number, tally: Tally, sign: number) => ({
       own,
-      values: (columns[own]?.values ?? []).map(
-        (count) => sign * counts.filter((one) => one <= count).length,
-      ),
+      values: (columns[own]?.values ?? []).map((count) => sign * gone(tally, count)),
     });
     const terms = random.chance(0.7)
       ? [counted(from, sent, 1), counted(to, received, -1)]

@@ -12,7 +12,7 @@ interface Size {
 
 const NAMES = ["p", "q", "r", "s", "odd-1"];
 
-/** Messages that come, late, never or to their sender; markers. `x` jumps, `n` goes by one, `c` only grows, `up` and `state` come and go. */
+/** Messages that come, late, in parts, never or to their sender; markers, packets. `x` jumps, `n` goes by one, `c` only grows, `up` and `state` come and go. */
 export function drawTrace(random: Random, { processes, events }: Size): Trace {
   const builder = new TraceBuilder();
   const names = NAMES.slice(-processes);
@@ -39,15 +39,21 @@ export function drawTrace(random: Random, { processes, events }: Size): Trace {
     const said = Object.keys(values).length > 0 ? { values } : {};
     const due = sent.findIndex(({ to }) => to === process);
     if (due >= 0 && random.chance(0.7)) {
-      const [message] = sent.splice(due, 1) as [(typeof sent)[number]];
-      const { event, from, details } = message;
-      const arrival = builder.event(process, { ...details, ...said, type: "receive", peer: from });
-      builder.arrow(event, arrival);
+      const { event, from, details } = sent[due] as (typeof sent)[number];
+      const { message, count = 1 } = details;
+      // Of what was sent at once a part may come, and the rest later.
+      const come = random.chance(0.5) ? random.between(1, count) : count;
+      const rest = { ...details, message: Number(message) + come, count: count - come };
+      if (come < count) sent[due] = { to: process, from, event, details: rest };
+      else sent.splice(due, 1);
+      const part = { ...details, ...said, type: "receive", peer: from, count: come } as const;
+      builder.arrow(event, builder.event(process, part));
     } else if (random.chance(0.5)) {
       const to = random.pick(names) as string;
       const details: EventDetails = {
-        ...{ type: "send", message: i, peer: to },
+        ...{ type: "send", message: 10 * i, peer: to, count: random.between(1, 2) },
         ...(random.chance(0.1) ? { snapshot: "p/1" as const } : {}),
+        ...(random.chance(0.1) ? { carries: "packets" } : {}),
       };
       const event = builder.event(process, { ...details, ...said });
       sent.push({ to, from: process, event, details: { ...details } });
@@ -103,10 +109,10 @@ export class State implements Seen {
       inFlight.set(`${from} ${to}`, (inFlight.get(`${from} ${to}`) ?? 0) + by);
     };
     const nameOf = (e: number): string => processes[events[e]?.process ?? 0] ?? "";
-    for (const [e, { type, peer, snapshot }] of events.entries()) {
-      if (!has(e) || (snapshot !== undefined && type !== "internal")) continue;
-      if (type === "send") count(nameOf(e), peer);
-      if (type === "receive") count(peer, nameOf(e), -1);
+    for (const [e, { type, peer, snapshot, carries, count: many = 1 }] of events.entries()) {
+      if (!has(e) || snapshot !== undefined || carries !== undefined) continue;
+      if (type === "send") count(nameOf(e), peer, many);
+      if (type === "receive") count(peer, nameOf(e), -many);
     }
     for (const { from, to } of arrows)
       if (events[from]?.type === "internal" && has(from) && !has(to))
