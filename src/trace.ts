@@ -68,6 +68,19 @@ export {
   permute,
 } from "./trace/permute.ts";
 export {
+  type CountOptions,
+  countCuts,
+  cutsWhere,
+  type DefinitelyVerdict,
+  definitely,
+  firstObserved,
+  type PossiblyOptions,
+  type PossiblyVerdict,
+  possibly,
+  type Way,
+} from "./trace/possibly.ts";
+export type { GlobalState, Predicate, ProcessValues } from "./trace/predicate.ts";
+export {
   type CheckOptions,
   checkHistory,
   type Omission,
@@ -93,6 +106,7 @@ export {
   shivizLines,
 } from "./trace/shiviz.ts";
 export { type DrawOptions, drawSpaceTime, type SpaceTime } from "./trace/space-time.ts";
+export { type MessagesInFlight, StateIndex } from "./trace/state-index.ts";
 export {
   type Asked,
   type Model,

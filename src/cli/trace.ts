@@ -13,6 +13,7 @@ import { diagramCommand } from "./trace-diagram.ts";
 import { diffCommand } from "./trace-diff.ts";
 import { exportCommand } from "./trace-export.ts";
 import { importCommand } from "./trace-import.ts";
+import { definitelyCommand, possiblyCommand } from "./trace-possibly.ts";
 import { recordCommand } from "./trace-record.ts";
 
 interface CheckCommandOptions {
@@ -30,6 +31,7 @@ Examples:
   tidemark trace export trace.jsonl --to shiviz
   tidemark trace diff good.jsonl bad.jsonl
   tidemark trace record --for 2s --out run.jsonl
+  tidemark trace possibly trace.jsonl 'a.balance + b.balance < 100'
   tidemark trace check --help`;
 
 const CHECK_HELP = `
@@ -68,7 +70,9 @@ export function traceCommand(): Command {
     .addCommand(importCommand())
     .addCommand(exportCommand())
     .addCommand(diffCommand())
-    .addCommand(recordCommand());
+    .addCommand(recordCommand())
+    .addCommand(possiblyCommand())
+    .addCommand(definitelyCommand());
 }
 
 function checkCommand(): Command {

@@ -82,6 +82,36 @@ export class CausalOrder {
     return a !== b && !this.happensBefore(a, b) && !this.happensBefore(b, a);
   }
 
+  /** All events in an order in which they can have happened: these, each as early as it can be after the one before, and what is left. */
+  lift(events: Iterable<number>): Int32Array {
+    const ranks = new Int32Array(this.linear.length);
+    for (const [rank, e] of this.linear.entries()) ranks[e] = rank;
+    const lifted = new Int32Array(this.linear.length);
+    const has = new Int32Array(this.#width);
+    let used = 0;
+    const take = (missing: Iterable<number>): void => {
+      for (const e of missing) {
+        lifted[used++] = e;
+        const { process, position } = this.trace.events[e] as Trace["events"][number];
+        has[process] = position + 1;
+      }
+    };
+    const hasNot = (e: number): boolean => {
+      const { process, position } = this.trace.events[e] as Trace["events"][number];
+      return position >= (has[process] as number);
+    };
+    for (const e of events) {
+      if (!hasNot(e)) continue;
+      const missing: number[] = [];
+      for (const [q, timeline] of this.trace.timelines.entries())
+        for (let count = has[q] as number; count < this.known(e, q); count += 1)
+          missing.push(timeline[count] as number);
+      take(missing.sort((a, b) => (ranks[a] as number) - (ranks[b] as number)));
+    }
+    take(this.linear.filter(hasNot));
+    return lifted;
+  }
+
   /** Everything. */
   get end(): Frontier {
     return Int32Array.from(this.trace.timelines, ({ length }) => length);
