@@ -16,6 +16,7 @@
  * - `put` gives a value, and `cut` takes it away; both undo what they had seen of the element, those of a string what they had seen of the
  *   whole key;
  * - `add` adds to whatever there is.
+ * A `put` or `cut` of a string is also a `put` of the deadline: that it brings, or none.
  * All but those of deadlines also undo what they had seen of other types than their own: it was hidden from whoever asked for them.
  * What was not undone makes the value. Of strings and deadlines the last writer wins, a `cut` (`DEL`) being a write: the `put` or `cut`
  * with the latest stamp. Of the others a `put` that a `cut` had not seen stays, and among several the latest stamp wins. To that all
@@ -319,12 +320,19 @@ export class Convergence {
     if (kind !== "add" && plane !== "s") this.#undoElement(kept, id, early);
     const isKept = kind !== "clear" && !this.#isUndone(effect, time, origin);
     const isLast = isKept && this.#insert(kept, id, early);
+    let isAnyKept = isKept;
     if (plane === "s" && (kind === "put" || kind === "cut")) {
       // Whoever writes to another type than a string undoes the string, and leaves its deadline: so that is an effect of its own.
       const value = kind === "cut" ? null : (effect.deadline ?? null);
       const deadline: Effect = { key, plane: "d", name: "", kind: "put", value };
-      if (!this.#isUndone(deadline, time, origin))
+      if (!this.#isUndone(deadline, time, origin)) {
         this.#insert(kept, "d", { ...early, effect: deadline });
+        isAnyKept = true;
+      }
+    }
+    if (isAnyKept) {
+      this.#unstable[origin]?.push({ time, key });
+      this.#touched.add(key);
     }
     if (plane === "s" && kind !== "add") {
       const others = kept.elements.size - (kept.elements.has("s") ? 1 : 0);
@@ -356,7 +364,11 @@ export class Convergence {
   /** Who writes to one type has not seen another one: what was hidden from it goes. Gives whether there was any. */
   #undoHidden(key: string, kept: Kept, plane: Plane, by: Early): boolean {
     const { elements, planes } = kept;
-    if (by.effect.kind === "clear" || !hasHidden(planes, plane)) return false;
+    if (by.effect.kind === "clear") return false;
+    const shown = this.#db.get(key);
+    const base = shown === undefined ? undefined : planeOf(shown);
+    const isBaseHidden = base !== undefined && isHidden(plane, base);
+    if (!isBaseHidden && !hasHidden(planes, plane)) return false;
     this.#keepBase(key, kept);
     for (const id of [...elements.keys()]) if (isHidden(plane, id)) this.#undoElement(kept, id, by);
     planes.clear();
@@ -417,8 +429,6 @@ export class Convergence {
         : undefined;
     if (base !== undefined) this.#insertEntry(kept, id, folded(base));
     const entry: Entry = { time, origin, kind: kind as Entry["kind"], value, context };
-    this.#unstable[origin]?.push({ time, key });
-    this.#touched.add(key);
     return this.#insertEntry(kept, id, entry);
   }
 
