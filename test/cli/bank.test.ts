@@ -245,7 +245,7 @@ describe("any script prints what the rules say, with and without a seed", () => 
         const script = [...start, ...body, ...END];
         expectByTheRules(script, seed, await quick(script, seed));
       }),
-      { numRuns: cases("bank-scripts", 300, 20_000) },
+      { numRuns: cases("bank-scripts", 200, 20_000) },
     );
   });
 

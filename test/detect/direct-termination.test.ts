@@ -22,7 +22,7 @@ describe("Safra's ring", () => {
     timeout: 7_200_000,
   }, () => {
     let [late, irregular] = [0, 0];
-    for (const seed of seeds("direct-termination", 2_000, 100_000)) {
+    for (const seed of seeds("direct-termination", 500, 100_000)) {
       const options = draw(seed);
       const counts = runComputation(options);
       expect(counts.roundsAfter, `${seed}`).toBeLessThanOrEqual(2);
@@ -46,7 +46,7 @@ describe("Dijkstra and Scholten's signals", () => {
   test("are as many as messages, and the last one tells the root that all is over", {
     timeout: 7_200_000,
   }, () => {
-    for (const seed of seeds("direct-termination", 2_000, 100_000)) {
+    for (const seed of seeds("direct-termination", 500, 100_000)) {
       const options = draw(seed, { algorithm: "dijkstra-scholten", begins: "first" });
       const counts = runComputation(options);
       expect(counts.control, `${seed}`).toBe(counts.messages);
@@ -133,7 +133,7 @@ describe("a planted mistake is found", () => {
 
 describe("in whole processes", () => {
   test("under faults all are told, once, when all is over", { timeout: 7_200_000 }, () => {
-    for (const seed of seeds("direct-worlds", 25, 5_000))
+    for (const seed of seeds("direct-worlds", 12, 5_000))
       runWorld(terminatingWorld(seed, false), {
         seed,
         faults: { ...drawFaults(seed), crashes: 0 },
@@ -141,7 +141,7 @@ describe("in whole processes", () => {
   });
 
   test("also if they die and come back, and are restored", { timeout: 7_200_000 }, () => {
-    for (const seed of seeds("direct-worlds", 25, 5_000))
+    for (const seed of seeds("direct-worlds", 12, 5_000))
       runInEpochs(terminatingWorld(seed, true), {
         seed,
         faults: deadly(seed, seed % 2 === 0 ? 0.5 : 0),
@@ -223,7 +223,7 @@ describe("what a peer sends", () => {
               expect(effect.type).not.toBe("terminated");
         },
       ),
-      { numRuns: cases("direct-termination", 2_000, 100_000) },
+      { numRuns: cases("direct-termination", 500, 100_000) },
     );
   });
 

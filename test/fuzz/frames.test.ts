@@ -74,7 +74,7 @@ test(
       hostileWorld(Number(only));
       return;
     }
-    const most = cases("fuzz-frames", 6_000, 500_000);
+    const most = cases("fuzz-frames", 4_000, 500_000);
     const sum = { forged: 0, complete: 0, seeds: 0 };
     // A few worlds may have most of them.
     while (sum.forged < most || sum.seeds < SEEDS_LEAST) {
@@ -93,7 +93,7 @@ test(
   "a process that lives long keeps as little at the end as at the beginning",
   async () => {
     const child = fileURLToPath(new URL("./frames-child.ts", import.meta.url));
-    const frames = cases("fuzz-frames", 6_000, 500_000);
+    const frames = cases("fuzz-frames", 4_000, 500_000);
     for (const seed of [1, 2, 3]) {
       const { stdout } = await promisify(execFile)(
         process.execPath,

@@ -115,7 +115,7 @@ const seenSince = (
 describe("groups in processes", () => {
   test("keep every promise, also across a snapshot", { timeout: 7_200_000 }, () => {
     let [snapshots, held, lost] = [0, 0, 0];
-    for (const seed of seeds("grouped", 150, 20_000)) {
+    for (const seed of seeds("grouped", 100, 20_000)) {
       const talk = talkWorld(seed);
       const { members } = talk.setup;
       let last: View<Uint8Array, GroupedState<Seen>, never> | undefined;
@@ -151,7 +151,7 @@ describe("groups in processes", () => {
 
   test("tell what is yet to be delivered, or that it is not known", { timeout: 7_200_000 }, () => {
     let [known, unknown] = [0, 0];
-    for (const seed of seeds("grouped-lives", 60, 20_000)) {
+    for (const seed of seeds("grouped-lives", 40, 20_000)) {
       const talk = talkWorld(seed);
       let last: View<Uint8Array, GroupedState<Seen>, never> | undefined;
       const eventually = {

@@ -59,7 +59,7 @@ test.each([
         const faults = { ...world.faults, loss: 0 };
         return reliable ? { ...options, reliable, faults } : options;
       },
-      cases("lai-yang-worlds", 200, 20_000),
+      cases("lai-yang-worlds", 120, 20_000),
     );
     if (all.seeds === 1) return;
     expect(all.complete / all.seeds).toBeGreaterThan(4);

@@ -39,7 +39,7 @@ function runAll(worldBy: (seed: number) => WorldOptions, count: number) {
 test(
   "a snapshot is exact or abandoned at everybody, nothing stays behind, and all recovers",
   () => {
-    const all = runAll(worldOf, cases("snapshots", 400, 20_000));
+    const all = runAll(worldOf, cases("snapshots", 250, 20_000));
     if (all.seeds === 1) return;
     // Not for want of trying.
     expect(all.complete / all.seeds).toBeGreaterThan(4);
@@ -63,7 +63,7 @@ test(
 test(
   "where nothing fails every snapshot completes",
   () => {
-    const all = runAll(quietWorld, cases("snapshots", 200, 2_000));
+    const all = runAll(quietWorld, cases("snapshots", 120, 2_000));
     expect(all.abandoned).toBe(0);
     expect(all.complete).toBeGreaterThan(2 * all.seeds);
   },

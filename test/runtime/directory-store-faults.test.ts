@@ -467,7 +467,7 @@ describe("a machine that loses power", () => {
   for (const [what, survives] of Object.entries(outcomes))
     test(`at any operation keeps every snapshot that was reported, when ${what} else survives`, async () => {
       const operations = await operationsOfStory();
-      const step = cases("directory-store-power", 5, 1);
+      const step = cases("directory-store-power", 13, 1);
       for (let n = 1 + Math.floor(Math.random() * step); n <= operations.length + 1; n += step) {
         const { left, story } = await leave(n, true, survives);
         await expectRecovery(left, story).catch((cause: unknown) => {
@@ -485,7 +485,7 @@ describe("a machine that loses power", () => {
 
 describe("an operation that fails", () => {
   const codes = ["ENOSPC", "EACCES", "EROFS", "EIO"];
-  const step = cases("directory-store-fault", 7, 1);
+  const step = cases("directory-store-fault", 17, 1);
 
   for (const fault of ["fails", "fails when done"] as const)
     test(`once, and ${fault}, is STORE_FAILED, and the store goes on`, async () => {
@@ -658,7 +658,7 @@ describe("an epoch that begins", () => {
 
   test("has begun or has not when its process dies at any operation", async () => {
     const operations = await operationsOfEpochs();
-    const step = cases("directory-store-epoch-deaths", 3, 1);
+    const step = cases("directory-store-epoch-deaths", 7, 1);
     for (let n = 1; n <= operations.length; n += step) {
       const directory = newDirectory(onTestFinished);
       const story = new EpochStory(directoryStore(directory, options));
@@ -678,7 +678,7 @@ describe("an epoch that begins", () => {
   for (const [what, survives] of Object.entries(outcomes))
     test(`is kept if that was reported when the power goes, when ${what} else survives`, async () => {
       const operations = await operationsOfEpochs();
-      const step = cases("directory-store-epoch-power", 5, 1);
+      const step = cases("directory-store-epoch-power", 11, 1);
       for (let n = 1; n <= operations.length + 1; n += step) {
         const directory = newDirectory(onTestFinished);
         const disk = new Disk(directory);
@@ -700,7 +700,7 @@ describe("an epoch that begins", () => {
   for (const fault of ["fails", "fails when done"] as const)
     test(`at an operation that ${fault} says truly whether it began`, async () => {
       const operations = await operationsOfEpochs();
-      const step = cases("directory-store-epoch-faults", 5, 1);
+      const step = cases("directory-store-epoch-faults", 11, 1);
       let failures = 0;
       for (let n = 1; n <= operations.length; n += step) {
         const directory = newDirectory(onTestFinished);

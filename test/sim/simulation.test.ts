@@ -25,7 +25,7 @@ describe("the default mix of faults", () => {
   test("breaks no promise", { timeout: 7_200_000 }, () => {
     const happened = new Map<string, number>();
     let [count, complete, abandoned] = [0, 0, 0];
-    for (const seed of seeds("seeds", 300, 100_000)) {
+    for (const seed of seeds("seeds", 200, 100_000)) {
       count = seed;
       const report = runWorld(purseWorld(seed), { seed });
       for (const name of report.happened) happened.set(name, (happened.get(name) ?? 0) + 1);
@@ -49,7 +49,7 @@ describe("the default mix of faults", () => {
 
   test("breaks no promise where messages overtake each other", { timeout: 7_200_000 }, () => {
     let [count, overtaken, recorded, complete] = [0, 0, 0, 0];
-    for (const seed of seeds("seeds-unordered", 150, 20_000)) {
+    for (const seed of seeds("seeds-unordered", 100, 20_000)) {
       count = seed;
       const sent = new Map<string, unknown[]>();
       const watch = ({ process, happening }: SimulationEvent): void => {
