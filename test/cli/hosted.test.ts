@@ -309,7 +309,9 @@ describe("tidemark restore", () => {
     process.kill(pid, "SIGSTOP");
     const restored = await tidemark(["restore", "latest", "--timeout", "1s", ...at]);
     process.kill(pid, "SIGCONT");
-    expect(restored.stdout).toMatch(/restored to [ab]\/[0-9]+: the system is in epoch 2\n/);
+    expect(restored.stdout, restored.stderr).toMatch(
+      /restored to [ab]\/[0-9]+: the system is in epoch 2\n/,
+    );
     expect(restored.stdout).toMatch(/not (there in time|proven)/);
     expect(restored.status).toBe(1);
     await until("b to follow", async () => (await statusOf(at, "b")).epoch === 2);
