@@ -12,6 +12,7 @@
 
 import { TidemarkError } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
+import { NumberHeap } from "./number-heap.ts";
 import type { Arrow, Trace } from "./trace.ts";
 
 /** How many of its first events each process has inside, by the index of the process. */
@@ -129,7 +130,7 @@ export class CausalOrder {
       if (most === undefined)
         throw new TidemarkError(
           "BAD_OPTION",
-          `the cut names ${name}; the trace has only ${this.trace.processes.join(", ")}`,
+          `the cut names ${name}; the trace has ${this.#width === 0 ? "no event" : `only ${this.trace.processes.join(", ")}`}`,
         );
       if (!Number.isInteger(count) || count < 0 || count > most)
         throw new TidemarkError(
@@ -277,7 +278,7 @@ function linearize(trace: Trace, arrowsInto: (event: number) => readonly Arrow[]
   for (const { to } of arrows) missing[to] = (missing[to] as number) + 1;
   const [firstOut, out] = outgoing(trace);
   const linear = new Int32Array(events.length);
-  const ready = new IndexHeap();
+  const ready = new NumberHeap();
   for (let e = 0; e < events.length; e += 1) if (missing[e] === 0) ready.push(e);
   let done = 0;
   const release = (e: number): void => {
@@ -333,39 +334,4 @@ function outgoing({ events, arrows }: Trace): readonly [Int32Array, Int32Array] 
     next[from] = (next[from] as number) + 1;
   }
   return [first, out];
-}
-
-/** Numbers; the smallest comes out first. */
-class IndexHeap {
-  readonly #items: number[] = [];
-
-  push(item: number): void {
-    const items = this.#items;
-    let i = items.push(item) - 1;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if ((items[parent] as number) <= item) break;
-      items[i] = items[parent] as number;
-      i = parent;
-    }
-    items[i] = item;
-  }
-
-  pop(): number | undefined {
-    const items = this.#items;
-    const [top, last] = [items[0], items.pop()];
-    if (last === undefined || items.length === 0) return last;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= items.length) break;
-      if (child + 1 < items.length && (items[child + 1] as number) < (items[child] as number))
-        child += 1;
-      if ((items[child] as number) >= last) break;
-      items[i] = items[child] as number;
-      i = child;
-    }
-    items[i] = last;
-    return top;
-  }
 }

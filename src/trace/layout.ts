@@ -16,6 +16,7 @@
  */
 
 import type { CausalOrder, Frontier } from "./causal-order.ts";
+import { NumberHeap } from "./number-heap.ts";
 import type { Trace, TraceEvent } from "./trace.ts";
 
 /** What a mark stands for: one event of that kind, or a run of them. */
@@ -264,7 +265,7 @@ export function notShownText({ notShown, backward }: Layout): string[] {
 }
 
 /** What is to be said of the cut; nothing if there is none. */
-export function cutText({ cut, rows }: Layout): string {
+export function cutCaption({ cut, rows }: Layout): string {
   if (!cut) return "";
   const { counts, inFlight, orphans } = cut;
   const many = (count: number, one: string): string =>
@@ -633,7 +634,8 @@ type Placed = Mutable<Mark>;
 function placeByOrder(marks: readonly Placed[], { arrows, into }: Drawn, rows: number): void {
   const last: (Placed | undefined)[] = Array.from({ length: rows });
   const xs: number[][] = Array.from({ length: rows }, () => []);
-  const passed = Array.from({ length: rows }, () => new Heap());
+  /** Of each row, where arrows pass its line. */
+  const passed = Array.from({ length: rows }, () => new NumberHeap());
   /** Calls with each row that an arrow passes, and where; false if it passes too many. */
   const passing = (
     from: Placed,
@@ -663,19 +665,21 @@ function placeByOrder(marks: readonly Placed[], { arrows, into }: Drawn, rows: n
         source.x + ARROW + ARROW_PER_ROW * Math.min(apart, 8) + arrow.heldLength,
       );
     }
-    const lines = passed[mark.row] as Heap;
-    let x = lines.clear(least);
+    const lines = passed[mark.row] as NumberHeap;
+    let x = clearOf(lines, least);
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
       const hits = incoming.some((arrow) => passesPoint(arrow, x));
       if (!hits) break;
-      x = lines.clear(x + CLEARANCE / 2);
+      x = clearOf(lines, x + CLEARANCE / 2);
     }
     mark.x = x;
     for (const arrow of incoming) {
       const source = marks[arrow.from] as Placed;
       arrow.isBent = passesPoint(arrow, x);
       if (!arrow.isBent)
-        passing(source, mark, x - arrow.heldLength, (row, at) => (passed[row] as Heap).push(at));
+        passing(source, mark, x - arrow.heldLength, (row, at) =>
+          (passed[row] as NumberHeap).push(at),
+        );
     }
     (xs[mark.row] as number[]).push(x);
     last[mark.row] = mark;
@@ -716,47 +720,14 @@ function nearest(ascending: readonly number[], x: number): number {
   return Math.min(x - left, right - x);
 }
 
-/** Where arrows pass a line. */
-class Heap {
-  readonly #items: number[] = [];
-
-  push(item: number): void {
-    const items = this.#items;
-    let i = items.push(item) - 1;
-    for (let above = (i - 1) >> 1; i > 0 && (items[above] as number) > item; ) {
-      items[i] = items[above] as number;
-      i = above;
-      above = (i - 1) >> 1;
-    }
-    items[i] = item;
-  }
-
-  /** The first place from x on where no arrow passes. What is left of it is forgotten: points only go to the right. */
-  clear(x: number): number {
-    let place = x;
-    for (;;) {
-      const [top] = this.#items;
-      if (top === undefined || top >= place + CLEARANCE) return place;
-      place = Math.max(place, top + CLEARANCE);
-      this.#pop();
-    }
-  }
-
-  #pop(): void {
-    const items = this.#items;
-    const item = items.pop() as number;
-    if (items.length === 0) return;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= items.length) break;
-      if (child + 1 < items.length && (items[child + 1] as number) < (items[child] as number))
-        child += 1;
-      if ((items[child] as number) >= item) break;
-      items[i] = items[child] as number;
-      i = child;
-    }
-    items[i] = item;
+/** The first place from x on where no arrow passes. What is left of it is forgotten: points only go to the right. */
+function clearOf(passes: NumberHeap, x: number): number {
+  let place = x;
+  for (;;) {
+    const { first } = passes;
+    if (first === undefined || first >= place + CLEARANCE) return place;
+    place = Math.max(place, first + CLEARANCE);
+    passes.pop();
   }
 }
 
