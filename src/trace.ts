@@ -40,7 +40,7 @@ export {
 } from "./trace/history.ts";
 export {
   type Crossing,
-  cutText,
+  cutCaption,
   eventsOf,
   type LaidArrow,
   type LaidCut,

@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from "node:fs";
-import { cutText, type Layout, type MarkKind, notShownText } from "../trace/layout.ts";
+import { cutCaption, type Layout, type MarkKind, notShownText } from "../trace/layout.ts";
 import { colourStyle, escapeXml } from "../trace/svg-diagram.ts";
 import { drawText, wordsOf } from "../trace/text-diagram.ts";
 
@@ -71,7 +71,7 @@ export function drawPage(layout: Layout, title: string): string {
 <button id="all" title="0">All</button></header>
 <canvas id="picture" tabindex="0" role="application"
  aria-label="Space-time diagram. Arrow keys go from event to event; Shift and arrow keys move the cut."></canvas>
-<footer aria-live="polite"><span id="verdict">${escapeXml(cutText(layout))}</span><p id="event"></p>
+<footer aria-live="polite"><span id="verdict">${escapeXml(cutCaption(layout))}</span><p id="event"></p>
 ${said.length > 0 ? `<p id="more">${escapeXml(said.join(" · "))}</p>` : ""}</footer>
 <details><summary>Keys</summary><dl>${keys}</dl></details>
 ${text}<noscript><p>The picture needs JavaScript; with --svg it does not.</p></noscript>

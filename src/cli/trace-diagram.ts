@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
 import { CausalOrder, type Frontier } from "../trace/causal-order.ts";
-import { cutText, type Layout, layOut, notShownText } from "../trace/layout.ts";
+import { cutCaption, type Layout, layOut, notShownText } from "../trace/layout.ts";
 import { drawSvg } from "../trace/svg-diagram.ts";
 import { drawText, type Tone } from "../trace/text-diagram.ts";
 import type { Trace } from "../trace/trace.ts";
@@ -98,6 +98,8 @@ export function diagramCommand(): Command {
           "BAD_OPTION",
           `the window begins at event ${window[0]}; the trace has ${trace.events.length}`,
         );
+      if (trace.events.length === 0)
+        throw new TidemarkError("BAD_OPTION", `${printable(file)} has no event to be drawn`);
       if (time && !trace.events.some(({ atMs }) => atMs !== undefined))
         throw new TidemarkError(
           "BAD_OPTION",
@@ -126,7 +128,7 @@ function write(file: string, text: string, layout: Layout): void {
     return;
   }
   writeText(file, text);
-  const said = [...(layout.cut ? [cutText(layout)] : []), ...notShownText(layout)];
+  const said = [...(layout.cut ? [cutCaption(layout)] : []), ...notShownText(layout)];
   console.log([`${printable(file)} is written`, ...said.map((line) => `  ${line}`)].join("\n"));
 }
 

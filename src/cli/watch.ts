@@ -39,7 +39,7 @@ system is running; 2 for a mistake in the command.
 Examples:
   tidemark watch sum=money
   tidemark watch deadlock,termination --interval 500ms --module system.ts
-  tidemark watch deadlock --first --module system.ts && echo never`;
+  tidemark watch deadlock --first --json --module system.ts`;
 
 export function watchCommand(): Command {
   return new Command("watch")

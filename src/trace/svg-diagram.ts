@@ -4,7 +4,7 @@
  */
 
 import {
-  cutText,
+  cutCaption,
   eventsOf,
   type LaidArrow,
   type Layout,
@@ -106,7 +106,11 @@ export function drawSvg(layout: Layout, title = "Space-time diagram"): string {
   const bottom = top + rows.length * step;
   const x = (of: number): number => left + of;
   const y = (row: number): number => top + (row + 0.5) * step;
-  const captions = [...(cut ? [cutText(layout)] : []), ...notShownText(layout), ...legend(layout)];
+  const captions = [
+    ...(cut ? [cutCaption(layout)] : []),
+    ...notShownText(layout),
+    ...legend(layout),
+  ];
   const words = captions.reduce((most, text) => Math.max(most, text.length), 0);
   const width = Math.ceil(Math.max(x(layout.width), 24 + words * 6));
   const under = bottom + (axis.length > 0 ? 26 : 8);

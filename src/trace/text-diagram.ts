@@ -14,7 +14,7 @@
  */
 
 import {
-  cutText,
+  cutCaption,
   eventsOf,
   type Layout,
   type Mark,
@@ -125,7 +125,7 @@ export function drawText(layout: Layout, options: TextOptions = {}): string {
   );
   if (cut) {
     const line = options.ascii ? "==" : "══";
-    const [first = "", ...rest] = wrapped(`${line} ${cutText(layout)}`, columns);
+    const [first = "", ...rest] = wrapped(`${line} ${cutCaption(layout)}`, columns);
     below.unshift(`${paint("cut", line)}${first.slice(2)}`, ...rest);
   }
   return [...lines, ...(below.length > 0 && lines.length > 0 ? [""] : []), ...below].join("\n");

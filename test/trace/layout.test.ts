@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CausalOrder } from "../../src/trace/causal-order.ts";
-import { cutText, type Layout, layOut, notShownText } from "../../src/trace/layout.ts";
+import { cutCaption, type Layout, layOut, notShownText } from "../../src/trace/layout.ts";
 import { drawSvg } from "../../src/trace/svg-diagram.ts";
 import { drawText } from "../../src/trace/text-diagram.ts";
 import { parseTrace, type Trace, TraceBuilder } from "../../src/trace/trace.ts";
@@ -324,7 +324,7 @@ describe("pictures", () => {
 
   test("nothing to draw is no error", () => {
     const layout = layOut(new CausalOrder(new TraceBuilder().end()));
-    expect([drawText(layout), cutText(layout)]).toEqual(["", ""]);
+    expect([drawText(layout), cutCaption(layout)]).toEqual(["", ""]);
     expectWellFormed(drawSvg(layout));
   });
 });
