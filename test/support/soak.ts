@@ -9,14 +9,26 @@ export function cases<T>(name: string, sample: T, whole: T): T {
 
 const SAY_EVERY_MS = 20_000;
 
-/** The seeds from 1 to as many as `cases` gives; while they are soaked they say now and then how far they are. */
+/**
+ * The seeds from 1 to as many as `cases` gives, or those that `npm run soak -- NAME --seeds FROM..TO` asks for: a part of a long soak, or
+ * one seed that failed. While they are soaked they say now and then how far they are.
+ */
 export function* seeds(name: string, sample: number, whole: number): Generator<number> {
-  const many = cases(name, sample, whole);
+  const { first, last } = asked(name) ?? { first: 1, last: cases(name, sample, whole) };
   const tell = telling(name);
-  for (let seed = 1; seed <= many; seed += 1) {
+  for (let seed = first; seed <= last; seed += 1) {
     yield seed;
-    tell(`${seed} of ${many} seeds`);
+    tell(`seed ${seed} of ${first} to ${last}`);
   }
+}
+
+/** The seeds that the person who soaks has asked for. */
+function asked(name: string): { readonly first: number; readonly last: number } | undefined {
+  const range = process.env["TIDEMARK_SOAK"] === name && process.env["TIDEMARK_SEEDS"];
+  if (range === undefined || range === false || range === "") return undefined;
+  const [first, last] = range.split("..").map(Number);
+  if (first === undefined || last === undefined) throw new Error(`TIDEMARK_SEEDS is ${range}`);
+  return { first, last };
 }
 
 /** Takes how far something is whenever that changes, and says it now and then. */
