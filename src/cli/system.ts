@@ -79,7 +79,6 @@ const STATUS_TIMEOUT_MS = 1_000;
 const READ_TIMEOUT_MS = 10_000;
 /** So much later than an initiator should have given up it is taken to hang. */
 const PATIENCE_MS = 1_000;
-/** A snapshot that has been under way for so long is late. */
 /** A process may take so long to answer what it was asked, and then so long to end, with a log or without. */
 const DRAIN_MS = 2_000;
 const STOP_MS = 3_000;
@@ -87,6 +86,8 @@ const STOP_LOGGED_MS = 20_000;
 const EPOCH_POLL_MS = 20;
 /** How long the restore may take that follows when a process was given up. */
 const RESTORE_TIMEOUT_MS = 30_000;
+/** So much later than it should have, a process may say how a restore ended: it reads and writes files meanwhile. */
+const RESTORE_PATIENCE_MS = 5_000;
 
 /** See the head of the file. */
 export class HostedSystem {
@@ -258,9 +259,12 @@ export class HostedSystem {
     const before = (await this.#store.epoch())?.epoch ?? 0;
     const answering = (await this.status()).find(({ explanation }) => explanation);
     const by = this.#members.find(({ id }) => id === answering?.process);
-    if (!by) return await this.#restoreAlone(snapshot, Math.max(before, this.#options.epoch));
+    if (!by) {
+      const newest = Math.max(before, this.#options.epoch);
+      return await this.#restoreAlone(snapshot, newest, timeoutMs);
+    }
     const asked = by.hosted.call("restore", { snapshot, timeoutMs });
-    const restoring = within(timeoutMs + PATIENCE_MS, by.id, asked);
+    const restoring = within(timeoutMs + RESTORE_PATIENCE_MS, by.id, asked);
     let over = false;
     restoring.then(
       () => (over = true),
@@ -270,21 +274,33 @@ export class HostedSystem {
     while (!over && ((await this.#store.epoch().catch(() => undefined))?.epoch ?? 0) <= before)
       await pause(EPOCH_POLL_MS);
     await this.#revive();
-    return await restoring;
+    try {
+      return await restoring;
+    } catch (error) {
+      const record = await this.#store.epoch();
+      if (record?.snapshot !== snapshot || record.epoch <= before) throw error;
+      // It was lost on the way, or is late; but what is recorded holds, and all follow it.
+      return { snapshot, epoch: record.epoch, absent: [by.id], reason: textOf(error) };
+    }
   }
 
   /** Nobody is there to do it: whoever starts goes on from it. */
-  async #restoreAlone(snapshot: SnapshotId, before: number): Promise<Restoration> {
+  async #restoreAlone(
+    snapshot: SnapshotId,
+    before: number,
+    timeoutMs: number,
+  ): Promise<Restoration> {
+    const untilMs = performance.now() + timeoutMs;
     const epoch = before + 1;
     await this.#store.beginEpoch({ epoch, snapshot, atMs: Date.now(), by: "tidemark up" });
     await this.#revive();
-    const patience = AbortSignal.timeout(MEET_TIMEOUT_MS);
+    const patience = AbortSignal.timeout(Math.min(MEET_TIMEOUT_MS, timeoutMs));
     while (!patience.aborted && !this.#members.every(({ up }) => up)) await pause(EPOCH_POLL_MS);
     const absent = this.#members.filter(({ up }) => !up).map(({ id }) => id);
     const done = { snapshot, epoch, absent };
     if (absent.length > 0) return { ...done, reason: `${absent.join(", ")} cannot be reached` };
     const taking = await this.snapshot(this.processes[0] as ProcessId, {
-      timeoutMs: RESTORE_TIMEOUT_MS,
+      timeoutMs: Math.max(1, untilMs - performance.now()),
     });
     if (taking.snapshot === undefined || taking.problem !== undefined)
       return { ...done, reason: String(taking.problem) };

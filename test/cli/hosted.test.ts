@@ -318,6 +318,20 @@ describe("tidemark restore", () => {
     await interrupt(up);
   });
 
+  test("is recorded while no process answers, and all follow", async () => {
+    const { file, at } = fileWith(counter());
+    const up = await start(file, at);
+    const pids = [(await statusOf(at, "a")).pid, (await statusOf(at, "b")).pid];
+    for (const pid of pids) process.kill(pid, "SIGSTOP");
+    const restored = await tidemark(["restore", "latest", "--timeout", "1s", ...at]);
+    for (const pid of pids) process.kill(pid, "SIGCONT");
+    expect(restored.stdout, restored.stderr).toMatch(/the system is in epoch 2\n +not proven: /);
+    expect(restored.status).toBe(1);
+    for (const id of ["a", "b"])
+      await until(`${id} to follow`, async () => (await statusOf(at, id)).epoch === 2);
+    await interrupt(up);
+  });
+
   test("without a running system is a record that the next start goes by", async () => {
     const at = ["--dir", temporaryDirectory()];
     const args = ["--processes", "2", "--interval", "0", "--no-sync", "--json"];
