@@ -299,13 +299,17 @@ export class HostedSystem {
     const absent = this.#members.filter(({ up }) => !up).map(({ id }) => id);
     const done = { snapshot, epoch, absent };
     if (absent.length > 0) return { ...done, reason: `${absent.join(", ")} cannot be reached` };
-    const taking = await this.snapshot(this.processes[0] as ProcessId, {
-      timeoutMs: Math.max(1, untilMs - performance.now()),
-    });
-    if (taking.snapshot === undefined || taking.problem !== undefined)
-      return { ...done, reason: String(taking.problem) };
-    await checkRestorable(this.#store, taking.snapshot, this.processes);
-    return { ...done, proof: taking.snapshot };
+    try {
+      const taking = await this.snapshot(this.processes[0] as ProcessId, {
+        timeoutMs: Math.max(1, untilMs - performance.now()),
+      });
+      if (taking.snapshot === undefined || taking.problem !== undefined)
+        return { ...done, reason: String(taking.problem) };
+      await checkRestorable(this.#store, taking.snapshot, this.processes);
+      return { ...done, proof: taking.snapshot };
+    } catch (error) {
+      return { ...done, reason: textOf(error) };
+    }
   }
 
   async #revive(): Promise<void> {

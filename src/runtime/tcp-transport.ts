@@ -40,8 +40,8 @@
  * dials that address. It stays alone.
  *
  * Speed. What is sent during one turn leaves in one `writev` at the end of it. Lengths and small frames
- * are copied one behind the other into a slab, larger frames are written from where they are. What
- * comes in is cut where it lies; only a frame that lies across chunks is copied, once, into a buffer that
+ * are copied one behind the other into a slab, larger frames are written from where they are. All sockets
+ * read into one buffer. What comes in is cut where it lies; only a frame that lies across chunks is copied, once, into a buffer that
  * the next such frame uses again. There is no timer, promise or closure per frame.
  */
 
@@ -56,6 +56,7 @@ import {
 } from "node:net";
 import { type ErrorCode, TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, isProcessId, type ProcessId } from "../core/id.ts";
+import { readShared, type SharedReader, sharedRead } from "./shared-read.ts";
 import {
   advancedIdentity,
   behind,
@@ -138,7 +139,7 @@ const MAX_REMEMBERED_PROBLEMS = 256;
 const UNREACHABLE_AFTER_MS = 2_000;
 const CLOSE_TIMEOUT_MS = 1_000;
 /** So long nothing comes before the system asks the other host, every second, ten times. */
-const KEEP_ALIVE_MS = 10_000;
+const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 } as const;
 /** Where lengths and small frames are gathered. */
 const SLAB_BYTES = 16_384;
 /** Up to this size copying a frame is cheaper than one more entry in a `writev`. */
@@ -147,7 +148,7 @@ const SMALL_FRAME_BYTES = 1_024;
 const FLUSH_BYTES = 1_048_576;
 /** Room for a frame of up to this size is made at once; for a larger one it grows as bytes arrive. */
 const ROOM_AT_ONCE_BYTES = 262_144;
-const NO_BYTES = Buffer.alloc(0);
+const NO_BYTES = new Uint8Array(0);
 
 /**
  * Makes a transport that listens on a TCP port and keeps one connection to each peer. It keeps order,
@@ -289,9 +290,8 @@ class TcpTransport implements Transport {
     this.#identity = checkIdentity(identity);
     this.#events = events;
     this.#peers.delete(identity.self);
-    const server = createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-      (socket) => this.#accept(socket),
+    const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true }, (socket) =>
+      this.#accept(socket),
     );
     this.#server = server;
     const listening = Promise.withResolvers<void>();
@@ -419,14 +419,11 @@ class TcpTransport implements Transport {
     if (identity.self > peer.id || peer.connection || peer.dialling) return;
     clearTimeout(peer.redial);
     const { host, port } = peer.address;
-    const socket = dial({
-      host,
-      port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
-    });
-    const connection = this.#add(socket, peer);
+    const connection = this.#add(
+      (read) => dial({ ...SOCKET_OPTIONS, host, port, onread: sharedRead(read) }),
+      peer,
+    );
+    const { socket } = connection;
     peer.dialling = connection;
     // The system may give this socket the very port that it dials, if it is free: it then meets itself.
     socket.once("connect", () => {
@@ -437,8 +434,8 @@ class TcpTransport implements Transport {
     socket.write(greeting({ system, process: self, to: peer.id, incarnation, epoch }));
   }
 
-  #accept(socket: Socket): void {
-    const connection = this.#add(socket, undefined);
+  #accept(accepted: Socket): void {
+    const connection = this.#add((read) => readShared(accepted, read), undefined);
     this.#unfinished.add(connection);
     if (this.#closed) connection.finish();
     if (this.#unfinished.size > MAX_UNFINISHED) this.#cutOldest();
@@ -455,8 +452,8 @@ class TcpTransport implements Transport {
     this.#problem("STRANGER", from, text);
   }
 
-  #add(socket: Socket, dialled: Peer | undefined): Connection {
-    const connection = new Connection(socket, this, dialled);
+  #add(open: (read: SharedReader) => Socket, dialled: Peer | undefined): Connection {
+    const connection = new Connection(open, this, dialled);
     this.#connections.add(connection);
     connection.arm(this.#handshakeTimeoutMs, () => {
       const late = `the handshake was not done after ${this.#handshakeTimeoutMs} ms`;
@@ -746,7 +743,7 @@ class Connection {
   // The frame that is coming in: its length as far as it is known, its bytes as far as there are any.
   #lengthHave = 0;
   #length = 0;
-  #body: Buffer = NO_BYTES;
+  #body: Uint8Array = NO_BYTES;
   #bodyHave = 0;
 
   // What is going out at the end of the turn: whole chunks, then the slab from `#from` to `#at`.
@@ -757,13 +754,19 @@ class Connection {
   #at = 0;
   readonly #flush = (): void => this.#write();
 
-  constructor(socket: Socket, transport: TcpTransport, dialled: Peer | undefined) {
+  constructor(
+    open: (read: SharedReader) => Socket,
+    transport: TcpTransport,
+    dialled: Peer | undefined,
+  ) {
+    const socket = open(({ buffer, byteOffset }, length) =>
+      this.#data(Buffer.from(buffer, byteOffset, length)),
+    );
     this.socket = socket;
     this.#transport = transport;
     this.dialled = dialled;
     const closed = Promise.withResolvers<void>();
     this.closed = closed.promise;
-    socket.on("data", (chunk: Buffer) => this.#data(chunk));
     socket.on("end", () => this.end("the other side ended the connection"));
     socket.on("error", (error) => {
       this.#error = textOf(error);
@@ -982,11 +985,15 @@ class Connection {
       else if (this.#bodyHave === 0 && end - at >= size) {
         this.#next();
         at += size;
-        this.#transport.frame(this, chunk.subarray(at - size, at));
+        // No part of the Buffer, which would be one too: whoever wants a copy of it asks for a slice.
+        this.#transport.frame(
+          this,
+          new Uint8Array(chunk.buffer, chunk.byteOffset + at - size, size),
+        );
       } else if (at < end) {
         const more = Math.min(size - this.#bodyHave, end - at);
         const body = this.#room(this.#bodyHave + more, size);
-        chunk.copy(body, this.#bodyHave, at, at + more);
+        body.set(chunk.subarray(at, at + more), this.#bodyHave);
         at += more;
         this.#bodyHave += more;
         if (this.#bodyHave === size) {
@@ -1016,13 +1023,13 @@ class Connection {
   }
 
   /** A buffer for the first `needed` bytes of a frame of `size`. */
-  #room(needed: number, size: number): Buffer {
+  #room(needed: number, size: number): Uint8Array {
     const body = this.#body;
     if (body.length >= needed) return body;
     // What is announced is not believed: beyond a first helping, room doubles only as it is filled.
     const room = Math.min(size, Math.max(needed, 2 * body.length, ROOM_AT_ONCE_BYTES));
-    const grown = Buffer.allocUnsafeSlow(room);
-    body.copy(grown, 0, 0, this.#bodyHave);
+    const grown = new Uint8Array(room);
+    grown.set(body.subarray(0, this.#bodyHave));
     this.#body = grown;
     return grown;
   }

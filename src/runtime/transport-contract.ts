@@ -634,6 +634,7 @@ class Witness implements TransportEvents {
   frame(peer: ProcessId, frame: Frame): void {
     this.#event("frame", () => {
       if (!this.up.has(peer)) this.#violation(`was given a frame of ${peer}, which is not up`);
+      if (Buffer.isBuffer(frame)) this.#violation("was given a Buffer, whose slice is no copy");
       const frames = this.#frames.get(peer) ?? [];
       frames.push(copyOf(frame));
       this.#frames.set(peer, frames);

@@ -34,7 +34,7 @@ export interface TransportEvents {
   peerDown(peer: ProcessId, reason: string): void;
   /**
    * A frame came in; only while the peer is up. The bytes are lent: the transport may write over them
-   * once this has returned.
+   * once this has returned. No `Buffer`, whose `slice` would be no copy.
    */
   frame(peer: ProcessId, frame: Frame): void;
   /** Something went wrong that the owner should know: a stranger, a version mismatch, a broken frame … */

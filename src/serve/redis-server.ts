@@ -42,10 +42,10 @@ import type { Reply } from "../kv/reply.ts";
 import { encodeRequest, type RequestLimits, RequestReader } from "../kv/request-reader.ts";
 import { SlowLog } from "../kv/slow-log.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
+import { readShared } from "../runtime/shared-read.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import type { OwnSystem } from "./own-system.ts";
 import { ServerSettings } from "./server-settings.ts";
-import { readShared } from "./shared-read.ts";
 
 /** How a server is set up. */
 export interface RedisServerOptions {

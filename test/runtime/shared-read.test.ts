@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { PassThrough } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { readShared } from "../../src/serve/shared-read.ts";
+import { readShared } from "../../src/runtime/shared-read.ts";
 
 test("what many send at once comes to each apart, whole and in order, and they can be answered", async () => {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (accepted) => {

@@ -143,10 +143,17 @@ class WrongIncarnation extends Sound {
 
 class FrameBeforeUp extends Sound {
   override open(identity: TransportIdentity, events: TransportEvents): Promise<void> {
-    const lateMs = identity.self === "b" ? 20 : 0;
-    const peerUp = (peer: string, incarnation: number) =>
-      setTimeout(() => events.peerUp(peer, incarnation), lateMs);
-    return super.open(identity, changed(events, { peerUp }));
+    if (identity.self !== "b") return super.open(identity, events);
+    let late: (() => void) | undefined;
+    const peerUp = (peer: string, incarnation: number) => {
+      late = () => events.peerUp(peer, incarnation);
+    };
+    const frame = (peer: string, bytes: Frame) => {
+      events.frame(peer, bytes);
+      late?.();
+      late = undefined;
+    };
+    return super.open(identity, changed(events, { peerUp, frame }));
   }
 }
 
