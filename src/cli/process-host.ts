@@ -86,6 +86,7 @@ export interface HostMethods<M = unknown, State = unknown, Request = unknown, Re
   receive: [{ readonly from: ProcessId; readonly timeoutMs: number }, Taken];
   recorded: [SnapshotId, RecordedHere<State, M> | null];
   restore: [{ readonly snapshot: SnapshotId; readonly timeoutMs: number }, Restoration];
+  follow: [null, number];
   status: [
     null,
     {
@@ -229,6 +230,7 @@ const methods: {
     return running().recorded(snapshot) ?? null;
   },
   restore: ({ snapshot, timeoutMs }) => running().restore(snapshot, { timeoutMs }),
+  follow: () => running().follow(),
   async status() {
     const { epoch, counters } = running();
     return { epoch, counters, explanation: running().explain() };

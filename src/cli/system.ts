@@ -284,7 +284,7 @@ export class HostedSystem {
     }
   }
 
-  /** Nobody is there to do it: whoever starts goes on from it. */
+  /** Nobody answers who could do it: whoever starts goes on from it, and whoever is there is told, if it only hangs. */
   async #restoreAlone(
     snapshot: SnapshotId,
     before: number,
@@ -293,10 +293,16 @@ export class HostedSystem {
     const untilMs = performance.now() + timeoutMs;
     const epoch = before + 1;
     await this.#store.beginEpoch({ epoch, snapshot, atMs: Date.now(), by: "tidemark up" });
+    const hanging = new Set(this.#members.filter(({ up }) => up));
+    for (const member of hanging)
+      member.hosted
+        .call("follow", null)
+        .catch(() => undefined)
+        .then(() => hanging.delete(member));
     await this.#revive();
-    const patience = AbortSignal.timeout(Math.min(MEET_TIMEOUT_MS, timeoutMs));
-    while (!patience.aborted && !this.#members.every(({ up }) => up)) await pause(EPOCH_POLL_MS);
-    const absent = this.#members.filter(({ up }) => !up).map(({ id }) => id);
+    const isThere = (one: SupervisedProcess): boolean => one.up && !hanging.has(one);
+    while (performance.now() < untilMs && !this.#members.every(isThere)) await pause(EPOCH_POLL_MS);
+    const absent = this.#members.filter((one) => !isThere(one)).map(({ id }) => id);
     const done = { snapshot, epoch, absent };
     if (absent.length > 0) return { ...done, reason: `${absent.join(", ")} cannot be reached` };
     try {

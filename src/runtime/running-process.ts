@@ -188,6 +188,12 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
     snapshot: SnapshotId,
     options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
   ): Promise<Restoration>;
+  /**
+   * Goes to the newest epoch that the store knows of, as whoever meets a process of a later one does by itself. For after a restore that
+   * was told to the store alone, with `beginEpoch`, while this process ran.
+   * @returns the epoch in which it is then
+   */
+  follow(): Promise<number>;
   /** Says where a process of the system is, for transports that were not told when they were made. */
   connect(process: ProcessId, address: string): void;
   /** The system has one more process, with channels both ways to all. Snapshots under way are abandoned. */
@@ -736,6 +742,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     for (const storing of this.#storing.values()) storing.abort();
     this.#clearTimers();
     this.#up.clear();
+  }
+
+  async follow(): Promise<number> {
+    this.#checkRunning();
+    await this.#advance();
+    return this.#epoch;
   }
 
   async restore(
