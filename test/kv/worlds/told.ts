@@ -117,6 +117,12 @@ function undoes(one: Stamped, other: Stamped): boolean {
 /** A key: its type, its elements by name, and its deadline. */
 export type Content = readonly [Plane, readonly (readonly [string, ElementValue])[], number | null];
 
+/** Whoever writes a string writes the deadline of the key, too. */
+function deadlineOf({ key, plane, kind, deadline = null }: Effect): readonly Effect[] {
+  if (plane !== "s" || (kind !== "put" && kind !== "cut")) return [];
+  return [{ key, plane: "d", name: "", kind: "put", value: kind === "put" ? deadline : null }];
+}
+
 /** What there is by all that was told, up to these times. */
 export function meaningOf(
   tellings: Tellings,
@@ -126,7 +132,11 @@ export function meaningOf(
     [...own].flatMap(([last, { text }]): Stamped[] => {
       if (last > (seen[origin] ?? 0)) return [];
       const { time, context, effects } = JSON.parse(text) as Message;
-      return effects.map((effect) => ({ ...effect, time: time + effect.at, origin, context }));
+      return effects.flatMap((effect) =>
+        [effect, ...deadlineOf(effect)].map((one) => {
+          return { ...one, time: time + effect.at, origin, context };
+        }),
+      );
     }),
   );
   const byKey = new Map<string, Stamped[]>();
@@ -160,11 +170,7 @@ function contentOf(left: readonly Stamped[]): Content | undefined {
     return value === undefined ? [] : [[name, value]];
   });
   let deadline: number | null = null;
-  for (const one of left) {
-    if (one.plane === "d") deadline = (one.value ?? null) as number | null;
-    else if (one.plane === "s" && one.kind === "cut") deadline = null;
-    else if (one.plane === "s" && one.deadline !== undefined) deadline = one.deadline;
-  }
+  for (const one of left) if (one.plane === "d") deadline = (one.value ?? null) as number | null;
   return [plane, elements, deadline];
 }
 
