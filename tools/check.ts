@@ -23,6 +23,7 @@ interface Step {
 const minuteMs = 60_000;
 const inCI = process.env["CI"] === "true";
 const scratch = await mkdtemp(join(tmpdir(), "tidemark-check-"));
+const traces = join(scratch, "traces");
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
 const steps: readonly Step[] = [
@@ -46,8 +47,9 @@ const steps: readonly Step[] = [
         "--max-diagnostics=100",
       ),
   },
+  // Its runs are done again by the tests.
+  { name: "spec", check: async () => one(await node(["tools/spec.ts", "--traces", traces])) },
   { name: "tests", check: tests },
-  { name: "spec", check: async () => one(await node(["tools/spec.ts"])) },
   { name: "build", check: async () => one(await node(["tools/build.ts"])) },
   { name: "package", check: packed },
   {
@@ -107,7 +109,8 @@ function broken(error: unknown): Outcome {
 }
 
 function node(args: readonly string[], cwd = root, limitMs = 5 * minuteMs): Promise<Finished> {
-  return run(process.execPath, args, { cwd, output: "capture", limitMs });
+  const env = { ...process.env, TIDEMARK_TRACES: traces };
+  return run(process.execPath, args, { cwd, output: "capture", limitMs, env });
 }
 
 async function tool(script: string, ...args: string[]): Promise<Outcome> {

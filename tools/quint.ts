@@ -115,33 +115,47 @@ export function quintSeed(seed: number): string {
   return `0x${(BigInt(seed) << 32n).toString(16)}`;
 }
 
-export interface TraceOptions {
+export interface RandomRuns {
   readonly step: string;
   readonly steps: number;
   readonly count: number;
   readonly seed: number;
   /** A run ends where one of them is broken. */
   readonly invariants?: readonly string[];
+  /** In how many runs each was true in some state, is printed. */
+  readonly witnesses?: readonly string[];
 }
 
-/** Writes random runs of a spec to a folder, one file each, with what was done and picked at every step. */
-export async function writeTraces(
+/**
+ * Makes random runs of a spec.
+ * @param folder for them, one file each, with what was done and picked at every step; without it none is written
+ */
+export async function randomRuns(
   file: string,
-  folder: string,
-  { step, steps, count, seed, invariants = [] }: TraceOptions,
-): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  { step, steps, count, seed, invariants = [], witnesses = [] }: RandomRuns,
+  limitMs: number,
+  folder?: string,
+): Promise<Finished & { readonly args: readonly string[] }> {
+  if (folder !== undefined) await mkdir(folder, { recursive: true });
   const args = [
-    "--mbt",
-    `--out-itf=${join(folder, "{seq}.itf.json")}`,
-    `--n-traces=${count}`,
-    `--max-samples=${count}`,
-    `--max-steps=${steps}`,
-    `--step=${step}`,
+    ...[`--step=${step}`, `--max-steps=${steps}`, `--max-samples=${count}`],
     `--seed=${quintSeed(seed)}`,
     ...["--invariants", ...invariants],
+    ...["--witnesses", ...witnesses],
   ];
-  const { status, output } = await quint("run", file, args, 600_000);
-  if (status === 0 || (invariants.length > 0 && output.includes("[violation]"))) return;
+  const written =
+    folder === undefined
+      ? []
+      : ["--mbt", `--out-itf=${join(folder, "{seq}.itf.json")}`, `--n-traces=${count}`];
+  return { ...(await quint("run", file, [...written, ...args], limitMs)), args };
+}
+
+/**
+ * Writes random runs of a spec to a folder.
+ * @throws Error if there is nothing to write
+ */
+export async function writeTraces(file: string, folder: string, runs: RandomRuns): Promise<void> {
+  const { status, output } = await randomRuns(file, runs, 600_000, folder);
+  if (status === 0 || (runs.invariants && output.includes("[violation]"))) return;
   throw new Error(`quint wrote no traces of ${file}: ${output}`);
 }

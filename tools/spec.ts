@@ -2,10 +2,11 @@
 // in random runs whose seeds are printed.
 //   npm run spec -- --times 20     makes 20 times as many runs
 //   npm run spec -- --seed 7       makes other runs
-//   npm run spec -- --traces DIR   checks nothing, and writes the runs to DIR in the Informal Trace Format
+//   npm run spec -- --traces DIR   writes the runs to DIR, too, in the Informal Trace Format
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { quint, quintSeed, type Spec, type SpecRun, specs, writeTraces } from "./quint.ts";
+import { quint, quintSeed, randomRuns, type Spec, type SpecRun, specs } from "./quint.ts";
 
 const hourMs = 3_600_000;
 /** Random scenarios are run so often with the same seed. */
@@ -27,44 +28,38 @@ async function main(): Promise<number> {
     console.error(`error: --${name} must be a whole number, 1 or more`);
     return 2;
   }
-  return values.traces === undefined ? check(times, seed) : traces(values.traces, times, seed);
+  return check(times, seed, values.traces);
 }
 
-async function traces(folder: string, times: number, seed: number): Promise<number> {
-  for (const { name, file, runs } of Object.values(specs)) {
-    for (const { step, steps, samples } of runs) {
-      const into = join(folder, name, step);
-      await writeTraces(file, into, { step, steps, count: samples * times, seed });
-      console.log(`${samples * times} traces in ${into}`);
-    }
-  }
-  return 0;
-}
-
-async function check(times: number, seed: number): Promise<number> {
+/** As many at once as there are processors. */
+async function check(times: number, seed: number, traces?: string): Promise<number> {
+  const checks = Object.values(specs).flatMap((spec) => [
+    {
+      what: `${spec.name}: types, scenarios (seed ${seed})`,
+      act: () => checkScenarios(spec, scenarioSamples * times, seed),
+    },
+    ...spec.runs.map((run) => {
+      const runs = run.samples * times;
+      return {
+        what: `${spec.name}: ${runs} runs of ${run.steps} × ${run.step} (seed ${seed})`,
+        act: () => checkRuns(spec, run, runs, seed, traces),
+      };
+    }),
+  ]);
   let failed = 0;
-  const step = async (what: string, act: () => Promise<string | undefined>): Promise<void> => {
-    const began = performance.now();
-    const problem = await act();
-    const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    console.log(`${problem === undefined ? "ok" : "FAILED"}  ${seconds.padStart(5)} s  ${what}`);
-    if (problem !== undefined) {
+  const left = checks.values();
+  const work = async (): Promise<void> => {
+    for (const { what, act } of left) {
+      const began = performance.now();
+      const problem = await act();
+      const seconds = ((performance.now() - began) / 1000).toFixed(1);
+      console.log(`${problem === undefined ? "ok" : "FAILED"}  ${seconds.padStart(5)} s  ${what}`);
+      if (problem === undefined) continue;
       failed += 1;
       console.log(`\n${problem.trim()}\n`);
     }
   };
-  for (const spec of Object.values(specs)) {
-    const { name } = spec;
-    await step(`${name}: types, scenarios (seed ${seed})`, () =>
-      checkScenarios(spec, scenarioSamples * times, seed),
-    );
-    for (const run of spec.runs) {
-      const runs = run.samples * times;
-      await step(`${name}: ${runs} runs of ${run.steps} × ${run.step} (seed ${seed})`, () =>
-        checkRuns(spec, run, runs, seed),
-      );
-    }
-  }
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
   return failed === 0 ? 0 : 1;
 }
 
@@ -79,25 +74,20 @@ async function checkScenarios(
   return done.status === 0 ? undefined : done.output + hint("test", file, args);
 }
 
-/** What is wrong with so many random runs of a spec. */
+/** What is wrong with so many random runs of a spec, which are written to a folder, if there is one. */
 async function checkRuns(
-  { file, invariants }: Spec,
+  { name, file, invariants }: Spec,
   { step, steps, witnesses }: SpecRun,
-  runs: number,
+  count: number,
   seed: number,
+  traces?: string,
 ): Promise<string | undefined> {
-  const args = [
-    `--step=${step}`,
-    `--max-steps=${steps}`,
-    `--max-samples=${runs}`,
-    `--seed=${quintSeed(seed)}`,
-    ...["--invariants", ...invariants],
-    ...["--witnesses", ...witnesses],
-  ];
-  const done = await quint("run", file, args, hourMs);
-  if (done.status !== 0) return done.output + hint("run", file, args);
+  const folder = traces === undefined ? undefined : join(traces, name, step);
+  const runs = { step, steps, count, seed, invariants, witnesses };
+  const { status, output, args } = await randomRuns(file, runs, hourMs, folder);
+  if (status !== 0) return output + hint("run", file, args);
   const missing = witnesses.filter(
-    (witness) => !new RegExp(`^${witness} was witnessed in [1-9]`, "m").test(done.output),
+    (witness) => !new RegExp(`^${witness} was witnessed in [1-9]`, "m").test(output),
   );
   return missing.length === 0 ? undefined : `in no run there was: ${missing.join(", ")}`;
 }

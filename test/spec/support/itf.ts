@@ -7,7 +7,7 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type TraceOptions, writeTraces } from "../../../tools/quint.ts";
+import { type RandomRuns, writeTraces } from "../../../tools/quint.ts";
 
 export type Value = boolean | number | string | readonly Value[] | Fields;
 
@@ -48,7 +48,7 @@ const PER_RUN = 200;
 /** So many random traces of a spec. What is written to disk for it is gone again afterwards. */
 export async function* traces(
   file: string,
-  { count, seed, ...options }: TraceOptions,
+  { count, seed, ...options }: RandomRuns,
 ): AsyncGenerator<Trace> {
   const folder = await mkdtemp(join(tmpdir(), "tidemark-spec-"));
   try {
@@ -56,15 +56,18 @@ export async function* traces(
       const part = join(folder, `${done}`);
       const some = { ...options, count: Math.min(PER_RUN, count - done), seed: seed + done };
       await writeTraces(file, part, some);
-      for (const name of await readdir(part)) {
-        const text = await readFile(join(part, name), "utf8");
-        yield parseTrace(`seed ${some.seed}, ${name}`, text);
-      }
+      yield* tracesIn(part, `seed ${some.seed}`);
       await rm(part, { recursive: true });
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Those that have been written to a folder. */
+export async function* tracesIn(folder: string, what: string): AsyncGenerator<Trace> {
+  for (const name of await readdir(folder))
+    yield parseTrace(`${what}, ${name}`, await readFile(join(folder, name), "utf8"));
 }
 
 function parseTrace(name: string, text: string): Trace {
