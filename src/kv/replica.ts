@@ -673,7 +673,8 @@ export class Replica
 
   changed(events: EventClass, event: string, key: string, db: number): void {
     this.#events?.push([events, event, key]);
-    if (this.#watched.size > 0)
+    // That a key is over by now is seen when its watcher wants to know; if it was by then already, nothing has changed.
+    if (this.#watched.size > 0 && event !== "expired")
       for (const session of this.#watched.get(placeOf(db, key)) ?? []) this.#touch(session);
     if (this.#waiting.size > 0) this.#wake(db, key);
     const told = this.#server?.tellsOf(events) ?? 0;

@@ -144,16 +144,11 @@ class Step {
     return deadline !== undefined && deadline < this.#nowMs;
   }
 
-  /** Of a key that is past its deadline: nobody is told of its end. */
+  /** Removes a key that is past its deadline. Who watches it sees by itself that it is over. */
   drop(key: string): void {
     if (!this.#isPast(key)) return;
     this.#entries ??= new Map(this.entries);
     this.#entries.delete(key);
-  }
-
-  /** The same, and who watches it is told, also if it was past its deadline by then already. */
-  sweep(key: string): void {
-    if (this.#isPast(key)) this.#set(key, undefined);
   }
 
   text(key: string): string | undefined {
@@ -364,7 +359,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   SWEEP: {
     ...{ keys: "all", looks: true },
     run: (step, keys) => {
-      for (const key of keys) step.sweep(key);
+      for (const key of keys) step.drop(key);
       return OK;
     },
   },

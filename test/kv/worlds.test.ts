@@ -8,8 +8,12 @@ import { seeds } from "../support/soak.ts";
 import { runStoreWorld, type StoreOrder } from "./worlds/store-world.ts";
 import type { StoreReport } from "./worlds/story.ts";
 
+/** Of fewer seeds it says nothing how much happens in them. */
+const MANY = 10;
+
 test("in total order clients see one store, whatever befalls it", { timeout: 86_400_000 }, () => {
   const { many, sum } = sumOf(seeds("kv-worlds", 10, 100_000), "total");
+  if (many < MANY) return;
   expect(sum.answered).toBeGreaterThan(40 * many);
   expect(sum.reads).toBeGreaterThan(5 * many);
   expect(sum.snapshots).toBeGreaterThan(3 * many);
@@ -31,6 +35,7 @@ test("in FIFO order clients see what each has written in its order, whatever bef
 
 function mustConverge(all: Iterable<number>, order: StoreOrder): void {
   const { many, sum } = sumOf(all, order);
+  if (many < MANY) return;
   expect(sum.answered).toBeGreaterThan(50 * many);
   expect(sum.reads).toBeGreaterThan(10 * many);
   expect(sum.snapshots).toBeGreaterThan(2 * many);

@@ -1,5 +1,6 @@
 /** The server, by clients of several replicas in this operating-system process. */
 
+import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { Random } from "../../src/index.ts";
 import { startStore, TestClient } from "./store.ts";
@@ -191,6 +192,24 @@ describe("three replicas", () => {
     await a.ask("MULTI");
     await a.ask("SET", "key", "3");
     expect(await a.ask("EXEC")).toEqual(["*", "+OK"]);
+  });
+
+  test("void a transaction whose key is over since, not one whose key was over already", async () => {
+    const [member] = await startStore(1);
+    const ask = async (key: string, lastsMs: number): Promise<unknown> => {
+      const client = new TestClient(member?.server.port ?? 0);
+      await client.ask("SET", key, "7", "PX", String(lastsMs));
+      await pause(10);
+      await client.ask("WATCH", key);
+      // By then it has been removed.
+      await pause(400);
+      await client.ask("MULTI");
+      await client.ask("INCR", key);
+      return client.ask("EXEC");
+    };
+    const over = Array.from({ length: 5 }, (_, i) => ask(`over${i}`, 2));
+    expect(await Promise.all(over)).toEqual(over.map(() => ["*", ":1"]));
+    expect(await ask("since", 150)).toBe("*-1");
   });
 
   test("serve who waits for a list in the order in which they came, and end a wait in time", async () => {

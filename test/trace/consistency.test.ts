@@ -402,6 +402,24 @@ test("the model knows when keys are over, and who watched them", () => {
   expect(
     run(["a", 0, "SET x 1 PX 5"], ["a", 6, "WATCH x"], ["b", 7, "SWEEP x y"], ["a", 8, "EXISTS x"]),
   ).toEqual(["OK", "OK", "OK", 0]);
+  for (const [watchedAtMs, isVoid] of [
+    [5, true],
+    [6, false],
+  ] as const) {
+    const { state } = [
+      ["a", 0, "SET x 1 PX 5"],
+      ["a", watchedAtMs, "WATCH x"],
+      ["b", 7, "SWEEP x"],
+    ].reduce(
+      ({ state: before }, [client, atMs, text]) =>
+        storeModel.apply(before, {
+          ...{ client: String(client), atMs: Number(atMs), command: String(text).split(" ") },
+        }),
+      { state: storeModel.start, reply: null as Reply },
+    );
+    const exec = { client: "a", atMs: 8, command: ["EXEC"], transaction: [["INCR", "x"]] };
+    expect(storeModel.apply(state, exec).reply).toEqual(isVoid ? null : [1]);
+  }
   expect(
     run(
       ["a", 0, "RPUSH l 1 2"],
