@@ -109,7 +109,9 @@ function broken(error: unknown): Outcome {
 }
 
 function node(args: readonly string[], cwd = root, limitMs = 5 * minuteMs): Promise<Finished> {
-  const env = { ...process.env, TIDEMARK_TRACES: traces };
+  // The tests start thousands of processes: what is compiled for one is kept for all.
+  const kept = { TIDEMARK_TRACES: traces, NODE_COMPILE_CACHE: join(scratch, "compiled") };
+  const env = { ...process.env, ...kept };
   return run(process.execPath, args, { cwd, output: "capture", limitMs, env });
 }
 
