@@ -49,6 +49,7 @@ export {
   CAUSES,
   type Cause,
   type CauseCode,
+  type ExplainOptions,
   explainSystem,
   type ProcessReport,
   type SystemExplanation,

@@ -1,5 +1,6 @@
 /** `tidemark explain`: what came of one attempt at a snapshot, where its time went, and who held it up. */
 
+import { setTimeout as pause } from "node:timers/promises";
 import { Command } from "commander";
 import { isTidemarkError, TidemarkError } from "../core/error.ts";
 import { isSnapshotId, type ProcessId, type SnapshotId } from "../core/id.ts";
@@ -32,6 +33,7 @@ interface Now {
 }
 
 const STATUS_TIMEOUT_MS = 5_000;
+const WAITS_LATE_MS = 1_000;
 const LATEST = "latest";
 
 const paint = painter(process.stdout);
@@ -87,9 +89,19 @@ export function explainCommand(): Command {
 async function explainAll(directory: string, isJson: boolean): Promise<number> {
   const client = await ControlClient.connect<SystemMethods>(directory);
   try {
-    const { processes } = await client.call("status", null, { timeoutMs: STATUS_TIMEOUT_MS });
-    const nowMs = Date.now();
-    const explanation = explainProcesses(processes, nowMs);
+    const ask = async () => {
+      const { processes } = await client.call("status", null, { timeoutMs: STATUS_TIMEOUT_MS });
+      return { processes, atMs: Date.now() };
+    };
+    let earlier: Awaited<ReturnType<typeof ask>> | undefined;
+    let now = await ask();
+    if (now.processes.some(({ explanation }) => (explanation?.waits ?? []).length > 0)) {
+      // Who waits for others does not say since when: what is still so in a second is late.
+      await pause(WAITS_LATE_MS);
+      [earlier, now] = [now, await ask()];
+    }
+    const nowMs = now.atMs;
+    const explanation = explainProcesses(now.processes, nowMs, earlier);
     const isWell = explanation.heldBy.length === 0;
     if (isJson) console.log(JSON.stringify(explanation));
     else if (isWell) console.log("nothing is late or held back");

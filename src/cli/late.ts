@@ -1,7 +1,12 @@
 /** What is late or held back in a system that runs, and what it comes down to, in lines. */
 
 import { duration } from "../core/quantity.ts";
-import { type Cause, explainSystem, type SystemExplanation } from "../process/causes.ts";
+import {
+  type Cause,
+  explainSystem,
+  type ProcessReport,
+  type SystemExplanation,
+} from "../process/causes.ts";
 import type { ProcessStatus } from "./system.ts";
 import { grouped, type Paint, printable } from "./terminal.ts";
 
@@ -11,14 +16,18 @@ const SHOWN_MAX = 20;
 export function explainProcesses(
   processes: readonly ProcessStatus[],
   nowMs: number,
+  earlier?: { readonly processes: readonly ProcessStatus[]; readonly atMs: number },
 ): SystemExplanation {
-  const reports = processes.map(({ process, epoch, explanation }) => ({
+  const before = earlier && { atMs: earlier.atMs, reports: reportsOf(earlier.processes) };
+  return explainSystem(reportsOf(processes), { nowMs, ...(before && { earlier: before }) });
+}
+
+const reportsOf = (processes: readonly ProcessStatus[]): readonly ProcessReport[] =>
+  processes.map(({ process, epoch, explanation }) => ({
     process,
     // Of one that does not answer it is not known.
     ...(explanation && { epoch, explanation }),
   }));
-  return explainSystem(reports, { nowMs });
-}
 
 /** A line for each end of a chain: who or what it is, and what it holds up. */
 export function whatIsLate(processes: readonly ProcessStatus[], nowMs: number): string[] {

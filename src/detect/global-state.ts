@@ -15,7 +15,16 @@ import { TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
 import type { Application, Renamed } from "../process/application.ts";
-import type { Declarations, Goods, Grant, References, Wait } from "../process/declarations.ts";
+import {
+  checkWaits,
+  type Declarations,
+  type Goods,
+  type Grant,
+  isNameOrNone,
+  isNames,
+  type References,
+  type Wait,
+} from "../process/declarations.ts";
 import { Grouped, type GroupedState } from "../process/grouped.ts";
 
 /** One thing that an application may say. */
@@ -257,9 +266,6 @@ type Check<T> = ((said: unknown) => string | undefined) & { readonly type?: T };
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-const isNames = (value: unknown): value is readonly string[] =>
-  Array.isArray(value) && value.every((one) => typeof one === "string");
-const isNameOrNone = (value: unknown): boolean => value === undefined || typeof value === "string";
 
 const checkTruth: Check<boolean> = (said) =>
   typeof said === "boolean" ? undefined : "something that is neither true nor false";
@@ -271,23 +277,6 @@ const checkGoods: Check<Goods> = (said) => {
       return `${String(amount)} of ${name}, which is no whole number: count in the smallest unit`;
   return undefined;
 };
-
-const checkWaits: Check<readonly Wait[]> = (said) => {
-  if (!Array.isArray(said)) return "no list of waits";
-  for (const wait of said as readonly unknown[]) {
-    if (!isObject(wait) || !isNames(wait["for"])) return "a wait without for, a list of names";
-    const { need, who, request } = wait;
-    const many = new Set(wait["for"]).size;
-    if (!isNameOrNone(who) || !isNameOrNone(request))
-      return "a wait whose who or request is no text";
-    if (need !== undefined && !isBetween(Math.min(1, many), need, many))
-      return `a wait that needs ${String(need)} of ${many}`;
-  }
-  return undefined;
-};
-
-const isBetween = (low: number, value: unknown, high: number): boolean =>
-  Number.isInteger(value) && (value as number) >= low && (value as number) <= high;
 
 const checkGrants: Check<boolean | readonly Grant[]> = (said) => {
   if (typeof said === "boolean") return undefined;

@@ -6,11 +6,16 @@
  * which others, which peers are not there. Each such sentence names somebody else; so the chain goes on with what that one says
  * of the same snapshot or packet, until somebody is reached who says nothing more: who does not answer, is not connected, has not taken
  * what came, or is at it. What was reached already on the way is not followed again, so circles end.
+ *
+ * What applications declare to wait for (`waits`) is followed in the same way. Processes are not asked at one moment, so a circle may be
+ * of waits that were never there together: whether it is a deadlock is decided by a snapshot (door `tidemark/detect`). And there is no time
+ * in such a wait: it is late if it was there a while ago.
  */
 
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
 import type { GroupExplanation, HeldPacket } from "../multicast/explanation.ts";
+import type { Wait } from "./declarations.ts";
 import type { Explanation } from "./process.ts";
 
 /** What can hold something up. Codes are stable; docs/operate/causes.md says of each what to do. */
@@ -32,6 +37,9 @@ export const CAUSES = {
   WORD_MISSING: "A member of a group has not said what others need for its order.",
   NOT_ACKNOWLEDGED:
     "A member of a group has not acknowledged messages, and there is no room for more.",
+  PROCESS_WAITS: "An application says that it waits for others.",
+  WAIT_CIRCLE: "Some wait for each other, in a circle.",
+  WAITS_UNKNOWN: "What an application waits for is not known.",
 } as const;
 
 export type CauseCode = keyof typeof CAUSES;
@@ -66,9 +74,18 @@ export interface SystemExplanation {
   readonly heldBy: readonly (Cause & { readonly holds: number })[];
 }
 
+/** When, and how late, `explainSystem` is asked. */
+export interface ExplainOptions {
+  /** Since 1970, in milliseconds. */
+  readonly nowMs: number;
+  /** What is younger is not late, in milliseconds. @default 1000 */
+  readonly lateMs?: number;
+  /** What the processes reported when the waits of now would be late: those that were there are. @default no wait is late */
+  readonly earlier?: { readonly atMs: number; readonly reports: readonly ProcessReport[] };
+}
+
 /**
  * @param reports of all processes of which something is known; of one that is not in it nothing is said
- * @param lateMs what is younger is not late. @default 1000
  * @example
  * ```ts
  * import { explainSystem } from "tidemark";
@@ -84,9 +101,9 @@ export interface SystemExplanation {
  */
 export function explainSystem(
   reports: readonly ProcessReport[],
-  { nowMs, lateMs = LATE_MS }: { readonly nowMs: number; readonly lateMs?: number },
+  { nowMs, lateMs = LATE_MS, earlier }: ExplainOptions,
 ): SystemExplanation {
-  return new Explainer(reports, nowMs - lateMs).explain();
+  return new Explainer(reports, nowMs - lateMs, earlier).explain();
 }
 
 const LATE_MS = 1_000;
@@ -102,10 +119,25 @@ class Explainer {
   /** Those that are told of already, and those whose chain is being followed. */
   readonly #told = new Map<string, Cause>();
   readonly #following = new Set<string>();
+  /** By who waits, a process or something within it: its waits, and where it is. */
+  readonly #waiting = new Map<string, { readonly process: ProcessId; readonly wait: Wait }[]>();
+  /** Those whose waits are being followed. */
+  readonly #chain: string[] = [];
+  readonly #earlier: ExplainOptions["earlier"];
 
-  constructor(reports: readonly ProcessReport[], untilMs: number) {
+  constructor(
+    reports: readonly ProcessReport[],
+    untilMs: number,
+    earlier: ExplainOptions["earlier"],
+  ) {
     for (const report of reports) this.#reports.set(report.process, report);
     this.#untilMs = untilMs;
+    this.#earlier = earlier;
+    for (const { process, explanation } of reports)
+      for (const wait of explanation?.waits ?? []) {
+        const who = wait.who ?? process;
+        this.#waiting.set(who, [...(this.#waiting.get(who) ?? []), { process, wait }]);
+      }
   }
 
   explain(): SystemExplanation {
@@ -126,6 +158,17 @@ class Explainer {
         if (unstable && !unstable.room && unstable.sinceMs <= this.#untilMs)
           add(this.#full(process, group));
       }
+      for (const { who = process } of this.#lateWaits(process))
+        for (const cause of this.#waitsOf(who)) if (!late.includes(cause)) late.push(cause);
+      const unknown = explanation?.waitsUnknown;
+      if (unknown !== undefined)
+        add(
+          this.#cause(
+            "WAITS_UNKNOWN",
+            process,
+            `what ${process} waits for is not known: ${unknown}`,
+          ),
+        );
     }
     const epoch = Math.max(...[...this.#reports.values()].map((one) => one.epoch ?? 0));
     for (const [process, report] of this.#reports)
@@ -356,6 +399,62 @@ class Explainer {
       () => who.map((id) => this.#absence(id, process) ?? this.#onTheWay(process, id)),
       unstable?.sinceMs,
     );
+  }
+
+  /** Those that it declares now and has declared before. */
+  #lateWaits(process: ProcessId): readonly Wait[] {
+    const before = this.#earlier?.reports.find((one) => one.process === process)?.explanation;
+    const known = new Set((before?.waits ?? []).map((wait) => JSON.stringify(wait)));
+    const { waits = [] } = this.#reports.get(process)?.explanation ?? {};
+    return waits.filter((wait) => wait.for.length > 0 && known.has(JSON.stringify(wait)));
+  }
+
+  /** What somebody waits for; of whoever is come back to on the way, that it is a circle. */
+  #waitsOf(who: string): Cause[] {
+    const from = this.#chain.indexOf(who);
+    if (from >= 0) return this.#circle(this.#chain.slice(from));
+    this.#chain.push(who);
+    const causes = (this.#waiting.get(who) ?? []).flatMap(
+      ({ process, wait }) => this.#wait(who, process, wait) ?? [],
+    );
+    this.#chain.pop();
+    return causes;
+  }
+
+  #wait(who: string, process: ProcessId, wait: Wait): Cause | undefined {
+    const { for: names, need = names.length, request } = wait;
+    if (names.length === 0) return undefined;
+    const where = who === process ? "" : ` at ${process}`;
+    const many = need < names.length ? `${need} of ` : "";
+    const asked = request === undefined ? "" : `: ${request}`;
+    const text = `${who}${where} waits for ${many}${names.join(", ")}${asked}`;
+    return this.#cause(
+      "PROCESS_WAITS",
+      process,
+      text,
+      () => names.flatMap((name) => this.#waitedFor(process, name)),
+      this.#lateWaits(process).includes(wait) ? this.#earlier?.atMs : undefined,
+    );
+  }
+
+  /** Why somebody who is waited for does not do it, as far as that is known. */
+  #waitedFor(by: ProcessId, name: string): (Cause | undefined)[] {
+    const at = this.#reports.has(name) ? name : this.#waiting.get(name)?.[0]?.process;
+    if (at === undefined || at === by) return this.#waitsOf(name);
+    const absent = this.#absence(at, by);
+    return absent
+      ? [absent]
+      : [this.#onTheWay(by, at), this.#onTheWay(at, by), ...this.#waitsOf(name)];
+  }
+
+  /** The same, wherever in it one begins. */
+  #circle(names: readonly string[]): Cause[] {
+    const least = names.indexOf([...names].sort()[0] as string);
+    const round = [...names.slice(least), ...names.slice(0, least)];
+    const [first = ""] = round;
+    const at = this.#reports.has(first) ? first : this.#waiting.get(first)?.[0]?.process;
+    const text = `${[...round, first].join(" → ")} wait for each other`;
+    return [this.#cause("WAIT_CIRCLE", at ?? first, text) ?? []].flat();
   }
 
   #behind(process: ProcessId, epoch: number, present: number): Cause | undefined {

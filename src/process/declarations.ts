@@ -63,3 +63,29 @@ export interface References {
   /** The objects that are here, each with the names that it refers to. @default none */
   readonly objects?: Readonly<Record<string, readonly string[]>>;
 }
+
+/** Whether it is a list of names. */
+export const isNames = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.every((one) => typeof one === "string");
+
+/** Whether it is a name, or left out. */
+export const isNameOrNone = (value: unknown): boolean =>
+  value === undefined || typeof value === "string";
+
+/** What is wrong with what an application gave as `waits`, if something is. */
+export function checkWaits(said: unknown): string | undefined {
+  if (!Array.isArray(said)) return "no list of waits";
+  for (const wait of said as readonly unknown[]) {
+    const { for: names, need, who, request } = (wait ?? {}) as Readonly<Record<string, unknown>>;
+    if (!isNames(names)) return "a wait without for, a list of names";
+    const many = new Set(names).size;
+    if (!isNameOrNone(who) || !isNameOrNone(request))
+      return "a wait whose who or request is no text";
+    if (need !== undefined && !isBetween(Math.min(1, many), need, many))
+      return `a wait that needs ${String(need)} of ${many}`;
+  }
+  return undefined;
+}
+
+const isBetween = (low: number, value: unknown, high: number): boolean =>
+  Number.isInteger(value) && (value as number) >= low && (value as number) <= high;

@@ -57,6 +57,7 @@ import type {
 } from "../snapshot/recordings.ts";
 import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import { type Codec, encodeApart } from "./codec.ts";
+import { checkWaits, type Wait } from "./declarations.ts";
 import { type ColouredBatch, Inbox } from "./inbox.ts";
 import {
   type BegunChannels,
@@ -344,6 +345,10 @@ export interface Explanation {
   }[];
   /** What waits in the groups of the application, by their names. */
   readonly groups: Readonly<Record<string, GroupExplanation>>;
+  /** What the application declares to wait for, with `waits`: the first 256. Absent if it declares nothing. */
+  readonly waits?: readonly Wait[];
+  /** Why that is not known. */
+  readonly waitsUnknown?: string;
 }
 
 /** What is kept here of a snapshot from recording until it is settled. */
@@ -393,6 +398,8 @@ const TIMER_NAME_CHARACTERS = 256;
 const NO_STATE = new Uint8Array(0);
 /** So many earlier lives of a peer are known again. */
 const FORMER_MAX = 64;
+/** Of what an application waits for, so much is explained. */
+const WAITS_MAX = 256;
 
 /** See the head of the file. */
 export class Process<M, State, Request = never, Reply = never>
@@ -1630,7 +1637,21 @@ export class Process<M, State, Request = never, Reply = never>
         });
     }
     const groups = this.#application.explainGroups?.() ?? {};
-    return { process: self, snapshots, channels, groups };
+    return { process: self, snapshots, channels, groups, ...this.#declaredWaits() };
+  }
+
+  /** What only explains must not end anything. */
+  #declaredWaits(): Pick<Explanation, "waits" | "waitsUnknown"> {
+    if (typeof this.#application.waits !== "function") return {};
+    try {
+      const waits = this.#application.waits();
+      const wrong = checkWaits(waits);
+      return wrong === undefined
+        ? { waits: waits.slice(0, WAITS_MAX) }
+        : { waitsUnknown: `its method waits gave ${wrong}` };
+    } catch (thrown) {
+      return { waitsUnknown: `its method waits threw: ${textOf(thrown)}` };
+    }
   }
 
   /** What would close the channels that are open. */

@@ -47,6 +47,13 @@ test("tidemark watch --first ends with what becomes true of a user's system", as
   const events = parseLines(stdout);
   expect(events.map(({ detection }) => detection.detected)).toEqual([false, true]);
   expect(status).toBe(1);
+  // Without a snapshot, which could prove it, the processes themselves say as much.
+  const explained = await tidemark(["explain", "--dir", dir]);
+  expect(explained.stdout).toMatch(
+    /^a waits for b: its turn, for 1\.\d s {2}PROCESS_WAITS\n {2}because b waits for c: its turn, for /,
+  );
+  expect(explained.stdout).toContain("  a → b → c → a wait for each other, which holds up 3 of 3");
+  expect(explained.status).toBe(1);
   up.child.kill("SIGINT");
   await up.ended;
 });

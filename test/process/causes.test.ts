@@ -49,6 +49,79 @@ function codes(cause: Cause | undefined): string[] {
 
 const explain = (...reports: readonly ProcessReport[]) => explainSystem(reports, { nowMs: NOW_MS });
 
+describe("what applications say they wait for", () => {
+  const waits = (...all: NonNullable<Explanation["waits"]>): Partial<Explanation> => ({
+    waits: all,
+  });
+  const twice = (...reports: readonly ProcessReport[]) =>
+    explainSystem(reports, { nowMs: NOW_MS, earlier: { atMs: 8_000, reports } });
+
+  test("is a circle of processes, whichever of them one begins with", () => {
+    const { late, heldBy } = twice(
+      report("p1", waits({ for: ["p2"], request: "lock A" })),
+      report("p2", waits({ for: ["p3"] })),
+      report("p3", waits({ for: ["p2", "p1"], need: 1 })),
+    );
+    expect(late.map(({ text, sinceMs }) => [text, sinceMs])).toEqual([
+      ["p1 waits for p2: lock A", 8_000],
+      ["p2 waits for p3", 8_000],
+      ["p3 waits for 1 of p2, p1", 8_000],
+    ]);
+    expect(heldBy.map(({ code, text }) => [code, text])).toEqual([
+      ["WAIT_CIRCLE", "p2 → p3 → p2 wait for each other"],
+      ["WAIT_CIRCLE", "p1 → p2 → p3 → p1 wait for each other"],
+    ]);
+  });
+
+  test("is a circle of what waits within them, and who is not in it waits for it", () => {
+    const { late, heldBy } = twice(
+      report("p1", waits({ who: "t1", for: ["t2"] }, { who: "t9", for: ["t1"] })),
+      report("p2", waits({ who: "t2", for: ["t1"] })),
+    );
+    expect(late.map(({ text }) => text)).toEqual([
+      "t1 at p1 waits for t2",
+      "t9 at p1 waits for t1",
+      "t2 at p2 waits for t1",
+    ]);
+    expect(heldBy).toEqual([
+      {
+        ...{ code: "WAIT_CIRCLE", at: "p1", because: [], holds: 3 },
+        text: "t1 → t2 → t1 wait for each other",
+      },
+    ]);
+  });
+
+  test("comes down to who is not there, to what was not taken, or to who does not wait", () => {
+    expect(twice(report("p1", waits({ for: ["p2"] })), { process: "p2" }).late.map(codes)).toEqual([
+      ["PROCESS_WAITS", "PROCESS_SILENT"],
+    ]);
+    const untaken = twice(
+      report("p1", { ...waits({ for: ["p2"] }), channels: [channel("p2", "p1", 3)] }),
+      report("p2"),
+    );
+    expect(untaken.late.map(codes)).toEqual([["PROCESS_WAITS", "CHANNEL_NOT_TAKEN"]]);
+    expect(twice(report("p1", waits({ for: ["p2"] })), report("p2")).heldBy).toMatchObject([
+      { code: "PROCESS_WAITS", text: "p1 waits for p2" },
+    ]);
+  });
+
+  test("is late if it was so before, and not else; waits for nobody are none", () => {
+    const one = report("p1", waits({ for: ["p2"] }, { who: "t", for: [] }));
+    const other = report("p1", waits({ for: ["p3"] }));
+    expect(explain(one).late).toEqual([]);
+    const earlier = { atMs: 8_000, reports: [other] };
+    expect(explainSystem([one], { nowMs: NOW_MS, earlier }).late).toEqual([]);
+    expect(twice(one).late).toHaveLength(1);
+  });
+
+  test("may not be known", () => {
+    const { heldBy } = explain(report("p1", { waitsUnknown: "its method waits threw: no" }));
+    expect(heldBy).toMatchObject([
+      { code: "WAITS_UNKNOWN", text: "what p1 waits for is not known: its method waits threw: no" },
+    ]);
+  });
+});
+
 describe("what holds up a snapshot", () => {
   test("is who does not answer, for all that wait for it", () => {
     const { late, heldBy } = explain(

@@ -288,6 +288,26 @@ test("an earlier life of a peer that comes back after a later one is not let in,
   expect(system.process("a").explain().channels).toEqual([]);
 });
 
+test("what an application waits for is explained, also if it cannot say it", () => {
+  const system = new HandDriven(["a", "b"]);
+  const explained = (waits?: () => never) => {
+    Object.assign(system.probe("a"), { waits });
+    const { waits: told, waitsUnknown } = system.process("a").explain();
+    return told ?? waitsUnknown;
+  };
+  const giving = (said: unknown) => explained(() => said as never);
+  expect(explained()).toBeUndefined();
+  expect(giving([{ for: ["b"], request: "lock" }])).toEqual([{ for: ["b"], request: "lock" }]);
+  expect(giving(Array.from({ length: 1_000 }, () => ({ for: ["b"] })))).toHaveLength(256);
+  expect(giving([null])).toBe("its method waits gave a wait without for, a list of names");
+  expect(giving("b")).toBe("its method waits gave no list of waits");
+  expect(
+    explained(() => {
+      throw new Error("not now");
+    }),
+  ).toBe("its method waits threw: not now");
+});
+
 test("a message to several goes to all of them or to none, and a timer needs a time", () => {
   const system = new HandDriven(["a", "b"]);
   system.connect("a", "b");
