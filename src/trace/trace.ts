@@ -83,6 +83,10 @@ export interface Trace {
   readonly unexplained: readonly number[];
   /** For each process, as an index, the one that it was before it crashed, or was restored; -1 if there is none. */
   readonly was: Int32Array;
+  /** False if it was cut off: then what was sent may have been about to come. */
+  readonly complete: boolean;
+  /** True if it does not go back to the beginning: then what has come may have been sent before it. */
+  readonly late: boolean;
 }
 
 const EVENTS_MAX = 5_000_000;
@@ -186,6 +190,8 @@ export class TraceBuilder {
       arrows: this.#arrows.filter(isNew),
       unexplained: this.#unexplained,
       was: Int32Array.from(this.#was),
+      complete: true,
+      late: false,
     };
   }
 }
@@ -237,16 +243,12 @@ export class TraceReader {
   #line = 0;
   #label = "";
   #complete: boolean = true;
+  #late: boolean = false;
 
   /** @param name what errors call it: the file, if it is one */
   constructor(name = "trace") {
     this.#name = name;
     this.#builder = new TraceBuilder();
-  }
-
-  /** False if what was recorded is not all. */
-  get complete(): boolean {
-    return this.#complete;
   }
 
   /**
@@ -286,7 +288,8 @@ export class TraceReader {
         throw this.#error(line, `it is after event ${position} of ${process}, which is not there`);
       this.#builder.arrow(source, event);
     }
-    return { ...this.#builder.end(), label: this.#label };
+    const about = { label: this.#label, complete: this.#complete, late: this.#late };
+    return { ...this.#builder.end(), ...about };
   }
 
   #take(line: Readonly<Record<string, unknown>>): void {
@@ -352,8 +355,9 @@ export class TraceReader {
 
   /** What the first line says of all: who takes part, also those that do nothing, in the order in which they are shown. */
   #head(line: Readonly<Record<string, unknown>>): void {
-    const { label = "", processes = [], complete } = line;
+    const { label = "", processes = [], complete, late } = line;
     if (complete === false) this.#complete = false;
+    if (late === true) this.#late = true;
     if (typeof label !== "string") this.#refuse(`label is a text, not ${show(label)}`);
     if (!Array.isArray(processes))
       this.#refuse(`processes is a list of names, not ${show(processes)}`);
@@ -524,9 +528,11 @@ export function parseTrace(text: string, name = "trace"): Trace {
  * ```
  */
 export function* jsonLines(trace: Trace): Generator<string> {
-  const { label, processes, events, arrows } = trace;
+  const { label, processes, events, arrows, complete, late } = trace;
   yield JSON.stringify({
     ...{ type: "history", format: "tidemark-history/1" },
+    ...(!complete && { complete }),
+    ...(late && { late }),
     ...(label !== "" && { label }),
     processes,
   });

@@ -10,50 +10,54 @@ const again = (trace: Trace): Trace => parseTrace([...jsonLines(trace)].join("\n
 
 /** Lines of a run in which messages are sent, received, multicast and delivered, with all that may be told of them. */
 const lines: fc.Arbitrary<string[]> = fc
-  .array(
-    fc.record({
-      process: fc.constantFrom("p", "q", "a b", "é\n", "__proto__"),
-      peer: fc.constantFrom("p", "q", "a b", "x"),
-      type: fc.constantFrom(
-        "internal",
-        "send",
-        "receive",
-        "multicast",
-        "deliver",
-        "record",
-        "crash",
-      ),
-      // Of numbered ones up to four are sent at once.
-      message: fc.oneof(
-        fc.nat(3).map((n) => 5 * n),
-        fc.constantFrom("m", "101", "102"),
-      ),
-      count: fc.integer({ min: 1, max: 4 }),
-      shifted: fc.nat(2),
-      more: fc.record(
-        {
-          text: fc.string({ unit: "binary" }),
-          atMs: fc
-            .double({ noNaN: true, noDefaultInfinity: true })
-            .filter((n) => !Object.is(n, -0)),
-          heldMs: fc.nat(),
-          values: fc.dictionary(fc.string(), fc.jsonValue()),
-          fields: fc.dictionary(fc.string(), fc.string()),
-          snapshot: fc.constant("p/1"),
-          carries: fc.constant("packets"),
-          line: fc.integer({ min: 1, max: 9 }),
-        },
-        { requiredKeys: [] },
-      ),
-      after: fc.nat(30),
-    }),
-    { maxLength: 15 },
+  .tuple(
+    fc.record({ complete: fc.boolean(), late: fc.boolean() }, { requiredKeys: [] }),
+    fc.array(
+      fc.record({
+        process: fc.constantFrom("p", "q", "a b", "é\n", "__proto__"),
+        peer: fc.constantFrom("p", "q", "a b", "x"),
+        type: fc.constantFrom(
+          "internal",
+          "send",
+          "receive",
+          "multicast",
+          "deliver",
+          "record",
+          "crash",
+        ),
+        // Of numbered ones up to four are sent at once.
+        message: fc.oneof(
+          fc.nat(3).map((n) => 5 * n),
+          fc.constantFrom("m", "101", "102"),
+        ),
+        count: fc.integer({ min: 1, max: 4 }),
+        shifted: fc.nat(2),
+        more: fc.record(
+          {
+            text: fc.string({ unit: "binary" }),
+            atMs: fc
+              .double({ noNaN: true, noDefaultInfinity: true })
+              .filter((n) => !Object.is(n, -0)),
+            heldMs: fc.nat(),
+            values: fc.dictionary(fc.string(), fc.jsonValue()),
+            fields: fc.dictionary(fc.string(), fc.string()),
+            snapshot: fc.constant("p/1"),
+            carries: fc.constant("packets"),
+            line: fc.integer({ min: 1, max: 9 }),
+          },
+          { requiredKeys: [] },
+        ),
+        after: fc.nat(30),
+      }),
+      { maxLength: 15 },
+    ),
   )
-  .map((list) => {
+  .map(([about, list]) => {
     const counts = new Map<string, number>();
     const sent = new Set<string>();
     const crashed = new Set<string>();
-    const all: string[] = [];
+    const head = { type: "history", format: "tidemark-history/1", ...about };
+    const all = [JSON.stringify(head)];
     for (const { process, peer, type, message, count, shifted, more, after } of list) {
       const isMany = typeof message === "number" && count > 1;
       const arriving = typeof message === "number" ? message + shifted : message;
@@ -88,6 +92,8 @@ describe("a trace", () => {
       fc.property(lines, (all) => {
         const trace = parseTrace(all.join("\n"));
         expect(again(trace)).toEqual(trace);
+        const { complete = true, late = false } = JSON.parse(all[0] as string);
+        expect([trace.complete, trace.late]).toEqual([complete, late]);
         arrows += trace.arrows.length;
       }),
       { numRuns: cases("trace-lines", 200, 20_000) },
