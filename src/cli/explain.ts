@@ -40,8 +40,9 @@ const paint = painter(process.stdout);
 
 const HELP = `
 Without an attempt: what is late or held back in the system that runs, each with
-what it waits for, down to the process or the channel that holds it up. The words
-in capitals are stable: docs/operate/causes.md says what to do.
+what it waits for, down to the process or the channel that holds it up. What
+applications say they wait for is late if it is the same a second later. The
+words in capitals are stable: docs/operate/causes.md says what to do.
 
 Of a snapshot that is complete: how long each process took for it. Of one that
 was abandoned: why, who waited for what, and how far each process had come.
