@@ -241,6 +241,20 @@ describe("a log that is not what this process would write", () => {
   });
 });
 
+test("an epoch that began in the store alone is followed when that is asked for", async () => {
+  const running = await start();
+  await running.request({ add: 7 });
+  const { id: snapshot } = await running.snapshot();
+  await running.request({ add: 5 });
+  expect(await running.follow()).toBe(1);
+  expect(await running.request({ add: 0 })).toBe(12);
+  await store.beginEpoch({ epoch: 2, snapshot, atMs: 0, by: "somebody else" });
+  expect(await running.follow()).toBe(2);
+  expect(await running.request({ add: 0 })).toBe(7);
+  await running.stop();
+  await expect(running.follow()).rejects.toMatchObject({ code: "STOPPED" });
+});
+
 describe("other options than before", () => {
   test("an epoch beyond that of the log is refused, for it would begin with nothing", async () => {
     const log = { directory: newLog() };
