@@ -257,10 +257,12 @@ export class TraceReader {
     this.#line += 1;
     if (text.length > LINE_LENGTH_MAX)
       this.#refuse(`a line has up to ${LINE_LENGTH_MAX} characters, and this one ${text.length}`);
-    if (text.trim() === "") return;
+    // A byte order mark goes with the white space.
+    const trimmed = text.trim();
+    if (trimmed === "") return;
     let value: unknown;
     try {
-      value = JSON.parse(text);
+      value = JSON.parse(trimmed);
     } catch (error) {
       this.#refuse(`this is no JSON: ${textOf(error)}`);
     }
