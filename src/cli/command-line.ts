@@ -54,6 +54,8 @@ Examples:
 
 /** Runs one command; sets the exit status of this OS process. Never throws. */
 export async function runCommandLine(args: readonly string[]): Promise<void> {
+  // Whoever does not read what goes wrong changes nothing of it.
+  process.stderr.on("error", () => {});
   let lost: unknown;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     // Whoever read it has seen enough; how the command ends does not depend on that.
