@@ -116,7 +116,8 @@ export function diagramCommand(): Command {
       refuseOutside(order, options, common);
       const laidOut = (marksMax: number): Layout =>
         layOut(order, { ...common, marksMax: limit ?? marksMax });
-      const title = `${printable(file)}: ${many(trace.processes.length, "process", "processes")}, ${many(trace.events.length, "event", "events")}`;
+      const processes = many(trace.processes.length, "process", "processes");
+      const title = `${printable(file)}: ${processes}, ${many(trace.events.length, "event", "events")}`;
       // What goes to standard output stands there alone.
       const say = toOutput.length > 0 && !isText ? console.error : console.log;
       if (svg !== undefined) {
