@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { isTidemarkError, textOf } from "../core/error.ts";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { printable } from "./terminal.ts";
 
 /** In the order of the help. A file is loaded when its command is named: to load them all takes longer than most commands. */
@@ -54,13 +54,24 @@ Examples:
 
 /** Runs one command; sets the exit status of this OS process. Never throws. */
 export async function runCommandLine(args: readonly string[]): Promise<void> {
+  // Whoever does not read what goes wrong changes nothing of it.
+  process.stderr.on("error", () => {});
+  let lost: unknown;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     // Whoever read it has seen enough; how the command ends does not depend on that.
-    if (error.code !== "EPIPE") process.exitCode = tellError(error);
+    if (error.code === "EPIPE" || lost !== undefined) return;
+    lost = error;
+    const message = `standard output cannot be written: ${textOf(error)}`;
+    const status = tellError(new TidemarkError("STORE_FAILED", message, { cause: error }));
+    // The command does not know, and may set its own meanwhile.
+    process.once("exit", () => {
+      process.exitCode = Math.max(status, Number(process.exitCode ?? 0));
+    });
   });
   try {
     await (await program(args[0])).parseAsync(args, { from: "user" });
   } catch (error) {
+    if (lost !== undefined && (error as Error).cause === lost) return;
     // A command that has used 1 for what it finds out has said so already.
     process.exitCode = Math.max(tellError(error), Number(process.exitCode ?? 0));
   }

@@ -4,6 +4,7 @@ import { createReadStream, mkdirSync, readFileSync, statSync, writeFileSync } fr
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { shellWord } from "./terminal.ts";
 
 const CHUNK_BYTES = 1 << 20;
 /** A line that is longer is handed over in pieces. */
@@ -28,7 +29,10 @@ export async function eachLine(file: string, take: (line: string) => void): Prom
   stream.setEncoding("utf8");
   let rest = "";
   try {
+    let isFirst = true;
     for await (const chunk of stream as AsyncIterable<string>) {
+      if (isFirst) refuseCompressed(file, chunk);
+      isFirst = false;
       const lines = (rest + chunk).split("\n");
       rest = lines.pop() ?? "";
       for (const line of lines) take(line);
@@ -48,12 +52,21 @@ export async function eachLine(file: string, take: (line: string) => void): Prom
  * @throws TidemarkError `BAD_OPTION`
  */
 export async function readAll(file: string): Promise<string> {
-  if (file !== "-") return readText(file);
+  if (file !== "-") return refuseCompressed(file, readText(file));
   try {
-    return await text(process.stdin);
+    return refuseCompressed(file, await text(process.stdin));
   } catch (error) {
-    throw unreadable(file, error);
+    throw isTidemarkError(error) ? error : unreadable(file, error);
   }
+}
+
+/** How every file of gzip begins, read as text: the second byte is none. */
+const GZIP = "\u001f\ufffd";
+
+function refuseCompressed(file: string, text: string): string {
+  if (!text.startsWith(GZIP)) return text;
+  const how = file === "-" ? "gunzip first" : `gunzip -c ${shellWord(file)}, and read it from -`;
+  throw new TidemarkError("BAD_OPTION", `${file} is compressed by gzip; ${how}`);
 }
 
 export function unreadable(file: string, error: unknown): TidemarkError {

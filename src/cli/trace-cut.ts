@@ -3,11 +3,11 @@
 import { Command } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { isSnapshotId } from "../core/id.ts";
-import { CausalOrder, type Frontier } from "../trace/causal-order.ts";
+import type { CausalOrder, Frontier } from "../trace/causal-order.ts";
 import { type Arrow, messagesOf, type Trace } from "../trace/trace.ts";
 import { jsonOption } from "./options.ts";
 import { grouped, painter, printable } from "./terminal.ts";
-import { cutText, eventText, parseCut, readTrace } from "./trace-file.ts";
+import { cutText, eventText, orderOf, parseCut, readTrace } from "./trace-file.ts";
 
 interface CutOptions {
   readonly snapshot?: string;
@@ -43,7 +43,7 @@ export function cutCommand(): Command {
       if ((snapshot === undefined) === (counts.length === 0))
         throw new TidemarkError("BAD_OPTION", "name a cut, as in p1=3 p2=12, or a --snapshot");
       const trace = await readTrace(file);
-      const order = new CausalOrder(trace);
+      const order = orderOf(trace, file);
       if (snapshot !== undefined && !isSnapshotId(snapshot))
         throw new TidemarkError("BAD_OPTION", `${snapshot} is no id of a snapshot, as p1/7 is`);
       const cut = snapshot === undefined ? parseCut(counts, order) : order.cutOf(snapshot);

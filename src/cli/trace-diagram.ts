@@ -3,16 +3,16 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
-import { CausalOrder, type Frontier } from "../trace/causal-order.ts";
+import type { CausalOrder, Frontier } from "../trace/causal-order.ts";
 import { cutCaption, type Layout, layOut, notShownText } from "../trace/layout.ts";
 import { drawSvg } from "../trace/svg-diagram.ts";
 import { drawText, type Tone } from "../trace/text-diagram.ts";
-import type { Trace } from "../trace/trace.ts";
+import type { Trace, TraceEvent } from "../trace/trace.ts";
 import { drawPage } from "./diagram-page.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import { grouped, type Paint, painter, printable } from "./terminal.ts";
 import { writeText } from "./text-file.ts";
-import { parseCut, readTrace } from "./trace-file.ts";
+import { orderOf, parseCut, readTrace } from "./trace-file.ts";
 
 interface DiagramOptions {
   readonly snapshot?: SnapshotId;
@@ -49,7 +49,8 @@ The page is one file that needs no network: pan, zoom, see the causal past and
 future of an event, and drag a cut.
 
 Exit status: 0 if it is drawn; 2 if FILE cannot be read or a line is wrong
-(FILE:LINE: REASON), or for a mistake in the command.
+(FILE:LINE: REASON), or for a mistake in the command; 1 if a file cannot be
+written.
 
 Examples:
   tidemark trace diagram trace.jsonl
@@ -84,9 +85,16 @@ export function diagramCommand(): Command {
     .addOption(jsonOption("print where everything stands, as one line of JSON"))
     .addHelpText("after", HELP)
     .action(async (file: string, options: DiagramOptions) => {
-      const trace = await readTrace(file);
-      const order = new CausalOrder(trace);
       const { svg, html, text, ascii, json, limit, window, time } = options;
+      const isText = text === true || ascii === true;
+      const toOutput = [svg === "-", html === "-", json === true, isText].filter(Boolean);
+      if (toOutput.length > 1)
+        throw new TidemarkError(
+          "BAD_OPTION",
+          "one picture goes to standard output: --text, --json, --svg - or --html -; write the others into files",
+        );
+      const trace = await readTrace(file);
+      const order = orderOf(trace, file);
       const common = {
         cut: cutFrom(order, options),
         around: options.around === undefined ? undefined : eventFrom(trace, options.around),
@@ -105,31 +113,35 @@ export function diagramCommand(): Command {
           "BAD_OPTION",
           "no event of the trace has a time (atMs); leave out --time",
         );
+      refuseOutside(order, options, common);
       const laidOut = (marksMax: number): Layout =>
         layOut(order, { ...common, marksMax: limit ?? marksMax });
-      const title = `${printable(file)}: ${trace.processes.length} processes, ${grouped(trace.events.length)} events`;
+      const processes = many(trace.processes.length, "process", "processes");
+      const title = `${printable(file)}: ${processes}, ${many(trace.events.length, "event", "events")}`;
+      // What goes to standard output stands there alone.
+      const say = toOutput.length > 0 && !isText ? console.error : console.log;
       if (svg !== undefined) {
         const layout = laidOut(SVG_MAX);
-        write(svg, drawSvg(layout, title), layout);
+        write(svg, drawSvg(layout, title), layout, say);
       }
       if (html !== undefined) {
         const layout = laidOut(PAGE_MAX);
-        write(html, drawPage(layout, title), layout);
+        write(html, drawPage(layout, title), layout, say);
       }
       if (json) console.log(JSON.stringify(asJson(laidOut(SVG_MAX))));
-      else if (text || ascii || (svg === undefined && html === undefined))
+      else if (isText || (svg === undefined && html === undefined))
         console.log(draw(laidOut(TEXT_MAX), ascii === true));
     });
 }
 
-function write(file: string, text: string, layout: Layout): void {
+function write(file: string, text: string, layout: Layout, say: (line: string) => void): void {
   if (file === "-") {
     process.stdout.write(text);
     return;
   }
   writeText(file, text);
   const said = [...(layout.cut ? [cutCaption(layout)] : []), ...notShownText(layout)];
-  console.log([`${printable(file)} is written`, ...said.map((line) => `  ${line}`)].join("\n"));
+  say([`${printable(file)} is written`, ...said.map((line) => `  ${line}`)].join("\n"));
 }
 
 function draw(layout: Layout, ascii: boolean): string {
@@ -154,6 +166,31 @@ function cutFrom(
     throw new TidemarkError("BAD_OPTION", "give a --snapshot or a --cut, not both");
   if (snapshot !== undefined) return order.cutOf(snapshot);
   return cut === undefined ? undefined : parseCut(cut.split(/(?<=[0-9]),/), order);
+}
+
+/** What is to be in the middle must not be left out by another option. */
+function refuseOutside(
+  { linear, trace }: CausalOrder,
+  { around: named }: DiagramOptions,
+  {
+    around,
+    window,
+    processes,
+  }: {
+    readonly around: number | undefined;
+    readonly window: DiagramOptions["window"];
+    readonly processes: readonly number[] | undefined;
+  },
+): void {
+  if (around === undefined) return;
+  const place = linear.indexOf(around) + 1;
+  if (window && (place < window[0] || place > window[1]))
+    throw new TidemarkError(
+      "BAD_OPTION",
+      `${named} is event ${place} of the whole order, which is not in the window ${window.join("..")}`,
+    );
+  if (processes && !processes.includes((trace.events[around] as TraceEvent).process))
+    throw new TidemarkError("BAD_OPTION", `${named} is of none of the --processes`);
 }
 
 /** `p2:14` as an index. */
@@ -196,3 +233,6 @@ function parseWindow(text: string): readonly [from: number, to: number] {
   if (window[0] >= 1 && window[0] <= window[1]) return window;
   throw new InvalidArgumentError("Use the first and the last event: 1..200.");
 }
+
+const many = (count: number, one: string, several: string): string =>
+  `${grouped(count)} ${count === 1 ? one : several}`;

@@ -1,13 +1,13 @@
 /** `tidemark trace diff`: what two runs have in common, and where they part. */
 
 import { Command } from "commander";
-import { CausalOrder } from "../trace/causal-order.ts";
+import type { CausalOrder } from "../trace/causal-order.ts";
 import { compareTraces, type TraceDifference } from "../trace/difference.ts";
 import { eventTitle } from "../trace/drawings.ts";
 import type { Trace, TraceEvent } from "../trace/trace.ts";
 import { collect, jsonOption } from "./options.ts";
 import { grouped, painter, printable, cut as shortened } from "./terminal.ts";
-import { cutText, eventText, readTrace } from "./trace-file.ts";
+import { cutText, eventText, orderOf, readTrace } from "./trace-file.ts";
 
 interface DiffOptions {
   readonly field?: readonly string[];
@@ -45,11 +45,12 @@ export function diffCommand(): Command {
     .addHelpText("after", HELP)
     .action(async (beforeFile: string, afterFile: string, { field = [], json }: DiffOptions) => {
       const [before, after] = [await readTrace(beforeFile), await readTrace(afterFile)];
+      const orders = [orderOf(before, beforeFile), orderOf(after, afterFile)] as const;
       const difference = compareTraces(before, after, { fields: field });
-      if (json) console.log(JSON.stringify(inJson(before, after, difference)));
+      if (json) console.log(JSON.stringify(inJson(orders, difference)));
       else {
         const names = [printable(beforeFile), printable(afterFile)] as const;
-        for (const line of told(before, after, difference, names)) console.log(line);
+        for (const line of told(orders, difference, names)) console.log(line);
       }
       process.exitCode = difference.isSame ? 0 : 1;
     });
@@ -61,26 +62,31 @@ function placeOf(trace: Trace, event: number): string {
   return `${trace.processes[process]}:${position + 1}`;
 }
 
-function inJson(before: Trace, after: Trace, difference: TraceDifference): unknown {
+type Orders = readonly [before: CausalOrder, after: CausalOrder];
+
+function inJson([before, after]: Orders, difference: TraceDifference): unknown {
   const { isSame, processes, partners, onlyBefore, onlyAfter, moved, first, minimal } = difference;
   const places = (trace: Trace, events: readonly number[]): readonly string[] =>
     events.map((e) => placeOf(trace, e));
-  const firstOf = (trace: Trace, event: number | undefined): unknown =>
-    event === undefined
-      ? null
-      : {
-          event: placeOf(trace, event),
-          text: eventTitle(trace, event),
-          past: Object.fromEntries(
-            trace.processes.map((name, p) => [name, pastOf(trace, event)[p]]),
-          ),
-        };
+  const firstOf = (order: CausalOrder, event: number | undefined): unknown => {
+    if (event === undefined) return null;
+    const { trace } = order;
+    const past = pastOf(order, event);
+    return {
+      event: placeOf(trace, event),
+      text: eventTitle(trace, event),
+      past: Object.fromEntries(trace.processes.map((name, p) => [name, past[p]])),
+    };
+  };
   return {
     same: isSame,
     processes,
-    onlyBefore: places(before, onlyBefore),
-    onlyAfter: places(after, onlyAfter),
-    moved: moved.map((e) => [placeOf(before, e), placeOf(after, partners[e] as number)]),
+    onlyBefore: places(before.trace, onlyBefore),
+    onlyAfter: places(after.trace, onlyAfter),
+    moved: moved.map((e) => [
+      placeOf(before.trace, e),
+      placeOf(after.trace, partners[e] as number),
+    ]),
     first: isSame
       ? null
       : { before: firstOf(before, first.before), after: firstOf(after, first.after) },
@@ -89,20 +95,19 @@ function inJson(before: Trace, after: Trace, difference: TraceDifference): unkno
 }
 
 /** Of each process how many of its events happened before that one. */
-function pastOf(trace: Trace, event: number): Int32Array {
-  const order = new CausalOrder(trace);
-  const { process, position } = trace.events[event] as TraceEvent;
-  const past = Int32Array.from(trace.processes.keys(), (q) => order.known(event, q));
+function pastOf(order: CausalOrder, event: number): Int32Array {
+  const { process, position } = order.trace.events[event] as TraceEvent;
+  const past = Int32Array.from(order.trace.processes.keys(), (q) => order.known(event, q));
   past[process] = position;
   return past;
 }
 
 function* told(
-  before: Trace,
-  after: Trace,
+  orders: Orders,
   { isSame, processes, partners, onlyBefore, onlyAfter, moved, first, minimal }: TraceDifference,
   [beforeName, afterName]: readonly [string, string],
 ): Generator<string> {
+  const [before, after] = [orders[0].trace, orders[1].trace];
   const same = processes.reduce((sum, one) => sum + one.same, 0);
   if (isSame) {
     yield `${paint("green", "✓")} nothing differs: ${many(same)}`;
@@ -120,8 +125,8 @@ function* told(
     yield `    ${printable(process)}: -${grouped(gone)} +${grouped(come)}`;
   yield "";
   yield "where they part:";
-  if (first.before !== undefined) yield* parting(before, first.before, "-", beforeName);
-  if (first.after !== undefined) yield* parting(after, first.after, "+", afterName);
+  if (first.before !== undefined) yield* parting(orders[0], first.before, "-", beforeName);
+  if (first.after !== undefined) yield* parting(orders[1], first.after, "+", afterName);
   yield* listed(`only in ${beforeName}:`, onlyBefore, (e) => `- ${described(before, e)}`);
   yield* listed(`only in ${afterName}:`, onlyAfter, (e) => `+ ${described(after, e)}`);
   yield* listed("moved, as they come right after other events:", moved, (e) => {
@@ -131,10 +136,16 @@ function* told(
 }
 
 /** A first difference, what comes right before it, and how much happened before it in all. */
-function* parting(trace: Trace, event: number, sign: string, name: string): Generator<string> {
+function* parting(
+  order: CausalOrder,
+  event: number,
+  sign: string,
+  name: string,
+): Generator<string> {
+  const { trace } = order;
   yield `  ${paint(sign === "-" ? "red" : "green", `${sign} ${described(trace, event)}`)}`;
   yield `      it comes right ${causes(trace, event)}`;
-  yield `      before it, in ${name}: ${cutText(trace, pastOf(trace, event))}`;
+  yield `      before it, in ${name}: ${cutText(trace, pastOf(order, event))}`;
 }
 
 function causes(trace: Trace, event: number): string {

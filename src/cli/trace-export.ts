@@ -5,7 +5,7 @@ import { dotLines, itfLines, mermaidLines } from "../trace/drawings.ts";
 import { shivizLines } from "../trace/shiviz.ts";
 import { jsonLines, type Trace } from "../trace/trace.ts";
 import { printable } from "./terminal.ts";
-import { readTrace } from "./trace-file.ts";
+import { orderOf, readTrace } from "./trace-file.ts";
 import { bytesOfLines, STANDARD, writeTo } from "./transfer.ts";
 
 const FORMATS: Readonly<Record<string, (trace: Trace) => Iterable<string>>> = {
@@ -15,6 +15,9 @@ const FORMATS: Readonly<Record<string, (trace: Trace) => Iterable<string>>> = {
   mermaid: mermaidLines,
   dot: dotLines,
 };
+
+/** Those that are written in an order in which the events can have happened. */
+const NEEDS_ORDER: ReadonlySet<string> = new Set(["shiviz", "itf", "mermaid"]);
 
 /** What Mermaid draws, unless it is told that it may draw more. */
 const MERMAID_LENGTH_MAX = 50_000;
@@ -55,6 +58,7 @@ export function exportCommand(): Command {
           yield line;
         }
       };
+      if (NEEDS_ORDER.has(to)) orderOf(trace, file);
       await writeTo(out ?? STANDARD, bytesOfLines(counted()));
       if (to === "mermaid" && length > MERMAID_LENGTH_MAX)
         console.error(

@@ -1,7 +1,7 @@
 /** Files with traces, and how events and cuts of them are called. */
 
-import { TidemarkError } from "../core/error.ts";
-import type { CausalOrder, Frontier } from "../trace/causal-order.ts";
+import { TidemarkError, textOf } from "../core/error.ts";
+import { CausalOrder, type Frontier } from "../trace/causal-order.ts";
 import { type Trace, TraceReader } from "../trace/trace.ts";
 import { printable } from "./terminal.ts";
 import { eachLine } from "./text-file.ts";
@@ -14,6 +14,19 @@ export async function readTrace(file: string): Promise<Trace> {
   const reader = new TraceReader(file);
   await eachLine(file, (line) => reader.addText(line));
   return reader.end();
+}
+
+/**
+ * The order of the events of a trace.
+ * @param file where it comes from
+ * @throws TidemarkError `BAD_OPTION` if some events would be before themselves
+ */
+export function orderOf(trace: Trace, file: string): CausalOrder {
+  try {
+    return new CausalOrder(trace);
+  } catch (error) {
+    throw new TidemarkError("BAD_OPTION", `${file}: ${textOf(error)}`, { cause: error });
+  }
 }
 
 /**

@@ -1,8 +1,7 @@
 /** `tidemark trace import`: a log of another program as a trace. */
 
 import { Command, Option } from "commander";
-import { TidemarkError, textOf } from "../core/error.ts";
-import { CausalOrder } from "../trace/causal-order.ts";
+import { TidemarkError } from "../core/error.ts";
 import { parseOtlp } from "../trace/otlp.ts";
 import { parseShiviz, SHIVIZ_PARSER } from "../trace/shiviz.ts";
 import { jsonLines, parseTrace, type Trace } from "../trace/trace.ts";
@@ -10,6 +9,7 @@ import { jsonOption, wholeNumber } from "./options.ts";
 import { grouped, printable } from "./terminal.ts";
 import { readAll } from "./text-file.ts";
 import { limitedFindAll } from "./time-limit.ts";
+import { orderOf } from "./trace-file.ts";
 import { bytesOfLines, STANDARD, writeTo } from "./transfer.ts";
 
 interface ImportOptions {
@@ -80,7 +80,8 @@ export function importCommand(): Command {
       const chosen =
         execution === undefined ? all : all.filter(({ trace }) => trace.label === execution);
       if (chosen.length === 0) throw unknownLabel(log, all, `there is no execution ${execution}`);
-      for (const { trace } of chosen) refuseCircles(trace, log);
+      // Whatever reads it will ask in which order things happened.
+      for (const { trace } of chosen) orderOf(trace, `${log}${inExecution(trace)}`);
       for (const { trace, remarks } of chosen)
         for (const remark of remarks)
           console.error(`tidemark: ${printable(log)}${inExecution(trace)}: ${printable(remark)}`);
@@ -126,15 +127,6 @@ function imported(text: string, log: string, options: ImportOptions): readonly I
     const remark = `${many(lines, "line is", "lines are")} of no event, the first is line ${first}`;
     return { trace, remarks: lines > 0 ? [remark] : [] };
   });
-}
-
-/** Whatever reads it will ask in which order things happened. */
-function refuseCircles(trace: Trace, log: string): void {
-  try {
-    new CausalOrder(trace);
-  } catch (error) {
-    throw new TidemarkError("BAD_OPTION", `${log}${inExecution(trace)}: ${textOf(error)}`);
-  }
 }
 
 /** By how it begins. */

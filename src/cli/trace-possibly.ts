@@ -1,7 +1,7 @@
 /** `tidemark trace possibly` and `definitely`: whether something can have been so in a system, and whether it must have been. */
 
 import { Command, Option } from "commander";
-import { CausalOrder, type Frontier } from "../trace/causal-order.ts";
+import type { CausalOrder, Frontier } from "../trace/causal-order.ts";
 import {
   type DefinitelyVerdict,
   definitely,
@@ -12,7 +12,7 @@ import {
 import { StateIndex } from "../trace/state-index.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import { grouped, painter, printable } from "./terminal.ts";
-import { cutText, eventText, readTrace } from "./trace-file.ts";
+import { cutText, eventText, orderOf, readTrace } from "./trace-file.ts";
 
 interface Options {
   readonly budget: number;
@@ -36,7 +36,8 @@ An EXPRESSION is of values and messages at one cut; write it in 'quotes':
   count(role == "leader") > 1      of how many it holds; also all(...), any(...)
 
 A value holds until its process says another one. Before the first there is
-none: no comparison with it holds, and a.x == null asks for that.
+none, nor is there one of what is divided by zero: no comparison with it holds,
+and a.x == null asks for that. If the expression begins with -, put -- before it.
 
 Which way was gone is said in brackets: conjunctive, linear and sum are straight,
 however many events there are; orders are a few that were tried; slice and
@@ -71,7 +72,7 @@ export function possiblyCommand(): Command {
   return asking("possibly", "say whether something can have been so, and show where")
     .addHelpText("after", POSSIBLY_HELP)
     .action(async (file: string, expression: string, { budget, json }: Options) => {
-      const order = new CausalOrder(await readTrace(file));
+      const order = orderOf(await readTrace(file), file);
       const verdict = possibly(order, expression, { budget });
       const observed = verdict.holds ? firstObserved(order, expression) : undefined;
       if (json) console.log(JSON.stringify(possiblyJson(order, verdict, observed)));
@@ -84,7 +85,7 @@ export function definitelyCommand(): Command {
   return asking("definitely", "say whether something must have been so at some time")
     .addHelpText("after", DEFINITELY_HELP)
     .action(async (file: string, expression: string, { budget, json }: Options) => {
-      const order = new CausalOrder(await readTrace(file));
+      const order = orderOf(await readTrace(file), file);
       const verdict = definitely(order, expression, { budget });
       if (json) console.log(JSON.stringify(definitelyJson(order, verdict)));
       else console.log(definitelyLines(order, verdict).join("\n"));
@@ -141,7 +142,7 @@ function possiblyLines(
   const begun = event === undefined ? "at the beginning" : `after ${eventText(trace, event)}`;
   const when = observed === undefined ? "it holds at no time" : `it first holds ${begun}`;
   return [
-    `possibly: ${answer}, at ${cutText(trace, verdict.cut)}${how}`,
+    `possibly: ${answer}, at ${trace.processes.length > 0 ? cutText(trace, verdict.cut) : "the beginning"}${how}`,
     ...stateLines(states, verdict.cut),
     `  in the order in which the trace is told ${when}`,
   ];

@@ -1,9 +1,10 @@
 /** `tidemark trace record`: what all processes of the running system do for a while, as one file. */
 
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, Option } from "commander";
-import { isTidemarkError, TidemarkError } from "../core/error.ts";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import type { RecordedEvent, Recording } from "../trace/recorder.ts";
@@ -75,6 +76,8 @@ async function record(options: RecordOptions): Promise<void> {
     throw new TidemarkError("BAD_OPTION", "a trace is not for a terminal: name a file with --out");
   if (out !== STANDARD && existsSync(out))
     throw new TidemarkError("STORE_FAILED", `${out} is there already, and is not overwritten`);
+  // What was recorded for an hour is not to be lost for that.
+  if (out !== STANDARD) refuseUnwritable(dirname(out));
   const stop = stopSignal();
   const client = await ControlClient.connect<SystemMethods>(dir);
   try {
@@ -103,6 +106,18 @@ async function record(options: RecordOptions): Promise<void> {
     process.stderr.write(`${summary(recordings, tookMs, out)}\n`);
   } finally {
     client.close();
+  }
+}
+
+function refuseUnwritable(directory: string): void {
+  try {
+    if (statSync(directory).isDirectory()) accessSync(directory, constants.W_OK);
+    else throw new Error("it is no directory");
+  } catch (error) {
+    throw new TidemarkError(
+      "STORE_FAILED",
+      `nothing can be written into ${directory}: ${textOf(error)}`,
+    );
   }
 }
 

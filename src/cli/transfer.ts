@@ -24,32 +24,51 @@ export async function writeTo(file: string, content: AsyncIterable<Uint8Array>):
       );
       return;
     }
-    const handle = await fs.open(file, "wx", 0o600);
+    if (await isThere(file)) throw alreadyThere(file);
+    await writeWhole(file, content);
+  } catch (error) {
+    if (isTidemarkError(error)) throw error;
+    if (codeOf(error) === "EEXIST") throw alreadyThere(file);
+    throw new TidemarkError("STORE_FAILED", `cannot write ${file}: ${textOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Under a name of its own until all of it is on the disk: whoever is killed in the middle leaves nothing that looks like the whole. */
+async function writeWhole(file: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+  const part = `${file}.${process.pid}.part`;
+  const handle = await fs.open(part, "wx", 0o600);
+  try {
     try {
       for await (const chunk of content) await handle.writeFile(chunk);
       await handle.sync();
-    } catch (error) {
-      await fs.unlink(file).catch(() => {});
-      throw error;
     } finally {
       await handle.close();
     }
-  } catch (error) {
-    if (isTidemarkError(error)) throw error;
-    const there = (error as NodeJS.ErrnoException).code === "EEXIST";
-    throw new TidemarkError(
-      "STORE_FAILED",
-      there
-        ? `${file} is there already, and is not overwritten`
-        : `cannot write ${file}: ${textOf(error)}`,
-      { cause: error },
-    );
+    // A second name does not take the place of what has come there meanwhile. Some file systems know only one.
+    await fs.link(part, file).catch(async (error: unknown) => {
+      if (codeOf(error) === "EEXIST" || (await isThere(file))) throw error;
+      await fs.rename(part, file);
+    });
+  } finally {
+    await fs.unlink(part).catch(() => {});
   }
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return (await fs.lstat(file).catch(() => undefined)) !== undefined;
+}
+
+const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
+
+function alreadyThere(file: string): TidemarkError {
+  return new TidemarkError("STORE_FAILED", `${file} is there already, and is not overwritten`);
 }
 
 /** Whoever read standard output has seen enough. */
 function unlessReadEnough(error: unknown): void {
-  if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
+  if (codeOf(error) !== "EPIPE") throw error;
 }
 
 /** Many lines at a time. */

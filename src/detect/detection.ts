@@ -6,7 +6,7 @@ import type { Channel } from "../core/topology.ts";
 import { detectDeadlock } from "./deadlock.ts";
 import { detectGarbage } from "./garbage.ts";
 import type { Declaration, GlobalState } from "./global-state.ts";
-import { detectSum, detectToken, sumOf } from "./sums.ts";
+import { detectChange, detectSum, detectToken } from "./sums.ts";
 import { counted, type Detection, named, textOfPlace, unknown } from "./verdict.ts";
 
 /** What the verdict on termination rests on. */
@@ -128,10 +128,10 @@ export function parseDetector(text: string): Detector {
     return {
       name: `sum=${name}`,
       needs: ["goods"],
-      detect(state, before) {
-        const was = before && expected === undefined ? sumOf(before, name) : undefined;
-        return detectSum(state, name, was && "sum" in was ? was.sum : expected);
-      },
+      detect: (state, before) =>
+        before && expected === undefined
+          ? detectChange(state, name, before)
+          : detectSum(state, name, expected),
     };
   if (text === TERMINATION)
     return { name: text, needs: ["isPassive"], detect: (state) => detectTermination(state) };

@@ -77,9 +77,32 @@ export function detectSum(
   const evidence = { ...found, expected };
   if (difference === 0)
     return { detector, detected: false, evidence, sentence: `all ${sum} are there` };
-  const much = `${Math.abs(difference)} ${difference < 0 ? "are lost" : "are too many"}`;
+  const amount = Math.abs(difference);
+  const much = `${amount} ${amount === 1 ? "is" : "are"} ${difference < 0 ? "lost" : "too many"}`;
   const sentence = `there are ${sum} and not ${expected}: ${much}`;
   return { detector, detected: true, evidence, sentence };
+}
+
+/**
+ * Detects that goods do not add up to what there was before. Of goods that nobody names, then or now, that is unknown: nothing was found
+ * of what nobody has ever called so, and 0 would be 0 for ever.
+ */
+export function detectChange(
+  state: GlobalState,
+  goods: string,
+  before: GlobalState,
+): Detection<SumEvidence> {
+  const was = sumOf(before, goods);
+  const names = new Set([before, state].flatMap((one) => namesOf(one)));
+  if (!("sum" in was) || names.has(goods))
+    return detectSum(state, goods, "sum" in was ? was.sum : undefined);
+  const known = named([...names].sort());
+  const others = known === "" ? "" : `, only of ${known}`;
+  return unknown(`sum=${goods}`, `nobody declares goods of that name${others}`);
+}
+
+function namesOf({ processes, messages }: GlobalState): string[] {
+  return [...processes, ...messages].flatMap(({ goods }) => Object.keys(goods ?? {}));
 }
 
 /** Detects that a token is lost, or there more often than it should be. */

@@ -305,7 +305,8 @@ function linearize(trace: Trace, arrowsInto: (event: number) => readonly Arrow[]
   let e = missing.findIndex((count) => count > 0);
   for (const seen = new Set<number>(); !seen.has(e); e = before(e)) seen.add(e);
   const circle = [e];
-  for (e = before(e); e !== circle.at(-1); e = before(e)) circle.unshift(e);
+  for (e = before(e); e !== circle[0]; e = before(e)) circle.push(e);
+  circle.reverse();
   const first = circle.indexOf(circle.reduce((a, b) => Math.min(a, b)));
   const names = [...circle.slice(first), ...circle.slice(0, first)]
     .slice(0, CIRCLE_MAX)

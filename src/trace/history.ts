@@ -63,7 +63,7 @@ export interface EventPlace {
   readonly position: number;
 }
 
-const HISTORY_FORMAT = "tidemark-history/1";
+export const HISTORY_FORMAT = "tidemark-history/1";
 const LINE_LENGTH_MAX = 1 << 20;
 /** The types of lines. */
 export const TYPES =

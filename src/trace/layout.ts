@@ -297,7 +297,7 @@ export function withCommas(value: number): string {
 
 /** A text from outside, without what could drive a terminal, and not longer than that. */
 export function shortened(text: string, lengthMax: number): string {
-  const clean = text.replaceAll(/\p{C}|\s/gu, (character) => (character === " " ? " " : "?"));
+  const clean = text.replaceAll(/\s/gu, " ").replaceAll(/\p{C}/gu, "?");
   const letters = [...clean];
   return letters.length > lengthMax ? `${letters.slice(0, lengthMax - 1).join("")}…` : clean;
 }
@@ -504,6 +504,12 @@ function join(
   return { arrows, into };
 }
 
+/** What a process sends to itself has no arrow, also if it is received. */
+function isSentAway({ events, processes }: Trace, e: number): boolean {
+  const { type, peer, process = -1 } = events[e] ?? {};
+  return type === "send" && peer !== processes[process];
+}
+
 function stubsOf(
   trace: Trace,
   part: readonly Group[],
@@ -542,7 +548,7 @@ function stubsOf(
   for (const e of trace.unexplained) nowhere(e, false);
   for (const { process, first, count } of part)
     for (const e of eventsAt(trace, process, first, count))
-      if (trace.events[e]?.type === "send" && hasArrow[e] === 0) nowhere(e, true);
+      if (isSentAway(trace, e) && hasArrow[e] === 0) nowhere(e, true);
   return [...stubs.values()];
 }
 

@@ -529,7 +529,8 @@ function avoid(
 }
 
 function limitText(explored: number, budget: number, bytes: number): string | undefined {
-  if (explored >= budget) return `${budget} cuts were looked at, as many as the budget has`;
+  if (explored >= budget)
+    return `${budget === 1 ? "1 cut was" : `${budget} cuts were`} looked at, as many as the budget has`;
   if (bytes <= SEARCH_BYTES_MAX) return undefined;
   return `the cuts to be kept take more than ${SEARCH_BYTES_MAX} bytes`;
 }

@@ -7,6 +7,7 @@
  */
 
 import type { ProcessId } from "../core/id.ts";
+import { HISTORY_FORMAT } from "./history.ts";
 import type { RecordedEvent, Recording } from "./recorder.ts";
 
 /**
@@ -24,7 +25,7 @@ export function* traceLines(
     ({ lost, whole, every, lives }) => lost === 0 && whole && every === 1 && lives.length <= 1,
   );
   const complete = options.complete === true && isWhole;
-  const head = { type: "history", format: "tidemark-history/1", complete };
+  const head = { type: "history", format: HISTORY_FORMAT, complete };
   yield JSON.stringify({ ...head, ...(!isWhole && { late: true }) });
   for (const { process, lives } of recordings)
     for (let life = 1; life < lives.length; life += 1) {

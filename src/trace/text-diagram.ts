@@ -160,6 +160,8 @@ function peersOf({ marks, arrows, rows }: Layout): string[] {
 
 const COLUMNS = 100;
 const NAME_MAX = 24;
+/** Where each column has one character, and names are written downward. */
+const NARROW_NAME_MAX = 8;
 const VALUES_MAX = 48;
 
 export const GLYPHS: Readonly<Record<EventType, string>> = {
@@ -369,7 +371,7 @@ function drawNarrow(
   if (width + 2 + WORDS_MIN > columns) return undefined;
   const xs = processes.map((_, i) => left + i * step);
   const at = new Map(processes.map((name, i) => [name, xs[i] as number]));
-  const names = processes.map((name) => shortened(name, step === 1 ? 8 : NAME_MAX));
+  const names = step === 1 ? narrowed(processes) : processes.map((one) => shortened(one, NAME_MAX));
   const canvas = new Canvas(columns, rows.length, names, xs, cutBefore, width);
   for (const [i, process] of processes.entries())
     canvas.life(xs[i] as number, endOf(rows, process));
@@ -390,6 +392,18 @@ function drawNarrow(
     canvas.write(width + 2, y, beside(row, columns - width - 2, true), row.tone);
   }
   return canvas;
+}
+
+/** Names in so few letters that they tell the processes apart, if either end of them does. */
+function narrowed(processes: readonly string[]): readonly string[] {
+  const starts = processes.map((name) => shortened(name, NARROW_NAME_MAX));
+  const ends = processes.map((name) => {
+    const letters = [...name];
+    return letters.length <= NARROW_NAME_MAX
+      ? name
+      : `…${letters.slice(1 - NARROW_NAME_MAX).join("")}`;
+  });
+  return new Set(ends).size > new Set(starts).size ? ends : starts;
 }
 
 /** Without arrows: a row for each event, its process first. */

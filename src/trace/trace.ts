@@ -13,7 +13,7 @@
 
 import { TidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
-import { TYPES } from "./history.ts";
+import { HISTORY_FORMAT, TYPES } from "./history.ts";
 import type { MessageId } from "./permute.ts";
 
 /** What an event does with messages; or `record`: its process records for a snapshot. */
@@ -259,10 +259,12 @@ export class TraceReader {
     this.#line += 1;
     if (text.length > LINE_LENGTH_MAX)
       this.#refuse(`a line has up to ${LINE_LENGTH_MAX} characters, and this one ${text.length}`);
-    if (text.trim() === "") return;
+    // A byte order mark goes with the white space.
+    const trimmed = text.trim();
+    if (trimmed === "") return;
     let value: unknown;
     try {
-      value = JSON.parse(text);
+      value = JSON.parse(trimmed);
     } catch (error) {
       this.#refuse(`this is no JSON: ${textOf(error)}`);
     }
@@ -355,7 +357,9 @@ export class TraceReader {
 
   /** What the first line says of all: who takes part, also those that do nothing, in the order in which they are shown. */
   #head(line: Readonly<Record<string, unknown>>): void {
-    const { label = "", processes = [], complete, late } = line;
+    const { format = HISTORY_FORMAT, label = "", processes = [], complete, late } = line;
+    if (format !== HISTORY_FORMAT)
+      this.#refuse(`the format is ${show(format)}; this program reads ${HISTORY_FORMAT}`);
     if (complete === false) this.#complete = false;
     if (late === true) this.#late = true;
     if (typeof label !== "string") this.#refuse(`label is a text, not ${show(label)}`);
@@ -458,7 +462,8 @@ export class TraceReader {
   ): Partial<EventDetails> {
     const value = line[field];
     if (value === undefined) return {};
-    if (typeof value !== type || value === null || Array.isArray(value))
+    const isInfinite = typeof value === "number" && !Number.isFinite(value);
+    if (typeof value !== type || value === null || Array.isArray(value) || isInfinite)
       this.#refuse(`${field} is a JSON ${type}, not ${show(value)}`);
     return { [field]: value };
   }
@@ -530,7 +535,7 @@ export function parseTrace(text: string, name = "trace"): Trace {
 export function* jsonLines(trace: Trace): Generator<string> {
   const { label, processes, events, arrows, complete, late } = trace;
   yield JSON.stringify({
-    ...{ type: "history", format: "tidemark-history/1" },
+    ...{ type: "history", format: HISTORY_FORMAT },
     ...(!complete && { complete }),
     ...(late && { late }),
     ...(label !== "" && { label }),
@@ -601,9 +606,14 @@ function isTold({ events, processes }: Trace, from: number, to: number): boolean
 }
 
 /** Whatever it is, as short text. */
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (typeof value === "boolean") return `${value}`;
+  return Array.isArray(value) ? "a list" : "an object";
+}
+
 function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  if (typeof value !== "string")
-    return typeof value === "number" ? `${value}` : `a ${typeof value}`;
+  if (typeof value !== "string") return typeof value === "number" ? `${value}` : kindOf(value);
   return JSON.stringify(value.length > 80 ? `${value.slice(0, 79)}…` : value);
 }

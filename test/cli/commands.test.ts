@@ -1,7 +1,11 @@
+import { spawnSync } from "node:child_process";
 import {
+  closeSync,
   copyFileSync,
   cpSync,
+  existsSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   truncateSync,
@@ -12,6 +16,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import {
   filesBelow,
+  MAIN,
   packageVersion,
   parseLines,
   Started,
@@ -359,6 +364,37 @@ describe("the command line", () => {
     const list = new Started(["snapshots", "--dir", directory]);
     list.child.stdout?.destroy();
     expect(await list.ended).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  test("does not mind that nobody reads what it remarks", async () => {
+    const log = join(temporaryDirectory(), "log");
+    writeFileSync(log, 'of no event\n\ne\na {"a":1}\n');
+    const read = new Started(["trace", "import", log]);
+    read.child.stderr?.destroy();
+    expect(await read.ended).toMatchObject({ status: 0, stdout: expect.stringContaining('"a"') });
+  });
+
+  test.skipIf(!existsSync("/dev/full"))("says once that what it prints goes nowhere", () => {
+    const file = join(temporaryDirectory(), "trace.jsonl");
+    writeFileSync(file, '{"process":"p","type":"internal"}\n');
+    const full = openSync("/dev/full", "w");
+    onTestFinished(() => closeSync(full));
+    const run = (...args: string[]) =>
+      spawnSync(process.execPath, ["--conditions=tidemark-source", MAIN, "trace", ...args], {
+        stdio: ["ignore", full, "pipe"],
+        encoding: "utf8",
+      });
+    for (const args of [
+      ["cut", file, "p=1"],
+      ["diagram", file, "--svg", "-"],
+      ["export", file, "--to", "dot"],
+    ]) {
+      const { status, stderr } = run(...args);
+      expect([status, stderr]).toEqual([
+        1,
+        "tidemark: standard output cannot be written: ENOSPC: no space left on device, write\n",
+      ]);
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { parseLines, temporaryDirectory, tidemark } from "./support/command.ts";
 
@@ -62,5 +63,24 @@ describe("tidemark trace cut", () => {
       const { status, stderr } = await tidemark(["trace", "cut", traceFile(), ...words]);
       expect([status, stderr.includes(reason)], stderr).toEqual([2, true]);
     }
+  });
+
+  test("a byte order mark is no text; what is compressed, and a circle of events, are told with the file", async () => {
+    const file = join(temporaryDirectory(), "trace.jsonl");
+    const cut = async (content: string | Uint8Array) => {
+      writeFileSync(file, content);
+      return tidemark(["trace", "cut", file, "p=1"]);
+    };
+    const line = '{"process":"p","type":"internal"}';
+    expect((await cut(`\ufeff${line}\r\n${line}\r\n`)).stdout).toContain("p=1 is consistent");
+    expect(await cut(gzipSync(line))).toMatchObject({
+      status: 2,
+      stderr: `tidemark: ${file} is compressed by gzip; gunzip -c ${file}, and read it from -\n`,
+    });
+    const received = '{"process":"p","type":"receive","from":"q","message":1}';
+    const before = '{"process":"q","type":"send","to":"p","message":1,"after":[["p",1]]}';
+    const { status, stderr } = await cut(`${received}\n${before}\n`);
+    expect(status).toBe(2);
+    expect(stderr).toContain(`${file}: no order of the events is possible`);
   });
 });

@@ -145,6 +145,13 @@ describe("tidemark trace diagram", () => {
     expect([layout.cut.inFlight, layout.cut.orphans]).toEqual([1, 0]);
   });
 
+  test("what goes to standard output stands there alone", async () => {
+    const file = join(temporaryDirectory(), "one.svg");
+    const { stdout, stderr } = await diagram(PAPER, "--svg", file, "--json");
+    expect(parseLines(stdout)).toHaveLength(1);
+    expect(stderr).toBe(`${file} is written\n`);
+  });
+
   test("refuses what it cannot draw", async () => {
     const bad = join(temporaryDirectory(), "bad.jsonl");
     writeFileSync(bad, '{"process":"p","type":"internal"}\n{"type":"what"}\n');
@@ -161,6 +168,10 @@ describe("tidemark trace diagram", () => {
       [[PAPER, "--window", "99..200"], "the window begins at event 99"],
       [[PAPER, "--time"], "no event of the trace has a time"],
       [[PAPER, "--limit", "0"], "Use a whole number"],
+      [[PAPER, "--around", "P:1", "--window", "9..10"], "is not in the window 9..10"],
+      [[PAPER, "--around", "P:1", "--processes", "Q"], "P:1 is of none of the --processes"],
+      [[PAPER, "--svg", "-", "--json"], "one picture goes to standard output"],
+      [[PAPER, "--svg", "-", "--html", "-"], "one picture goes to standard output"],
       [[PAPER, "--svg", join(bad, "x.svg")], "cannot be"],
     ] as const) {
       const { status, stderr } = await diagram(...args);

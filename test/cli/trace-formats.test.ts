@@ -1,8 +1,8 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { parseLines, Started, temporaryDirectory, tidemark } from "./support/command.ts";
+import { parseLines, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 
 const CASES = fileURLToPath(new URL("../cases/shiviz/", import.meta.url));
 const EXAMPLES = fileURLToPath(new URL("../../examples/traces/", import.meta.url));
@@ -146,6 +146,25 @@ describe("tidemark trace import", () => {
     expect(stderr).toContain(reason);
   });
 });
+
+test.each(["SIGKILL", "SIGINT"] as const)(
+  "%s in the middle leaves no half of a file",
+  async (signal) => {
+    const directory = temporaryDirectory();
+    const [whole, out] = [join(directory, "whole.jsonl"), join(directory, "out.jsonl")];
+    const line = '{"process":"p","type":"internal","text":"that and no more"}\n';
+    writeFileSync(whole, line.repeat(200_000));
+    const writing = new Started(["trace", "import", whole, "--out", out]);
+    await until("it writes", () =>
+      readdirSync(directory).some(
+        (name) => name.startsWith("out") && statSync(join(directory, name)).size > 0,
+      ),
+    );
+    writing.child.kill(signal);
+    await writing.ended;
+    expect(existsSync(out)).toBe(false);
+  },
+);
 
 describe("tidemark trace export", () => {
   const run = [

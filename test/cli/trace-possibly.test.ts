@@ -69,6 +69,14 @@ describe("tidemark trace possibly", () => {
     expect(status).toBe(3);
   });
 
+  test("an expression may begin with a minus, and a trace be empty", async () => {
+    const negative = ["trace", "possibly", written(LEADERS), "--", "-1 < 0"];
+    expect((await tidemark(negative)).status).toBe(0);
+    expect((await tidemark(["trace", "possibly", written(""), "true"])).stdout).toMatch(
+      /^possibly: yes, at the beginning {2}\(/,
+    );
+  });
+
   test("an expression that is wrong is told with its place", async () => {
     const ended = await tidemark(["trace", "possibly", written(LEADERS), "a.leader && a.leder"]);
     expect(ended).toEqual({

@@ -118,6 +118,8 @@ describe("tidemark trace record", () => {
       [["--events", "0"], 2, "--events"],
       [["--every", "x"], 2, "--every"],
       [["--for", "soon"], 2, "--for"],
+      // Known before anything is recorded, and before anybody is asked.
+      [["--out", join(directory, "none", "x")], 1, "nothing can be written into"],
     ] as const) {
       const ended = await tidemark(["trace", "record", "--dir", directory, ...args]);
       expect([ended.status, ended.stderr]).toEqual([status, expect.stringContaining(reason)]);

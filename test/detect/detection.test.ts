@@ -28,7 +28,7 @@ describe("sums", () => {
         ],
       },
     });
-    expect(detectSum(state, "money", 10).sentence).toBe("there are 9 and not 10: 1 are lost");
+    expect(detectSum(state, "money", 10).sentence).toBe("there are 9 and not 10: 1 is lost");
     expect(detectSum(state, "money", 7).sentence).toBe("there are 9 and not 7: 2 are too many");
     expect(detectSum(state, "money").sentence).toBe(
       "unknown: there are 9, and nothing says how many there should be",
@@ -231,8 +231,20 @@ describe("detectors by name", () => {
     const state = stateOf({ p1: { goods: { a: 2 } } });
     expect(
       parseDetector("sum=a").detect(state, stateOf({ p1: { goods: { a: 3 } } })).sentence,
-    ).toBe("there are 2 and not 3: 1 are lost");
+    ).toBe("there are 2 and not 3: 1 is lost");
     expect(parseDetector("token=a:2").detect(state).detected).toBe(false);
+  });
+
+  test("a sum of what nobody has ever called so is not found to be there", () => {
+    const state = stateOf({ p1: { goods: { money: 2 } }, p2: { goods: { lock: 1 } } });
+    expect(parseDetector("sum=mony").detect(state, state)).toMatchObject({
+      detected: null,
+      reason: "nobody declares goods of that name, only of lock, money",
+    });
+    // Gone is not unknown, nor is what somebody asks for with the amount.
+    const none = stateOf({ p1: { goods: {} } });
+    expect(parseDetector("sum=lock").detect(none, state).detected).toBe(true);
+    expect(parseDetector("sum=mony:0").detect(state, state).detected).toBe(false);
   });
 
   test.each(["", "sum", "sum=", "sum=:1", "peace", "sum=a:99999999999999999"])(

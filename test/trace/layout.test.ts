@@ -322,6 +322,31 @@ describe("pictures", () => {
     expect(large).toBeLessThan(100);
   });
 
+  test("names written downward keep the end by which they differ", () => {
+    const builder = new TraceBuilder();
+    for (let i = 10; i < 50; i += 1) builder.event(`process-number-${i}`, { type: "internal" });
+    const [first = "", ...rest] = drawText(layOut(new CausalOrder(builder.end())), {
+      columns: 80,
+    }).split("\n");
+    expect(first).toBe("…".repeat(40));
+    const [tens = "", ones = ""] = rest.slice(5);
+    expect([...tens].map((ten, i) => ten + ones[i])).toEqual(
+      Array.from({ length: 40 }, (_, i) => `${i + 10}`),
+    );
+  });
+
+  test("what a process sends to itself is not said to be lost; ends of lines are spaces", () => {
+    const trace = parseTrace(`
+      {"process":"p","type":"send","to":"p","message":1,"text":"a\\nb"}
+      {"process":"p","type":"receive","from":"p","message":1}
+      {"process":"p","type":"send","to":"q","message":1}`);
+    expect(
+      drawText(layOut(new CausalOrder(trace)))
+        .split("\n")
+        .slice(1, 4),
+    ).toEqual(["● sends 1: a b", "○ receives 1", "● sends 1, never received"]);
+  });
+
   test("nothing to draw is no error", () => {
     const layout = layOut(new CausalOrder(new TraceBuilder().end()));
     expect([drawText(layout), cutCaption(layout)]).toEqual(["", ""]);

@@ -120,6 +120,21 @@ describe("messages that are counted", () => {
     );
   });
 
+  test("a time that is no number, values that are no object and a later format are refused", () => {
+    for (const [text, reason] of [
+      ['"atMs":1e999', "atMs is a JSON number, not Infinity"],
+      ['"values":[1]', "values is a JSON object, not a list"],
+      ['"fields":null', "fields is a JSON object, not null"],
+      ['"text":{}', "text is a JSON string, not an object"],
+    ] as const) {
+      const line = `{"process":"p","type":"internal",${text}}`;
+      expect(() => parseTrace(line, "f")).toThrow(`f:1: ${reason}`);
+    }
+    const later = '{"type":"history","format":"tidemark-history/2"}';
+    for (const parse of [parseTrace, parseHistory])
+      expect(() => parse(later, "f")).toThrow('f:1: the format is "tidemark-history/2"');
+  });
+
   test("what is no count is refused", () => {
     for (const count of [0, -1, 1.5, "2", null, 2 ** 40]) {
       const text = JSON.stringify({ process: "p", type: "send", to: "q", message: 1, count });

@@ -9,7 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 
-const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
+export const MAIN: string = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
 /** Nothing that is started here takes longer, unless it is told so. */
 const LIMIT_MS = 60_000;
 
