@@ -63,7 +63,7 @@ describe("of a bank", () => {
     expect(parseLines(wrong.stdout)).toMatchObject([
       {
         ...{ snapshot: "p1/2", detector: "sum=money", detected: true },
-        sentence: "there are 200 and not 199: 1 are too many",
+        sentence: "there are 200 and not 199: 1 is too many",
         evidence: { sum: 200, expected: 199 },
       },
       { snapshot: "p1/2", detector: "token=lock", detected: true },
