@@ -210,7 +210,7 @@ test("what could drive a terminal is not drawn", () => {
   expect(drawn({ events })).toMatchInlineSnapshot(`
     "
     p                       q
-    ● multicasts a?[31m?b   │
+    ● multicasts a?[31m b   │
     │                       ○ delivers ???????????????????????…
     │                       │
     "
