@@ -299,10 +299,7 @@ class Parser {
     const [name, ...path] = (process < 0 ? names : names.slice(1)) as [Token, ...Token[]];
     const known = this.#states.names(own);
     if (!known.includes(name.text) && process >= 0)
-      this.#refuse(
-        name,
-        `${processes[own]} has no value ${name.text}; ${known.length === 0 ? "it says none" : `it has ${listed(known)}`}`,
-      );
+      this.#refuse(name, `${processes[own]} has no value ${name.text}; it has ${listed(known)}`);
     const values = this.#states.column(own, name.text).map((value) => follow(value, path));
     return {
       ...{ ...place, kinds: new Set(values.map(kindOf)) },
@@ -511,6 +508,7 @@ function shortened(text: string): string {
 }
 
 function listed(names: readonly string[]): string {
+  if (names.length === 0) return "none";
   const shown = names.slice(0, NAMES_SHOWN_MAX).map(shortened).join(", ");
   return names.length > NAMES_SHOWN_MAX
     ? `${shown} and ${names.length - NAMES_SHOWN_MAX} more`

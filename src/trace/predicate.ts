@@ -83,7 +83,7 @@ function processOf({ trace }: StateIndex, name: string): number {
   if (process >= 0) return process;
   throw new TidemarkError(
     "BAD_OPTION",
-    `there is no process ${name}; the trace has ${trace.processes.join(", ")}`,
+    `there is no process ${name}; the trace has ${trace.processes.join(", ") || "none"}`,
   );
 }
 

@@ -75,6 +75,8 @@ describe("tidemark trace possibly", () => {
     expect((await tidemark(["trace", "possibly", written(""), "true"])).stdout).toMatch(
       /^possibly: yes, at the beginning {2}\(/,
     );
+    const named = await tidemark(["trace", "possibly", written(""), "a.x == 1"]);
+    expect(named.stderr).toContain("there is no process a; the trace has none\n");
   });
 
   test("an expression that is wrong is told with its place", async () => {
