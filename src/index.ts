@@ -101,10 +101,10 @@ export { memoryStore } from "./runtime/memory-store.ts";
 export { MemoryNetwork, type MemoryOptions } from "./runtime/memory-transport.ts";
 export { msgpackCodec } from "./runtime/msgpack-codec.ts";
 export { readAttempts } from "./runtime/read-attempts.ts";
+export type { Restoration } from "./runtime/restoration.ts";
 export {
   type ProcessConfiguration,
   type RecordedHere,
-  type Restoration,
   type RunningProcess,
   type SnapshotOptions,
   startProcess,

@@ -1,4 +1,4 @@
-// `npm run build`: compiles src into an empty dist and makes the bin runnable.
+// `npm run build`: compiles src into an empty dist, makes the bin runnable, and builds the page beside it.
 import { chmod, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { root, run } from "./run.ts";
@@ -22,5 +22,9 @@ async function build(): Promise<number> {
     return 1;
   }
   await chmod(bin, 0o755);
-  return 0;
+  const page = await run(process.execPath, [join(root, "tools/page.ts"), "--force"], {
+    output: "show",
+    limitMs: 300_000,
+  });
+  return page.status;
 }

@@ -33,8 +33,12 @@ const steps: readonly Step[] = [
     check: () => tool("typescript/bin/tsc", "-p", "tsconfig.pure.json", "--pretty", "false"),
   },
   {
-    name: "types of the page",
+    name: "types of the diagram",
     check: () => tool("typescript/bin/tsc", "-p", "tsconfig.viewer.json", "--pretty", "false"),
+  },
+  {
+    name: "types of the web page",
+    check: () => tool("typescript/bin/tsc", "-p", "tsconfig.web.json", "--pretty", "false"),
   },
   {
     name: "biome",
@@ -49,6 +53,8 @@ const steps: readonly Step[] = [
   },
   // Its runs are done again by the tests.
   { name: "spec", check: async () => one(await node(["tools/spec.ts", "--traces", traces])) },
+  // Tests look at it in a browser.
+  { name: "page", check: async () => one(await node(["tools/page.ts"])) },
   { name: "tests", check: tests },
   { name: "build", check: async () => one(await node(["tools/build.ts"])) },
   { name: "package", check: packed },

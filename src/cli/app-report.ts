@@ -3,7 +3,7 @@
 import { duration } from "../core/quantity.ts";
 import { proofResult } from "./system-control.ts";
 import { grouped, type Output, painter, printable } from "./terminal.ts";
-import type { Report } from "./up-report.ts";
+import { type Report, tellPage } from "./up-report.ts";
 import { mark } from "./up-table.ts";
 
 const complain = (text: string): void => {
@@ -23,6 +23,7 @@ export function jsonAppReport(stream: Output): Report {
     round({ snapshot = null, proof, problem }) {
       print(proof ? proofResult(proof) : { snapshot, processes, problem });
     },
+    page: tellPage,
     note: complain,
     end: ({ snapshots, consistent, transfers: messages }) =>
       print({ snapshots, consistent, messages }),
@@ -53,6 +54,7 @@ export function lineAppReport(stream: Output, file: string): Report {
       const flight = `${grouped(messagesInFlight)} messages in flight`;
       print([manifest.id, ...right, duration(manifest.cutMs), flight].join("  "));
     },
+    page: (url) => print(`the page is at ${url}`),
     note: complain,
     end({ snapshots, consistent, transfers }, whole) {
       const sums = `${grouped(snapshots)} snapshots, ${grouped(consistent)} consistent`;

@@ -9,6 +9,7 @@ import { printable } from "./terminal.ts";
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   up: async () => (await import("./up.ts")).upCommand(),
   kv: async () => (await import("./kv.ts")).kvCommand(),
+  ui: async () => (await import("./ui.ts")).uiCommand(),
   init: async () => (await import("./init.ts")).initCommand(),
   status: async () => (await import("./status.ts")).statusCommand(),
   request: async () => (await import("./request.ts")).requestCommand(),

@@ -6,12 +6,12 @@ import { isTidemarkError, TidemarkError } from "../core/error.ts";
 import { isSnapshotId, type ProcessId, type SnapshotId } from "../core/id.ts";
 import { byteSize, duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
+import type { SystemMethods } from "../serve/system-methods.ts";
 import { type Attempt, type AttemptShare, doneAtMs } from "../snapshot/attempt.ts";
 import { attemptsIn, named, ranOut } from "./history.ts";
 import { describeCauses, explainProcesses } from "./late.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { type KeyOptions, keyOption, openStore, SNAPSHOT_NAME } from "./store.ts";
-import type { SystemMethods } from "./system-control.ts";
 import { grouped, painter, printable, table } from "./terminal.ts";
 
 interface ExplainOptions extends KeyOptions {

@@ -165,6 +165,9 @@ export function kvCommand(): Command {
 
 /** What one process of several machines cannot decide. */
 const OF_WHOLE_SYSTEMS = [
+  "ui",
+  "uiPort",
+  "uiHost",
   "processes",
   "interval",
   "timeout",
@@ -227,6 +230,7 @@ function planOf(options: KvOptions): Plan {
   const rule = wholeRule();
   const where = processes.map((id, i) => `${id} serves ${host}:${port + i}`).join(", ");
   return {
+    kind: "store",
     source: { kv: { processes, port, host, ...definitionIn(options) } },
     processes,
     about: { processes },

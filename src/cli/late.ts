@@ -7,7 +7,7 @@ import {
   type ProcessReport,
   type SystemExplanation,
 } from "../process/causes.ts";
-import type { ProcessStatus } from "./system.ts";
+import type { ProcessStatus } from "../serve/system-methods.ts";
 import { grouped, type Paint, printable } from "./terminal.ts";
 
 /** So many are told one by one. */

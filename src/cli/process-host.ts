@@ -9,19 +9,20 @@ import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Explanation, ProcessCounters } from "../process/process.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
+import type { Restoration } from "../runtime/restoration.ts";
 import {
   type RecordedHere,
-  type Restoration,
   type RunningProcess,
   startProcess,
 } from "../runtime/running-process.ts";
 import { type SpoiledOptions, spoiledTransport } from "../runtime/spoiled-transport.ts";
 import type { Closing } from "../runtime/system-definition.ts";
 import { tcpTransport } from "../runtime/tcp-transport.ts";
+import type { RecordingHead } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { ManualAccount, type RunningAccount, type Taken } from "./manual-account.ts";
 import { type AnySystem, applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
-import { type RecordingHead, TraceWindow } from "./trace-window.ts";
+import { TraceWindow } from "./trace-window.ts";
 
 /** What a host is started with. */
 export interface HostOptions {

@@ -3,8 +3,8 @@
 import { Command, Option } from "commander";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
+import type { SystemMethods } from "../serve/system-methods.ts";
 import { directoryOption, jsonOption, parseTimeout } from "./options.ts";
-import type { SystemMethods } from "./system-control.ts";
 import { readable } from "./values.ts";
 
 interface RequestOptions {

@@ -5,14 +5,17 @@ import { type Command, Option } from "commander";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
-import { ControlServer } from "../runtime/control-socket.ts";
+import { type ControlHandlers, ControlServer } from "../runtime/control-socket.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
-import type { Restoration } from "../runtime/running-process.ts";
+import type { Restoration } from "../runtime/restoration.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
+import type { SystemMethods, SystemNote } from "../serve/system-methods.ts";
+import type { WebServer } from "../serve/web-server.ts";
 import { audit, prove } from "./audit.ts";
 import { directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
+import { addPageOptions, type PageOptions, servePage, versionOf } from "./page.ts";
 import { Retention } from "./retention.ts";
 import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
 import { stopSignal } from "./stop-signal.ts";
@@ -25,7 +28,6 @@ import {
   checkTracePageRequest,
   checkTraceRequest,
   proofResult,
-  type SystemMethods,
   snapshotResult,
 } from "./system-control.ts";
 import { type About, beginIn } from "./system-directory.ts";
@@ -35,6 +37,8 @@ import type { Report } from "./up-report.ts";
 import { jsonLine } from "./values.ts";
 
 const RESTARTS_MAX = 1_000_000;
+/** So many notes are kept for those who come later. */
+const NOTES_MAX = 200;
 
 /** The options of every command that runs a system; what is logged, and what is so if nothing is said, depends on the system. */
 export function addRunOptions(
@@ -47,7 +51,7 @@ export function addRunOptions(
     readonly timeout: readonly [ms: number, text: string];
   },
 ): Command {
-  return command
+  return addPageOptions(command)
     .addOption(
       new Option("--timeout <time>", "abandon a snapshot that takes longer")
         .default(...about.timeout)
@@ -88,7 +92,7 @@ export function addRunOptions(
 }
 
 /** How it is run, as its command was told. */
-export interface RunOptions extends KeyOptions {
+export interface RunOptions extends KeyOptions, PageOptions {
   readonly count?: number;
   readonly timeout: number;
   /** Of transports: this one and the ones after it; 0: any. */
@@ -104,6 +108,7 @@ export interface RunOptions extends KeyOptions {
 
 /** What is to run, whatever it is. */
 export interface Plan {
+  readonly kind: "bank" | "application" | "store";
   readonly source: SystemSource;
   readonly processes: readonly ProcessId[];
   /** All the money there is, in a bank. */
@@ -120,7 +125,9 @@ export interface Plan {
 
 /** Runs it until it is to stop. Gives the exit status. */
 export async function runSystem(plan: Plan, options: RunOptions): Promise<number> {
-  const { processes, source, log, restart, seed, report, about } = plan;
+  const { processes, source, log, restart, seed, about } = plan;
+  const notes: SystemNote[] = [];
+  const report = noting(plan.report, notes);
   const { port, sync, timeout: timeoutMs } = options;
   if (port + processes.length - 1 > PORT_MAX)
     throw new TidemarkError("BAD_OPTION", `there are no ${processes.length} ports from ${port} on`);
@@ -135,6 +142,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
   /** Everything was as it should be. */
   let whole = true;
   let system: HostedSystem | undefined;
+  let page: WebServer | undefined;
   const running = (): HostedSystem => {
     if (system) return system;
     throw new TidemarkError("BUSY", "the system is starting: try again in a moment");
@@ -146,10 +154,16 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
   // Before anything is started: is it the key of what there is?
   for await (const _ of store.list()) break;
 
-  const control = await ControlServer.listen<SystemMethods>(dir, {
+  const handlers: ControlHandlers<SystemMethods> = {
     async status() {
       const { snapshots } = totals;
-      const known = { pid: process.pid, directory, startedAtMs, ...(bank && { expected }) };
+      const known = {
+        kind: plan.kind,
+        pid: process.pid,
+        directory,
+        startedAtMs,
+        ...(bank && { expected }),
+      };
       return { ...known, snapshots, processes: (await system?.status()) ?? [] };
     },
     async snapshot(parameter) {
@@ -188,7 +202,9 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       const { process: of, from } = checkTracePageRequest(parameter);
       return { events: await running().readTrace(of, from) };
     },
-  });
+    notes: async () => ({ notes }),
+  };
+  const control = await ControlServer.listen<SystemMethods>(dir, handlers);
   const retention = new Retention(store, plan.keep, (text) => report.note(text));
   const listener = {
     note: (text: string) => report.note(text),
@@ -216,6 +232,13 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     });
     const statuses = await system.status();
     report.started(statuses, expected, dir);
+    page = await servePage(options, {
+      about: async () => ({
+        ...{ kind: plan.kind, title: dir, version: versionOf(), chaos: false, processes },
+      }),
+      system: (method, parameter) => handlers[method](parameter) as Promise<never>,
+    });
+    if (page) report.page(page.url);
     // A bank that neither logs nor was restored always begins.
     if (!bank || log || restored || options.new)
       report.note(`${beginningText(system.began)}, in epoch ${statuses[0]?.epoch ?? epoch}`);
@@ -227,6 +250,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     // Whoever stops a system that is starting wants nothing else.
     if (!stop.aborted) throw error;
   } finally {
+    await page?.close();
     await system?.stop();
     await retention.close();
     await control.close();
@@ -236,6 +260,20 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     report.note(`tidemark history --failed --dir ${shellWord(dir)} says what came of attempts`);
   report.end(totals, whole);
   return whole ? 0 : 1;
+}
+
+/** Keeps the last notes as well. */
+function noting(report: Report, notes: SystemNote[]): Report {
+  let number = 0;
+  return {
+    ...report,
+    note(text) {
+      number += 1;
+      notes.push({ number, atMs: Date.now(), text });
+      if (notes.length > NOTES_MAX) notes.shift();
+      report.note(text);
+    },
+  };
 }
 
 /** All the money in the snapshot that the system goes on from. */

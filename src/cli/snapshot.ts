@@ -3,9 +3,9 @@
 import { Command } from "commander";
 import { duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
+import type { SystemMethods } from "../serve/system-methods.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { checkLabel } from "./store.ts";
-import type { SystemMethods } from "./system-control.ts";
 import { grouped } from "./terminal.ts";
 
 interface SnapshotCommandOptions {

@@ -3,9 +3,9 @@
 import { Command } from "commander";
 import { duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
+import type { SystemMethods, SystemStatus } from "../serve/system-methods.ts";
 import { whatIsLate } from "./late.ts";
 import { directoryOption, jsonOption } from "./options.ts";
-import type { SystemMethods, SystemStatus } from "./system-control.ts";
 import { grouped, painter, printable, table } from "./terminal.ts";
 
 const TIMEOUT_MS = 10_000;

@@ -1,92 +1,17 @@
-/** What a running system can be asked over its control socket. */
+/** What is asked of a running system, checked, and how what comes of it is told. */
 
 import { TidemarkError } from "../core/error.ts";
-import { type ProcessId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
-import type { Restoration } from "../runtime/running-process.ts";
-import {
-  checkRecorderOptions,
-  type RecordedEvent,
-  type RecorderOptions,
-} from "../trace/recorder.ts";
+import { parseSnapshotId } from "../core/id.ts";
+import type {
+  ApplicationRequest,
+  RestoreRequest,
+  SnapshotRequest,
+  SnapshotResult,
+  TracePageRequest,
+  TraceRequest,
+} from "../serve/system-methods.ts";
+import { checkRecorderOptions } from "../trace/recorder.ts";
 import type { Audit, Proof } from "./audit.ts";
-import type { ProcessStatus } from "./system.ts";
-import type { RecordingHead } from "./trace-window.ts";
-
-/** Parameter and result of each method. */
-export type SystemMethods = {
-  readonly status: readonly [null, SystemStatus];
-  readonly snapshot: readonly [SnapshotRequest, SnapshotResult];
-  readonly restore: readonly [RestoreRequest, Restoration];
-  readonly request: readonly [ApplicationRequest, ApplicationReply];
-  readonly startTrace: readonly [TraceRequest, null];
-  readonly stopTrace: readonly [null, { readonly recordings: readonly RecordingHead[] }];
-  readonly readTrace: readonly [TracePageRequest, { readonly events: readonly RecordedEvent[] }];
-};
-
-/** What there is to know about a running system. */
-export interface SystemStatus {
-  /** Of the parent of all processes. */
-  readonly pid: number;
-  readonly directory: string;
-  readonly startedAtMs: number;
-  /** All the money there is, in a bank. */
-  readonly expected?: number;
-  /** Snapshots that it has taken by itself. */
-  readonly snapshots: number;
-  /** Empty while it is starting. */
-  readonly processes: readonly ProcessStatus[];
-}
-
-/** A snapshot that somebody wants. */
-export interface SnapshotRequest {
-  readonly label?: string;
-}
-
-/** What came of it. */
-export interface SnapshotResult {
-  readonly snapshot: SnapshotId;
-  readonly processes: number;
-  readonly messagesInFlight: number;
-  /** Of a bank. */
-  readonly amountInFlight?: number;
-  readonly sum?: number;
-  readonly expected?: number;
-  readonly consistent: boolean;
-  readonly markers: number;
-  readonly durationMs: number;
-  /** Why it is not consistent. */
-  readonly problem?: string;
-}
-
-/** That somebody wants all processes back at a snapshot. */
-export interface RestoreRequest {
-  readonly snapshot: SnapshotId;
-  readonly timeoutMs: number;
-}
-
-/** What somebody asks the application of a process. */
-export interface ApplicationRequest {
-  readonly process: ProcessId;
-  readonly request: unknown;
-  readonly timeoutMs: number;
-}
-
-export interface ApplicationReply {
-  readonly reply: unknown;
-}
-
-/** That somebody wants it recorded what all processes do. */
-export interface TraceRequest {
-  readonly options: RecorderOptions;
-  readonly forMs: number;
-}
-
-/** A part of what one has recorded. */
-export interface TracePageRequest {
-  readonly process: ProcessId;
-  /** The number of the first event, from 0. */
-  readonly from: number;
-}
 
 const LABEL_CHARACTERS = 256;
 /** Nobody records for longer; after that it would end by itself. */

@@ -7,12 +7,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { AccountReply } from "../bank/account.ts";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
-import type { Explanation } from "../process/process.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
-import type { Restoration } from "../runtime/running-process.ts";
+import type { Restoration } from "../runtime/restoration.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
+import type { ProcessStatus, RecordingHead } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import type { Begun, Taking } from "./process-host.ts";
@@ -20,7 +20,6 @@ import { checkRestorable, newestSnapshot } from "./restore-plan.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
 import { logOf, moveLogAside } from "./system-directory.ts";
 import type { SystemSource } from "./system-file.ts";
-import type { RecordingHead } from "./trace-window.ts";
 
 /** What a system is started with. */
 export interface SystemOptions {
@@ -52,23 +51,6 @@ export interface SystemOptions {
 export interface SystemEvents {
   /** What people should know: a problem of a process, an end, a restart. */
   readonly note: (text: string) => void;
-}
-
-/** What is known of one process. */
-export interface ProcessStatus {
-  readonly process: ProcessId;
-  readonly pid: number;
-  readonly address: string;
-  readonly up: boolean;
-  readonly epoch: number;
-  /** Messages since it started; absent when it does not answer. */
-  readonly sent?: number;
-  readonly received?: number;
-  /** What is late or held, as the process itself explains it. */
-  readonly explanation?: Explanation;
-  /** How often it has been started again, and how it ended before that; absent if it never was. */
-  readonly restarts?: number;
-  readonly lastEnd?: string;
 }
 
 /** How long processes may take to reach each other before the first snapshot is tried all the same. */

@@ -5,12 +5,8 @@
 
 import { TidemarkError } from "../core/error.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
+import type { RecordingHead } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions, Recording } from "../trace/recorder.ts";
-
-/** A recording without its events: these are read page by page. */
-export interface RecordingHead extends Omit<Recording, "events"> {
-  readonly count: number;
-}
 
 /** All of it. What somebody else has fetched meanwhile counts as lost. */
 export async function wholeRecording(

@@ -1,9 +1,9 @@
 /** How `tidemark up` tells what happens: as lines of JSON, as lines for people, or as a table that is refreshed. */
 
 import type { ProcessId } from "../core/id.ts";
+import type { ProcessStatus } from "../serve/system-methods.ts";
 import type { Audit } from "./audit.ts";
 import type { Round, Totals } from "./rounds.ts";
-import type { ProcessStatus } from "./system.ts";
 import { snapshotResult } from "./system-control.ts";
 import { grouped, LiveRegion, type Output, painter, printable } from "./terminal.ts";
 import {
@@ -23,12 +23,18 @@ import {
 export interface Report {
   /** All processes are there. */
   started(processes: readonly ProcessStatus[], expected: number, directory: string): void;
+  /** The page is served there. */
+  page(url: string): void;
   round(round: Round, totals: Totals): void;
   /** Something that people should know. */
   note(text: string): void;
   /** All processes have ended; `whole` if everything was as it should be. */
   end(totals: Totals, whole: boolean): void;
 }
+
+export const tellPage = (url: string): void => {
+  process.stderr.write(`tidemark: the page is at ${url}\n`);
+};
 
 const complain = (text: string): void => {
   process.stderr.write(`tidemark: ${printable(text)}\n`);
@@ -54,6 +60,7 @@ export function jsonReport(stream: Output): Report {
       const { markers, durationMs, problem: unproven, ...sums } = snapshotResult(audit, expected);
       print({ ...sums, naiveSum, markers, durationMs, problem: unproven });
     },
+    page: tellPage,
     note: complain,
     end: print,
   };
@@ -84,6 +91,7 @@ export function lineReport(stream: Output): Report {
         [audit.manifest.id, sum, partsText(audit), costText(audit), asked, ...failed].join("  "),
       );
     },
+    page: (url) => print(`the page is at ${url}`),
     note: complain,
     end: (totals, whole) => print(summary(totals, whole, stream)),
   };
@@ -138,6 +146,9 @@ export function tableReport(stream: Output): Report {
       if (audit) speed.add(audit);
       view = { ...view, totals, ...(audit && { round: { ...round, audit } }) };
       drawIn(Math.max(0, DRAW_MIN_MS - (performance.now() - drawnMs)));
+    },
+    page(url) {
+      live?.say(`the page is at ${url}`);
     },
     note(text) {
       if (live) live.say(printable(text));

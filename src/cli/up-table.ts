@@ -2,9 +2,9 @@
 
 import type { ProcessId } from "../core/id.ts";
 import { duration } from "../core/quantity.ts";
+import type { ProcessStatus } from "../serve/system-methods.ts";
 import type { Audit } from "./audit.ts";
 import type { Round, Totals } from "./rounds.ts";
-import type { ProcessStatus } from "./system.ts";
 import { fitted, grouped, type Paint, padded, printable } from "./terminal.ts";
 
 /** What the table shows. */

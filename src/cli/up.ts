@@ -140,6 +140,7 @@ function bankPlan(options: UpOptions): Plan {
   const processes = processNames(options.processes);
   const log = options.log === "off" ? undefined : options.log;
   return {
+    kind: "bank",
     source: { bank: { money, rate } },
     processes,
     expected: processes.length * money,
@@ -173,6 +174,7 @@ async function filePlan(file: string, options: UpOptions, command: Command): Pro
   const said = options.log ?? definition.log ?? "everysec";
   const beside = definition.directory ?? options.dir;
   return {
+    kind: "application",
     source,
     processes,
     about: { processes },

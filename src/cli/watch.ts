@@ -5,11 +5,11 @@ import { TidemarkError } from "../core/error.ts";
 import type { Detector } from "../detect/detection.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import { type WatchEvent, watchSystem } from "../runtime/watch-system.ts";
+import type { SystemMethods } from "../serve/system-methods.ts";
 import { inspectedBy, markOf, mustBeBank, parseDetectors } from "./detect.ts";
 import { directoryOption, jsonOption, parseDuration } from "./options.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type KeyOptions, keyOption, openSnapshot } from "./store.ts";
-import type { SystemMethods } from "./system-control.ts";
 import { painter, printable } from "./terminal.ts";
 
 interface WatchCommandOptions extends KeyOptions {

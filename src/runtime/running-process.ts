@@ -36,6 +36,7 @@ import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
 import { type LogConfiguration, ProcessLog } from "./process-log.ts";
 import { inTurns, rest } from "./rest.ts";
+import type { Restoration } from "./restoration.ts";
 import type { EpochRecord, SnapshotStore, StoredSnapshot } from "./snapshot-store.ts";
 import type { Transport } from "./transport.ts";
 
@@ -208,19 +209,6 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
   drain(options?: { readonly timeoutMs?: number }): Promise<number>;
   /** Ends the process: what was sent leaves, what waits is rejected. */
   stop(): Promise<void>;
-}
-
-/** What came of a restore. */
-export interface Restoration {
-  readonly snapshot: SnapshotId;
-  /** The epoch that began with it. */
-  readonly epoch: number;
-  /** Processes that were not there in time: they follow when they come back. */
-  readonly absent: readonly ProcessId[];
-  /** The snapshot that was taken after it, and is consistent: the system goes on. Absent when it could not be taken in time. */
-  readonly proof?: SnapshotId;
-  /** Why not. */
-  readonly reason?: string;
 }
 
 /** One process' share of a snapshot that is under way. */

@@ -1,10 +1,10 @@
 // The store under its supervisor, whose processes are killed one after another while many clients write through all of them.
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
-import type { SystemMethods } from "../../src/cli/system-control.ts";
 import type { SnapshotId } from "../../src/core/id.ts";
 import { Random } from "../../src/core/random.ts";
 import { ControlClient } from "../../src/runtime/control-socket.ts";
+import type { SystemMethods } from "../../src/serve/system-methods.ts";
 import type { Heard, TestClient } from "../serve/store.ts";
 import { cases } from "../support/soak.ts";
 import { freePorts, Started, temporaryDirectory, until } from "./support/command.ts";

@@ -3,10 +3,10 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import type { SystemMethods } from "../../src/cli/system-control.ts";
 import { isTidemarkError } from "../../src/core/error.ts";
 import { Random } from "../../src/core/random.ts";
 import { ControlClient } from "../../src/runtime/control-socket.ts";
+import type { SystemMethods } from "../../src/serve/system-methods.ts";
 import { cases } from "../support/soak.ts";
 import { Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 

@@ -2,9 +2,9 @@ import { Writable } from "node:stream";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { Audit } from "../../src/cli/audit.ts";
 import type { Round, Totals } from "../../src/cli/rounds.ts";
-import type { ProcessStatus } from "../../src/cli/system.ts";
 import type { Output } from "../../src/cli/terminal.ts";
 import { jsonReport, lineReport, type Report } from "../../src/cli/up-report.ts";
+import type { ProcessStatus } from "../../src/serve/system-methods.ts";
 
 const audit = {
   manifest: {

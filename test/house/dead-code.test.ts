@@ -19,20 +19,31 @@ const bins = Object.values<string>(manifest.bin).map((file) =>
 /** Child processes whose file is not written as `new URL("./file.ts", import.meta.url)`. */
 const children: readonly string[] = [];
 
-describe("in src", () => {
+describe("in src and in the page", () => {
   const files = readFiles(root, "src");
+  const web = new Map([...readFiles(root, "web"), ...readFiles(root, "web", ".tsx")]);
+  const page = ["web/main.tsx"];
   // Half a source tree has files that wait for their door.
   const whole = [...doors, ...bins].every((path) => files.has(path));
 
-  test.runIf(whole)("a public door, the bin or a child process leads to every file", () => {
-    expect(deadFiles(files, [...doors, ...bins, ...children])).toEqual([]);
-  });
+  test.runIf(whole)(
+    "a public door, the bin, a child process or the page leads to every file",
+    () => {
+      const dead = deadFiles(new Map([...files, ...web]), [
+        ...doors,
+        ...bins,
+        ...children,
+        ...page,
+      ]);
+      expect(dead).toEqual([]);
+    },
+  );
 
   test.runIf(whole)("somebody uses every export", () => {
     const users = new Map(
       ["test", "bench", "examples", "tools"].flatMap((folder) => [...readFiles(root, folder)]),
     );
-    expect(deadExports(files, doors, users)).toEqual([]);
+    expect(deadExports(new Map([...files, ...web]), [...doors, ...page], users)).toEqual([]);
   });
 
   test("the files at the top are the doors of package.json", () => {

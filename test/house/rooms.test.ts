@@ -20,6 +20,16 @@ test("the compiler and the linter hold the same rooms to be pure", () => {
   expect([...override.includes].sort()).toEqual(pure.map((name) => `src/${name}/**`).sort());
 });
 
+test("every import of the page keeps to what a browser has", () => {
+  const files = new Map([...readFiles(root, "web"), ...readFiles(root, "web", ".tsx")]);
+  expect(files.size).toBeGreaterThan(10);
+  const packages = [
+    ...Object.keys(manifest.dependencies),
+    ...Object.keys(manifest.devDependencies),
+  ];
+  expect(badImports(files, packages)).toEqual([]);
+});
+
 describe("a planted import is reported with its file, line and rule", () => {
   const cases: readonly [what: string, path: string, text: string, rule: RegExp][] = [
     ["upwards", "src/core/a.ts", 'import { x } from "../link/x.ts";', /core may import no other/],
@@ -47,6 +57,8 @@ describe("a planted import is reported with its file, line and rule", () => {
     ],
     ["of itself by name", "src/cli/a.ts", 'import "tidemark/kv";', /by relative path/],
     ["out of src", "src/core/a.ts", 'import "../../test/x.ts";', /only from src/],
+    ["of I/O by the page", "web/a.ts", 'import "../src/runtime/x.ts";', /only pure rooms/],
+    ["of Node by the page", "web/b/a.ts", 'import "node:fs";', /nothing of Node/],
     ["in an unknown room", "src/misc/a.ts", "", /"misc" is not a room/],
   ];
   test.each(cases)("%s", (_, path, text, rule) => {

@@ -1,5 +1,5 @@
 /** The rooms of src and which may import which. Arrows point down only. */
-import { type Files, parseModules, resolve } from "./modules.ts";
+import { type Files, type Import, parseModules, resolve } from "./modules.ts";
 
 export interface Room {
   /** The rooms, or single files, it may import; `anything` is every room, door and package. */
@@ -40,7 +40,11 @@ export const rooms: Readonly<Record<string, Room>> = {
 export function badImports(files: Files, dependencies: readonly string[]): readonly string[] {
   const bad: string[] = [];
   for (const module of parseModules(files).values()) {
-    const [, name = "", below] = module.path.split("/");
+    const [top, name = "", below] = module.path.split("/");
+    if (top === "web") {
+      bad.push(...badImportsOfPage(module, dependencies));
+      continue;
+    }
     const door = below === undefined;
     const room = rooms[name];
     if (!door && room === undefined) {
@@ -60,6 +64,30 @@ export function badImports(files: Files, dependencies: readonly string[]): reado
     }
   }
   return bad;
+}
+
+/** The page runs in a browser: it may import pure rooms and packages, and of what is said to its server the types. */
+const PAGE_TYPES: readonly string[] = ["src/serve/web/api.ts", "src/serve/system-methods.ts"];
+
+function badImportsOfPage(
+  { path, imports }: { readonly path: string; readonly imports: readonly Import[] },
+  dependencies: readonly string[],
+): readonly string[] {
+  return imports.flatMap(({ specifier, line }) => {
+    const target = resolve(path, specifier);
+    const at = `${path}:${line}: imports "${specifier}", but`;
+    if (target === undefined) {
+      if (specifier.startsWith("node:")) return [`${at} a browser has nothing of Node`];
+      return packageRule(specifier, undefined, dependencies) === undefined
+        ? []
+        : [`${at} it is not among the dependencies of package.json`];
+    }
+    const [top, room = ""] = target.split("/");
+    const isRight = top === "web" || (top === "src" && rooms[room]?.pure === true);
+    return isRight || PAGE_TYPES.includes(target)
+      ? []
+      : [`${at} the page may import only pure rooms, and types of ${PAGE_TYPES.join(" and ")}`];
+  });
 }
 
 function packageRule(

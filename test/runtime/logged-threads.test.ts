@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { Random } from "../../src/core/random.ts";
-import type { Restoration } from "../../src/runtime/running-process.ts";
+import type { Restoration } from "../../src/runtime/restoration.ts";
 import { cases } from "../support/soak.ts";
 import { newDirectory } from "./directory-store-support.ts";
 import { LoggedBank, type Sum, until } from "./logged-processes.ts";

@@ -1,0 +1,40 @@
+/** The page that a command serves: its options, and how it is opened. */
+
+import { readFileSync } from "node:fs";
+import { type Command, Option } from "commander";
+import type { PageBackend } from "../serve/web/backend.ts";
+import { WebServer } from "../serve/web-server.ts";
+import { PORT_MAX, wholeNumber } from "./options.ts";
+
+/** What `addPageOptions` gives. */
+export interface PageOptions {
+  /** False: none is served. */
+  readonly ui?: boolean;
+  readonly uiPort?: number;
+  readonly uiHost?: string;
+}
+
+export function addPageOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--ui-port <port>", "serve the page on this port; 0: any")
+        .default(0)
+        .argParser(wholeNumber(0, PORT_MAX)),
+    )
+    .option("--ui-host <address>", "serve the page there", "127.0.0.1")
+    .option("--no-ui", "serve no page");
+}
+
+/** Serves the page, unless it is not wanted. @throws TidemarkError as `WebServer.start` */
+export async function servePage(
+  { ui = true, uiPort = 0, uiHost = "127.0.0.1" }: PageOptions,
+  backend: PageBackend,
+): Promise<WebServer | undefined> {
+  return ui ? await WebServer.start({ backend, port: uiPort, host: uiHost }) : undefined;
+}
+
+/** Of Tidemark. */
+export function versionOf(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { readonly version: string }).version;
+}

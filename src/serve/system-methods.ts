@@ -1,0 +1,114 @@
+/** What a running system can be asked, over its control socket and by its page. */
+
+import type { ProcessId, SnapshotId } from "../core/id.ts";
+import type { Explanation } from "../process/process.ts";
+import type { Restoration } from "../runtime/restoration.ts";
+import type { RecordedEvent, RecorderOptions, Recording } from "../trace/recorder.ts";
+
+/** Parameter and result of each method. */
+export type SystemMethods = {
+  readonly status: readonly [null, SystemStatus];
+  readonly notes: readonly [null, { readonly notes: readonly SystemNote[] }];
+  readonly snapshot: readonly [SnapshotRequest, SnapshotResult];
+  readonly restore: readonly [RestoreRequest, Restoration];
+  readonly request: readonly [ApplicationRequest, ApplicationReply];
+  readonly startTrace: readonly [TraceRequest, null];
+  readonly stopTrace: readonly [null, { readonly recordings: readonly RecordingHead[] }];
+  readonly readTrace: readonly [TracePageRequest, { readonly events: readonly RecordedEvent[] }];
+};
+
+/** What there is to know about a running system. */
+export interface SystemStatus {
+  readonly kind: "bank" | "application" | "store";
+  /** Of the parent of all processes. */
+  readonly pid: number;
+  readonly directory: string;
+  readonly startedAtMs: number;
+  /** All the money there is, in a bank. */
+  readonly expected?: number;
+  /** Snapshots that it has taken by itself. */
+  readonly snapshots: number;
+  /** Empty while it is starting. */
+  readonly processes: readonly ProcessStatus[];
+}
+
+/** Something that people should know of a system. */
+export interface SystemNote {
+  /** Ascends by one from the start of the system. */
+  readonly number: number;
+  readonly atMs: number;
+  readonly text: string;
+}
+
+/** A snapshot that somebody wants. */
+export interface SnapshotRequest {
+  readonly label?: string;
+}
+
+/** What came of it. */
+export interface SnapshotResult {
+  readonly snapshot: SnapshotId;
+  readonly processes: number;
+  readonly messagesInFlight: number;
+  /** Of a bank. */
+  readonly amountInFlight?: number;
+  readonly sum?: number;
+  readonly expected?: number;
+  readonly consistent: boolean;
+  readonly markers: number;
+  readonly durationMs: number;
+  /** Why it is not consistent. */
+  readonly problem?: string;
+}
+
+/** That somebody wants all processes back at a snapshot. */
+export interface RestoreRequest {
+  readonly snapshot: SnapshotId;
+  readonly timeoutMs: number;
+}
+
+/** What somebody asks the application of a process. */
+export interface ApplicationRequest {
+  readonly process: ProcessId;
+  readonly request: unknown;
+  readonly timeoutMs: number;
+}
+
+export interface ApplicationReply {
+  readonly reply: unknown;
+}
+
+/** That somebody wants it recorded what all processes do. */
+export interface TraceRequest {
+  readonly options: RecorderOptions;
+  readonly forMs: number;
+}
+
+/** A part of what one has recorded. */
+export interface TracePageRequest {
+  readonly process: ProcessId;
+  /** The number of the first event, from 0. */
+  readonly from: number;
+}
+
+/** What is known of one process. */
+export interface ProcessStatus {
+  readonly process: ProcessId;
+  readonly pid: number;
+  readonly address: string;
+  readonly up: boolean;
+  readonly epoch: number;
+  /** Messages since it started; absent when it does not answer. */
+  readonly sent?: number;
+  readonly received?: number;
+  /** What is late or held, as the process itself explains it. */
+  readonly explanation?: Explanation;
+  /** How often it has been started again, and how it ended before that; absent if it never was. */
+  readonly restarts?: number;
+  readonly lastEnd?: string;
+}
+
+/** A recording without its events: these are read page by page. */
+export interface RecordingHead extends Omit<Recording, "events"> {
+  readonly count: number;
+}

@@ -1,0 +1,158 @@
+/**
+ * The server of the page: one HTML file, a documented HTTP API, and a stream of events.
+ *
+ * Assumptions. It listens on loopback unless it was told otherwise; who may ask is said in web/access.ts. What is asked comes from outside:
+ * every route says what right input is, and everything else is answered with what is wrong.
+ *
+ * Theory of operation. A socket is opened at once, so that the address can be told. All else, Fastify and the routes, is loaded when
+ * somebody asks for the first time: a system that nobody looks at does not pay for it.
+ */
+
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { TidemarkError, textOf } from "../core/error.ts";
+import { Access } from "./web/access.ts";
+import type { PageBackend } from "./web/backend.ts";
+
+/** How a page is served. */
+export interface WebServerOptions {
+  readonly backend: PageBackend;
+  /** @default "127.0.0.1" */
+  readonly host?: string;
+  /** 0: any that is free. @default 0 */
+  readonly port?: number;
+}
+
+export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** Built, the page lies beside this file's folder; from its source, in dist. */
+const PAGE_FILES: readonly URL[] = [
+  new URL("../page/index.html", import.meta.url),
+  new URL("../../dist/page/index.html", import.meta.url),
+];
+const HEADER_BYTES_MAX = 16_384;
+const HEADERS_TIMEOUT_MS = 10_000;
+
+/** See the head of the file. */
+export class WebServer {
+  readonly #server: Server;
+  readonly #backend: PageBackend;
+  readonly #host: string;
+  #access: Access | undefined;
+  #loading: Promise<Handler> | undefined;
+  #unload: () => Promise<void> = async () => {};
+
+  private constructor({ backend, host = "127.0.0.1" }: WebServerOptions) {
+    this.#backend = backend;
+    this.#host = host;
+    this.#server = createServer(
+      { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS },
+      (request, response) => void this.#take(request, response),
+    );
+  }
+
+  /** @throws TidemarkError `ADDRESS_IN_USE`, `BAD_OPTION` if it cannot listen there */
+  static async start(options: WebServerOptions): Promise<WebServer> {
+    const one = new WebServer(options);
+    const { port = 0 } = options;
+    await new Promise<void>((settle, reject) => {
+      one.#server.once("error", (error: NodeJS.ErrnoException) => {
+        const isUsed = error.code === "EADDRINUSE";
+        const why = isUsed ? "something else listens there" : textOf(error);
+        reject(
+          new TidemarkError(
+            isUsed ? "ADDRESS_IN_USE" : "BAD_OPTION",
+            `the page cannot be served on ${one.#host}:${port}: ${why}`,
+          ),
+        );
+      });
+      one.#server.listen(port, one.#host, settle);
+    });
+    one.#access = new Access(one.#host, one.port);
+    return one;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Where the page is, with what it needs to ask. */
+  get url(): string {
+    const isEverywhere = this.#host === "0.0.0.0" || this.#host === "::";
+    const host = isEverywhere ? "127.0.0.1" : this.#host;
+    return `http://${host.includes(":") ? `[${host}]` : host}:${this.port}/#token=${this.#access?.token}`;
+  }
+
+  /** Ends every connection. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((settle) => this.#server.close(() => settle()));
+    await this.#unload();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#loading ??= this.#load();
+    try {
+      (await this.#loading)(request, response);
+    } catch (error) {
+      this.#loading = undefined;
+      response.writeHead(500, { "content-type": "text/plain; charset=utf-8" });
+      response.end(`the page cannot be served: ${textOf(error)}\n`);
+    }
+  }
+
+  async #load(): Promise<Handler> {
+    const { makeRoutes } = await import("./web/routes.ts");
+    const { app, handler, stream } = await makeRoutes({
+      backend: this.#backend,
+      access: this.#access as Access,
+      server: this.#server,
+      page: await readPage(),
+    });
+    this.#unload = async () => {
+      stream.close();
+      // Fastify would close the server, and wait for who is listening.
+      this.#server.closeAllConnections();
+      await app.close();
+    };
+    return handler;
+  }
+}
+
+/** The page, and the rule by which a browser runs nothing but its own script. */
+export interface ServedPage {
+  readonly html: string;
+  readonly securityPolicy: string;
+}
+
+async function readPage(): Promise<ServedPage> {
+  for (const file of PAGE_FILES) {
+    const html = await readFile(file, "utf8").catch(() => undefined);
+    if (html !== undefined) return { html, securityPolicy: policyOf(html) };
+  }
+  throw new TidemarkError("NOT_FOUND", "it has not been built: npm run build");
+}
+
+/** Scripts and styles are in the file itself, and named by their hashes. */
+function policyOf(html: string): string {
+  const hashes = (tag: string): string =>
+    [...html.matchAll(new RegExp(`<${tag}\\b[^>]*>([\\s\\S]*?)</${tag}>`, "g"))]
+      .map(
+        ([, content = ""]) => `'sha256-${createHash("sha256").update(content).digest("base64")}'`,
+      )
+      .join(" ");
+  return [
+    "default-src 'none'",
+    `script-src ${hashes("script")}`,
+    `style-src ${hashes("style")}`,
+    "img-src 'self' data: blob:",
+    "connect-src 'self'",
+    "worker-src blob:",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join("; ");
+}

@@ -1,0 +1,115 @@
+/** The HTTP API of the page, made of the routes of each of its views; who asks, and how all that goes wrong is answered. */
+
+import type { Server } from "node:http";
+import swagger from "@fastify/swagger";
+import fastify, { type FastifyError, type FastifyInstance } from "fastify";
+import { type ErrorCode, isTidemarkError, textOf } from "../../core/error.ts";
+import type { Handler, ServedPage } from "../web-server.ts";
+import type { Access } from "./access.ts";
+import type { PageProblem } from "./api.ts";
+import type { PageBackend } from "./backend.ts";
+import { EventStream } from "./event-stream.ts";
+import { fileRoutes } from "./file-routes.ts";
+import { problemSchema } from "./schema.ts";
+import { systemRoutes, systemTopics } from "./system-routes.ts";
+
+interface RoutesOptions {
+  readonly backend: PageBackend;
+  readonly access: Access;
+  readonly server: Server;
+  readonly page: ServedPage;
+}
+
+interface Routes {
+  readonly app: FastifyInstance;
+  readonly handler: Handler;
+  readonly stream: EventStream;
+}
+
+const BODY_BYTES_MAX = 1 << 20;
+
+/** What a fault that has another status than 500 is answered with. */
+const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
+  BAD_OPTION: 400,
+  BAD_ID: 400,
+  BAD_MESSAGE: 400,
+  UNKNOWN_PROCESS: 404,
+  NO_CHANNEL: 404,
+  NOT_FOUND: 404,
+  BUSY: 409,
+  NOT_RUNNING: 503,
+  PEER_UNREACHABLE: 503,
+  STOPPED: 503,
+};
+
+export async function makeRoutes({
+  backend,
+  access,
+  server,
+  page,
+}: RoutesOptions): Promise<Routes> {
+  let handler: Handler = () => {};
+  const app = fastify({
+    serverFactory(own) {
+      handler = own as Handler;
+      return server;
+    },
+    bodyLimit: BODY_BYTES_MAX,
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: "array" } },
+    return503OnClosing: false,
+  });
+  const stream = new EventStream({ ...systemTopics(backend) });
+
+  app.setErrorHandler<FastifyError>(async (error, _, reply) => {
+    const known = isTidemarkError(error);
+    const status = known ? (STATUS[error.code] ?? 500) : (error.statusCode ?? 500);
+    const code = known ? error.code : status < 500 ? "BAD_OPTION" : "INTERNAL";
+    return await reply.status(status).send({ code, message: textOf(error) } satisfies PageProblem);
+  });
+  app.setNotFoundHandler(async ({ method, url }, reply) => {
+    const message = `there is no ${method} ${url.split("?")[0]}: /api/openapi.json says what there is`;
+    return await reply.status(404).send({ code: "NOT_FOUND", message } satisfies PageProblem);
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    void reply.headers({
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+      "cache-control": "no-store",
+      "cross-origin-resource-policy": "same-origin",
+    });
+    const { raw, url } = request;
+    const refusal =
+      access.refuseStranger(raw) ??
+      (url.startsWith("/api/") ? access.refuseUnknown(raw) : undefined);
+    if (!refusal) return;
+    const { status, code, message } = refusal;
+    await reply.status(status).send({ code, message } satisfies PageProblem);
+  });
+
+  const { version } = await backend.about();
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: { title: "Tidemark", version, description: "What the page asks, and anybody may." },
+      components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+      security: [{ token: [] }],
+    },
+  });
+  app.addSchema(problemSchema);
+  app.get("/", { schema: { hide: true } }, async (_, reply) =>
+    reply
+      .headers({ "content-security-policy": page.securityPolicy })
+      .type("text/html; charset=utf-8")
+      .send(page.html),
+  );
+  app.get("/favicon.ico", { schema: { hide: true } }, async (_, reply) => reply.status(204).send());
+  app.get(
+    "/api/openapi.json",
+    { schema: { tags: ["about"], summary: "This description" } },
+    async () => app.swagger(),
+  );
+  systemRoutes(app, backend, stream);
+  fileRoutes(app, backend);
+  await app.ready();
+  return { app, handler, stream };
+}

@@ -1,0 +1,142 @@
+import { request } from "node:http";
+import { describe, expect, test } from "vitest";
+import { Served } from "./support/served.ts";
+
+/** What a server answers to a request with headers that `fetch` would not send. */
+function answerTo(
+  origin: string,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<{ readonly status: number; readonly text: string; readonly headers: object }> {
+  return new Promise((settle, reject) => {
+    request(`${origin}${path}`, { headers }, (answer) => {
+      let text = "";
+      answer.setEncoding("utf8").on("data", (more: string) => {
+        text += more;
+      });
+      answer.on("end", () =>
+        settle({ status: answer.statusCode ?? 0, text, headers: answer.headers }),
+      );
+    })
+      .on("error", reject)
+      .end();
+  });
+}
+
+test("nobody is answered without the token, from another origin, or by another name", async () => {
+  await using served = await Served.start(["up", "--rate", "10"]);
+  const { origin, token } = served;
+  const authorization = `Bearer ${token}`;
+  const about = (headers: Readonly<Record<string, string>>) =>
+    answerTo(origin, "/api/about", headers);
+  expect((await about({ authorization })).status).toBe(200);
+  expect((await about({ authorization, origin })).status).toBe(200);
+  expect(await about({})).toMatchObject({
+    status: 401,
+    text: expect.stringMatching(/UNAUTHORIZED/),
+  });
+  for (const wrong of ["Bearer ", `Bearer ${"0".repeat(32)}`, `Bearer ${token}0`, `Basic ${token}`])
+    expect((await about({ authorization: wrong })).status).toBe(401);
+  const { port } = new URL(origin);
+  for (const headers of [
+    { origin: "http://127.0.0.1:1" },
+    { origin: "https://example.org" },
+    { origin: "null" },
+    { host: "example.org" },
+    { host: `example.org:${port}` },
+    { host: "127.0.0.1:1" },
+  ])
+    expect(await about({ authorization, ...headers })).toMatchObject({
+      status: 403,
+      text: expect.stringMatching(/FORBIDDEN/),
+    });
+  // The page itself has no secret; but for a stranger's page there is none.
+  expect((await answerTo(origin, "/", {})).status).toBe(200);
+  expect((await answerTo(origin, "/", { host: "example.org" })).status).toBe(403);
+});
+
+test("the page may run nothing but its own script, and is shown in no other page", async () => {
+  await using served = await Served.start(["up", "--rate", "10"]);
+  const { headers, text } = await answerTo(served.origin, "/", {});
+  expect(headers).toMatchObject({
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": expect.stringMatching(
+      /^default-src 'none'; script-src 'sha256-[^']*'; style-src 'sha256-[^']*';.*frame-ancestors 'none'$/,
+    ),
+    "x-content-type-options": "nosniff",
+  });
+  expect(/<(script|link|img)[^>]* (src|href)=/.test(text), "the page loads something").toBe(false);
+  expect(Buffer.byteLength(text)).toBeGreaterThan(50_000);
+});
+
+describe("bad input", () => {
+  const wrong: readonly [
+    what: string,
+    method: string,
+    path: string,
+    body: unknown,
+    status: number,
+  ][] = [
+    ["no such route", "GET", "/api/nothing", undefined, 404],
+    ["another method", "DELETE", "/api/about", undefined, 404],
+    ["no JSON", "POST", "/api/snapshots", "{", 400],
+    ["another field", "POST", "/api/snapshots", { labels: "x" }, 400],
+    ["an empty label", "POST", "/api/snapshots", { label: "" }, 400],
+    ["a label that is no text", "POST", "/api/snapshots", { label: { a: 1 } }, 400],
+    ["a topic that there is not", "GET", "/api/events?topics=nothing", undefined, 400],
+    ["no topics", "GET", "/api/events", undefined, 400],
+    ["a process that there is not", "POST", "/api/requests", { process: "x", request: 1 }, 404],
+    ["no request", "POST", "/api/requests", { process: "p1" }, 400],
+    ["no time", "POST", "/api/requests", { process: "p1", request: 1, timeoutMs: 0 }, 400],
+    ["a file where there is none", "GET", "/api/file", undefined, 404],
+    ["more than it takes", "POST", "/api/snapshots", { label: "x".repeat(2 ** 20) }, 413],
+  ];
+
+  test("is told what is wrong with it", { timeout: 60_000 }, async () => {
+    await using served = await Served.start(["up", "--rate", "10"]);
+    for (const [what, method, path, body, status] of wrong) {
+      const answer = await served.ask(method, path, body);
+      expect(answer.status, what).toBe(status);
+      expect(answer.body, what).toEqual({
+        code: expect.stringMatching(/^[A-Z_]+$/),
+        message: expect.stringMatching(/./),
+      });
+    }
+    expect((await served.ask("POST", "/api/snapshots", { label: "after" })).status).toBe(200);
+  });
+
+  test("of every route that takes some is among these", async () => {
+    await using served = await Served.start(["up", "--rate", "10"]);
+    const { paths } = (await served.ask("GET", "/api/openapi.json")).body as {
+      paths: Record<string, Record<string, { parameters?: unknown; requestBody?: unknown }>>;
+    };
+    const takes = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods)
+        .filter(([, { parameters, requestBody }]) => parameters ?? requestBody)
+        .map(([method]) => `${method.toUpperCase()} ${path}`),
+    );
+    const tried = new Set(wrong.map(([, method, path]) => `${method} ${path.split("?")[0]}`));
+    expect(takes.filter((route) => !tried.has(route))).toEqual([]);
+    expect(takes.length).toBeGreaterThan(2);
+  });
+});
+
+test("the stream tells what happens, to many at once", async () => {
+  await using served = await Served.start(["up", "--rate", "100"]);
+  const heard = async (): Promise<string> => {
+    const answer = await fetch(`${served.origin}/api/events?topics=status&topics=notes`, {
+      headers: { authorization: `Bearer ${served.token}` },
+    });
+    let text = "";
+    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+    while (reader && text.split("event: status").length < 4)
+      text += (await reader.read()).value ?? "";
+    await reader?.cancel();
+    return text;
+  };
+  for (const text of await Promise.all([heard(), heard(), heard()])) {
+    expect(text).toContain("event: notes\ndata: {");
+    const [, json = ""] = /event: status\ndata: (.*)/.exec(text) ?? [];
+    expect(JSON.parse(json).value).toMatchObject({ kind: "bank", causes: { heldBy: [] } });
+  }
+});

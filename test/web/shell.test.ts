@@ -1,0 +1,39 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { browserPath, expectAccessible, openPage, startBrowser } from "./support/browser.ts";
+import { Served } from "./support/served.ts";
+
+const VIEWS = ["System", "Snapshots", "Space-time", "Ordering lab", "Properties", "Store"];
+
+describe.skipIf(browserPath === undefined)("in a browser", { timeout: 120_000 }, () => {
+  test("every view is there, in any colours and widths, and can be used by all", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    await using served = await Served.start(["up", "--rate", "10"]);
+    for (const scheme of ["light", "dark"] as const)
+      for (const width of [1440, 390]) {
+        const { page, problems } = await openPage(browser, served.url, { width, scheme });
+        await page.locator("main").waitFor();
+        // Whoever looks at the screen, or gets a link, does not have it.
+        expect(page.url()).not.toContain(served.token);
+        for (const name of VIEWS) {
+          await page.getByRole("navigation").getByRole("link", { name, exact: true }).click();
+          await page.locator("main").waitFor();
+          await expectAccessible(page);
+          const overflow = await page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+          );
+          expect(overflow, `${name} is wider than ${width}`).toBeLessThanOrEqual(0);
+        }
+        expect(problems).toEqual([]);
+        await page.close();
+      }
+  });
+
+  test("without the token the page says what is missing", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    await using served = await Served.start(["up", "--rate", "10"]);
+    const { page } = await openPage(browser, `${served.origin}/#token=${"0".repeat(32)}`);
+    await page.getByRole("alert").getByText("wants the token").waitFor();
+  });
+});

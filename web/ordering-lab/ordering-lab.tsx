@@ -1,0 +1,7 @@
+/** Ordering lab. */
+
+import { Empty } from "../parts/empty.tsx";
+
+export function OrderingLab() {
+  return <Empty title="Ordering lab" />;
+}

@@ -1,0 +1,193 @@
+/** What all views know: what the page came from, what was opened, where it is, and how to say something. */
+
+import {
+  createContext,
+  type ReactNode,
+  useCallback,
+  useContext,
+  useEffect,
+  useMemo,
+  useState,
+  useSyncExternalStore,
+} from "react";
+import type { PageAbout, PageTopic, PageTopics } from "../src/serve/web/api.ts";
+import { type OpenedFile, openFile } from "./open-file.ts";
+import { PageServer, type ServerError, type Told } from "./server.ts";
+
+/** See the head of the file. */
+export interface Page {
+  /** Absent if the page is a file, or has no token. */
+  readonly server: PageServer | undefined;
+  readonly about: PageAbout | undefined;
+  /** Why nothing can be asked. */
+  readonly problem: ServerError | undefined;
+  /** The file that was dropped, chosen, or named to `tidemark ui`. */
+  readonly opened: OpenedFile | undefined;
+  /** Reads a file and shows it, or says why not. */
+  open(file: File): Promise<void>;
+  /** Shows a trace or a snapshot that was made here. */
+  show(opened: OpenedFile): void;
+  say(text: string, tone?: Notice["tone"], undo?: () => void): void;
+  readonly notices: readonly Notice[];
+  dismiss(notice: Notice): void;
+}
+
+/** Something that is said for a while. */
+export interface Notice {
+  readonly number: number;
+  readonly text: string;
+  readonly tone: "good" | "bad" | "plain";
+  readonly undo: (() => void) | undefined;
+}
+
+const Context = createContext<Page | undefined>(undefined);
+const TOKEN = "tidemark token";
+const NOTICE_MS = 8_000;
+
+export function usePage(): Page {
+  const page = useContext(Context);
+  if (!page) throw new Error("there is no page around this");
+  return page;
+}
+
+/** The token is taken out of the address, so that nobody who looks at the screen, or gets a link, has it. */
+function serverOfAddress(): PageServer | undefined {
+  if (!location.protocol.startsWith("http")) return undefined;
+  const [, token] = /[#&]token=([0-9a-f]+)/.exec(location.hash) ?? [];
+  if (token !== undefined) {
+    sessionStorage.setItem(TOKEN, token);
+    history.replaceState(
+      null,
+      "",
+      location.hash.replace(/[#&]token=[0-9a-f]+/, "#").replace(/^#+/, "#"),
+    );
+  }
+  const kept = token ?? sessionStorage.getItem(TOKEN);
+  return kept === null ? undefined : new PageServer(kept);
+}
+
+export function PageProvider({ children }: { readonly children: ReactNode }) {
+  const [server] = useState(serverOfAddress);
+  const [about, setAbout] = useState<PageAbout>();
+  const [problem, setProblem] = useState<ServerError>();
+  const [opened, setOpened] = useState<OpenedFile>();
+  const [notices, setNotices] = useState<readonly Notice[]>([]);
+
+  const dismiss = useCallback((notice: Notice) => {
+    setNotices((all) => all.filter((one) => one !== notice));
+  }, []);
+  const say = useCallback<Page["say"]>(
+    (text, tone = "plain", undo = undefined) => {
+      const notice: Notice = { number: Math.random(), text, tone, undo };
+      setNotices((all) => [...all.slice(-2), notice]);
+      // What went wrong stays until it was read.
+      if (tone !== "bad") setTimeout(() => dismiss(notice), NOTICE_MS);
+    },
+    [dismiss],
+  );
+  const open = useCallback(
+    async (file: File) => {
+      try {
+        setOpened(await openFile(file));
+      } catch (error) {
+        say(`${file.name} cannot be shown: ${(error as Error).message}`, "bad");
+      }
+    },
+    [say],
+  );
+
+  useEffect(() => {
+    if (!server) return;
+    const ask = async () => {
+      const found = await server.ask<PageAbout>("GET", "/api/about");
+      setAbout(found);
+      document.title = `${found.title} · Tidemark`;
+      if (found.kind !== "file") return;
+      const bytes = await (await server.fetch("GET", "/api/file")).blob();
+      await open(new File([bytes], found.title));
+    };
+    ask().catch(setProblem);
+  }, [server, open]);
+
+  const page = useMemo<Page>(
+    () => ({ server, about, problem, opened, open, show: setOpened, say, notices, dismiss }),
+    [server, about, problem, opened, open, say, notices, dismiss],
+  );
+  return <Context value={page}>{children}</Context>;
+}
+
+const NOTHING: Told<never> = { value: undefined, problem: undefined, missed: 0 };
+
+/** What the server tells of a topic, as long as somebody looks. */
+export function useTopic<K extends PageTopic>(topic: K): Told<PageTopics[K]> {
+  const { server } = usePage();
+  const subscribe = useCallback(
+    (listener: () => void) => server?.listen(topic, listener) ?? (() => {}),
+    [server, topic],
+  );
+  return useSyncExternalStore(subscribe, () => server?.told(topic) ?? NOTHING);
+}
+
+/** What became of a question. */
+export interface Asked<T> {
+  readonly value: T | undefined;
+  readonly problem: ServerError | undefined;
+  readonly isAsking: boolean;
+  /** Asks once more; what there is stays until the answer is there. */
+  again(): void;
+}
+
+/** Asks the server by GET whenever the path is another one; undefined: asks nothing. */
+export function useAsk<T>(path: string | undefined): Asked<T> {
+  const { server } = usePage();
+  const [answer, setAnswer] = useState<
+    { path: string; value?: T; problem?: ServerError } | undefined
+  >(undefined);
+  const [count, setCount] = useState(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a higher count asks once more
+  useEffect(() => {
+    if (path === undefined || !server) return;
+    let isOver = false;
+    server.ask<T>("GET", path).then(
+      (value) => !isOver && setAnswer({ path, value }),
+      (problem: ServerError) => !isOver && setAnswer({ path, problem }),
+    );
+    return () => {
+      isOver = true;
+    };
+  }, [server, path, count]);
+  const found = answer !== undefined && answer.path === path ? answer : undefined;
+  return {
+    value: found?.value,
+    problem: found?.problem,
+    isAsking: path !== undefined && server !== undefined && found === undefined,
+    again: useCallback(() => setCount((before) => before + 1), []),
+  };
+}
+
+/** The parts of the address behind `#/`, decoded: a view, and what it shows. */
+export function useRoute(): readonly string[] {
+  const subscribe = useCallback((listener: () => void) => {
+    addEventListener("hashchange", listener);
+    return () => removeEventListener("hashchange", listener);
+  }, []);
+  const hash = useSyncExternalStore(subscribe, () => location.hash);
+  return useMemo(
+    () =>
+      hash
+        .replace(/^#\/?/, "")
+        .split("/")
+        .filter((part) => part !== "")
+        .map(decodeURIComponent),
+    [hash],
+  );
+}
+
+/** An address in the page. */
+export const hrefOf = (...parts: readonly string[]): string =>
+  `#/${parts.map(encodeURIComponent).join("/")}`;
+
+/** Goes there. */
+export function goTo(...parts: readonly string[]): void {
+  location.hash = hrefOf(...parts);
+}

@@ -1,0 +1,151 @@
+/** How the page asks its server: one function for requests, one stream of events for all that listens. */
+
+import type { PageProblem, PageTopic, PageTopics } from "../src/serve/web/api.ts";
+
+/** What the server answered when it did not do what it was asked. */
+export class ServerError extends Error {
+  readonly code: string;
+
+  constructor({ code, message }: PageProblem) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** What was told last of a topic. */
+export interface Told<T> {
+  /** Undefined until something was told. */
+  readonly value: T | undefined;
+  /** Why there is nothing newer. */
+  readonly problem: string | undefined;
+  /** Events that were left out, as this page did not keep up. */
+  readonly missed: number;
+}
+
+type Listener = () => void;
+
+const NOTHING: Told<never> = { value: undefined, problem: undefined, missed: 0 };
+const AGAIN_MS = 1_000;
+
+/** The server that this page came from. */
+export class PageServer {
+  readonly #token: string;
+  readonly #told = new Map<PageTopic, Told<unknown>>();
+  readonly #listeners = new Map<PageTopic, Set<Listener>>();
+  #missed = 0;
+  #reading: AbortController | undefined;
+
+  constructor(token: string) {
+    this.#token = token;
+  }
+
+  /** @throws ServerError */
+  async ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const answer = await this.fetch(method, path, body);
+    return (await answer.json()) as T;
+  }
+
+  /** @throws ServerError */
+  async fetch(method: string, path: string, body?: unknown): Promise<Response> {
+    let answer: Response;
+    try {
+      answer = await fetch(path, {
+        method,
+        headers: {
+          authorization: `Bearer ${this.#token}`,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    } catch {
+      throw new ServerError({
+        code: "UNREACHABLE",
+        message: "the server does not answer: it may have ended",
+      });
+    }
+    if (answer.ok) return answer;
+    const problem = (await answer.json().catch(() => undefined)) as PageProblem | undefined;
+    throw new ServerError(
+      problem ?? { code: "INTERNAL", message: `the server says ${answer.status}` },
+    );
+  }
+
+  told<K extends PageTopic>(topic: K): Told<PageTopics[K]> {
+    return (this.#told.get(topic) ?? NOTHING) as Told<PageTopics[K]>;
+  }
+
+  /** Hears whenever something is told of a topic, until it calls what this gives. */
+  listen(topic: PageTopic, listener: Listener): () => void {
+    const listeners = this.#listeners.get(topic) ?? new Set();
+    const isFirst = listeners.size === 0;
+    this.#listeners.set(topic, listeners.add(listener));
+    if (isFirst) this.#readAgain();
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.#readAgain();
+    };
+  }
+
+  /** The stream is asked for anew, with the topics that somebody listens to. */
+  #readAgain(): void {
+    this.#reading?.abort();
+    const reading = new AbortController();
+    this.#reading = reading;
+    // Whoever begins to listen in the same turn is in it as well.
+    queueMicrotask(() => void this.#read(reading.signal));
+  }
+
+  async #read(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const topics = [...this.#listeners].flatMap(([topic, { size }]) => (size > 0 ? [topic] : []));
+      if (topics.length === 0) return;
+      try {
+        const query = topics.map((topic) => `topics=${topic}`).join("&");
+        const answer = await fetch(`/api/events?${query}`, {
+          headers: { authorization: `Bearer ${this.#token}` },
+          signal,
+        });
+        if (!answer.ok || !answer.body) throw new Error(`the server says ${answer.status}`);
+        await this.#take(answer.body);
+      } catch {
+        if (signal.aborted) return;
+      }
+      if (signal.aborted) return;
+      for (const topic of topics)
+        this.#tell(topic, {
+          ...this.told(topic),
+          problem: "the server does not answer: it may have ended",
+        });
+      await new Promise((settle) => setTimeout(settle, AGAIN_MS));
+    }
+  }
+
+  async #take(body: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
+    let rest = "";
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const events = (rest + value).split("\n\n");
+      rest = events.pop() ?? "";
+      for (const event of events) this.#hear(event);
+    }
+  }
+
+  #hear(event: string): void {
+    const [, name, data] = /^event: ([^\n]*)\ndata: (.*)$/.exec(event) ?? [];
+    if (name === undefined || data === undefined) return;
+    if (name === "missed") {
+      this.#missed += Number(data);
+      return;
+    }
+    const topic = name as PageTopic;
+    const { value, problem } = JSON.parse(data) as { value?: unknown; problem?: string };
+    this.#tell(topic, { value: value ?? this.told(topic).value, problem, missed: this.#missed });
+  }
+
+  #tell(topic: PageTopic, told: Told<unknown>): void {
+    this.#told.set(topic, told);
+    for (const listener of this.#listeners.get(topic) ?? []) listener();
+  }
+}

@@ -1,0 +1,144 @@
+/** What is around every view: the name of what is shown, the way to the others, files that are dropped, and what is said. */
+
+import { type ComponentType, type DragEvent, useEffect, useState } from "react";
+import { OrderingLab } from "./ordering-lab/ordering-lab.tsx";
+import { goTo, hrefOf, usePage, useRoute } from "./page.tsx";
+import { Button } from "./parts/button.tsx";
+import { PropertiesView } from "./properties/properties-view.tsx";
+import { SnapshotsView } from "./snapshots/snapshots-view.tsx";
+import { SpaceTimeView } from "./space-time/space-time-view.tsx";
+import { StoreView } from "./store/store-view.tsx";
+import { SystemView } from "./system/system-view.tsx";
+
+interface View {
+  readonly path: string;
+  readonly name: string;
+  readonly View: ComponentType;
+}
+
+const VIEWS: readonly View[] = [
+  { path: "system", name: "System", View: SystemView },
+  { path: "snapshots", name: "Snapshots", View: SnapshotsView },
+  { path: "space-time", name: "Space-time", View: SpaceTimeView },
+  { path: "ordering-lab", name: "Ordering lab", View: OrderingLab },
+  { path: "properties", name: "Properties", View: PropertiesView },
+  { path: "store", name: "Store", View: StoreView },
+];
+
+const THEME = "tidemark theme";
+
+export function Shell() {
+  const { about, opened, problem, notices, dismiss, open } = usePage();
+  const [name = firstView(about?.kind, opened?.kind)] = useRoute();
+  const view = VIEWS.find(({ path }) => path === name);
+  const [isOver, setIsOver] = useState(false);
+  const [theme, setTheme] = useState(() => localStorage.getItem(THEME) ?? "");
+
+  useEffect(() => {
+    document.documentElement.dataset["theme"] = theme;
+    localStorage.setItem(THEME, theme);
+  }, [theme]);
+  useEffect(() => {
+    if (opened) goTo(opened.kind === "trace" ? "space-time" : "snapshots");
+  }, [opened]);
+
+  const drop = (event: DragEvent) => {
+    event.preventDefault();
+    setIsOver(false);
+    const [file] = event.dataTransfer.files;
+    if (file) void open(file);
+  };
+  const isDark =
+    theme === "" ? matchMedia("(prefers-color-scheme: dark)").matches : theme === "dark";
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: a file can be chosen by a button as well
+    <div
+      className={isOver ? "shell is-over" : "shell"}
+      onDragOver={(event) => {
+        event.preventDefault();
+        if (event.dataTransfer.types.includes("Files")) setIsOver(true);
+      }}
+      onDragLeave={(event) => event.currentTarget === event.target && setIsOver(false)}
+      onDrop={drop}
+    >
+      <button
+        type="button"
+        className="skip button"
+        onClick={() => document.getElementById("main")?.focus()}
+      >
+        Skip to the view
+      </button>
+      <header className="top">
+        <a className="brand" href={hrefOf()}>
+          Tidemark
+        </a>
+        <span className="title" title={about?.title}>
+          {opened?.name ?? about?.title ?? ""}
+        </span>
+        <nav aria-label="Views">
+          {VIEWS.map(({ path, name: text }) => (
+            <a key={path} href={hrefOf(path)} aria-current={path === name ? "page" : undefined}>
+              {text}
+            </a>
+          ))}
+        </nav>
+        <label className="button quiet">
+          Open…
+          <input
+            type="file"
+            className="hidden"
+            accept=".jsonl,.json,.tar,.gz,.log"
+            onChange={({ target }) => {
+              const [file] = target.files ?? [];
+              if (file) void open(file);
+              target.value = "";
+            }}
+          />
+        </label>
+        <Button
+          isQuiet
+          label={isDark ? "Light colours" : "Dark colours"}
+          onClick={() => setTheme(isDark ? "light" : "dark")}
+        >
+          {isDark ? "☀" : "☾"}
+        </Button>
+      </header>
+      {problem && (
+        <p className="banner bad" role="alert">
+          {problem.message}
+        </p>
+      )}
+      <main id="main" tabIndex={-1}>
+        {view ? <view.View /> : <p className="empty">There is no view of that name.</p>}
+      </main>
+      <div className="notices" role="status">
+        {notices.map((notice) => (
+          <p key={notice.number} className={`notice ${notice.tone}`}>
+            <span>{notice.text}</span>
+            {notice.undo && (
+              <Button
+                onClick={() => {
+                  notice.undo?.();
+                  dismiss(notice);
+                }}
+              >
+                Undo
+              </Button>
+            )}
+            <Button isQuiet label="Dismiss" onClick={() => dismiss(notice)}>
+              ×
+            </Button>
+          </p>
+        ))}
+      </div>
+      {isOver && <p className="drop-hint">Drop a trace or a snapshot</p>}
+    </div>
+  );
+}
+
+/** What somebody who asked for nothing sees. */
+function firstView(served: string | undefined, opened: string | undefined): string {
+  if (opened !== undefined) return opened === "trace" ? "space-time" : "snapshots";
+  if (served === undefined) return "ordering-lab";
+  return served === "directory" ? "snapshots" : "system";
+}

@@ -1,0 +1,7 @@
+/** Store. */
+
+import { Empty } from "../parts/empty.tsx";
+
+export function StoreView() {
+  return <Empty title="Store" />;
+}

@@ -1,0 +1,7 @@
+/** System. */
+
+import { Empty } from "../parts/empty.tsx";
+
+export function SystemView() {
+  return <Empty title="System" />;
+}
