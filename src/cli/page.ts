@@ -11,26 +11,33 @@ export interface PageOptions {
   /** False: none is served. */
   readonly ui?: boolean;
   readonly uiPort?: number;
-  readonly uiHost?: string;
+  readonly uiHost: string;
+  /** Whoever reads JSON does not look at a page, unless it was told where it is to be. */
+  readonly json?: true;
 }
 
-export function addPageOptions(command: Command): Command {
+/** Where it is served; whether it is, is for the command to say. */
+export function addAddressOptions(command: Command, byDefault: string): Command {
   return command
     .addOption(
       new Option("--ui-port <port>", "serve the page on this port; 0: any")
-        .default(0)
+        .default(undefined, byDefault)
         .argParser(wholeNumber(0, PORT_MAX)),
     )
-    .option("--ui-host <address>", "serve the page there", "127.0.0.1")
-    .option("--no-ui", "serve no page");
+    .option("--ui-host <address>", "serve the page there; 0.0.0.0: everywhere", "127.0.0.1");
+}
+
+export function addPageOptions(command: Command): Command {
+  return addAddressOptions(command, "any; with --json, none").option("--no-ui", "serve no page");
 }
 
 /** Serves the page, unless it is not wanted. @throws TidemarkError as `WebServer.start` */
 export async function servePage(
-  { ui = true, uiPort = 0, uiHost = "127.0.0.1" }: PageOptions,
+  { ui = true, uiPort, uiHost, json }: PageOptions,
   backend: PageBackend,
 ): Promise<WebServer | undefined> {
-  return ui ? await WebServer.start({ backend, port: uiPort, host: uiHost }) : undefined;
+  if (!ui || (json && uiPort === undefined)) return undefined;
+  return await WebServer.start({ backend, port: uiPort ?? 0, host: uiHost });
 }
 
 /** Of Tidemark. */

@@ -9,13 +9,16 @@ import { ControlClient } from "../runtime/control-socket.ts";
 import type { SystemMethods } from "../serve/system-methods.ts";
 import type { PageAbout } from "../serve/web/api.ts";
 import type { PageBackend } from "../serve/web/backend.ts";
-import { addPageOptions, type PageOptions, servePage, versionOf } from "./page.ts";
+import { WebServer } from "../serve/web-server.ts";
+import { jsonOption } from "./options.ts";
+import { addAddressOptions, type PageOptions, versionOf } from "./page.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { printable } from "./terminal.ts";
 
 const HELP = `
 A directory is that of a system, as --dir names it: its snapshots are shown, and
-the system as well if one runs there. A file is a trace, as tidemark trace record
-writes it, or a snapshot, as tidemark export does.
+the system as well if one runs there. A file is a trace, as tidemark trace
+record writes it, or a snapshot, as tidemark export does.
 
 The URL has a token behind the #, without which nothing is answered. Who has it
 may do what the page does: take snapshots, restore them, ask processes.
@@ -30,22 +33,26 @@ Examples:
   tidemark ui run.jsonl`;
 
 export function uiCommand(): Command {
-  return addPageOptions(
+  return addAddressOptions(
     new Command("ui")
       .description("show a system, its snapshots, or a trace in the browser")
       .argument("[what]", "a directory of snapshots, or a file", ".tidemark"),
+    "any",
   )
+    .addOption(jsonOption("print where it is as one line of JSON"))
     .addHelpText("after", HELP)
     .action(async (what: string, options: PageOptions) => {
       const stop = stopSignal();
       const backend = isFile(what) ? fileBackend(what) : directoryBackend(what);
-      const page = await servePage({ ...options, ui: true }, backend);
-      console.log(`the page of ${what} is at ${page?.url}; Ctrl-C ends`);
+      const { uiHost: host, uiPort: port = 0, json } = options;
+      const page = await WebServer.start({ backend, host, port });
+      if (json) console.log(JSON.stringify({ url: page.url }));
+      else console.log(`the page of ${printable(what)} is at ${page.url}; Ctrl-C ends`);
       await new Promise<void>((settle) => {
         if (stop.aborted) settle();
         else stop.addEventListener("abort", () => settle(), { once: true });
       });
-      await page?.close();
+      await page.close();
     });
 }
 

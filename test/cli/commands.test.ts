@@ -26,7 +26,7 @@ import {
 
 const COMMANDS = [
   ...["up", "kv", "init", "status", "request", "snapshot", "snapshots", "show", "diff"],
-  ...["verify", "restore", "log", "chat", "label", "prune", "export", "import", "clone"],
+  ...["ui", "verify", "restore", "log", "chat", "label", "prune", "export", "import", "clone"],
 ];
 
 /** Recorded once, by the first test that needs it. */

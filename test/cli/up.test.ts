@@ -66,8 +66,9 @@ describe("tidemark up", () => {
     const directory = temporaryDirectory();
     const args = ["--count", "2", "--interval", "0", "--processes", "2", "--money", "500"];
     const { status, stdout } = await tidemark(["up", "--no-sync", "--dir", directory, ...args]);
-    const [head, first, second, end, ...rest] = stdout.split("\n");
+    const [head, page, first, second, end, ...rest] = stdout.split("\n");
     expect(head).toBe(`2 processes, 1,000 in all, snapshots in ${directory}; Ctrl-C ends`);
+    expect(page).toMatch(/^the page is at http:\/\/127\.0\.0\.1:[0-9]+\/#token=[0-9a-f]{32}$/);
     for (const line of [first, second])
       expect(line).toMatch(
         /^p[12]\/[12] {2}1,000 of 1,000 ✓ {2}.* in accounts \+ .*asked one by one/,
