@@ -37,6 +37,15 @@ test("nobody is answered without the token, from another origin, or by another n
   });
   for (const wrong of ["Bearer ", `Bearer ${"0".repeat(32)}`, `Bearer ${token}0`, `Basic ${token}`])
     expect((await about({ authorization: wrong })).status).toBe(401);
+  for (const path of [
+    "/%61pi/about",
+    "//api/about",
+    "/api//about",
+    "/API/about",
+    "/nothing",
+    "/api",
+  ])
+    expect((await answerTo(origin, path, {})).status, path).toBe(401);
   const { port } = new URL(origin);
   for (const headers of [
     { origin: "http://127.0.0.1:1" },

@@ -28,6 +28,9 @@ interface Routes {
 
 const BODY_BYTES_MAX = 1 << 20;
 
+/** What anybody may have: the page itself, which knows nothing. */
+const OPEN: readonly string[] = ["/", "/favicon.ico"];
+
 /** What a fault that has another status than 500 is answered with. */
 const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   BAD_OPTION: 400,
@@ -77,10 +80,10 @@ export async function makeRoutes({
       "cache-control": "no-store",
       "cross-origin-resource-policy": "same-origin",
     });
-    const { raw, url } = request;
-    const refusal =
-      access.refuseStranger(raw) ??
-      (url.startsWith("/api/") ? access.refuseUnknown(raw) : undefined);
+    const { raw, routeOptions } = request;
+    // By the route that it comes to, however its path is written. What leads nowhere is for those who may ask, too.
+    const isOpen = OPEN.includes(routeOptions.url ?? "");
+    const refusal = access.refuseStranger(raw) ?? (isOpen ? undefined : access.refuseUnknown(raw));
     if (!refusal) return;
     const { status, code, message } = refusal;
     await reply.status(status).send({ code, message } satisfies PageProblem);
