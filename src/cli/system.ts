@@ -352,8 +352,8 @@ export class HostedSystem {
   }
 
   /**
-   * Records what all processes do, for so long or until `stopTrace`.
-   * @throws TidemarkError `BUSY` if somebody does so already, `BAD_OPTION`; then nothing is recorded
+   * Records what all processes do that answer, for so long or until `stopTrace`.
+   * @throws TidemarkError `BUSY` if somebody does so already, `BAD_OPTION`, `PEER_UNREACHABLE` if nobody answers; then nothing is recorded
    */
   async startTrace(options: RecorderOptions, forMs: number): Promise<void> {
     const up = this.#members.filter((member) => member.up);
@@ -362,15 +362,18 @@ export class HostedSystem {
         within(STATUS_TIMEOUT_MS, id, hosted.call("startTrace", { options, forMs })),
       ),
     );
-    const refused = started.find(({ status }) => status === "rejected");
-    if (!refused || refused.status === "fulfilled") return;
+    const refusals = started.flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
+    const isSilent = (reason: unknown): boolean => isTidemarkError(reason, "PEER_UNREACHABLE");
+    const refusal = refusals.find((reason) => !isSilent(reason)) ?? refusals[0];
+    // Of one that hangs there is nothing; the others are worth recording all the same, and so is why it hangs.
+    if (refusals.length === 0 || (isSilent(refusal) && refusals.length < up.length)) return;
     // Of those that somebody else records nothing is ended.
     await Promise.allSettled(
       up
         .filter((_, i) => started[i]?.status === "fulfilled")
         .map(({ hosted }) => hosted.call("stopTrace", null)),
     );
-    throw refused.reason;
+    throw refusal;
   }
 
   /** What has been recorded, but for the events; of those that do not answer, or were started again meanwhile, nothing. */

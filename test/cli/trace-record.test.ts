@@ -89,6 +89,24 @@ describe("tidemark trace record", () => {
     ]);
   });
 
+  test("of a process that hangs there is nothing, and of the others what they do", async () => {
+    const directory = temporaryDirectory();
+    await startBank(directory);
+    const status = await tidemark(["status", "--dir", directory, "--json"]);
+    const { processes } = JSON.parse(status.stdout);
+    const hangs = processes[1].pid as number;
+    process.kill(hangs, "SIGSTOP");
+    try {
+      const file = join(directory, "run.jsonl");
+      const args = ["--dir", directory, "--for", "100ms", "--out", file];
+      const done = await tidemark(["trace", "record", ...args]);
+      expect(done.stderr).toMatch(/^of p2 there is nothing: .*\n[0-9,]+ events of 2 processes in /);
+      expect(done.status).toBe(0);
+    } finally {
+      process.kill(hangs, "SIGCONT");
+    }
+  });
+
   test("a system with --trace records from its beginning on, and with a log also across a death", async () => {
     const directory = temporaryDirectory();
     await startBank(directory, "--trace", "--log", "always");
