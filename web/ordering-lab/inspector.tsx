@@ -48,7 +48,8 @@ export function Inspector({ lab, run, looks, clocks, cursorMs }: InspectorProps)
               <ul className="lab-why">
                 {look.held.map(({ message, why }) => (
                   <li key={message}>
-                    <Chip lab={lab} name={message} /> {why}
+                    <Chip lab={lab} name={message} /> {forAnother(lab, message, id)}
+                    {why}
                   </li>
                 ))}
               </ul>
@@ -86,6 +87,12 @@ export function Inspector({ lab, run, looks, clocks, cursorMs }: InspectorProps)
       })}
     </div>
   );
+}
+
+/** What is for one member has its place in the queues of all. */
+function forAnother(lab: Lab, message: string, id: ProcessId): string {
+  const to = lab.messages.find(({ name }) => name === message)?.to;
+  return to === undefined || to === id ? "" : `is for ${to}, and has its place here too: `;
 }
 
 function Chip({ lab, name }: { readonly lab: Lab; readonly name: string }) {

@@ -20,60 +20,58 @@ export function Promises({ lab, asked, all, plain }: PromisesProps) {
   const reasonIn = (conflicts: readonly Conflict[], promise: string): string | undefined =>
     conflicts.find((one) => one.promise === promise)?.reason;
   return (
-    <div className="scroll-x">
-      <table className="lab-promises">
-        <thead>
-          <tr>
-            <th>Promise</th>
-            <th>Asked for by</th>
-            <th>What came of it</th>
-            <th>If nothing were held back</th>
-          </tr>
-        </thead>
-        <tbody>
-          {PROMISES.map((promise) => {
-            const by = lab.messages.filter(
-              ({ order }) => order !== "none" && ORDER_LEVELS[order].includes(promise),
-            );
-            const broken = reasonIn(asked.conflicts, promise);
-            const unasked = reasonIn(all.conflicts, promise);
-            const without = reasonIn(plain, promise);
-            return (
-              <tr key={promise}>
-                <th scope="row">{promise}</th>
-                <td>
-                  {by.length === 0
-                    ? "nobody"
-                    : by.length === lab.messages.length
-                      ? "all messages"
-                      : by.map(({ name }) => name).join(", ")}
-                </td>
-                <td>
-                  {broken !== undefined ? (
-                    <span className="bad">✗ Broken: {broken}</span>
-                  ) : unasked !== undefined ? (
-                    <span className="warn">
-                      {by.length > 0 && "✓ Kept between those. "}Not promised for all, and not so:{" "}
-                      {unasked}
-                    </span>
-                  ) : by.length > 0 ? (
-                    <span className="good">✓ Kept</span>
-                  ) : (
-                    <span className="dim">So by chance</span>
-                  )}
-                </td>
-                <td>
-                  {without !== undefined ? (
-                    <span className="bad">✗ {without}</span>
-                  ) : (
-                    <span className="dim">{by.length > 0 ? "So by chance" : "–"}</span>
-                  )}
-                </td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </div>
+    <table className="lab-promises">
+      <thead>
+        <tr>
+          <th>Promise</th>
+          <th>Asked for by</th>
+          <th>What came of it</th>
+          <th>If nothing were held back</th>
+        </tr>
+      </thead>
+      <tbody>
+        {PROMISES.map((promise) => {
+          const by = lab.messages.filter(
+            ({ order }) => order !== "none" && ORDER_LEVELS[order].includes(promise),
+          );
+          const broken = reasonIn(asked.conflicts, promise);
+          const unasked = reasonIn(all.conflicts, promise);
+          const without = reasonIn(plain, promise);
+          return (
+            <tr key={promise}>
+              <th scope="row">{promise}</th>
+              <td data-label="Asked for by">
+                {by.length === 0
+                  ? "nobody"
+                  : by.length === lab.messages.length
+                    ? "all messages"
+                    : by.map(({ name }) => name).join(", ")}
+              </td>
+              <td data-label="What came of it">
+                {broken !== undefined ? (
+                  <span className="bad">✗ Broken: {broken}</span>
+                ) : unasked !== undefined ? (
+                  <span className="warn">
+                    {by.length > 0 && "✓ Kept between those. "}Not promised for all, and not so:{" "}
+                    {unasked}
+                  </span>
+                ) : by.length > 0 ? (
+                  <span className="good">✓ Kept</span>
+                ) : (
+                  <span className="dim">So by chance</span>
+                )}
+              </td>
+              <td data-label="If nothing were held back">
+                {without !== undefined ? (
+                  <span className="bad">✗ {without}</span>
+                ) : (
+                  <span className="dim">{by.length > 0 ? "So by chance" : "–"}</span>
+                )}
+              </td>
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
   );
 }
