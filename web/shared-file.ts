@@ -27,6 +27,8 @@ export function pageWith(shared: SharedFile, page: Document): string {
   const copy = page.cloneNode(true) as Document;
   copy.getElementById("page")?.replaceChildren();
   copy.getElementById(ELEMENT)?.remove();
+  // Where scripts run it is text, and in the copy they do not.
+  for (const one of copy.querySelectorAll("noscript")) one.innerHTML = one.textContent ?? "";
   copy.documentElement.removeAttribute("data-theme");
   copy.title = `${shared.name} · Tidemark`;
   const element = copy.createElement("script");

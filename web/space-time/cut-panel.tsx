@@ -46,37 +46,47 @@ export function CutPanel({ session, onStraightCut }: CutPanelProps) {
         <Button
           isDisabled={!cut || isConsistent}
           {...(cut && !isConsistent && { tone: "main" })}
-          label="To the nearest consistent cut (N)"
+          label="Snap to the nearest consistent cut (N)"
           onClick={() => session.snap("nearest")}
         >
           Snap
         </Button>
         <Button
           isDisabled={!cut || isConsistent}
-          label="To the greatest consistent cut inside (I)"
+          label="Inside: the greatest consistent cut in it (I)"
           onClick={() => session.snap("inside")}
         >
           Inside
         </Button>
         <Button
           isDisabled={!cut || isConsistent}
-          label="To the least consistent cut around (O)"
+          label="Around: the least consistent cut with all of it (O)"
           onClick={() => session.snap("around")}
         >
           Around
         </Button>
       </div>
       <div className="bar">
-        <Button label="Take the last event out of the cut ([)" onClick={() => session.step(false)}>
-          ‹ Step
+        <Button
+          label="Step back: take the last event out of the cut ([)"
+          onClick={() => session.step(false)}
+        >
+          Step back
         </Button>
-        <Button label="Take the next event into the cut (])" onClick={() => session.step(true)}>
-          Step ›
+        <Button
+          label="Step: take the next event into the cut (])"
+          onClick={() => session.step(true)}
+        >
+          Step
         </Button>
         <Button isDisabled={!canUndo} label="Undo (Ctrl+Z)" onClick={() => session.undo()}>
           Undo
         </Button>
-        <Button isDisabled={!cut} label="No cut (X)" onClick={() => session.setCut(undefined)}>
+        <Button
+          isDisabled={!cut}
+          label="Clear the cut (X)"
+          onClick={() => session.setCut(undefined)}
+        >
           Clear
         </Button>
       </div>
@@ -219,9 +229,9 @@ function Handles({ session, cut }: { readonly session: Session; readonly cut: Lo
                       session.setCut(withCount(trace, cut.counts, process, Number(target.value)))
                     }
                   />
-                  <output>
+                  <small>
                     {grouped(count)} of {grouped(most)}
-                  </output>
+                  </small>
                 </label>
               );
             })}

@@ -95,11 +95,11 @@ export function Diagram({ session, label, onSearch, ref }: DiagramProps) {
               </li>
             ))}
           </ul>
+          {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: keys do all that the pointer does, and the table says it */}
           <canvas
             ref={canvas}
             className="st-canvas"
             tabIndex={0}
-            // biome-ignore lint/a11y/noNoninteractiveElementToInteractiveRole: keys do all that the pointer does, and the table says it
             role="application"
             aria-label={`${label}. Arrow keys go from event to event, Shift and arrow keys move the cut; the table below has the same as text.`}
           />

@@ -57,7 +57,7 @@ export function EventPanel({ session }: { readonly session: Session }) {
           Past and future
         </Button>
         <Button
-          label="Cut after it and all that happened before it"
+          label="Cut here: after it and all that happened before it (C)"
           onClick={() => session.setCut(selected.past)}
         >
           Cut here

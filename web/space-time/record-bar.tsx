@@ -23,8 +23,11 @@ export function RecordBar() {
   useEffect(() => () => ending.current?.abort(), []);
   if (!server) return null;
 
-  const record = async (name: string, limits: { readonly events?: number }): Promise<void> => {
-    const asked = { forMs, text: hasText, snapshot: hasSnapshot, ...limits };
+  const record = async (
+    name: string,
+    more: { readonly events?: number; readonly snapshot?: boolean },
+  ): Promise<void> => {
+    const asked = { forMs, text: hasText, ...more };
     const answer = await server.fetch("POST", "/api/trace", asked);
     const trace = parseTrace(await answer.text(), name);
     if (ending.current?.signal.aborted) return;
@@ -39,7 +42,10 @@ export function RecordBar() {
     try {
       for (let window = 1; !end.signal.aborted; window += 1) {
         const name = `recorded ${clockTime(Date.now())}`;
-        await record(name, kind === "following" ? { events: FOLLOWED_EVENTS } : {});
+        await record(
+          name,
+          kind === "following" ? { events: FOLLOWED_EVENTS } : { snapshot: hasSnapshot },
+        );
         if (kind === "recording") break;
         setWindows(window);
         await new Promise((settle) => setTimeout(settle, REST_MS));

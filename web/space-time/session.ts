@@ -126,6 +126,14 @@ export class Session {
     this.#change({ hiddenKinds, scene: makeScene(this.#looked.scene.layout, hiddenKinds) });
   }
 
+  /** Shows as much of it as of one of the same processes that was looked at before. */
+  likeBefore(before: Session): void {
+    if (before.trace.processes.join() !== this.trace.processes.join()) return;
+    const { collapsed, hiddenKinds } = before.looked;
+    this.#change({ collapsed });
+    if (hiddenKinds.size > 0) this.hideKinds(hiddenKinds);
+  }
+
   setTints(tints: Uint8Array | undefined): void {
     this.tints = tints;
     this.differing = [...(tints ?? []).entries()].flatMap(([e, tint]) => (tint === 0 ? [] : [e]));

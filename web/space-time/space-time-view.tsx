@@ -29,7 +29,7 @@ const ZOOM = 1.5;
 
 export function SpaceTimeView() {
   const { opened, about } = usePage();
-  const isLive = about?.kind === "bank" || about?.kind === "application" || about?.kind === "store";
+  const isLive = about !== undefined && about.kind !== "file";
   const trace = opened?.kind === "trace" ? opened : undefined;
   return (
     <>
@@ -84,7 +84,14 @@ function Opened({ opened }: { readonly opened: OpenedTrace }) {
       };
       const made = known ?? (await Session.prepare(opened.name, opened.trace, tell));
       sessions.set(opened, made);
-      if (!isOver) setSession(made);
+      if (isOver) return;
+      setSession((before) => {
+        if (!before || before === made) return made;
+        // What the address names is of the trace before it.
+        history.replaceState(null, "", hrefOf("space-time"));
+        made.likeBefore(before);
+        return made;
+      });
     };
     prepare().catch((error: unknown) => !isOver && setProblem(textOf(error)));
     return () => {
@@ -109,7 +116,7 @@ function Opened({ opened }: { readonly opened: OpenedTrace }) {
         <p>Nothing happened in it. A trace has a line for each event.</p>
       </Empty>
     );
-  return <Shown key={session.name} session={session} />;
+  return <Shown session={session} />;
 }
 
 function Shown({ session }: { readonly session: Session }) {
@@ -148,7 +155,7 @@ function Shown({ session }: { readonly session: Session }) {
           <Button
             isPressed={looked.time === "clock"}
             isDisabled={!trace.events.some(({ atMs }) => atMs !== undefined)}
-            label="Time by the clocks of the processes, instead of by order"
+            label="Clock: time by the clocks of the processes, instead of by order"
             onClick={() =>
               void session.arrange({ time: looked.time === "clock" ? "order" : "clock" })
             }
@@ -211,8 +218,11 @@ function useAddress(session: Session): void {
   const { say } = usePage();
   const route = useRoute();
   const { selected, cut } = useLooked(session);
+  const written = useRef<string>(undefined);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a route is followed once, when it is another one
   useEffect(() => {
+    // What was written here leads nowhere else.
+    if (location.hash === written.current) return;
     try {
       follow(session, route);
     } catch (error) {
@@ -227,7 +237,8 @@ function useAddress(session: Session): void {
         parts.push("event", session.trace.processes[process ?? 0] ?? "", `${(position ?? 0) + 1}`);
       }
       if (cut) parts.push("cut", cutText(cut.counts));
-      history.replaceState(null, "", hrefOf(...parts));
+      written.current = hrefOf(...parts);
+      history.replaceState(null, "", written.current);
     }, ADDRESS_MS);
     return () => clearTimeout(timer);
   }, [session, selected, cut]);
