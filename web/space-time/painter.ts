@@ -11,6 +11,7 @@ import type { LaidArrow, Mark, Stub } from "../../src/trace/layout.ts";
 import { levelOf } from "./density.ts";
 import { marksIn } from "./scene.ts";
 import { type Looked, MOVED, type Session } from "./session.ts";
+import type { PointKind, Sprites } from "./sprites.ts";
 import { rowAt, type Viewport } from "./viewport.ts";
 
 /** What colours are for; each is a property of the style sheet. */
@@ -40,6 +41,7 @@ export interface Picture {
   readonly scroll: number;
   readonly tops: Float64Array;
   readonly colours: Colours;
+  readonly sprites: Sprites;
   readonly hovered: number | undefined;
   /** The row whose part of the cut somebody holds. */
   readonly held: number | undefined;
@@ -51,6 +53,8 @@ const MARKS_MAX = 2_400;
 const COLUMN = 2;
 const LEVELS = 8;
 const RADIUS = 4.5;
+/** Lines in one path: a long path takes longer than several short ones. */
+const TOGETHER = 64;
 /** Rows that are lower have no labels, and smaller points. */
 const LABEL_ROW = 36;
 const LETTER = 6.3;
@@ -319,12 +323,11 @@ class Painter {
   ): void {
     if (arrows.length === 0) return;
     const context = this.#context;
-    const heads = new Path2D();
+    const { sprites } = this.#picture;
     context.strokeStyle = this.#colour(tone);
-    context.fillStyle = context.strokeStyle;
     context.lineWidth = lineWidth;
     context.beginPath();
-    for (const { from, to, isBent, heldLength, count } of arrows) {
+    for (const [i, { from, to, isBent, heldLength }] of arrows.entries()) {
       const [source, target] = [this.#mark(from), this.#mark(to)];
       const [ax, ay] = [this.#x(source.x), this.#y(source.row)];
       const [bx, by] = [this.#x(target.x - heldLength), this.#y(target.row)];
@@ -336,18 +339,17 @@ class Painter {
       if (isBent) context.quadraticCurveTo(mx, my, bx, by);
       else context.lineTo(bx, by);
       if (heldLength > 0) context.lineTo(this.#x(target.x), by);
+      if (i % TOGETHER === TOGETHER - 1) {
+        context.stroke();
+        context.beginPath();
+      }
       if (!hasHeads) continue;
       const away = Math.hypot(bx - mx, by - my) || 1;
-      const [ux, uy] = isBent ? [(bx - mx) / away, (by - my) / away] : [dx, dy];
-      const size = count > 1 ? 10 : 8;
-      const [tx, ty] = [bx - ux * RADIUS, by - uy * RADIUS];
-      heads.moveTo(tx, ty);
-      heads.lineTo(tx - ux * size - uy * 3.5, ty - uy * size + ux * 3.5);
-      heads.lineTo(tx - ux * size + uy * 3.5, ty - uy * size - ux * 3.5);
-      heads.closePath();
+      const direction = isBent ? { dx: (bx - mx) / away, dy: (by - my) / away } : { dx, dy };
+      const tipX = bx - direction.dx * RADIUS;
+      sprites.head(context, tone, direction, tipX, by - direction.dy * RADIUS);
     }
     context.stroke();
-    if (hasHeads) context.fill(heads);
   }
 
   #trace(places: Float64Array): void {
@@ -405,7 +407,10 @@ class Painter {
   #marks(): void {
     const { scene } = this.#looked;
     const { scale } = this.#picture.view;
-    const shapes = new Map<string, Path2D>();
+    const points: [kind: PointKind, isLong: boolean, x: number, y: number, isLow: boolean][][] = [
+      [],
+      [],
+    ];
     const stubs = new Path2D();
     const labels: [label: string, x: number, y: number, isFaint: boolean][] = [];
     const lost = new Set(
@@ -416,17 +421,14 @@ class Painter {
       if (!line) continue;
       const [y, height] = [this.#y(row), this.#height(row)];
       const isLow = height < LABEL_ROW;
-      const radius = (isLow ? 3 : RADIUS) * Math.max(0.5, Math.min(1, 0.4 + scale));
       const ends = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
       marksIn(line, this.#from, this.#to, (m, at) => {
         if (scene.hiddenMarks[m] === 1) return;
         const mark = this.#mark(m);
         const x = this.#x(at);
         const isFaint = this.#isFaint(mark);
-        const key = `${lost.has(m) ? "lost" : mark.kind} ${isFaint ? "faint" : ""}`;
-        const path = shapes.get(key) ?? new Path2D();
-        shapes.set(key, path);
-        addShape(path, mark, x, y, radius);
+        const kind = lost.has(m) ? "lost" : mark.kind;
+        points[isFaint ? 0 : 1]?.push([kind, mark.count > 1, x, y, isLow]);
         for (const stub of scene.stubs.get(m) ?? []) addStub(stubs, stub, x, y);
         if (isLow || scale < 0.55 || mark.label === "") return;
         const side = mark.isBelow ? 1 : 0;
@@ -441,30 +443,15 @@ class Painter {
     this.#context.setLineDash([1.5, 2.5]);
     this.#context.stroke(stubs);
     this.#context.setLineDash([]);
-    this.#fillShapes(shapes);
-    this.#labels(labels);
-  }
-
-  #fillShapes(shapes: ReadonlyMap<string, Path2D>): void {
-    const context = this.#context;
-    for (const [key, path] of shapes) {
-      const [kind, faint] = key.split(" ");
-      context.globalAlpha = faint === "faint" ? 0.3 : 1;
-      context.lineWidth = 1.7;
-      const tone =
-        kind === "lost" || kind === "crash"
-          ? "orphan"
-          : kind === "record"
-            ? "cut"
-            : kind === "internal"
-              ? "dim"
-              : "message";
-      context.strokeStyle = this.#colour(tone);
-      context.fillStyle = this.#colour(kind === "receive" || kind === "lost" ? "card" : tone);
-      if (kind !== "crash") context.fill(path);
-      if (kind !== "internal" && kind !== "record") context.stroke(path);
+    const full = Math.max(0.5, Math.min(1, Math.round(8 * (0.4 + scale)) / 8));
+    for (const [i, some] of points.entries()) {
+      this.#context.globalAlpha = i === 0 ? 0.3 : 1;
+      for (const [kind, isLong, x, y, isLow] of some) {
+        const point = { kind, isLong, radius: (isLow ? 3 : RADIUS) * full };
+        this.#picture.sprites.point(this.#context, point, x, y);
+      }
     }
-    context.globalAlpha = 1;
+    this.#labels(labels);
   }
 
   #labels(labels: readonly (readonly [string, number, number, boolean])[]): void {
@@ -486,17 +473,14 @@ class Painter {
 
   /** Records and crashes, which are few. */
   #special(): void {
-    const shapes = new Map<string, Path2D>();
     const { special, hiddenMarks } = this.#looked.scene;
     for (const m of special) {
-      const mark = this.#mark(m);
-      if (mark.x < this.#from || mark.x > this.#to || hiddenMarks[m] === 1) continue;
-      if (mark.row < this.#firstRow || mark.row > this.#lastRow) continue;
-      const path = shapes.get(`${mark.kind} `) ?? new Path2D();
-      shapes.set(`${mark.kind} `, path);
-      addShape(path, mark, this.#x(mark.x), this.#y(mark.row), RADIUS);
+      const { x, row, kind, count } = this.#mark(m);
+      if (x < this.#from || x > this.#to || hiddenMarks[m] === 1) continue;
+      if (row < this.#firstRow || row > this.#lastRow) continue;
+      const point = { kind, isLong: count > 1, radius: RADIUS };
+      this.#picture.sprites.point(this.#context, point, this.#x(x), this.#y(row));
     }
-    this.#fillShapes(shapes);
   }
 
   /** What was searched for, and what differs. */
@@ -561,30 +545,4 @@ function addStub(path: Path2D, { isOutgoing, isDown, end }: Stub, x: number, y: 
   path.lineTo(ex + 3, ey + 3);
   path.moveTo(ex + 3, ey - 3);
   path.lineTo(ex - 3, ey + 3);
-}
-
-function addShape(path: Path2D, { kind, count }: Mark, x: number, y: number, radius: number): void {
-  if (kind === "crash") {
-    path.moveTo(x - 5, y - 5);
-    path.lineTo(x + 5, y + 5);
-    path.moveTo(x + 5, y - 5);
-    path.lineTo(x - 5, y + 5);
-    return;
-  }
-  if (kind === "record") {
-    const size = radius + 2.5;
-    path.moveTo(x - size, y);
-    path.lineTo(x, y - size);
-    path.lineTo(x + size, y);
-    path.lineTo(x, y + size);
-    path.closePath();
-    return;
-  }
-  const size = kind === "internal" ? radius * 0.75 : radius;
-  if (count > 1) {
-    path.roundRect(x - 2 * size, y - size, 4 * size, 2 * size, size);
-    return;
-  }
-  path.moveTo(x + size, y);
-  path.arc(x, y, size, 0, 2 * Math.PI);
 }

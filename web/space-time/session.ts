@@ -51,7 +51,8 @@ export interface Looked {
 }
 
 /** What differs from another trace: of each event 0, or one of these. */
-export const [ONLY_HERE, MOVED] = [1, 2];
+export const ONLY_HERE = 1;
+export const MOVED = 2;
 
 const UNDOS_MAX = 200;
 const NOBODY: ReadonlySet<never> = new Set();

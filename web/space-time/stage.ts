@@ -7,6 +7,7 @@ import { levelOf } from "./density.ts";
 import { type Colours, coloursOf, isFar, paint } from "./painter.ts";
 import { eventsBefore, nearestMark, type Scene, type SceneRow, straightCut } from "./scene.ts";
 import type { Session } from "./session.ts";
+import { Sprites } from "./sprites.ts";
 import { clamp, fitted, reveal, rowAt, rowTops, type Viewport, zoomAt } from "./viewport.ts";
 
 interface StageElements {
@@ -58,6 +59,7 @@ export class Stage {
   readonly #pointers = new Map<number, PointerEvent>();
   #tops: Float64Array = new Float64Array(1);
   #colours: Colours = {};
+  #sprites: Sprites | undefined;
   #hovered: number | undefined;
   #gesture: Gesture | undefined;
   #isWaiting: boolean = false;
@@ -188,6 +190,7 @@ export class Stage {
   #recolour(): void {
     this.#colours = coloursOf(this.#elements.probe);
     this.#whole = undefined;
+    this.#sprites = undefined;
     this.draw();
   }
 
@@ -201,6 +204,8 @@ export class Stage {
       if (canvas.height !== height) canvas.height = height as number;
     }
     this.#whole = undefined;
+    // The screen may be another one.
+    this.#sprites = undefined;
     this.draw();
   }
 
@@ -212,12 +217,14 @@ export class Stage {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const view = clamp(this.#view, this.#scene.layout.width, this.#width);
     this.#session.view = view;
+    this.#sprites ??= new Sprites((name) => String(this.#colours[name]), ratio);
     const far = isFar({ ...this.#shown, view });
     if (far !== this.#wasFar) this.#listeners.farness(far);
     this.#wasFar = far;
     paint(context, {
       ...{ session: this.#session, view, width: this.#width, height: canvas.clientHeight },
       ...{ scroll: frame.scrollTop, tops: this.#tops, colours: this.#colours },
+      sprites: this.#sprites,
       ...{ hovered: this.#hovered },
       held: this.#gesture?.kind === "cut" ? this.#gesture.row : undefined,
     });
