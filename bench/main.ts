@@ -8,6 +8,7 @@ import { kvSnapshot } from "./kv-snapshot.ts";
 import { latency } from "./latency.ts";
 import { machine } from "./machine.ts";
 import { multicast } from "./multicast.ts";
+import { page } from "./page.ts";
 import { printResult, type Result } from "./result.ts";
 import { sim } from "./sim.ts";
 import { snapshot } from "./snapshot.ts";
@@ -32,6 +33,7 @@ const BENCHES: Readonly<Record<string, (options: Options) => AsyncGenerator<Resu
   detect,
   kv,
   "kv-snapshot": kvSnapshot,
+  page,
 };
 
 const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N]
@@ -47,6 +49,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N]
   kv        the store beside redis-server, by redis-benchmark: one process, and three replicas
   kv-snapshot  what BGSAVE costs the clients of a store of a million keys (or --keys), beside redis-server
   detect    messages that direct detection of termination and deadlock costs, beside the papers' bounds and snapshots
+  page      the page with a trace of 100,000 events, in Chromium: frames a second while it is moved, and its heap
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 
 Without a name: all of them. Figures are medians of at least three rounds; on a busy machine look at ratios only.`;

@@ -13,6 +13,7 @@ import {
 import type { PageAbout, PageTopic, PageTopics } from "../src/serve/web/api.ts";
 import { type OpenedFile, openFile } from "./open-file.ts";
 import { PageServer, type ServerError, type Told } from "./server.ts";
+import { openShared } from "./shared-file.ts";
 
 /** See the head of the file. */
 export interface Page {
@@ -96,6 +97,14 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
     [say],
   );
 
+  useEffect(() => {
+    try {
+      const shared = openShared();
+      if (shared) setOpened(shared);
+    } catch (error) {
+      say(`what is in this page cannot be shown: ${(error as Error).message}`, "bad");
+    }
+  }, [say]);
   useEffect(() => {
     if (!server) return;
     const ask = async () => {

@@ -38,8 +38,10 @@ export function Shell() {
     document.documentElement.dataset["theme"] = theme;
     localStorage.setItem(THEME, theme);
   }, [theme]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only what is opened leads somewhere, and not away from what is looked at of it
   useEffect(() => {
-    if (opened) goTo(opened.kind === "trace" ? "space-time" : "snapshots");
+    const shows = opened?.kind === "trace" ? "space-time" : "snapshots";
+    if (opened && name !== shows) goTo(shows);
   }, [opened]);
 
   const drop = (event: DragEvent) => {

@@ -9,13 +9,13 @@ import { parseLine, splitLines } from "../bank/script.ts";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { Random } from "../core/random.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
+import { wholeRecording } from "../serve/record-trace.ts";
 import type { RecordedEvent, Recording } from "../trace/recorder.ts";
 import { traceLines } from "../trace/recording.ts";
 import { type BankHome, BankMaster, type HostedAccount } from "./bank-master.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import { wholeNumber } from "./options.ts";
 import { printable } from "./terminal.ts";
-import { wholeRecording } from "./trace-window.ts";
 import { bytesOfLines, STANDARD, writeTo } from "./transfer.ts";
 
 /** How to run a script. */

@@ -4,6 +4,7 @@
  */
 
 import { readFileSync } from "node:fs";
+import { embeddedJson } from "../core/embedded-json.ts";
 import { cutCaption, type Layout, type MarkKind, notShownText } from "../trace/layout.ts";
 import { colourStyle, escapeXml } from "../trace/svg-diagram.ts";
 import { drawText, wordsOf } from "../trace/text-diagram.ts";
@@ -75,19 +76,11 @@ export function drawPage(layout: Layout, title: string): string {
 ${said.length > 0 ? `<p id="more">${escapeXml(said.join(" · "))}</p>` : ""}</footer>
 <details><summary>Keys</summary><dl>${keys}</dl></details>
 ${text}<noscript><p>The picture needs JavaScript; with --svg it does not.</p></noscript>
-<script type="application/json" id="data">${embedded(dataOf(layout))}</script>
+<script type="application/json" id="data">${embeddedJson(dataOf(layout))}</script>
 <script type="module">
 ${readFileSync(VIEWER, "utf8")}</script>
 </html>
 `;
-}
-
-/** JSON that may stand in a page: nothing in it ends the element, or begins a comment. */
-function embedded(value: unknown): string {
-  return JSON.stringify(value)
-    .replaceAll("<", "\\u003c")
-    .replaceAll("\u2028", "\\u2028")
-    .replaceAll("\u2029", "\\u2029");
 }
 
 /** As the viewer numbers them. */

@@ -2,18 +2,17 @@
 
 import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { Command, Option } from "commander";
-import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { TidemarkError, textOf } from "../core/error.ts";
 import { duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
+import { recordSystem } from "../serve/record-trace.ts";
 import type { SystemMethods } from "../serve/system-methods.ts";
-import type { RecordedEvent, Recording } from "../trace/recorder.ts";
+import type { Recording } from "../trace/recorder.ts";
 import { traceLines } from "../trace/recording.ts";
 import { directoryOption, parseDuration, wholeNumber } from "./options.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { grouped } from "./terminal.ts";
-import { wholeRecording } from "./trace-window.ts";
 import { bytesOfLines, STANDARD, writeTo } from "./transfer.ts";
 
 interface RecordOptions {
@@ -81,21 +80,12 @@ async function record(options: RecordOptions): Promise<void> {
   const stop = stopSignal();
   const client = await ControlClient.connect<SystemMethods>(dir);
   try {
-    await client.call("startTrace", { options: { events, every, text }, forMs });
-    const startedMs = performance.now();
-    const recordings: Recording[] = [];
-    try {
-      if (options.snapshot) await snapshotIn(client, forMs / 2, stop);
-      await rest(forMs - (performance.now() - startedMs), stop);
-    } finally {
-      const { recordings: heads } = await client.call("stopTrace", null);
-      for (const head of heads) {
-        const read = async (from: number): Promise<readonly RecordedEvent[]> =>
-          (await client.call("readTrace", { process: head.process, from })).events;
-        recordings.push(await wholeRecording(head, read));
-      }
-    }
-    const tookMs = performance.now() - startedMs;
+    const { recordings, tookMs, snapshot } = await recordSystem(
+      (method, parameter) => client.call(method, parameter),
+      { options: { events, every, text }, forMs, snapshot: options.snapshot === true },
+      stop,
+    );
+    if (snapshot !== undefined) process.stderr.write(`${snapshot} was taken\n`);
     await writeTo(out, bytesOfLines(traceLines(recordings)));
     const { processes } = await client.call("status", null);
     for (const { process: id } of processes)
@@ -118,26 +108,6 @@ function refuseUnwritable(directory: string): void {
       "STORE_FAILED",
       `nothing can be written into ${directory}: ${textOf(error)}`,
     );
-  }
-}
-
-async function snapshotIn(
-  client: ControlClient<SystemMethods>,
-  ms: number,
-  stop: AbortSignal,
-): Promise<void> {
-  await rest(ms, stop);
-  if (stop.aborted) return;
-  const { snapshot } = await client.call("snapshot", {});
-  process.stderr.write(`${snapshot} was taken\n`);
-}
-
-/** For so long, unless it is to stop. */
-async function rest(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await pause(Math.max(0, ms), undefined, { signal });
-  } catch (error) {
-    if (isTidemarkError(error) || !signal.aborted) throw error;
   }
 }
 

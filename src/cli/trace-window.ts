@@ -8,20 +8,6 @@ import type { RunningProcess } from "../runtime/running-process.ts";
 import type { RecordingHead } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions, Recording } from "../trace/recorder.ts";
 
-/** All of it. What somebody else has fetched meanwhile counts as lost. */
-export async function wholeRecording(
-  { count, ...head }: RecordingHead,
-  read: (from: number) => Promise<readonly RecordedEvent[]>,
-): Promise<Recording> {
-  const events: RecordedEvent[] = [];
-  while (events.length < count) {
-    const page = await read(events.length);
-    if (page.length === 0) break;
-    for (const event of page) events.push(event);
-  }
-  return { ...head, lost: head.lost + count - events.length, events };
-}
-
 type Traced = Pick<RunningProcess, "id" | "startTrace" | "stopTrace" | "trace">;
 
 /** So much later than was asked for it ends without being told. */

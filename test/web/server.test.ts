@@ -97,6 +97,10 @@ describe("bad input", () => {
     ["a process that there is not", "POST", "/api/requests", { process: "x", request: 1 }, 404],
     ["no request", "POST", "/api/requests", { process: "p1" }, 400],
     ["no time", "POST", "/api/requests", { process: "p1", request: 1, timeoutMs: 0 }, 400],
+    ["a recording of no time", "POST", "/api/trace", { forMs: 0 }, 400],
+    ["a recording of a day", "POST", "/api/trace", { forMs: 86_400_000 }, 400],
+    ["a recording of too much", "POST", "/api/trace", { forMs: 10, events: 1e9 }, 400],
+    ["a recording of what there is not", "POST", "/api/trace", { forMs: 10, states: true }, 400],
     ["a file where there is none", "GET", "/api/file", undefined, 404],
     ["more than it takes", "POST", "/api/snapshots", { label: "x".repeat(2 ** 20) }, 413],
   ];

@@ -12,6 +12,7 @@ import { EventStream } from "./event-stream.ts";
 import { fileRoutes } from "./file-routes.ts";
 import { problemSchema } from "./schema.ts";
 import { systemRoutes, systemTopics } from "./system-routes.ts";
+import { traceRoutes } from "./trace-routes.ts";
 
 interface RoutesOptions {
   readonly backend: PageBackend;
@@ -113,6 +114,7 @@ export async function makeRoutes({
   );
   systemRoutes(app, backend, stream);
   fileRoutes(app, backend);
+  traceRoutes(app, backend);
   await app.ready();
   return { app, handler, stream };
 }
