@@ -53,11 +53,18 @@ const ENTRY_BYTES_MAX = 8 ** 11 - 1;
  */
 export async function* exportSnapshot(snapshot: StoredSnapshot): AsyncGenerator<Uint8Array> {
   const { manifest } = snapshot;
-  const json = manifestJson(withParts(manifest, ({ sha256, bytes }) => ({ sha256, bytes })));
-  yield* entry(manifest, MANIFEST_NAME, json);
+  yield* entry(manifest, MANIFEST_NAME, exportedManifest(manifest));
   for (const reference of distinctParts(manifest))
     yield* entry(manifest, `parts/${reference.sha256}`, await snapshot.part(reference));
   yield new Uint8Array(2 * BLOCK_BYTES);
+}
+
+/**
+ * The manifest as it is in an exported snapshot: it says nothing of where parts lie.
+ * @throws TidemarkError `DAMAGED`, `STORE_FAILED` if it is too large
+ */
+export function exportedManifest(manifest: Manifest): Uint8Array {
+  return manifestJson(withParts(manifest, ({ sha256, bytes }) => ({ sha256, bytes })));
 }
 
 /** How `importSnapshot` goes about it. */
