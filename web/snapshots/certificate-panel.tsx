@@ -4,6 +4,7 @@ import { useEffect, useState } from "react";
 import type { Manifest } from "../../src/snapshot/manifest.ts";
 import type { Verdict } from "../../src/snapshot/verify.ts";
 import { Button } from "../parts/button.tsx";
+import { ScrollX } from "../parts/scroll-x.tsx";
 import { byteSize, counted, grouped } from "../parts/words.ts";
 import { bytesToProve, prove } from "./proof.ts";
 import { isFileName, type Source } from "./source.ts";
@@ -124,7 +125,7 @@ export function CertificatePanel({
           <Button onClick={proof.start}>Prove it again</Button>
         </p>
       )}
-      <div className="scroll-x">
+      <ScrollX label="Channels">
         <table aria-label="What both ends of each channel say">
           <thead>
             <tr>
@@ -153,7 +154,7 @@ export function CertificatePanel({
               ))}
           </tbody>
         </table>
-      </div>
+      </ScrollX>
       {rows.length > CHANNELS_SHOWN && (
         <p className="dim">
           {counted(rows.length - CHANNELS_SHOWN, "channel")} more: the proof looks at all.

@@ -13,6 +13,7 @@ import { formatPath } from "../../src/snapshot/value-path.ts";
 import { hrefOf } from "../page.tsx";
 import { Empty } from "../parts/empty.tsx";
 import { shortText } from "../parts/literal.ts";
+import { ScrollX } from "../parts/scroll-x.tsx";
 import { counted, duration, grouped } from "../parts/words.ts";
 import { useSource } from "./loaded.ts";
 import type { SnapshotName, Source } from "./source.ts";
@@ -80,11 +81,11 @@ const titleOf = (source: Source | undefined, [first, second]: SnapshotName): str
 };
 
 function useComparison(before: Source, after: Source): Progress {
-  const [progress, setProgress] = useState<Progress>({ all: [], done: 0, of: 1, isOver: false });
+  const [progress, setProgress] = useState<Progress>({ all: [], done: 0, of: 0, isOver: false });
   useEffect(() => {
     const over = new AbortController();
     const all: Compared[] = [];
-    let [done, of, drawnMs] = [0, 1, performance.now()];
+    let [done, of, drawnMs] = [0, 0, performance.now()];
     const tell = (rest: Pick<Progress, "isOver" | "problem">) =>
       over.signal.aborted || setProgress({ all: [...all], done, of, ...rest });
     const compare = async () => {
@@ -150,7 +151,7 @@ function Differences({ before, after }: { readonly before: Source; readonly afte
         <ProcessDifferences key={one.process} one={one} />
       ))}
       {channels.filter(isDifferent).length > 0 && (
-        <div className="scroll-x">
+        <ScrollX label="Channels">
           <table aria-label="Channels">
             <thead>
               <tr>
@@ -167,7 +168,7 @@ function Differences({ before, after }: { readonly before: Source; readonly afte
               ))}
             </tbody>
           </table>
-        </div>
+        </ScrollX>
       )}
       {same.length > 0 && (
         <p className="dim">
@@ -194,7 +195,7 @@ function ProcessDifferences({ one }: { readonly one: ProcessComparison }) {
         <p>Only in the {presence === "before" ? "first" : "second"} of the two.</p>
       )}
       {differences.length > 0 && (
-        <div className="scroll-x">
+        <ScrollX label="Differences">
           <table className="differences">
             <thead>
               <tr>
@@ -215,7 +216,7 @@ function ProcessDifferences({ one }: { readonly one: ProcessComparison }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </ScrollX>
       )}
       {more > 0 && (
         <p className="dim">

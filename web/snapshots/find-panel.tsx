@@ -4,6 +4,7 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import { find, type Hit } from "../../src/process/find.ts";
 import { parsePath } from "../../src/snapshot/value-path.ts";
 import { Button } from "../parts/button.tsx";
+import { ScrollX } from "../parts/scroll-x.tsx";
 import { Tree } from "../parts/tree.tsx";
 import { counted, grouped } from "../parts/words.ts";
 import type { Source } from "./source.ts";
@@ -121,7 +122,7 @@ export function FindPanel({ source }: { readonly source: Source }) {
         </p>
       )}
       {search && search.hits.length > 0 && (
-        <div className="scroll-x">
+        <ScrollX label="What is found">
           <table>
             <thead>
               <tr>
@@ -147,7 +148,7 @@ export function FindPanel({ source }: { readonly source: Source }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </ScrollX>
       )}
     </section>
   );

@@ -6,6 +6,7 @@ import type { IncomingRecord, Manifest } from "../../src/snapshot/manifest.ts";
 import { hrefOf } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
 import { childrenOf, shortText } from "../parts/literal.ts";
+import { ScrollX } from "../parts/scroll-x.tsx";
 import { Tree } from "../parts/tree.tsx";
 import { counted, grouped } from "../parts/words.ts";
 import { useLoaded } from "./loaded.ts";
@@ -82,7 +83,7 @@ function Matrix({
   const { processes } = source.manifest;
   const most = Math.max(1, ...all.map(({ record }) => record.inFlight));
   return (
-    <div className="scroll-x">
+    <ScrollX label="Counts">
       <table className="matrix" aria-label="Messages in flight from each process to each other">
         <thead>
           <tr>
@@ -120,7 +121,7 @@ function Matrix({
           ))}
         </tbody>
       </table>
-    </div>
+    </ScrollX>
   );
 }
 
@@ -181,7 +182,7 @@ function Messages({
       )}
       {messages?.length === 0 && <p className="dim">Nothing is in flight on this channel.</p>}
       {shown.length > 0 && (
-        <div className="scroll-x">
+        <ScrollX label="Messages">
           <table>
             <thead>
               <tr>
@@ -212,7 +213,7 @@ function Messages({
               ))}
             </tbody>
           </table>
-        </div>
+        </ScrollX>
       )}
     </section>
   );

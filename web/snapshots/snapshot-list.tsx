@@ -6,6 +6,7 @@ import { hrefOf, usePage, useTopic } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { CommandLine, Empty } from "../parts/empty.tsx";
+import { ScrollX } from "../parts/scroll-x.tsx";
 import { byteSize, clockTime, counted, duration, grouped } from "../parts/words.ts";
 import { useLoaded } from "./loaded.ts";
 import { openedSources } from "./source.ts";
@@ -18,7 +19,7 @@ const TYPED_MS = 250;
 const KINDS: readonly (readonly [PageSnapshotsKind, string])[] = [
   ["all", "All"],
   ["snapshots", "Snapshots"],
-  ["failed", "Without one"],
+  ["failed", "Failed attempts"],
 ];
 
 export function SnapshotList() {
@@ -264,7 +265,7 @@ interface TableProps {
 
 function Table({ list, marked, onMark, onChange }: TableProps) {
   return (
-    <div className="scroll-x">
+    <ScrollX label="List">
       <table>
         <thead>
           <tr>
@@ -296,7 +297,7 @@ function Table({ list, marked, onMark, onChange }: TableProps) {
           ))}
         </tbody>
       </table>
-    </div>
+    </ScrollX>
   );
 }
 

@@ -27,7 +27,9 @@ const FILES_MAX = 4;
 /** So many parts are asked for at once, and about so many bytes. */
 const PARTS_AT_ONCE = 1_024;
 const BYTES_AT_ONCE = 4 << 20;
-/** Who asks for a part not far behind the last one reads on. */
+/** Who asks for one gets so many, as a view shows about as many; who asks for one not far behind the last one gets twice as many. */
+const AHEAD = 32;
+const AHEAD_BYTES = 256 << 10;
 const NEAR = 64;
 const HELD_BYTES_MAX = 16 << 20;
 const PROBLEM_BIT = 0x8000_0000;
@@ -124,7 +126,7 @@ class ServerParts {
   readonly #held = new Map<string, RawPart>();
   #heldBytes = 0;
   #last = Number.NEGATIVE_INFINITY;
-  #ahead = 1;
+  #ahead = AHEAD;
   #loading: Promise<unknown> = Promise.resolve();
 
   constructor(server: PageServer, path: string, manifest: Manifest) {
@@ -150,8 +152,9 @@ class ServerParts {
     this.#last = at;
     const held = this.#held.get(sha256);
     if (held) return held;
-    this.#ahead = isNext ? Math.min(PARTS_AT_ONCE, 2 * this.#ahead) : 1;
-    const wanted = atOnce(this.#order, at, this.#ahead);
+    this.#ahead = isNext ? Math.min(PARTS_AT_ONCE, 2 * this.#ahead) : AHEAD;
+    const bytes = Math.min(BYTES_AT_ONCE, (AHEAD_BYTES / AHEAD) * this.#ahead);
+    const wanted = atOnce(this.#order, at, this.#ahead, bytes);
     for await (const part of this.load(wanted)) this.#hold(part);
     return this.#held.get(sha256) as RawPart;
   }
@@ -171,7 +174,7 @@ class ServerParts {
 
   async *load(references: readonly PartReference[]): AsyncGenerator<RawPart> {
     for (let at = 0; at < references.length; ) {
-      const some = atOnce(references, at, PARTS_AT_ONCE);
+      const some = atOnce(references, at, PARTS_AT_ONCE, BYTES_AT_ONCE);
       at += some.length;
       const body = { parts: some.map(({ sha256 }) => sha256) };
       const answer = await this.#server.fetch("POST", this.#path, body);
@@ -180,18 +183,19 @@ class ServerParts {
   }
 }
 
-/** From there on at least one, and no more than so many. */
+/** From there on at least one, and no more than so many of so many bytes. */
 function atOnce(
   all: readonly PartReference[],
   from: number,
   most: number,
+  bytesMax: number,
 ): readonly PartReference[] {
   let bytes = 0;
   let to = from;
   do {
     bytes += all[to]?.bytes ?? 0;
     to += 1;
-  } while (to < all.length && to - from < most && bytes + (all[to]?.bytes ?? 0) <= BYTES_AT_ONCE);
+  } while (to < all.length && to - from < most && bytes + (all[to]?.bytes ?? 0) <= bytesMax);
   return all.slice(from, to);
 }
 

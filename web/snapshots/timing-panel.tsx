@@ -2,6 +2,7 @@
 
 import { type AttemptShare, completeNote } from "../../src/snapshot/attempt.ts";
 import type { Manifest } from "../../src/snapshot/manifest.ts";
+import { ScrollX } from "../parts/scroll-x.tsx";
 import { duration } from "../parts/words.ts";
 
 const SHOWN = 100;
@@ -40,7 +41,7 @@ export function TimingPanel({ startedAtMs, shares }: TimingProps) {
         recording channels, until the last marker <span className="swatch stored" /> writing. Each
         by its own clock: clocks that differ show as a delay.
       </p>
-      <div className="scroll-x">
+      <ScrollX label="Times">
         <table className="timing">
           <thead>
             <tr>
@@ -79,7 +80,7 @@ export function TimingPanel({ startedAtMs, shares }: TimingProps) {
             ))}
           </tbody>
         </table>
-      </div>
+      </ScrollX>
       {shares.length > SHOWN && <p className="dim">{shares.length - SHOWN} more</p>}
     </>
   );

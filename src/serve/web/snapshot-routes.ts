@@ -15,6 +15,9 @@ const LIMIT_MAX = 500;
 const PARTS_MAX = 2_048;
 const TIMEOUT_MS = 30_000;
 const TIMEOUT_MS_MAX = 600_000;
+/** So many parts are read before the one before them was taken. */
+const AHEAD = 16;
+const AHEAD_BYTES_MAX = 4 << 20;
 /** Set in the length of a part: behind it are the words that say why it cannot be read. */
 const PROBLEM_BIT = 0x8000_0000;
 
@@ -174,11 +177,10 @@ export function snapshotRoutes(app: FastifyInstance, backend: PageBackend): void
       const missing = body.parts.find((sha256) => !found.has(sha256));
       if (missing !== undefined)
         throw new TidemarkError("NOT_FOUND", `${stored.manifest.id} has no part ${missing}`);
-      async function* parts(): AsyncGenerator<Uint8Array> {
-        for (const sha256 of body.parts)
-          yield* framed(() => stored.part(found.get(sha256) as PartReference));
-      }
-      return await reply.type(binary[0] as string).send(Readable.from(parts()));
+      const read = (sha256: string): Promise<Uint8Array> =>
+        stored.part(found.get(sha256) as PartReference);
+      const parts = framed(body.parts, (sha256) => found.get(sha256)?.bytes ?? 0, read);
+      return await reply.type(binary[0] as string).send(Readable.from(parts));
     },
   );
 
@@ -356,8 +358,31 @@ export function snapshotRoutes(app: FastifyInstance, backend: PageBackend): void
   );
 }
 
-/** The bytes of a part behind its length, or why there are none. */
-async function* framed(read: () => Promise<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** The bytes of each part behind its length, or why there are none. Some are read ahead, as long as they are small. */
+async function* framed(
+  names: readonly string[],
+  bytesOf: (name: string) => number,
+  read: (name: string) => Promise<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const reading: { readonly bytes: number; readonly frame: Promise<readonly Uint8Array[]> }[] = [];
+  let bytes = 0;
+  let at = 0;
+  while (at < names.length || reading.length > 0) {
+    while (at < names.length && reading.length < AHEAD) {
+      const name = names[at] as string;
+      if (reading.length > 0 && bytes + bytesOf(name) > AHEAD_BYTES_MAX) break;
+      reading.push({ bytes: bytesOf(name), frame: frameOf(() => read(name)) });
+      bytes += bytesOf(name);
+      at += 1;
+    }
+    const next = reading.shift();
+    if (!next) return;
+    yield* await next.frame;
+    bytes -= next.bytes;
+  }
+}
+
+async function frameOf(read: () => Promise<Uint8Array>): Promise<readonly Uint8Array[]> {
   const length = Buffer.alloc(4);
   let content: Uint8Array;
   try {
@@ -368,6 +393,5 @@ async function* framed(read: () => Promise<Uint8Array>): AsyncGenerator<Uint8Arr
     content = Buffer.from(textOf(error));
     length.writeUInt32LE(PROBLEM_BIT + content.length);
   }
-  yield length;
-  if (content.length > 0) yield content;
+  return content.length > 0 ? [length, content] : [length];
 }
