@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { describe, expect, onTestFailed, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { filesBelow, freePorts, temporaryDirectory, tidemark } from "../cli/support/command.ts";
 import { browserPath, expectAccessible, openPage, startBrowser } from "./support/browser.ts";
 import { Served } from "./support/served.ts";
@@ -13,12 +13,8 @@ const RUNNING = ["up", "--rate", "200", "--log", "always", "--interval", "1h"];
 
 async function opened(url: string, options: Parameters<typeof openPage>[2] = {}) {
   const browser = await startBrowser();
-  onTestFinished(() => browser.close());
   const one = await openPage(browser, url, options);
-  onTestFailed(async () => {
-    await one.page.screenshot({ path: "/tmp/w/shots/fail.png" });
-    console.log(one.problems, one.page.url());
-  });
+  onTestFinished(() => browser.close());
   await one.page.getByRole("link", { name: "Snapshots", exact: true }).click();
   return { browser, ...one };
 }

@@ -4,6 +4,7 @@ import { useMemo, useState } from "react";
 import type { PieceRecord } from "../../src/snapshot/manifest.ts";
 import { hrefOf } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
+import { shortText } from "../parts/literal.ts";
 import { Tree } from "../parts/tree.tsx";
 import { byteSize, counted, grouped } from "../parts/words.ts";
 import { useLoaded } from "./loaded.ts";
@@ -133,7 +134,7 @@ function Slices({ source, piece }: { readonly source: Source; readonly piece: Pi
           process={piece.process}
           index={i}
           bytes={parts[i]?.bytes ?? 0}
-          openLevels={1}
+          openLevels={0}
           name={`[${i}]`}
         />
       ))}
@@ -176,6 +177,11 @@ function Slice({ source, process, index, bytes, openLevels, name }: SliceProps) 
         {name} {problem}
       </p>
     );
-  if (!value) return <p className="dim">{name} …</p>;
-  return <Tree value={value.value} name={name} openLevels={openLevels} />;
+  if (!value) return <div className="tree-leaf dim">{name} …</div>;
+  const title = name !== undefined && (
+    <>
+      {name} <span className="short">{shortText(value.value)}</span>
+    </>
+  );
+  return <Tree value={value.value} name={title || undefined} openLevels={openLevels} />;
 }
