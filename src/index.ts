@@ -55,6 +55,16 @@ export {
   type SystemExplanation,
 } from "./process/causes.ts";
 export { bytesCodec, type Codec, jsonCodec, lentBytesCodec } from "./process/codec.ts";
+export {
+  type ChannelComparison,
+  type ChannelCounts,
+  type CompareOptions,
+  compareSnapshots,
+  isDifferent,
+  type NumberedMessage,
+  type Presence,
+  type ProcessComparison,
+} from "./process/compare-snapshots.ts";
 export type { Declarations, Goods, Grant, References, Wait } from "./process/declarations.ts";
 export {
   type Delivery,
@@ -71,17 +81,8 @@ export {
   type MessageInGroup,
 } from "./process/grouped.ts";
 export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
+export { ReadableSnapshot, type SnapshotSource } from "./process/readable-snapshot.ts";
 export { type CloneOptions, cloneSnapshot } from "./runtime/clone-snapshot.ts";
-export {
-  type ChannelComparison,
-  type ChannelCounts,
-  type CompareOptions,
-  compareSnapshots,
-  isDifferent,
-  type NumberedMessage,
-  type Presence,
-  type ProcessComparison,
-} from "./runtime/compare-snapshots.ts";
 export {
   type DirectoryStore,
   type DirectoryStoreOptions,

@@ -2,10 +2,13 @@
 
 import { Command } from "commander";
 import { TidemarkError } from "../core/error.ts";
-import type { ProcessId } from "../core/id.ts";
-import { cloneSnapshot } from "../runtime/clone-snapshot.ts";
+import type { ProcessId, SnapshotId } from "../core/id.ts";
+import { type CloneOptions, cloneSnapshot } from "../runtime/clone-snapshot.ts";
+import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
+import type { SnapshotStore } from "../runtime/snapshot-store.ts";
+import type { Manifest } from "../snapshot/manifest.ts";
 import { directoryName, directoryOption, jsonOption } from "./options.ts";
-import { type KeyOptions, keyOption, openSnapshot, openStore, SNAPSHOT_NAME } from "./store.ts";
+import { type KeyOptions, keyOption, openStore, SNAPSHOT_NAME, snapshotNamed } from "./store.ts";
 import { isLive, printable } from "./terminal.ts";
 
 interface CloneCommandOptions extends KeyOptions {
@@ -44,29 +47,25 @@ export function cloneCommand(): Command {
     .addHelpText("after", HELP)
     .action(async (name: string, directory: string, options: CloneCommandOptions) => {
       const { dir, rename = {}, system, json } = options;
-      const original = await openSnapshot(name, dir, options);
-      const verdict = await original.verify();
-      if (!verdict.consistent)
-        throw new TidemarkError("DAMAGED", `${original.id} cannot be cloned: ${verdict.reason}`);
+      const from = openStore(dir, options);
+      const id = await snapshotNamed(from, name, dir);
       const store = openStore(directory, options);
       const progress = progressTeller();
       try {
-        const copy = await cloneSnapshot(openStore(dir, options), original.id, store, {
+        const manifest = await cloneProven(from, id, store, {
           rename,
           ...(system === undefined ? {} : { system }),
           onProgress: progress.tell,
         });
         progress.end();
-        const manifest = (await store.get(copy))?.manifest;
-        if (!manifest) throw new TidemarkError("NOT_FOUND", `${copy} was deleted meanwhile`);
+        const { id: copy, processes } = manifest;
         const epoch = manifest.epoch + 1;
-        const { processes } = manifest;
         if (json) {
-          const told = { snapshot: original.id, copy, directory, system: manifest.system };
+          const told = { snapshot: id, copy, directory, system: manifest.system };
           console.log(JSON.stringify({ ...told, epoch, processes }));
         } else {
           console.log(
-            `${original.id} is in ${printable(directory)} as ${copy}, and epoch ${epoch} begins there from it.\n` +
+            `${id} is in ${printable(directory)} as ${copy}, and epoch ${epoch} begins there from it.\n` +
               `To start the second system, start ${processes.join(", ")} of system ${printable(manifest.system)}, each with\n` +
               `directoryStore(${JSON.stringify(directory)}) as its store: they go on from there.`,
           );
@@ -76,6 +75,40 @@ export function cloneCommand(): Command {
         await store.close();
       }
     });
+}
+
+/**
+ * Proves a snapshot, copies it, and gives the manifest of the copy.
+ * @throws TidemarkError `NOT_FOUND`, `DAMAGED`; as `cloneSnapshot`
+ */
+export async function cloneProven(
+  from: SnapshotStore,
+  id: SnapshotId,
+  to: SnapshotStore,
+  options: CloneOptions,
+): Promise<Manifest> {
+  await checkClonable(from, id);
+  const copy = await cloneSnapshot(from, id, to, options);
+  const manifest = (await to.get(copy))?.manifest;
+  if (!manifest) throw new TidemarkError("NOT_FOUND", `${copy} was deleted meanwhile`);
+  return manifest;
+}
+
+/**
+ * Proves a snapshot, and gives its manifest.
+ * @throws TidemarkError `NOT_FOUND`, `DAMAGED`
+ */
+export async function checkClonable(from: SnapshotStore, id: SnapshotId): Promise<Manifest> {
+  const stored = await from.get(id);
+  if (!stored)
+    throw new TidemarkError(
+      "NOT_FOUND",
+      `there is no snapshot ${id}: tidemark snapshots lists those that there are`,
+    );
+  const verdict = await new GlobalSnapshot(stored).verify();
+  if (!verdict.consistent)
+    throw new TidemarkError("DAMAGED", `${id} cannot be cloned: ${verdict.reason}`);
+  return stored.manifest;
 }
 
 /** @throws TidemarkError `BAD_OPTION` */

@@ -9,7 +9,7 @@ import {
   isDifferent,
   type NumberedMessage,
   type ProcessComparison,
-} from "../runtime/compare-snapshots.ts";
+} from "../process/compare-snapshots.ts";
 import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Difference } from "../snapshot/diff.ts";
 import { formatPath, type PathExpression, parsePath } from "../snapshot/value-path.ts";

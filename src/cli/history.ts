@@ -93,7 +93,7 @@ export function ranOut(reason: string | undefined): boolean {
 }
 
 /** Why there is no snapshot: first whom it was waited for, as far as that is known. */
-function whyNot({ reason, waits, unclosed, unstored }: Attempt): string {
+export function whyNot({ reason, waits, unclosed, unstored }: Attempt): string {
   if (reason === undefined) return "no end is noted: tidemark explain says more";
   if (!ranOut(reason)) return reason;
   const waited = new Set(waits.map(({ process }) => process));

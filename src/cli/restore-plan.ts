@@ -1,10 +1,12 @@
-/** Whether a snapshot can be restored, and what would be lost by it. */
+/** Whether a snapshot can be restored, what would be lost by it, and a restore where no system runs. */
 
 import { TidemarkError } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
+import { ControlServer } from "../runtime/control-socket.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { Manifest, SnapshotSummary } from "../snapshot/manifest.ts";
+import { newestEpoch } from "./system-directory.ts";
 
 /** What would be lost, as far as two manifests tell. */
 export interface RestorePlan {
@@ -89,6 +91,41 @@ export async function planRestore(
     processes,
     inFlight,
   };
+}
+
+/**
+ * The same, compared with what there is now: a snapshot that was taken for it, or else the newest one.
+ * @param taken the one that was taken, if one could be
+ */
+export async function planFromNow(
+  store: SnapshotStore,
+  before: Manifest,
+  taken: SnapshotId | undefined,
+): Promise<RestorePlan> {
+  const id = taken ?? (await newestSnapshot(store))?.id ?? before.id;
+  const after = (await store.get(id))?.manifest ?? before;
+  return await planRestore(store, before, after, taken !== undefined);
+}
+
+/**
+ * Writes the record alone: whoever starts next finds it. As long as it takes, no system can start. Gives the epoch.
+ * @param by who restores
+ * @throws TidemarkError `ALREADY_RUNNING`; as `beginEpoch`
+ */
+export async function restoreLater(
+  store: SnapshotStore,
+  directory: string,
+  snapshot: SnapshotId,
+  by: string,
+): Promise<number> {
+  const lock = await ControlServer.listen(directory, {});
+  try {
+    const epoch = Math.max(1, await newestEpoch(directory, store)) + 1;
+    await store.beginEpoch({ epoch, snapshot, atMs: Date.now(), by });
+    return epoch;
+  } finally {
+    await lock.close();
+  }
 }
 
 /** The newest snapshot of a store. */

@@ -4,15 +4,14 @@ import { Command, Option } from "commander";
 import { isTidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
 import { duration } from "../core/quantity.ts";
-import { ControlClient, ControlServer } from "../runtime/control-socket.ts";
+import { ControlClient } from "../runtime/control-socket.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SystemMethods } from "../serve/system-methods.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { directoryOption, jsonOption, parseTimeout } from "./options.ts";
-import { checkRestorable, newestSnapshot, planRestore, type RestorePlan } from "./restore-plan.ts";
+import { checkRestorable, planFromNow, type RestorePlan, restoreLater } from "./restore-plan.ts";
 import { checkDirectory } from "./snapshots.ts";
 import { type KeyOptions, keyOption, openStore, SNAPSHOT_NAME, snapshotNamed } from "./store.ts";
-import { newestEpoch } from "./system-directory.ts";
 import { grouped, painter, printable, table } from "./terminal.ts";
 import { mark } from "./up-table.ts";
 
@@ -26,7 +25,7 @@ interface RestoreOptions extends KeyOptions {
 type Client = ControlClient<SystemMethods>;
 
 /** The system may need so much longer than it was given to say how it ended. */
-const PATIENCE_MS = 10_000;
+export const PATIENCE_MS = 10_000;
 
 const paint = painter(process.stdout);
 
@@ -80,7 +79,13 @@ async function restore(what: string, options: RestoreOptions): Promise<number> {
     const manifest = await checkRestorable(store, await snapshotNamed(store, what, dir));
     if (options.dryRun) return await tellPlan(store, manifest, client, options);
     if (client) return await restoreNow(client, manifest.id, options);
-    return await restoreLater(store, manifest.id, options);
+    const epoch = await restoreLater(store, dir, manifest.id, "tidemark restore");
+    if (options.json) console.log(JSON.stringify({ snapshot: manifest.id, epoch, running: false }));
+    else
+      console.log(
+        `no system runs in ${printable(dir)}: the next one that starts goes on from ${manifest.id}, in epoch ${epoch}`,
+      );
+    return 0;
   } finally {
     client?.close();
     await store.close();
@@ -107,27 +112,6 @@ async function restoreNow(
   return right ? 0 : 1;
 }
 
-/** The record alone: whoever starts next finds it. As long as it takes, no system can start. */
-async function restoreLater(
-  store: SnapshotStore,
-  snapshot: SnapshotId,
-  { dir, json }: RestoreOptions,
-): Promise<number> {
-  const lock = await ControlServer.listen(dir, {});
-  try {
-    const epoch = Math.max(1, await newestEpoch(dir, store)) + 1;
-    await store.beginEpoch({ epoch, snapshot, atMs: Date.now(), by: "tidemark restore" });
-    if (json) console.log(JSON.stringify({ snapshot, epoch, running: false }));
-    else
-      console.log(
-        `no system runs in ${printable(dir)}: the next one that starts goes on from ${snapshot}, in epoch ${epoch}`,
-      );
-    return 0;
-  } finally {
-    await lock.close();
-  }
-}
-
 async function tellPlan(
   store: SnapshotStore,
   before: Manifest,
@@ -135,9 +119,7 @@ async function tellPlan(
   { timeout, json }: RestoreOptions,
 ): Promise<number> {
   const now = client && (await takeNow(client, timeout));
-  const id = now ?? (await newestSnapshot(store))?.id ?? before.id;
-  const after = (await store.get(id))?.manifest ?? before;
-  const plan = await planRestore(store, before, after, now !== undefined);
+  const plan = await planFromNow(store, before, now);
   if (json) console.log(JSON.stringify({ dryRun: true, running: client !== undefined, ...plan }));
   else console.log(describe(plan, now !== undefined).join("\n"));
   return 0;

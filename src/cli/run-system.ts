@@ -12,10 +12,12 @@ import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
 import type { SystemMethods, SystemNote } from "../serve/system-methods.ts";
+import type { SystemCaller } from "../serve/web/backend.ts";
 import type { WebServer } from "../serve/web-server.ts";
 import { audit, prove } from "./audit.ts";
 import { directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
 import { addPageOptions, type PageOptions, servePage, versionOf } from "./page.ts";
+import { PageSnapshotStore } from "./page-snapshots.ts";
 import { Retention } from "./retention.ts";
 import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
 import { stopSignal } from "./stop-signal.ts";
@@ -143,6 +145,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
   let whole = true;
   let system: HostedSystem | undefined;
   let page: WebServer | undefined;
+  let pageStore: PageSnapshotStore | undefined;
   const running = (): HostedSystem => {
     if (system) return system;
     throw new TidemarkError("BUSY", "the system is starting: try again in a moment");
@@ -232,11 +235,20 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     });
     const statuses = await system.status();
     report.started(statuses, expected, dir);
+    const caller: SystemCaller = (method, parameter) =>
+      handlers[method](parameter) as Promise<never>;
+    pageStore = new PageSnapshotStore(
+      dir,
+      store,
+      (other) => openStore(other, options, { sync, compressLevel }),
+      caller,
+    );
     page = await servePage(options, {
       about: async () => ({
         ...{ kind: plan.kind, title: dir, version: versionOf(), chaos: false, processes },
       }),
-      system: (method, parameter) => handlers[method](parameter) as Promise<never>,
+      system: caller,
+      snapshots: pageStore,
     });
     if (page) report.page(page.url);
     // A bank that neither logs nor was restored always begins.
@@ -251,6 +263,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     if (!stop.aborted) throw error;
   } finally {
     await page?.close();
+    await pageStore?.close();
     await system?.stop();
     await retention.close();
     await control.close();

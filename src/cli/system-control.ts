@@ -12,6 +12,7 @@ import type {
 } from "../serve/system-methods.ts";
 import { checkRecorderOptions } from "../trace/recorder.ts";
 import type { Audit, Proof } from "./audit.ts";
+import { checkLabel } from "./store.ts";
 
 const LABEL_CHARACTERS = 256;
 /** Nobody records for longer; after that it would end by itself. */
@@ -58,7 +59,7 @@ export function checkSnapshotRequest(parameter: unknown): SnapshotRequest {
   const { label } = (parameter ?? {}) as { readonly label?: unknown };
   if (label === undefined) return {};
   if (typeof label === "string" && label.length >= 1 && label.length <= LABEL_CHARACTERS)
-    return { label };
+    return { label: checkLabel(label) };
   throw new TidemarkError("BAD_OPTION", `a label has 1 to ${LABEL_CHARACTERS} characters`);
 }
 

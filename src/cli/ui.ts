@@ -6,19 +6,26 @@ import { basename } from "node:path";
 import { Command } from "commander";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
+import type { DirectoryStore } from "../runtime/directory-store.ts";
 import type { SystemMethods } from "../serve/system-methods.ts";
 import type { PageAbout } from "../serve/web/api.ts";
-import type { PageBackend } from "../serve/web/backend.ts";
+import type { PageBackend, SystemCaller } from "../serve/web/backend.ts";
 import { WebServer } from "../serve/web-server.ts";
 import { jsonOption } from "./options.ts";
 import { addAddressOptions, type PageOptions, versionOf } from "./page.ts";
+import { PageSnapshotStore } from "./page-snapshots.ts";
+import { PATIENCE_MS } from "./restore.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { type KeyOptions, keyOption, openStore } from "./store.ts";
 import { printable } from "./terminal.ts";
 
 const HELP = `
 A directory is that of a system, as --dir names it: its snapshots are shown, and
 the system as well if one runs there. A file is a trace, as tidemark trace
 record writes it, or a snapshot, as tidemark export does.
+
+With a key, or the one in TIDEMARK_KEY, snapshots that are encrypted are shown
+as others are.
 
 The URL has a token behind the #, without which nothing is answered. Who has it
 may do what the page does: take snapshots, restore them, ask processes.
@@ -39,11 +46,14 @@ export function uiCommand(): Command {
       .argument("[what]", "a directory of snapshots, or a file", ".tidemark"),
     "any",
   )
+    .addOption(keyOption())
     .addOption(jsonOption("print where it is as one line of JSON"))
     .addHelpText("after", HELP)
-    .action(async (what: string, options: PageOptions) => {
+    .action(async (what: string, options: PageOptions & KeyOptions) => {
       const stop = stopSignal();
-      const backend = isFile(what) ? fileBackend(what) : directoryBackend(what);
+      const { backend, close } = isFile(what)
+        ? { backend: fileBackend(what), close: async () => {} }
+        : directoryBackend(what, options);
       const { uiHost: host, uiPort: port = 0, json } = options;
       const page = await WebServer.start({ backend, host, port });
       if (json) console.log(JSON.stringify({ url: page.url }));
@@ -53,6 +63,7 @@ export function uiCommand(): Command {
         else stop.addEventListener("abort", () => settle(), { once: true });
       });
       await page.close();
+      await close();
     });
 }
 
@@ -75,12 +86,19 @@ function fileBackend(path: string): PageBackend {
 }
 
 /** A system may be started, and end, while the page is open. */
-function directoryBackend(directory: string): PageBackend {
-  return {
+function directoryBackend(
+  directory: string,
+  keyOptions: KeyOptions,
+): { readonly backend: PageBackend; close(): Promise<void> } {
+  const system: SystemCaller = (...what) => ask(directory, ...what);
+  const open = (other: string): DirectoryStore => openStore(other, keyOptions);
+  const store = open(directory);
+  const snapshots = new PageSnapshotStore(directory, store, open, system);
+  const backend: PageBackend = {
     async about(): Promise<PageAbout> {
       const known = { title: directory, version: versionOf() };
       try {
-        const { kind, processes } = await ask(directory, "status", null);
+        const { kind, processes } = await system("status", null);
         return {
           ...known,
           ...{ kind, chaos: false },
@@ -91,7 +109,15 @@ function directoryBackend(directory: string): PageBackend {
         return { ...known, kind: "directory", chaos: false, processes: [] };
       }
     },
-    system: (method, parameter) => ask(directory, method, parameter),
+    system,
+    snapshots,
+  };
+  return {
+    backend,
+    async close() {
+      await snapshots.close();
+      await store.close();
+    },
   };
 }
 
@@ -99,10 +125,12 @@ async function ask<K extends keyof SystemMethods>(
   directory: string,
   method: K,
   parameter: SystemMethods[K][0],
+  { timeoutMs }: { readonly timeoutMs?: number } = {},
 ): Promise<SystemMethods[K][1]> {
   const client = await ControlClient.connect<SystemMethods>(directory);
   try {
-    return await client.call(method, parameter);
+    const patience = timeoutMs === undefined ? {} : { timeoutMs: timeoutMs + PATIENCE_MS };
+    return await client.call(method, parameter, patience);
   } finally {
     client.close();
   }

@@ -46,17 +46,9 @@ export async function cloneSnapshot(
 ): Promise<SnapshotId> {
   const stored = await from.get(id);
   if (!stored) throw new TidemarkError("NOT_FOUND", `there is no snapshot ${id}`);
-  const begun = await to.epoch();
-  if (begun)
-    throw new TidemarkError(
-      "EPOCH_TAKEN",
-      `a system has begun there from ${begun.snapshot}, in epoch ${begun.epoch}: clone into another directory`,
-    );
   // The label is the user's, who gave it to the original.
   const { label: _, ...manifest } = stored.manifest;
-  const nameOf = naming(manifest, options.rename ?? {});
-  const { initiator, count } = parseSnapshotId(id);
-  const copy: SnapshotId = `${nameOf(initiator)}/${count}`;
+  const { copy, system, epoch, nameOf } = await planClone(manifest, to, options);
   const pieces: PieceRecord[] = [];
   for (const piece of manifest.pieces) {
     pieces.push(await copyPiece(stored, piece, to, copy, nameOf));
@@ -70,8 +62,8 @@ export async function cloneSnapshot(
   await to.writeManifest({
     ...manifest,
     id: copy,
-    system: options.system ?? manifest.system,
-    initiator: nameOf(initiator),
+    system,
+    initiator: nameOf(manifest.initiator),
     processes: manifest.processes.map(nameOf).sort(),
     channels: manifest.channels
       .map((channel) => ({ from: nameOf(channel.from), to: nameOf(channel.to) }))
@@ -80,8 +72,37 @@ export async function cloneSnapshot(
     ...(renamed.length > 0 && { renamed }),
   });
   const by = `a clone of ${id} of ${manifest.system}`.slice(0, 256);
-  await to.beginEpoch({ epoch: manifest.epoch + 1, snapshot: copy, atMs: Date.now(), by });
+  await to.beginEpoch({ epoch, snapshot: copy, atMs: Date.now(), by });
   return copy;
+}
+
+/** What a clone would be called, and all in it. */
+export interface ClonePlan {
+  /** The id of the copy. */
+  readonly copy: SnapshotId;
+  readonly system: string;
+  readonly epoch: number;
+  nameOf(was: ProcessId): ProcessId;
+}
+
+/**
+ * Looks whether a snapshot can be cloned into that store, and changes nothing.
+ * @throws TidemarkError `UNKNOWN_PROCESS`, `BAD_ID`, `BAD_OPTION` for names; `EPOCH_TAKEN`
+ */
+export async function planClone(
+  manifest: Manifest,
+  to: SnapshotStore,
+  { rename = {}, system = manifest.system }: CloneOptions,
+): Promise<ClonePlan> {
+  const begun = await to.epoch();
+  if (begun)
+    throw new TidemarkError(
+      "EPOCH_TAKEN",
+      `a system has begun there from ${begun.snapshot}, in epoch ${begun.epoch}: clone into another directory`,
+    );
+  const nameOf = naming(manifest, rename);
+  const { initiator, count } = parseSnapshotId(manifest.id);
+  return { copy: `${nameOf(initiator)}/${count}`, system, epoch: manifest.epoch + 1, nameOf };
 }
 
 function naming(

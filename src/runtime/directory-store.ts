@@ -157,6 +157,11 @@ export interface DirectoryStore extends SnapshotStore {
    * Undefined if there is no such snapshot.
    */
   files(id: SnapshotId): Promise<ReadonlyMap<string, number> | undefined>;
+  /**
+   * Every snapshot there is, with when its manifest was written, in milliseconds since 1970: another time, if it has another label
+   * since. No manifest is read, so it is quick also for very many.
+   */
+  written(): Promise<ReadonlyMap<SnapshotId, number>>;
 }
 
 /**
@@ -646,6 +651,17 @@ class StoreInDirectory implements DirectoryStore {
       if (stat?.isFile()) files.set(relative(this.#directory, path), stat.size);
     });
     return files;
+  }
+
+  async written(): Promise<ReadonlyMap<SnapshotId, number>> {
+    const written = new Map<SnapshotId, number>();
+    await forEach(await this.#snapshotFiles(), async ({ initiator, count, used }) => {
+      if (used) return;
+      const id: SnapshotId = `${initiator}/${count}`;
+      const stat = await lstat(this.#manifestPath(id));
+      if (stat) written.set(id, stat.mtimeMs);
+    });
+    return written;
   }
 
   async label(id: SnapshotId, label: string | undefined): Promise<boolean> {

@@ -10,6 +10,7 @@ import { promisify } from "node:util";
 import { zstdCompress, zstdDecompressSync } from "node:zlib";
 import { TidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
+import { FIRST_LINE, FIRST_LINE_BYTES } from "../snapshot/archive.ts";
 import type { Manifest, PartReference } from "../snapshot/manifest.ts";
 import {
   type CheckedManifest,
@@ -26,9 +27,6 @@ export const MANIFEST_BYTES_MAX: number = 64 * 1_048_576;
 /** A manifest is as long as this when its states have hundreds of slices: then it is not for people any more. */
 const LONG_BYTES = 65_536;
 
-/** 64 hexadecimal digits between these; the rest of the manifest is on the lines below. */
-const FIRST_LINE = ['{ "sha256": "', '",\n'] as const;
-const FIRST_LINE_BYTES = FIRST_LINE[0].length + 64 + FIRST_LINE[1].length;
 /** As it is written of a state without parts. Within a text it has backslashes before its quotes. */
 const NO_PARTS = '"parts": []';
 /** Of the parts of a state. */

@@ -18,30 +18,23 @@
 
 import { createHash } from "node:crypto";
 import { TidemarkError, textOf } from "../core/error.ts";
+import {
+  type ArchiveEntry,
+  BLOCK_BYTES,
+  checksumOf,
+  distinctParts,
+  folderOf,
+  HEADER_FIELDS,
+  MANIFEST_NAME,
+  readHeader,
+} from "../snapshot/archive.ts";
 import { type Manifest, type PartReference, partsOf } from "../snapshot/manifest.ts";
 import { verifySnapshot } from "../snapshot/verify.ts";
 import { MANIFEST_BYTES_MAX, manifestJson, readManifestJson } from "./manifest-file.ts";
 import type { SnapshotStore, StoredSnapshot } from "./snapshot-store.ts";
 
-const BLOCK_BYTES = 512;
 /** What the eleven octal digits of a header can say. */
 const ENTRY_BYTES_MAX = 8 ** 11 - 1;
-const MANIFEST_NAME = "manifest.json";
-/** Of a header: [offset, length]. */
-const FIELDS = {
-  name: [0, 100],
-  mode: [100, 8],
-  uid: [108, 8],
-  gid: [116, 8],
-  size: [124, 12],
-  mtime: [136, 12],
-  checksum: [148, 8],
-  type: [156, 1],
-  magic: [257, 6],
-  version: [263, 2],
-  prefix: [345, 155],
-} as const;
-
 /**
  * A snapshot as the bytes of one file, which `importSnapshot` reads: a tar archive with the manifest and every part,
  * plain. Holds one part at a time.
@@ -60,11 +53,18 @@ const FIELDS = {
  */
 export async function* exportSnapshot(snapshot: StoredSnapshot): AsyncGenerator<Uint8Array> {
   const { manifest } = snapshot;
-  const json = manifestJson(withParts(manifest, ({ sha256, bytes }) => ({ sha256, bytes })));
-  yield* entry(manifest, MANIFEST_NAME, json);
+  yield* entry(manifest, MANIFEST_NAME, exportedManifest(manifest));
   for (const reference of distinctParts(manifest))
     yield* entry(manifest, `parts/${reference.sha256}`, await snapshot.part(reference));
   yield new Uint8Array(2 * BLOCK_BYTES);
+}
+
+/**
+ * The manifest as it is in an exported snapshot: it says nothing of where parts lie.
+ * @throws TidemarkError `DAMAGED`, `STORE_FAILED` if it is too large
+ */
+export function exportedManifest(manifest: Manifest): Uint8Array {
+  return manifestJson(withParts(manifest, ({ sha256, bytes }) => ({ sha256, bytes })));
 }
 
 /** How `importSnapshot` goes about it. */
@@ -188,16 +188,6 @@ function isSame(one: Manifest, other: Manifest): boolean {
   return text(one) === text(other);
 }
 
-/** Each part once, where the manifest first names it. */
-function* distinctParts(manifest: Manifest): Generator<PartReference> {
-  const given = new Set<string>();
-  for (const part of partsOf(manifest)) {
-    if (given.has(part.sha256)) continue;
-    given.add(part.sha256);
-    yield part;
-  }
-}
-
 function withParts(manifest: Manifest, place: (part: PartReference) => PartReference): Manifest {
   return {
     ...manifest,
@@ -209,13 +199,12 @@ function withParts(manifest: Manifest, place: (part: PartReference) => PartRefer
   };
 }
 
-const folderOf = ({ id }: Manifest): string => id.replace("/", "-");
 const nameIn = (manifest: Manifest, name: string): string => `${folderOf(manifest)}/${name}`;
 
 function* entry(manifest: Manifest, name: string, content: Uint8Array): Generator<Uint8Array> {
   const header = Buffer.alloc(BLOCK_BYTES);
-  const put = (field: keyof typeof FIELDS, text: string): void => {
-    header.write(text, FIELDS[field][0], FIELDS[field][1], "latin1");
+  const put = (field: keyof typeof HEADER_FIELDS, text: string): void => {
+    header.write(text, HEADER_FIELDS[field][0], HEADER_FIELDS[field][1], "latin1");
   };
   const octal = (value: number, length: number): string =>
     `${value.toString(8).padStart(length - 1, "0")}\0`;
@@ -233,19 +222,11 @@ function* entry(manifest: Manifest, name: string, content: Uint8Array): Generato
   put("magic", "ustar\0");
   put("version", "00");
   put("prefix", folderOf(manifest));
-  put("checksum", `${checksum(header).toString(8).padStart(6, "0")}\0 `);
+  put("checksum", `${checksumOf(header).toString(8).padStart(6, "0")}\0 `);
   yield header;
   if (content.length > 0) yield content;
   const padding = -content.length & (BLOCK_BYTES - 1);
   if (padding > 0) yield new Uint8Array(padding);
-}
-
-/** The sum of all bytes, with spaces in place of the sum itself. */
-function checksum(header: Uint8Array): number {
-  const [at, length] = FIELDS.checksum;
-  let sum = 32 * length;
-  for (const [i, byte] of header.entries()) if (i < at || i >= at + length) sum += byte;
-  return sum;
 }
 
 /** Reads an archive from beginning to end. */
@@ -268,28 +249,12 @@ class Archive {
   }
 
   /** The header of the next entry; `undefined` at the end of the archive. */
-  async next(): Promise<{ readonly name: string; readonly bytes: number } | undefined> {
+  async next(): Promise<ArchiveEntry | undefined> {
     const block = await this.#take(BLOCK_BYTES);
-    if (block.every((byte) => byte === 0)) return undefined;
-    const text = (field: keyof typeof FIELDS): string => {
-      const [at, length] = FIELDS[field];
-      return Buffer.from(block.subarray(at, at + length))
-        .toString("latin1")
-        .replace(/\0.*$/s, "");
-    };
-    const size = text("size").trim();
-    const [at, length] = FIELDS.checksum;
-    const sum = Buffer.from(block.subarray(at, at + length)).toString("latin1");
-    const sums = /^ *[0-7]+[ \0]*$/.test(sum) && Number.parseInt(sum, 8) === checksum(block);
-    if (text("magic") !== "ustar" || !sums)
-      throw this.damaged("it is no tar archive, or a part of it has changed");
-    if (text("type") !== "0" || !/^[0-7]+$/.test(size))
-      throw this.damaged("it holds something that is not a file");
-    const prefix = text("prefix");
-    return {
-      name: prefix ? `${prefix}/${text("name")}` : text("name"),
-      bytes: Number.parseInt(size, 8),
-    };
+    const header = readHeader(block);
+    if (header === "end") return undefined;
+    if ("problem" in header) throw this.damaged(header.problem);
+    return header;
   }
 
   /** The bytes of the entry whose header came last, checked if their SHA-256 is given. */

@@ -195,7 +195,7 @@ function readPart(value: unknown, place: string, part: PartReader): Uint8Array {
   // Whatever kind of view it is, and of whichever realm: its bytes.
   const content = new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
   must(content.length === bytes, name, `has ${content.length} bytes, not ${bytes}; it is ${place}`);
-  must(digest(content) === sha256, name, `is not what was written; it is ${place}`);
+  must(sha256Of(content) === sha256, name, `is not what was written; it is ${place}`);
   return content;
 }
 
@@ -256,7 +256,8 @@ const PRIMES = Array.from({ length: 312 }, (_, n) => n).filter(
 const ROUNDS = Int32Array.from(PRIMES, (prime) => fraction(Math.cbrt(prime)));
 const rotr = (x: number, by: number): number => (x >>> by) | (x << (32 - by));
 
-function digest(bytes: Uint8Array): string {
+/** The SHA-256 of bytes, as 64 hexadecimal digits. */
+export function sha256Of(bytes: Uint8Array): string {
   const state = Int32Array.from(PRIMES.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
   const whole = bytes.length - (bytes.length % 64);
   // What is left beyond whole blocks, a one bit, zeros, and the length in bits.
@@ -264,8 +265,7 @@ function digest(bytes: Uint8Array): string {
   last.set(bytes.subarray(whole));
   last[bytes.length - whole] = 0x80;
   viewOf(last).setBigUint64(last.length - 8, 8n * BigInt(bytes.length));
-  compress(state, viewOf(bytes.subarray(0, whole)));
-  compress(state, viewOf(last));
+  for (const blocks of [bytes.subarray(0, whole), last]) compress(state, viewOf(blocks));
   return hex([...state]);
 }
 

@@ -1,6 +1,8 @@
 /** A value as a tree that opens where somebody looks. */
 
 import { type ReactNode, useState } from "react";
+import { shapeOf } from "../../src/snapshot/value-path.ts";
+import { childrenOf, leafText } from "./literal.ts";
 
 interface TreeProps {
   readonly value: unknown;
@@ -13,20 +15,22 @@ interface TreeProps {
 /** So many children are shown, and as many more each time. */
 const CHILDREN = 100;
 const TEXT_LENGTH_MAX = 400;
+/** What stands before the size of what is no plain object. */
+const KIND = { set: "Set ", map: "Map ", error: "Error ", object: "" } as const;
 
 export function Tree({ value, name, openLevels = 1 }: TreeProps) {
   const [isOpen, setIsOpen] = useState(openLevels > 0);
   const [shown, setShown] = useState(CHILDREN);
-  if (typeof value !== "object" || value === null)
+  const shape = shapeOf(value);
+  if (shape === "leaf")
     return (
       <div className="tree-leaf">
         {name !== undefined && <span className="tree-name">{name}</span>}
         <Leaf value={value} />
       </div>
     );
-  const children = Object.entries(value);
-  const isList = Array.isArray(value);
-  const size = isList ? `[${children.length}]` : `{${children.length}}`;
+  const children = childrenOf(value);
+  const size = shape === "list" ? `[${children.length}]` : `${KIND[shape]}{${children.length}}`;
   return (
     <details
       className="tree"
@@ -58,7 +62,7 @@ export function Tree({ value, name, openLevels = 1 }: TreeProps) {
 }
 
 function Leaf({ value }: { readonly value: unknown }) {
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const text = leafText(value);
   const isLong = text.length > TEXT_LENGTH_MAX;
   return (
     <code className={`leaf-${typeof value}`} title={isLong ? text : undefined}>

@@ -7,7 +7,7 @@
  * never what there is at last: each event has the whole of what it tells.
  */
 
-import type { ProcessId } from "../../core/id.ts";
+import type { ProcessId, SnapshotId } from "../../core/id.ts";
 import type { SystemExplanation } from "../../process/causes.ts";
 import type { SystemNote, SystemStatus } from "../system-methods.ts";
 
@@ -45,4 +45,97 @@ export type PageTopic = keyof PageTopics;
 export interface PageStatus extends SystemStatus {
   readonly atMs: number;
   readonly causes: SystemExplanation;
+}
+
+/** A snapshot; or an attempt that left none, with the reason. */
+export interface PageSnapshot {
+  /** Absent if it was refused: then none began. */
+  readonly id?: SnapshotId;
+  readonly initiator: ProcessId;
+  readonly label?: string;
+  /** By the initiator's clock, milliseconds since 1970. */
+  readonly startedAtMs: number;
+  /** Damaged: there is a manifest, and it cannot be read. */
+  readonly outcome: "complete" | "abandoned" | "refused" | "open" | "damaged";
+  /** Why there is nothing to look at. */
+  readonly reason?: string;
+  /** Until the cut was made, or the attempt was over. */
+  readonly tookMs?: number;
+  readonly epoch?: number;
+  readonly processes?: number;
+  /** Messages. */
+  readonly inFlight?: number;
+  /** Of all parts together. */
+  readonly bytes?: number;
+}
+
+/** Some of them, the newest first. */
+export interface PageSnapshots {
+  readonly entries: readonly PageSnapshot[];
+  /** How many there are that were asked for. */
+  readonly total: number;
+  /** So many snapshots there are, and of so many the manifests have been read: until it is all of them, others are not found by a text. */
+  readonly snapshots: number;
+  readonly read: number;
+  /** From which the present epoch began: the next start needs it, so it cannot be deleted. */
+  readonly inUse?: SnapshotId;
+  /** What could not be read. */
+  readonly problems: readonly string[];
+}
+
+/** Which of them. */
+export type PageSnapshotsKind = "all" | "snapshots" | "failed";
+
+/** What a restore would take back. */
+export interface PageRestorePlan {
+  readonly snapshot: SnapshotId;
+  readonly running: boolean;
+  /** With what it is compared. */
+  readonly now: SnapshotId;
+  /** That one was taken for the comparison. */
+  readonly isTaken: boolean;
+  /** Why none was taken, although a system runs. */
+  readonly reason?: string;
+  readonly agoMs: number;
+  readonly snapshotsSince: number;
+  /** Messages since; absent where the two are not of one history. */
+  readonly processes: readonly {
+    readonly process: ProcessId;
+    readonly sent?: number;
+    readonly received?: number;
+  }[];
+  /** Messages that would be received again. */
+  readonly inFlight: number;
+}
+
+/** What came of a restore. */
+export interface PageRestoration {
+  readonly snapshot: SnapshotId;
+  /** False: the next start goes on from it. */
+  readonly running: boolean;
+  readonly epoch: number;
+  readonly absent: readonly ProcessId[];
+  readonly proof?: SnapshotId;
+  readonly reason?: string;
+}
+
+/** What a clone is to be. */
+export interface PageCloneRequest {
+  /** Of the second system; below the directory in which the server was started, if it does not begin with a slash. */
+  readonly directory: string;
+  /** New names of processes, by the old ones. */
+  readonly rename?: Readonly<Record<ProcessId, ProcessId>>;
+  readonly system?: string;
+}
+
+/** What a clone would be, or is. */
+export interface PageClone {
+  readonly snapshot: SnapshotId;
+  readonly copy: SnapshotId;
+  /** From the root. */
+  readonly directory: string;
+  readonly system: string;
+  readonly epoch: number;
+  readonly processes: readonly ProcessId[];
+  readonly bytes: number;
 }

@@ -11,6 +11,7 @@ import type { PageBackend } from "./backend.ts";
 import { EventStream } from "./event-stream.ts";
 import { fileRoutes } from "./file-routes.ts";
 import { problemSchema } from "./schema.ts";
+import { snapshotRoutes } from "./snapshot-routes.ts";
 import { systemRoutes, systemTopics } from "./system-routes.ts";
 import { traceRoutes } from "./trace-routes.ts";
 
@@ -41,6 +42,12 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   NO_CHANNEL: 404,
   NOT_FOUND: 404,
   BUSY: 409,
+  IN_USE: 409,
+  EPOCH_TAKEN: 409,
+  ALREADY_RUNNING: 409,
+  DAMAGED: 422,
+  KEY_REQUIRED: 403,
+  WRONG_KEY: 403,
   NOT_RUNNING: 503,
   PEER_UNREACHABLE: 503,
   STOPPED: 503,
@@ -113,6 +120,7 @@ export async function makeRoutes({
     async () => app.swagger(),
   );
   systemRoutes(app, backend, stream);
+  snapshotRoutes(app, backend);
   fileRoutes(app, backend);
   traceRoutes(app, backend);
   await app.ready();

@@ -2,6 +2,9 @@
 
 import { Started, temporaryDirectory, until } from "../../cli/support/command.ts";
 
+/** It is there as long as the test that looks at it, which clicks through a whole view. */
+const LIMIT_MS = 300_000;
+
 /** See the head of the file. */
 export class Served implements AsyncDisposable {
   readonly started: Started;
@@ -21,7 +24,7 @@ export class Served implements AsyncDisposable {
     directory: string = temporaryDirectory(),
   ): Promise<Served> {
     const dir = args[0] === "ui" ? [] : ["--dir", directory];
-    const started = new Started([...args, ...dir]);
+    const started = new Started([...args, ...dir], {}, "ignore", LIMIT_MS);
     const said = (): string | undefined =>
       /the page (?:of .* )?is at (http:\S+#token=[0-9a-f]+)/.exec(
         started.stdout + started.stderr,

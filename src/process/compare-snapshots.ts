@@ -22,7 +22,7 @@ import {
 } from "../snapshot/diff.ts";
 import type { IncomingRecord, Manifest, PieceRecord } from "../snapshot/manifest.ts";
 import { type Found, formatPath, type PathExpression } from "../snapshot/value-path.ts";
-import type { GlobalSnapshot } from "./global-snapshot.ts";
+import type { ReadableSnapshot } from "./readable-snapshot.ts";
 
 /** What of two snapshots is compared, and how much is told. */
 export interface CompareOptions {
@@ -90,7 +90,7 @@ export function isDifferent(one: ProcessComparison | ChannelComparison): boolean
  * Compares two snapshots, which may lie in different stores: first the state of each process, ascending, then each channel, by source
  * and destination. What it holds in memory is two states, or one slice of each if they are sliced.
  *
- * @throws TidemarkError `UNKNOWN_PROCESS` if a process of `options` is in neither; else as `GlobalSnapshot.state`
+ * @throws TidemarkError `UNKNOWN_PROCESS` if a process of `options` is in neither; else as `ReadableSnapshot.state`
  *
  * @example
  * ```ts
@@ -113,8 +113,8 @@ export function isDifferent(one: ProcessComparison | ChannelComparison): boolean
  * ```
  */
 export async function* compareSnapshots(
-  before: GlobalSnapshot,
-  after: GlobalSnapshot,
+  before: ReadableSnapshot,
+  after: ReadableSnapshot,
   options: CompareOptions = {},
 ): AsyncGenerator<ProcessComparison | ChannelComparison> {
   const { path, limit = Number.POSITIVE_INFINITY } = options;
@@ -151,15 +151,15 @@ function union<T>(before: readonly T[], after: readonly T[], key: (one: T) => st
 const pieceOf = ({ pieces }: Manifest, id: ProcessId): PieceRecord | undefined =>
   pieces.find(({ process }) => process === id);
 
-const slicesOf = (before: GlobalSnapshot, after: GlobalSnapshot, id: ProcessId): number =>
+const slicesOf = (before: ReadableSnapshot, after: ReadableSnapshot, id: ProcessId): number =>
   Math.max(
     pieceOf(before.manifest, id)?.state.parts.length ?? 0,
     pieceOf(after.manifest, id)?.state.parts.length ?? 0,
   );
 
 async function compareStates(
-  before: GlobalSnapshot,
-  after: GlobalSnapshot,
+  before: ReadableSnapshot,
+  after: ReadableSnapshot,
   process: ProcessId,
   comparison: Comparison,
   path: PathExpression | undefined,
@@ -203,8 +203,8 @@ function isSameState(before: PieceRecord, after: PieceRecord): boolean {
 }
 
 async function compareSlices(
-  before: GlobalSnapshot,
-  after: GlobalSnapshot,
+  before: ReadableSnapshot,
+  after: ReadableSnapshot,
   old: PieceRecord,
   now: PieceRecord,
   comparison: Comparison,
@@ -238,8 +238,8 @@ async function compareSlices(
 
 /** What a path selects before and after belongs together if it stands at the same place. */
 async function compareSelected(
-  before: GlobalSnapshot,
-  after: GlobalSnapshot,
+  before: ReadableSnapshot,
+  after: ReadableSnapshot,
   process: ProcessId,
   path: PathExpression,
   comparison: Comparison,
@@ -260,7 +260,7 @@ async function compareSelected(
 
 /** What an expression selects in a state, in its order; of a sliced one only those slices are read that it can reach. */
 export async function* selectInState(
-  snapshot: GlobalSnapshot,
+  snapshot: ReadableSnapshot,
   process: ProcessId,
   path: PathExpression,
 ): AsyncGenerator<Found> {
@@ -286,14 +286,16 @@ export async function* outermost(
 }
 
 async function compareChannels(
-  before: GlobalSnapshot,
-  after: GlobalSnapshot,
+  before: ReadableSnapshot,
+  after: ReadableSnapshot,
   { from, to }: Channel,
   limit: number,
 ): Promise<ChannelComparison> {
   const [old, now] = [endsOf(before, { from, to }), endsOf(after, { from, to })];
-  const messages = async (snapshot: GlobalSnapshot, ends: Ends | undefined): Promise<unknown[]> =>
-    ends ? await snapshot.inFlight(from, to) : [];
+  const messages = async (
+    snapshot: ReadableSnapshot,
+    ends: Ends | undefined,
+  ): Promise<unknown[]> => (ends ? await snapshot.inFlight(from, to) : []);
   const [were, are] = [await messages(before, old), await messages(after, now)];
   const numbers = new Numbers();
   const { system, epoch } = before.manifest;
@@ -334,7 +336,7 @@ const countsOf = ({ sent, received, inFlight }: Ends): ChannelCounts => ({
   inFlight,
 });
 
-function endsOf({ manifest }: GlobalSnapshot, { from, to }: Channel): Ends | undefined {
+function endsOf({ manifest }: ReadableSnapshot, { from, to }: Channel): Ends | undefined {
   const incoming: IncomingRecord | undefined = pieceOf(manifest, to)?.incoming.find(
     (one) => one.from === from,
   );
@@ -349,7 +351,7 @@ function endsOf({ manifest }: GlobalSnapshot, { from, to }: Channel): Ends | und
  * The number of the first message in flight: among all that were sent on the channel, as in `NumberedMessage`; on a channel without
  * an order, which has no such numbers, 1.
  */
-export function firstInFlight(snapshot: GlobalSnapshot, channel: Channel): number {
+export function firstInFlight(snapshot: ReadableSnapshot, channel: Channel): number {
   const ends = endsOf(snapshot, channel);
   return ends?.isOrdered ? ends.received + 1 : 1;
 }

@@ -1,15 +1,8 @@
-/**
- * Finds values in a snapshot: by where they stand, by what they say, or both.
- *
- * A regular expression of the user's may take for ever on an unlucky text. So expressions are matched under a time limit. It is for many
- * texts at once; the text that it struck at gets all the time for itself, and if that is not enough it is an error that says where.
- */
+/** Finds values in a snapshot: by where they stand, by what they say, or both. */
 
-import { TidemarkError, textOf } from "../core/error.ts";
+import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
-import { firstInFlight, outermost, selectInState } from "../runtime/compare-snapshots.ts";
-import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import {
   everyValue,
   type Found,
@@ -19,7 +12,8 @@ import {
   pathOf,
   type Trail,
 } from "../snapshot/value-path.ts";
-import { limited } from "./time-limit.ts";
+import { firstInFlight, outermost, selectInState } from "./compare-snapshots.ts";
+import type { ReadableSnapshot } from "./readable-snapshot.ts";
 
 /** What is found; as it is printed in JSON. */
 export type Finding = (
@@ -37,64 +31,23 @@ export interface Hit {
 /** Gives for each text where it matches first, or -1. */
 export interface Matcher {
   readonly name: string;
-  /** Ends too early, at the text that takes too long. */
+  /** Ends too early, at the text that takes too long: longer than this. */
+  readonly limitMs?: number;
   match(texts: readonly string[]): readonly number[];
 }
 
-const LIMIT_MS = 1_000;
 const AT_ONCE = 10_000;
 const AT_ONCE_CHARACTERS = 1_000_000;
 const WHOLE = parsePath("$");
 
 /**
- * `TEXT`, as it is, or `/EXPRESSION/` with flags of i, m, s, u, v.
- * @throws TidemarkError `BAD_OPTION`
- */
-export function parseSearch(text: string): Matcher {
-  if (text === "") throw new TidemarkError("BAD_OPTION", "there is no text to search for");
-  const [, source, flags = ""] = /^\/(.+)\/([a-z]*)$/s.exec(text) ?? [];
-  if (source === undefined)
-    return { name: text, match: (texts) => texts.map((one) => one.indexOf(text)) };
-  const wrong = /[^imsuv]/.exec(flags)?.[0];
-  if (wrong !== undefined)
-    throw new TidemarkError("BAD_OPTION", `${text} has the flag ${wrong}: use i, m, s, u or v`);
-  try {
-    return expressionMatcher(text, new RegExp(source, flags));
-  } catch (cause) {
-    throw new TidemarkError("BAD_OPTION", textOf(cause), { cause });
-  }
-}
-
-function expressionMatcher(name: string, expression: RegExp): Matcher {
-  let texts: readonly string[] = [];
-  let matches: number[] = [];
-  const matchAll = (): void => {
-    for (const text of texts.slice(matches.length))
-      matches.push(expression.exec(text)?.index ?? -1);
-  };
-  const match = limited(matchAll, LIMIT_MS);
-  return {
-    name,
-    match(all) {
-      texts = all;
-      matches = [];
-      for (let stuckAt = -1; matches.length < texts.length && stuckAt < matches.length; ) {
-        stuckAt = matches.length;
-        match();
-      }
-      return matches;
-    },
-  };
-}
-
-/**
  * Finds what `path` selects, or what `search` matches in that, or anywhere: in the states of those processes, then in the messages on those
  * channels. What matches are texts, names of fields and keys, numbers, bigints, booleans, and dates as in 2026-01-31T12:00:00.000Z.
  *
- * @throws TidemarkError `BAD_OPTION` if an expression takes too long; else as `GlobalSnapshot.state`
+ * @throws TidemarkError `BAD_OPTION` if an expression takes too long; else as `ReadableSnapshot.state`
  */
 export async function* find(
-  snapshot: GlobalSnapshot,
+  snapshot: ReadableSnapshot,
   processes: readonly ProcessId[],
   channels: readonly Channel[],
   path: PathExpression | undefined,
@@ -123,7 +76,7 @@ export async function* find(
 /** Slice by slice, so that no more than one is in memory. */
 const ITEMS = parsePath("$[*]");
 
-const isSliced = (snapshot: GlobalSnapshot, process: ProcessId): boolean =>
+const isSliced = (snapshot: ReadableSnapshot, process: ProcessId): boolean =>
   snapshot.piece(process).state.sliced;
 
 /** A value that was found, and where its text matches, if it is to match. */
@@ -190,15 +143,20 @@ function* matchesOf(
   if (stuck)
     throw new TidemarkError(
       "BAD_OPTION",
-      `${search.name} takes longer than ${LIMIT_MS} ms at ${formatPath(foundAt(stuck).path)} of ${place}: try a simpler expression`,
+      `${search.name} takes longer than ${search.limitMs} ms at ${formatPath(foundAt(stuck).path)} of ${place}: try a simpler expression`,
     );
 }
 
 const hasText = (value: unknown): boolean =>
-  value instanceof Date || ["string", "number", "bigint", "boolean"].includes(typeof value);
+  isDate(value) || ["string", "number", "bigint", "boolean"].includes(typeof value);
 
 function textIn(value: unknown): string {
   if (typeof value === "string") return value;
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "" : value.toISOString();
+  if (isDate(value)) return Number.isNaN(value.getTime()) ? "" : value.toISOString();
   return hasText(value) ? String(value) : "";
+}
+
+/** Of whichever realm; a pure room makes no date, and may be given one. */
+function isDate(value: unknown): value is { getTime(): number; toISOString(): string } {
+  return Object.prototype.toString.call(value) === "[object Date]";
 }

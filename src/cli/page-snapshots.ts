@@ -1,0 +1,192 @@
+/** The snapshots of a directory, for its page: what the commands do, done for whoever looks at it in a browser. */
+
+import { resolve } from "node:path";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import type { SnapshotId } from "../core/id.ts";
+import { planClone } from "../runtime/clone-snapshot.ts";
+import type { DirectoryStore } from "../runtime/directory-store.ts";
+import { readAttempts } from "../runtime/read-attempts.ts";
+import type { StoredSnapshot } from "../runtime/snapshot-store.ts";
+import type {
+  PageClone,
+  PageCloneRequest,
+  PageRestoration,
+  PageRestorePlan,
+  PageSnapshots,
+} from "../serve/web/api.ts";
+import type { SnapshotsBackend, SnapshotsQuery, SystemCaller } from "../serve/web/backend.ts";
+import type { Attempt } from "../snapshot/attempt.ts";
+import { type Manifest, summarise } from "../snapshot/manifest.ts";
+import { checkClonable, cloneProven } from "./clone.ts";
+import { checkRestorable, planFromNow, restoreLater } from "./restore-plan.ts";
+import { SnapshotIndex } from "./snapshot-index.ts";
+import { checkLabel } from "./store.ts";
+
+/** So many snapshots that were asked for last are kept at hand: not what they hold, but where it lies. */
+const HELD = 4;
+
+/** See the head of the file. */
+export class PageSnapshotStore implements SnapshotsBackend {
+  readonly #directory: string;
+  readonly #store: DirectoryStore;
+  readonly #openOther: (directory: string) => DirectoryStore;
+  readonly #system: SystemCaller;
+  readonly #index: SnapshotIndex;
+  readonly #held = new Map<SnapshotId, StoredSnapshot>();
+
+  /**
+   * @param store of the directory
+   * @param openOther the store of another directory, with the same key
+   * @param system asks the system that runs in it; says `NOT_RUNNING` if none does
+   */
+  constructor(
+    directory: string,
+    store: DirectoryStore,
+    openOther: (directory: string) => DirectoryStore,
+    system: SystemCaller,
+  ) {
+    this.#directory = directory;
+    this.#store = store;
+    this.#openOther = openOther;
+    this.#system = system;
+    this.#index = new SnapshotIndex(store);
+  }
+
+  /** The store is closed by who has opened it. */
+  async close(): Promise<void> {
+    await this.#index.close();
+  }
+
+  async list(query: SnapshotsQuery): Promise<PageSnapshots> {
+    return await this.#index.list(query);
+  }
+
+  async get(id: SnapshotId): Promise<StoredSnapshot> {
+    const held = this.#held.get(id);
+    const stored = held ?? (await this.#store.get(id));
+    if (!stored) throw nothing(id);
+    this.#held.delete(id);
+    this.#held.set(id, stored);
+    for (const oldest of this.#held.keys()) {
+      if (this.#held.size <= HELD) break;
+      this.#held.delete(oldest);
+    }
+    return stored;
+  }
+
+  async attempt(id: SnapshotId): Promise<Attempt | undefined> {
+    return (await readAttempts(this.#store)).find(({ snapshot }) => snapshot === id);
+  }
+
+  async label(id: SnapshotId, label: string | undefined): Promise<void> {
+    const isThere = await this.#store.label(id, label === undefined ? label : checkLabel(label));
+    this.#changed(id);
+    if (!isThere) throw nothing(id);
+  }
+
+  async delete(id: SnapshotId): Promise<void> {
+    const wasThere = await this.#store.delete(id);
+    this.#changed(id);
+    if (!wasThere) throw nothing(id);
+  }
+
+  async planRestore(id: SnapshotId, timeoutMs: number): Promise<PageRestorePlan> {
+    const before = await checkRestorable(this.#store, id);
+    let taken: SnapshotId | undefined;
+    let reason: string | undefined;
+    const running = await this.#isRunning();
+    if (running)
+      try {
+        taken = (await this.#system("snapshot", {}, { timeoutMs })).snapshot;
+        this.#index.changed();
+      } catch (error) {
+        reason = textOf(error);
+      }
+    const plan = await planFromNow(this.#store, before, taken);
+    return {
+      ...plan,
+      running,
+      isTaken: taken !== undefined,
+      ...(reason !== undefined && { reason }),
+    };
+  }
+
+  async restore(id: SnapshotId, timeoutMs: number): Promise<PageRestoration> {
+    await checkRestorable(this.#store, id);
+    try {
+      if (!(await this.#isRunning())) {
+        const epoch = await restoreLater(this.#store, this.#directory, id, "the page");
+        return { snapshot: id, running: false, epoch, absent: [] };
+      }
+      const done = await this.#system("restore", { snapshot: id, timeoutMs }, { timeoutMs });
+      return { ...done, running: true };
+    } finally {
+      this.#index.changed();
+    }
+  }
+
+  async planClone(id: SnapshotId, request: PageCloneRequest): Promise<PageClone> {
+    const manifest = await checkClonable(this.#store, id);
+    const directory = resolve(request.directory);
+    const other = this.#openOther(directory);
+    try {
+      const { copy, nameOf, ...plan } = await planClone(manifest, other, request);
+      if (await other.get(copy))
+        throw new TidemarkError("STORE_FAILED", `${copy} is in ${directory} already`);
+      const processes = manifest.processes.map(nameOf).sort();
+      const { bytes } = summarise(manifest);
+      return {
+        snapshot: id,
+        copy,
+        directory,
+        system: plan.system,
+        epoch: plan.epoch,
+        processes,
+        bytes,
+      };
+    } finally {
+      await other.close();
+    }
+  }
+
+  async clone(id: SnapshotId, request: PageCloneRequest): Promise<PageClone> {
+    const directory = resolve(request.directory);
+    const other = this.#openOther(directory);
+    try {
+      const copy: Manifest = await cloneProven(this.#store, id, other, request);
+      const { system, processes } = copy;
+      const { bytes } = summarise(copy);
+      return {
+        snapshot: id,
+        copy: copy.id,
+        directory,
+        system,
+        epoch: copy.epoch + 1,
+        processes,
+        bytes,
+      };
+    } finally {
+      await other.close();
+    }
+  }
+
+  async #isRunning(): Promise<boolean> {
+    try {
+      await this.#system("status", null);
+      return true;
+    } catch (error) {
+      if (isTidemarkError(error, "NOT_RUNNING")) return false;
+      throw error;
+    }
+  }
+
+  /** What others change is seen when the list is asked for, and a label when the page is loaded. */
+  #changed(id: SnapshotId): void {
+    this.#held.delete(id);
+    this.#index.changed();
+  }
+}
+
+function nothing(id: SnapshotId): TidemarkError {
+  return new TidemarkError("NOT_FOUND", `there is no snapshot ${id}`);
+}

@@ -1,0 +1,283 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { filesBelow, freePorts, temporaryDirectory, tidemark } from "../cli/support/command.ts";
+import { browserPath, expectAccessible, openPage, startBrowser } from "./support/browser.ts";
+import { Served } from "./support/served.ts";
+
+/** It takes none by itself, so that what is listed is known. */
+/** A machine may be slow. */
+const SOON = { timeout: 30_000 };
+const RUNNING = ["up", "--rate", "200", "--log", "always", "--interval", "1h"];
+
+async function opened(url: string, options: Parameters<typeof openPage>[2] = {}) {
+  const browser = await startBrowser();
+  const one = await openPage(browser, url, options);
+  onTestFinished(() => browser.close());
+  await one.page.getByRole("link", { name: "Snapshots", exact: true }).click();
+  return { browser, ...one };
+}
+
+/** Takes one by the page. Gives its id. */
+async function take(page: Page, label: string): Promise<string> {
+  await page.getByRole("textbox", { name: "Label of the next snapshot" }).fill(label);
+  await page.getByRole("button", { name: "Take a snapshot" }).click();
+  return await idOf(page, label);
+}
+
+async function idOf(page: Page, label: string): Promise<string> {
+  return String(
+    await page.getByRole("row").filter({ hasText: label }).getByRole("link").textContent(),
+  );
+}
+
+async function goTo(page: Page, path: string): Promise<void> {
+  await page.evaluate(`location.hash = ${JSON.stringify(`#/snapshots${path}`)}`);
+}
+
+const isProven = (page: Page) => page.getByRole("status").filter({ hasText: "✓ Consistent" });
+const isNotProven = (page: Page) => page.getByRole("alert").filter({ hasText: "✗ Not proven" });
+
+async function expectNoOverflow(page: Page): Promise<void> {
+  const overflow = await page.evaluate(
+    "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+  );
+  expect(overflow).toBeLessThanOrEqual(0);
+}
+
+/** Changes one byte of the largest file of parts. */
+function damage(directory: string): string {
+  const [file = ""] = filesBelow(join(directory, "parts")).sort(
+    (a, b) => readFileSync(b).length - readFileSync(a).length,
+  );
+  const bytes = readFileSync(file);
+  bytes[bytes.length >> 1] = Number(bytes[bytes.length >> 1]) ^ 1;
+  writeFileSync(file, bytes);
+  return file;
+}
+
+describe.skipIf(browserPath === undefined)("snapshots on the page", { timeout: 180_000 }, () => {
+  test("are taken, opened, proven, compared, restored and cloned, of a running system", async () => {
+    await using served = await Served.start(RUNNING);
+    const { page, problems } = await opened(served.url);
+    const first = await take(page, "first");
+    const second = await take(page, "second");
+
+    // What is in it, and its proof.
+    await page.getByRole("link", { name: first, exact: true }).click();
+    await isProven(page).getByText("12 channels of 4 processes").waitFor();
+    await page.getByRole("region", { name: "State of p1" }).getByText("balance").waitFor();
+    await page.getByRole("link", { name: "p3" }).click();
+    await page.getByRole("region", { name: "State of p3" }).getByText("balance").waitFor();
+    expect(page.url()).toMatch(/states\/p3$/);
+    await page.getByRole("link", { name: "In flight" }).click();
+    const matrix = page.getByRole("table", { name: "Messages in flight from each process" });
+    await expect.poll(() => matrix.getByRole("row").count(), SOON).toBe(5);
+    const shown = JSON.parse(
+      (await tidemark(["show", first, "--json", "--dir", served.directory])).stdout,
+    );
+    for (const { from, to, messages } of shown.channels) {
+      const many = `${messages.length} message${messages.length === 1 ? "" : "s"} from ${from} to ${to}`;
+      await matrix.getByRole("link", { name: many }).click();
+      const table = page.getByRole("region", { name: `Messages from ${from} to ${to}` });
+      if (messages.length === 0) await table.getByText("Nothing is in flight").waitFor();
+      else
+        await expect
+          .poll(() => table.getByRole("row").nth(1).locator("td").first().textContent(), SOON)
+          .toBe(String(messages[0].amount));
+    }
+    for (const name of ["Certificate", "Timing", "Find"]) {
+      await page.getByRole("link", { name, exact: true }).click();
+      await expectAccessible(page);
+    }
+    await page.getByRole("textbox", { name: "Path" }).fill("$.balance");
+    await page.getByRole("button", { name: "Find" }).click();
+    await page.getByRole("status").getByText("4 values found.").waitFor();
+
+    // Compared with the other.
+    await page.getByRole("combobox", { name: "Compare with" }).fill(second);
+    await page.getByRole("button", { name: "Compare", exact: true }).click();
+    await page.getByRole("link", { name: "The other way round" }).click();
+    await page.getByRole("status").getByText("changed").waitFor();
+    expect(page.url()).toContain(`#/snapshots/${first}/diff/${second}`);
+    const changed = page.getByRole("region", { name: "State of p1" });
+    await changed.getByRole("rowheader", { name: "$.transfers" }).waitFor();
+    await expectAccessible(page);
+
+    // Restored: first what that would take back.
+    await goTo(page, `/${first}`);
+    await page.getByRole("button", { name: "Restore…" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("table", { name: "Messages that would be taken back" }).waitFor();
+    await expectAccessible(page);
+    expect(await dialog.getByRole("button", { name: "Restore" }).isDisabled()).toBe(true);
+    await dialog.getByRole("checkbox").check();
+    await dialog.getByRole("button", { name: "Restore" }).click();
+    await dialog.getByText("the system is in epoch 2").waitFor({ timeout: 60_000 });
+    await dialog.getByText("proves it").waitFor();
+    const { processes } = (await served.ask("GET", "/api/about")).body as { processes: string[] };
+    expect(processes).toHaveLength(4);
+    await dialog.getByRole("button", { name: "Close" }).click();
+    await expect
+      .poll(
+        async () => (await tidemark(["status", "--json", "--dir", served.directory])).stdout,
+        SOON,
+      )
+      .toContain('"epoch":2');
+
+    // The next start needs it: it cannot be deleted. Another one can, and is asked for.
+    await page.getByRole("link", { name: "All snapshots" }).click();
+    const row = page.getByRole("row").filter({ hasText: "first" });
+    await row.getByText("the present epoch began from it").waitFor();
+    expect(await row.getByRole("button", { name: "Delete" }).count()).toBe(0);
+    await page.getByRole("button", { name: `Delete ${second}` }).click();
+    await page.getByRole("button", { name: "Delete it" }).click();
+    await expect
+      .poll(() => page.getByRole("link", { name: second, exact: true }).count(), SOON)
+      .toBe(0);
+
+    // A label is changed, and changed back.
+    await page.getByRole("button", { name: `Label ${first}` }).click();
+    await page.getByRole("textbox", { name: "Label", exact: true }).fill("renamed");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("cell", { name: "renamed" }).waitFor();
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByRole("cell", { name: "first" }).waitFor();
+
+    // Cloned: first what that would be.
+    const elsewhere = join(temporaryDirectory(), "staging");
+    await goTo(page, `/${first}`);
+    await page.getByRole("button", { name: "Clone…" }).click();
+    await page.getByRole("textbox", { name: "Directory of the second system" }).fill(elsewhere);
+    await page.getByRole("textbox", { name: "New names of processes" }).fill("p1=a");
+    await page.getByRole("button", { name: "See what it would be" }).click();
+    await dialog.getByText("a, p2, p3, p4").waitFor();
+    expect(filesBelow(join(elsewhere, "..")), "a dry run writes nothing").toEqual([]);
+    await page.getByRole("button", { name: "Clone", exact: true }).click();
+    await dialog.getByText("epoch 2 begins there from it").waitFor();
+    expect((await tidemark(["verify", elsewhere])).status).toBe(0);
+    expect(problems).toEqual([]);
+  });
+
+  test("are opened from a file, without any server, and compared; a damaged one is told where", async () => {
+    await using served = await Served.start(RUNNING);
+    const { page, browser, problems } = await opened(served.url);
+    const [first, second] = [await take(page, "first"), await take(page, "second")];
+    const files: string[] = [];
+    for (const id of [first, second]) {
+      await goTo(page, `/${id}`);
+      const [download] = await Promise.all([
+        page.waitForEvent("download"),
+        page.getByRole("button", { name: "Download" }).click(),
+      ]);
+      const file = join(temporaryDirectory(), download.suggestedFilename());
+      await download.saveAs(file);
+      files.push(file);
+    }
+    expect(files[0]).toMatch(/p[1-4]-[12]\.tar$/);
+    expect(problems).toEqual([]);
+
+    // A page that is a file, and asks nobody.
+    const built = new URL("../../dist/page/index.html", import.meta.url).href;
+    const offline = await openPage(browser, built);
+    await offline.page.route("http://**", (route) => route.abort());
+    const choose = async (file: string) =>
+      await offline.page.locator('input[type="file"]').setInputFiles(file);
+    await choose(String(files[0]));
+    await isProven(offline.page).waitFor();
+    await offline.page.getByRole("region", { name: "State of p1" }).getByText("balance").waitFor();
+    await expectAccessible(offline.page);
+    await choose(String(files[1]));
+    await isProven(offline.page).getByText("4 processes").waitFor();
+    const name = String(files[0]?.split("/").at(-1));
+    await offline.page.getByRole("combobox", { name: "Compare with" }).fill(name);
+    await offline.page.getByRole("button", { name: "Compare", exact: true }).click();
+    await offline.page
+      .getByRole("region", { name: "State of p1" })
+      .getByRole("rowheader", { name: "$.transfers" })
+      .waitFor();
+
+    // One byte of a state.
+    const bytes = readFileSync(String(files[0]));
+    const at = bytes.indexOf("transfers");
+    bytes[at] = Number(bytes[at]) ^ 1;
+    const damaged = join(temporaryDirectory(), "damaged.tar");
+    writeFileSync(damaged, bytes);
+    await choose(damaged);
+    await isNotProven(offline.page).getByText("is not what was written; it is pieces[p").waitFor();
+    // And what is no archive at all.
+    const cut = join(temporaryDirectory(), "cut.tar");
+    writeFileSync(cut, bytes.subarray(0, 1_000));
+    await choose(cut);
+    await offline.page.getByText("it ends too early").waitFor();
+    expect(offline.problems).toEqual([]);
+  });
+
+  test("of a directory in which nothing runs are shown, proven and restored for the next start", async () => {
+    const directory = temporaryDirectory();
+    {
+      await using served = await Served.start(RUNNING, directory);
+      for (const label of ["first", "second"])
+        expect((await served.ask("POST", "/api/snapshots", { label })).status).toBe(200);
+    }
+    await using served = await Served.start(["ui", directory]);
+    for (const scheme of ["light", "dark"] as const)
+      for (const width of [1440, 390]) {
+        const { page, problems } = await opened(served.url, { scheme, width });
+        await page.getByText("No system runs here.").waitFor();
+        expect(await page.getByRole("button", { name: "Take a snapshot" }).count()).toBe(0);
+        await expectAccessible(page);
+        await expectNoOverflow(page);
+        const id = await idOf(page, "first");
+        for (const part of ["states", "in-flight", "certificate", "timing", "find"]) {
+          await goTo(page, `/${id}/${part}`);
+          await isProven(page).waitFor();
+          await expectAccessible(page);
+          await expectNoOverflow(page);
+        }
+        // There is nothing to ask a system that does not run, and the page says so on its console.
+        expect(problems).toEqual([]);
+      }
+    const { page } = await opened(served.url);
+    const id = await idOf(page, "first");
+    await goTo(page, `/${id}`);
+    await page.getByRole("button", { name: "Restore…" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("none runs now").waitFor();
+    await dialog.getByRole("checkbox").check();
+    await dialog.getByRole("button", { name: "Restore" }).click();
+    await dialog.getByText(`goes on from ${id}, in epoch 2`).waitFor();
+    const again = await tidemark(["history", "--dir", directory]);
+    expect(again.status).toBe(0);
+
+    // Damaged on the disk: the page finds it out by itself, and says in which file.
+    const file = damage(directory);
+    for (const label of ["first", "second"]) {
+      await goTo(page, "");
+      await goTo(page, `/${await idOf(page, label)}`);
+      await isProven(page).or(isNotProven(page)).waitFor();
+      if (await isNotProven(page).count()) break;
+    }
+    await isNotProven(page)
+      .getByText(String(file.split("/").at(-1)))
+      .waitFor();
+    await page.getByRole("button", { name: "Restore…" }).click();
+    await page.getByRole("dialog").getByText("It cannot be restored").waitFor();
+  });
+
+  test("of a store have 16,384 slots, of which those are read that somebody looks at", async () => {
+    await using served = await Served.start([
+      "kv",
+      "--port",
+      String(await freePorts(3)),
+      "--interval",
+      "1h",
+    ]);
+    const { page, problems } = await opened(served.url);
+    const id = await take(page, "store");
+    await goTo(page, `/${id}/states/p1`);
+    await page.getByRole("region", { name: "State of p1" }).getByText("slices").waitFor();
+    expect(problems).toEqual([]);
+  });
+});
