@@ -13,11 +13,20 @@ describe.skipIf(browserPath === undefined)("in a browser", { timeout: 120_000 },
       for (const width of [1440, 390]) {
         const { page, problems } = await openPage(browser, served.url, { width, scheme });
         await page.locator("main").waitFor();
+        const hrefs = new Map(
+          await page
+            .locator("nav a")
+            .evaluateAll((links) =>
+              links.map((link) => [String(link.textContent), String(link.getAttribute("href"))]),
+            ),
+        );
         // Whoever looks at the screen, or gets a link, does not have it.
         expect(page.url()).not.toContain(served.token);
         for (const name of VIEWS) {
           await page.getByRole("navigation").getByRole("link", { name, exact: true }).click();
-          await page.locator("main").waitFor();
+          const here = page.locator("nav a[aria-current=page]");
+          await expect.poll(() => here.innerText()).toBe(name);
+          await expect.poll(() => page.url()).toContain(hrefs.get(name));
           await expectAccessible(page);
           const overflow = await page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth",

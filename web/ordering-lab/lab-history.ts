@@ -77,6 +77,8 @@ export function useLabHistory(): LabHistory {
   // What is shown is in the address, without a step of the browser for each change.
   useEffect(() => {
     const { lab } = steps;
+    // Somebody goes elsewhere.
+    if (view !== undefined && view !== VIEW) return;
     // What the address asks for comes first.
     if (view === VIEW && route !== undefined && route !== asked) return;
     const own = routeOf(lab);
