@@ -206,11 +206,20 @@ const KEYS: readonly (readonly [key: string, what: string])[] = [
   ["Escape", "no event"],
 ];
 
+const SIGNS: readonly (readonly [sign: string, what: string])[] = [
+  ["● ○", "sends or multicasts; receives or delivers"],
+  ["◆ ✕", "records for a snapshot; crashes"],
+  ["dashed", "a marker of a snapshot"],
+  ["dotted", "the other end is not shown, or, with a cross, not told"],
+  ["orange, red", "in flight across the cut; an orphan"],
+  ["ochre, blue lines", "what led to the event; what it led to"],
+];
+
 export function HelpDialog({ onClose }: { readonly onClose: () => void }) {
   return (
     <Dialog title="In the picture" onClose={onClose}>
       <dl className="st-facts st-keys">
-        {KEYS.map(([key, what]) => (
+        {[...KEYS, ...SIGNS].map(([key, what]) => (
           <div key={key}>
             <dt>{key}</dt>
             <dd>{what}</dd>
