@@ -7,7 +7,7 @@
  * a tenth of the time, and who asks in between is told what was there.
  */
 
-import { isTidemarkError, textOf } from "../core/error.ts";
+import { isTidemarkError, type TidemarkError, textOf } from "../core/error.ts";
 import { parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import type { DirectoryStore } from "../runtime/directory-store.ts";
 import { readAttempts } from "../runtime/read-attempts.ts";
@@ -46,6 +46,8 @@ export class SnapshotIndex {
   #looking: Promise<void> | undefined;
   #lookAfterMs = 0;
   #reading: Promise<void> | undefined;
+  /** Why something could not be read: it is encrypted. */
+  #locked: TidemarkError | undefined;
   #isClosed: boolean = false;
 
   constructor(store: DirectoryStore) {
@@ -58,6 +60,12 @@ export class SnapshotIndex {
     await this.#looking;
     await this.#readFirst(from + limit + MARGIN);
     this.#reading ??= this.#readRest();
+    // Who can read nothing for want of the key has no empty directory.
+    if (
+      this.#locked &&
+      ![...this.#known.values()].some(({ entry }) => entry?.outcome === "complete")
+    )
+      throw this.#locked;
     const wanted = text.toLowerCase();
     const found = this.#all().filter(
       (one) =>
@@ -143,7 +151,7 @@ export class SnapshotIndex {
           else if (this.#known.get(id) === one) this.#known.delete(id);
         } catch (error) {
           if (isTidemarkError(error, "KEY_REQUIRED") || isTidemarkError(error, "WRONG_KEY"))
-            throw error;
+            this.#locked = error;
           const { initiator } = parseSnapshotId(id);
           const reason = textOf(error);
           one.entry = { id, initiator, startedAtMs, outcome: "damaged", reason };

@@ -73,7 +73,7 @@ describe("an exported snapshot", () => {
         if (read.includes("damaged")) damaged += 1;
         for (const [i, one] of read.entries()) if (one !== "damaged") expect(one).toBe(whole[i]);
       }),
-      cases(200),
+      { numRuns: cases("snapshot-archive", 200, 5_000) },
     );
     expect(damaged, "nothing was ever found").toBeGreaterThan(20);
   });

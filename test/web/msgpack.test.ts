@@ -25,7 +25,7 @@ test("the page reads what the default codec writes", () => {
       read += 1;
       expect(msgpackReader.decode(bytes)).toEqual(codec.decode(bytes));
     }),
-    cases(300),
+    { numRuns: cases("page-msgpack", 300, 10_000) },
   );
   expect(read).toBeGreaterThan(50);
 });

@@ -1,7 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Redis } from "ioredis";
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { directoryStore } from "../../src/runtime/directory-store.ts";
 import { filesBelow, freePorts, temporaryDirectory, tidemark } from "../cli/support/command.ts";
 import { browserPath, expectAccessible, openPage, startBrowser } from "./support/browser.ts";
 import { Served } from "./support/served.ts";
@@ -222,23 +224,25 @@ describe.skipIf(browserPath === undefined)("snapshots on the page", { timeout: 1
         expect((await served.ask("POST", "/api/snapshots", { label })).status).toBe(200);
     }
     await using served = await Served.start(["ui", directory]);
-    for (const scheme of ["light", "dark"] as const)
-      for (const width of [1440, 390]) {
-        const { page, problems } = await opened(served.url, { scheme, width });
-        await page.getByText("No system runs here.").waitFor();
-        expect(await page.getByRole("button", { name: "Take a snapshot" }).count()).toBe(0);
+    for (const options of [
+      { scheme: "dark", width: 1440 },
+      { scheme: "light", width: 390 },
+    ] as const) {
+      const { page, problems } = await opened(served.url, options);
+      await page.getByText("No system runs here.").waitFor();
+      expect(await page.getByRole("button", { name: "Take a snapshot" }).count()).toBe(0);
+      await expectAccessible(page);
+      await expectNoOverflow(page);
+      const id = await idOf(page, "first");
+      for (const part of ["states", "in-flight", "certificate", "timing", "find"]) {
+        await goTo(page, `/${id}/${part}`);
+        await isProven(page).waitFor();
         await expectAccessible(page);
         await expectNoOverflow(page);
-        const id = await idOf(page, "first");
-        for (const part of ["states", "in-flight", "certificate", "timing", "find"]) {
-          await goTo(page, `/${id}/${part}`);
-          await isProven(page).waitFor();
-          await expectAccessible(page);
-          await expectNoOverflow(page);
-        }
-        // There is nothing to ask a system that does not run, and the page says so on its console.
-        expect(problems).toEqual([]);
       }
+      // There is nothing to ask a system that does not run, and the page says so on its console.
+      expect(problems).toEqual([]);
+    }
     const { page } = await opened(served.url);
     const id = await idOf(page, "first");
     await goTo(page, `/${id}`);
@@ -266,18 +270,110 @@ describe.skipIf(browserPath === undefined)("snapshots on the page", { timeout: 1
     await page.getByRole("dialog").getByText("It cannot be restored").waitFor();
   });
 
-  test("of a store have 16,384 slots, of which those are read that somebody looks at", async () => {
+  test("of a store are looked into slice by slice: what nobody looks at is not loaded", async () => {
+    const port = await freePorts(3);
     await using served = await Served.start([
-      "kv",
-      "--port",
-      String(await freePorts(3)),
-      "--interval",
-      "1h",
+      ...["kv", "--port", String(port), "--interval", "1h"],
     ]);
+    const redis = new Redis(port);
+    const keys = Array.from({ length: 20_000 }, (_, i) => [`key:${i}`, `value ${i}`] as const);
+    await redis.mset(keys.flat());
+    await redis.set("key:7", "a needle");
+    redis.disconnect();
     const { page, problems } = await opened(served.url);
     const id = await take(page, "store");
+    const asked: number[] = [];
+    page.on("request", (request) => {
+      if (request.url().endsWith("/parts"))
+        asked.push((request.postDataJSON() as { parts: string[] }).parts.length);
+    });
     await goTo(page, `/${id}/states/p1`);
-    await page.getByRole("region", { name: "State of p1" }).getByText("slices").waitFor();
+    await isProven(page).waitFor();
+    const state = page.getByRole("region", { name: "State of p1" });
+    await state.getByText(/1 to 25 of [0-9,]+/).waitFor();
+    const slices = Number(
+      String(await state.getByText(/, [0-9,]+ slices/).textContent())
+        .match(/, ([0-9,]+) slices/)?.[1]
+        ?.replaceAll(",", ""),
+    );
+    expect(slices).toBeGreaterThan(200);
+    // All replicas have the same slices: the proof has read each of them once, and the view a few.
+    const most = asked.reduce((sum, count) => sum + count, 0);
+    expect(most).toBeLessThan(1.5 * slices);
+    await state.getByRole("button", { name: "Slices behind" }).click();
+    await state.getByText("26 to 50").waitFor();
+    await expectAccessible(page);
+
+    // Found where it is, in each of the replicas, with few questions.
+    asked.length = 0;
+    await goTo(page, `/${id}/find`);
+    await page.getByRole("searchbox", { name: "Text" }).fill("A NEEDLE");
+    await page.getByRole("button", { name: "Find" }).click();
+    await page.getByRole("status").getByText("3 values found.").waitFor();
+    expect(await page.getByRole("cell", { name: '"a needle"' }).count()).toBe(3);
+    expect(asked.length).toBeLessThan(slices / 10);
+
+    // What there is too much of is cut off, and said.
+    await page.getByRole("searchbox", { name: "Text" }).fill("value");
+    await page.getByRole("button", { name: "Find" }).click();
+    await page.getByRole("status").getByText("The first 100 values").waitFor();
     expect(problems).toEqual([]);
+  });
+
+  test("that were abandoned are told with the reason, and where it got stuck", async () => {
+    const directory = temporaryDirectory();
+    const store = directoryStore(directory);
+    const atMs = Date.now() - 1_000;
+    const attempt = { snapshot: "p1/1", by: "p1" } as const;
+    await store.note({ ...attempt, note: "begun", atMs, epoch: 1, processes: 2, label: "never" });
+    await store.note({
+      ...{ ...attempt, note: "abandoned", atMs: atMs + 500, reason: "timeout of 500 ms" },
+      share: { process: "p1", recordedAtMs: atMs + 1, captureMs: 2, recordingMs: 30 },
+      ...{ waitsFor: ["the marker of p2"], unclosed: ["p2"] },
+    });
+    await store.note({ note: "refused", by: "p2", atMs, reason: "p1 cannot be reached" });
+    await store.close();
+    await using served = await Served.start(["ui", directory]);
+    const { page, problems } = await opened(served.url);
+    await page.getByRole("button", { name: "Failed attempts" }).click();
+    await page.getByRole("cell", { name: "p1 cannot be reached" }).waitFor();
+    await page.getByRole("cell", { name: "held up by p2" }).waitFor();
+    await page.getByRole("searchbox").fill("held up");
+    await expect.poll(() => page.getByRole("row").count(), SOON).toBe(2);
+    await page.getByRole("link", { name: "p1/1" }).click();
+    await page.getByText("p1 waited for the marker of p2").waitFor();
+    await page.getByRole("alert").getByText("timeout of 500 ms").waitFor();
+    await page.getByRole("cell", { name: "30 ms" }).waitFor();
+    await expectAccessible(page);
+    // That there is no snapshot of that name is what the server says.
+    expect(problems).toEqual([expect.stringContaining("404")]);
+  });
+
+  test("that are encrypted are shown to who has the key", async () => {
+    const directory = temporaryDirectory();
+    const file = join(temporaryDirectory(), "key");
+    writeFileSync(file, "7".repeat(64));
+    const other = join(temporaryDirectory(), "other");
+    writeFileSync(other, "8".repeat(64));
+    const once = ["up", "--rate", "10", "--count", "1", "--no-ui", "--key-file", file];
+    expect((await tidemark([...once, "--dir", directory])).status).toBe(0);
+    for (const [args, code, words] of [
+      [[], "KEY_REQUIRED", "no key was given"],
+      [["--key-file", other], "WRONG_KEY", "key"],
+    ] as const) {
+      await using served = await Served.start(["ui", directory, ...args]);
+      const { page, problems } = await opened(served.url);
+      await page.getByRole("alert").getByText(words).waitFor();
+      expect(await served.ask("GET", "/api/snapshots")).toMatchObject({
+        status: 403,
+        body: { code },
+      });
+      for (const problem of problems) expect(problem).toContain("403");
+    }
+    await using served = await Served.start(["ui", directory, "--key-file", file]);
+    const { page } = await opened(served.url);
+    await page.getByRole("rowheader").getByRole("link").first().click();
+    await isProven(page).waitFor();
+    await page.getByRole("region", { name: "State of p1" }).getByText("balance").waitFor();
   });
 });

@@ -26,10 +26,11 @@ export interface ProofState {
 /** Proves it at once if it is small. */
 export function useProof(source: Source): ProofState {
   const bytes = bytesToProve(source.manifest);
-  const [count, setCount] = useState(bytes <= UNASKED_BYTES_MAX ? 1 : 0);
+  const isUnasked = bytes <= UNASKED_BYTES_MAX;
+  const [count, setCount] = useState(isUnasked ? 1 : 0);
   const [verdict, setVerdict] = useState<Verdict | undefined>(undefined);
   const [problem, setProblem] = useState<string | undefined>(undefined);
-  const [done, setDone] = useState<number | undefined>(undefined);
+  const [done, setDone] = useState<number | undefined>(isUnasked ? 0 : undefined);
   useEffect(() => {
     if (count === 0) return;
     const over = new AbortController();

@@ -1,6 +1,7 @@
 /** One snapshot, taken apart: on the server, or from a file. */
 
 import { useState } from "react";
+import type { PageSnapshots } from "../../src/serve/web/api.ts";
 import type { Attempt } from "../../src/snapshot/attempt.ts";
 import { summarise } from "../../src/snapshot/manifest.ts";
 import { goTo, hrefOf, usePage } from "../page.tsx";
@@ -46,7 +47,15 @@ export function SnapshotDetail({ name, tab = "states", rest }: DetailProps) {
   if (loaded.problem !== undefined)
     return <Without id={id} problem={loaded.problem} attempt={attempt.value} />;
   if (!loaded.value) return <p className="dim">…</p>;
-  return <Detail source={loaded.value} tab={tab} rest={rest} loaded={loaded} />;
+  return (
+    <Detail
+      source={loaded.value}
+      tab={tab}
+      rest={rest}
+      loaded={loaded}
+      tookMs={attempt.value?.tookMs}
+    />
+  );
 }
 
 function Back() {
@@ -109,7 +118,13 @@ function Detail({
   tab,
   rest,
   loaded,
-}: Omit<DetailProps, "name"> & { readonly source: Source; readonly loaded: Loaded<Source> }) {
+  tookMs,
+}: Omit<DetailProps, "name"> & {
+  readonly source: Source;
+  readonly loaded: Loaded<Source>;
+  /** Until it was stored, if that is noted. */
+  readonly tookMs: number | undefined;
+}) {
   const proof = useProof(source);
   const { manifest, name, title } = source;
   const isFile = isFileName(name);
@@ -147,6 +162,7 @@ function Detail({
             {manifest.renamed.map(({ was, is }) => `${was} → ${is}`).join(", ")}
           </Fact>
         )}
+        {tookMs !== undefined && <Fact name="Stored after">{duration(Math.max(0, tookMs))}</Fact>}
       </dl>
       <VerdictLine proof={proof} />
       <nav className="tabs" aria-label="Parts of the snapshot">
@@ -225,6 +241,9 @@ function Acts({ source, onChange }: { readonly source: Source; readonly onChange
   const { id, label, system, processes } = source.manifest;
   const [isOpen, setIsOpen] = useState<"restore" | "clone" | undefined>(undefined);
   const [isLoading, setIsLoading] = useState(false);
+  const inUse = useLoaded(server ? "in use" : undefined, async () =>
+    server ? (await server.ask<PageSnapshots>("GET", "/api/snapshots?limit=1")).inUse : undefined,
+  );
   const download = async () => {
     if (!server) return;
     setIsLoading(true);
@@ -250,8 +269,21 @@ function Acts({ source, onChange }: { readonly source: Source; readonly onChange
       </Button>
       <Button onClick={() => setIsOpen("clone")}>Clone…</Button>
       <Button onClick={() => setIsOpen("restore")}>Restore…</Button>
-      <Delete id={id} label={label} onDeleted={() => goTo("snapshots")} />
-      {isOpen === "restore" && <RestoreDialog id={id} onClose={() => setIsOpen(undefined)} />}
+      <Delete
+        id={id}
+        label={label}
+        isDisabled={inUse.isLoading || inUse.value === id}
+        onDeleted={() => goTo("snapshots")}
+      />
+      {isOpen === "restore" && (
+        <RestoreDialog
+          id={id}
+          onClose={() => {
+            setIsOpen(undefined);
+            inUse.again();
+          }}
+        />
+      )}
       {isOpen === "clone" && (
         <CloneDialog
           id={id}

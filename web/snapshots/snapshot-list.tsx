@@ -439,11 +439,13 @@ export function Relabel({ id, label, onChange }: RelabelProps) {
 interface DeleteProps {
   readonly id: string;
   readonly label: string | undefined;
+  /** The present epoch began from it, so the next start needs it. */
+  readonly isDisabled?: boolean;
   readonly onDeleted: () => void;
 }
 
 /** Asks first. */
-export function Delete({ id, label, onDeleted }: DeleteProps) {
+export function Delete({ id, label, isDisabled, onDeleted }: DeleteProps) {
   const { server, say } = usePage();
   const [isOpen, setIsOpen] = useState(false);
   const remove = async () => {
@@ -458,7 +460,12 @@ export function Delete({ id, label, onDeleted }: DeleteProps) {
   };
   return (
     <>
-      <Button isQuiet label={`Delete ${id}`} onClick={() => setIsOpen(true)}>
+      <Button
+        isQuiet
+        isDisabled={isDisabled === true}
+        label={`Delete ${id}`}
+        onClick={() => setIsOpen(true)}
+      >
         Delete…
       </Button>
       {isOpen && (
