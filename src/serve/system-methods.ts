@@ -3,7 +3,6 @@
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Channel } from "../core/topology.ts";
 import type { Explanation, ProcessCounters } from "../process/process.ts";
-import type { LogPolicy } from "../runtime/input-log.ts";
 import type { Restoration } from "../runtime/restoration.ts";
 import type { RecordedEvent, RecorderOptions, Recording } from "../trace/recorder.ts";
 
@@ -45,7 +44,7 @@ export interface ChaosStatus {
   /** Processes that do nothing until they are resumed. */
   readonly halted: readonly ProcessId[];
   /** How inputs are logged; absent: a process that is killed comes back without its state. */
-  readonly log?: LogPolicy;
+  readonly log?: "always" | "everysec" | "none";
   /** How often in a while a process is started again. */
   readonly restarts: number;
 }

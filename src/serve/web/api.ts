@@ -153,7 +153,11 @@ export interface WatchRequest {
 /** Standing detectors, and what they have found. */
 export interface PageWatch {
   /** Absent: nothing is watched now; what was found before is still told. */
-  readonly watching?: WatchRequest & { readonly sinceMs: number };
+  readonly watching?: WatchRequest & {
+    readonly sinceMs: number;
+    /** Since when the look that is under way is; absent between looks. */
+    readonly lookingSinceMs?: number;
+  };
   /** How often it was looked. */
   readonly looks: number;
   /** Why no look is possible, or none any more. */

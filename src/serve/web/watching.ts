@@ -7,7 +7,7 @@
  * ends it.
  */
 
-import { TidemarkError, textOf } from "../../core/error.ts";
+import { isTidemarkError, TidemarkError, textOf } from "../../core/error.ts";
 import type { ProcessId, SnapshotId } from "../../core/id.ts";
 import { type Detector, parseDetector } from "../../detect/detection.ts";
 import type { SumEvidence } from "../../detect/sums.ts";
@@ -48,6 +48,7 @@ export class Watching {
   readonly #source: WatchSource;
   #watching: PageWatch["watching"];
   #over = new AbortController();
+  #lookingSinceMs: number | undefined;
   #found: Found = NOTHING;
   /** In which something became true, oldest first. */
   readonly #kept: SnapshotId[] = [];
@@ -62,7 +63,12 @@ export class Watching {
   }
 
   get now(): PageWatch {
-    return { ...this.#found, ...(this.#watching && { watching: this.#watching }) };
+    const lookingSinceMs = this.#lookingSinceMs;
+    const looking = lookingSinceMs === undefined ? {} : { lookingSinceMs };
+    return {
+      ...this.#found,
+      ...(this.#watching && { watching: { ...this.#watching, ...looking } }),
+    };
   }
 
   /** @throws TidemarkError `BAD_OPTION`, and why the system cannot be watched */
@@ -77,6 +83,7 @@ export class Watching {
     const over = new AbortController();
     this.#over = over;
     this.#found = NOTHING;
+    this.#lookingSinceMs = undefined;
     this.#watching = { detectors: [...names], everyMs, sinceMs: Date.now() };
     void this.#watch(detectors, everyMs, over.signal);
   }
@@ -102,7 +109,8 @@ export class Watching {
     const running = {
       snapshot: async () => {
         await settle();
-        const snapshot = await this.#source.snapshot();
+        this.#lookingSinceMs = Date.now();
+        const snapshot = await this.#snapshot();
         looking = snapshot.id;
         return snapshot;
       },
@@ -126,6 +134,7 @@ export class Watching {
       for await (const event of events) {
         if (signal.aborted) break;
         if (event.type === "failed") {
+          this.#lookingSinceMs = undefined;
           this.#changed({ problem: event.problem.message });
           this.#found = { ...this.#found, problem: event.problem.message };
         } else if (event.detection.detected === true && event.snapshot === looking) {
@@ -143,8 +152,19 @@ export class Watching {
     }
   }
 
+  /** That the initiator ends is no reason to end: the next look has another one. */
+  async #snapshot(): Promise<GlobalSnapshot> {
+    try {
+      return await this.#source.snapshot();
+    } catch (cause) {
+      if (!isTidemarkError(cause, "STOPPED")) throw cause;
+      throw new TidemarkError("SNAPSHOT_ABANDONED", cause.message, { cause });
+    }
+  }
+
   #looked(snapshot: SnapshotId, detections: readonly Detection[]): void {
     const atMs = Date.now();
+    this.#lookingSinceMs = undefined;
     const { looks, verdicts: before } = this.#found;
     for (const { detector, detected, sentence } of detections) {
       const last = before.find(({ detection }) => detection.detector === detector)?.detection;
