@@ -181,7 +181,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     },
     async snapshot(parameter) {
       const request = checkSnapshotRequest(parameter);
-      const initiator = random.pick(processes) as string;
+      const initiator = random.pick(running().initiators) as string;
       const { passing, ...named } = request;
       const taking = await running().snapshot(initiator, { ...named, timeoutMs });
       const { snapshot, problem } = taking;

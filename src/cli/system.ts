@@ -441,6 +441,12 @@ export class HostedSystem {
     note(`${process} (process ${hosted.pid}) is ${DONE[what]}, as somebody wanted`);
   }
 
+  /** Who can begin a snapshot: not who is down or halted, if anybody else is there. */
+  get initiators(): readonly ProcessId[] {
+    const able = this.#members.filter(({ up, hosted }) => up && !hosted.isHalted);
+    return able.length > 0 ? able.map(({ id }) => id) : this.processes;
+  }
+
   /** What disturbs it; nothing if it may not be disturbed. */
   get chaos(): ChaosStatus | undefined {
     const { chaos, log, restart } = this.#options;

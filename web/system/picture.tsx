@@ -34,6 +34,8 @@ export function Picture({
     picked?.process === from ||
     picked?.process === to ||
     (picked?.channel?.from === from && picked.channel.to === to);
+  const arrowOf = ({ from, to }: ChannelFlow): ReturnType<typeof arrow> =>
+    arrow(at.get(from) as Point, at.get(to) as Point, RADIUS);
   // What is picked lies above what is not.
   const sorted = channels.toSorted((a, b) => Number(isPicked(a)) - Number(isPicked(b)));
   return (
@@ -65,13 +67,9 @@ export function Picture({
         <Channel
           key={`${channel.from} ${channel.to}`}
           channel={channel}
-          from={at.get(channel.from) as Point}
-          to={at.get(channel.to) as Point}
+          path={arrowOf(channel).path}
           share={(channel.rate ?? 0) / most}
           isPicked={isPicked(channel)}
-          hasNumbers={
-            isPicked(channel) || (processes.length <= NUMBERS_MAX && picked === undefined)
-          }
         />
       ))}
       {processes.map((process) => (
@@ -82,6 +80,22 @@ export function Picture({
           isPicked={picked?.process === process.id}
         />
       ))}
+      {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: none of it can have the focus; the links say the same in words */}
+      <g className="words" aria-hidden="true">
+        {sorted.map((channel) => (
+          <ChannelWords
+            key={`${channel.from} ${channel.to}`}
+            channel={channel}
+            at={arrowOf(channel).label}
+            hasNumbers={
+              isPicked(channel) || (processes.length <= NUMBERS_MAX && picked === undefined)
+            }
+          />
+        ))}
+        {processes.map((process) => (
+          <NodeWords key={process.id} process={process} at={at.get(process.id) as Point} />
+        ))}
+      </g>
     </svg>
   );
 }
@@ -94,27 +108,22 @@ export function toneOf({ isUp, isCut, rate = 0, lagMs = 0 }: ChannelFlow): strin
 
 function Channel({
   channel,
-  from,
-  to,
+  path,
   share,
   isPicked,
-  hasNumbers,
 }: {
   readonly channel: ChannelFlow;
-  readonly from: Point;
-  readonly to: Point;
+  readonly path: string;
   readonly share: number;
   readonly isPicked: boolean;
-  readonly hasNumbers: boolean;
 }) {
-  const { path, label: place } = arrow(from, to, RADIUS);
   const tone = toneOf(channel);
-  const { rate, inFlight, isCut, isUp } = channel;
+  const { from, to, rate, inFlight, isCut, isUp } = channel;
   const state = isCut ? ", cut" : isUp ? "" : ", down";
-  const label = `${channel.from} → ${channel.to}${state}: ${rateText(rate)}, ${inFlightText(inFlight)}`;
+  const label = `${from} → ${to}${state}: ${rateText(rate)}, ${inFlightText(inFlight)}`;
   return (
     <a
-      href={hrefOf("system", "channel", channel.from, channel.to)}
+      href={isPicked ? hrefOf("system") : hrefOf("system", "channel", from, to)}
       aria-label={label}
       className={isPicked ? `edge ${tone} is-picked` : `edge ${tone}`}
     >
@@ -126,21 +135,37 @@ function Channel({
         strokeWidth={(1.2 + 3 * Math.sqrt(share)).toFixed(1)}
         markerEnd={`url(#head-${tone})`}
       />
+    </a>
+  );
+}
+
+function ChannelWords({
+  channel,
+  at,
+  hasNumbers,
+}: {
+  readonly channel: ChannelFlow;
+  readonly at: Point;
+  readonly hasNumbers: boolean;
+}) {
+  const { rate, inFlight, isCut } = channel;
+  return (
+    <g className={toneOf(channel)}>
       {isCut && (
-        <text className="cross" x={place.x} y={hasNumbers ? place.y - 14 : place.y + 6}>
+        <text className="cross" x={at.x} y={hasNumbers ? at.y - 14 : at.y + 6}>
           ✕
         </text>
       )}
       {hasNumbers && (
-        <g>
-          <rect className="plate" x={place.x - 33} y={place.y - 9} width="66" height="18" rx="9" />
-          <text className="numbers" x={place.x} y={place.y + 4}>
+        <>
+          <rect className="plate" x={at.x - 33} y={at.y - 9} width="66" height="18" rx="9" />
+          <text className="numbers" x={at.x} y={at.y + 4}>
             {rate === undefined ? "–" : grouped(rate)}/s ·{" "}
             {inFlight === undefined ? "?" : grouped(inFlight)}
           </text>
-        </g>
+        </>
       )}
-    </a>
+    </g>
   );
 }
 
@@ -155,32 +180,40 @@ function Node({
   readonly at: Point;
   readonly isPicked: boolean;
 }) {
-  const { id, condition, sentRate, receivedRate, restarts } = process;
+  const { id, condition, sentRate, receivedRate } = process;
   const label = `${id}, ${CONDITIONS[condition]}: sends ${rateText(sentRate)}, receives ${rateText(receivedRate)}`;
-  const name = id.length > 8 ? `${id.slice(0, 7)}…` : id;
   return (
     <a
-      href={hrefOf("system", "process", id)}
+      href={isPicked ? hrefOf("system") : hrefOf("system", "process", id)}
       aria-label={label}
       className={`node ${condition}${isPicked ? " is-picked" : ""}`}
     >
       <title>{label}</title>
       <circle cx={at.x} cy={at.y} r={RADIUS} />
-      <g>
-        <text className="name" x={at.x} y={at.y - 4}>
-          {SIGNS[condition]} {name}
-        </text>
-        <text className="rate" x={at.x} y={at.y + 13}>
-          {condition === "up"
-            ? `${sentRate === undefined ? "–" : grouped(sentRate)}/s`
-            : CONDITIONS[condition]}
-        </text>
-        {restarts > 0 && (
-          <text className="rate" x={at.x} y={at.y + 25}>
-            ↻{restarts}
-          </text>
-        )}
-      </g>
     </a>
+  );
+}
+
+const NAME_CHARACTERS = 8;
+
+function NodeWords({ process, at }: { readonly process: ProcessFlow; readonly at: Point }) {
+  const { id, condition, sentRate, restarts } = process;
+  const name = id.length > NAME_CHARACTERS ? `${id.slice(0, NAME_CHARACTERS - 1)}…` : id;
+  return (
+    <g className={condition}>
+      <text className="name" x={at.x} y={at.y - 4}>
+        {SIGNS[condition]} {name}
+      </text>
+      <text className="rate" x={at.x} y={at.y + 13}>
+        {condition === "up"
+          ? `${sentRate === undefined ? "–" : grouped(sentRate)}/s`
+          : CONDITIONS[condition]}
+      </text>
+      {restarts > 0 && (
+        <text className="rate" x={at.x} y={at.y + 25}>
+          ↻{restarts}
+        </text>
+      )}
+    </g>
   );
 }
