@@ -57,11 +57,8 @@ function serverOfAddress(): PageServer | undefined {
   const [, token] = /[#&]token=([0-9a-f]+)/.exec(location.hash) ?? [];
   if (token !== undefined) {
     sessionStorage.setItem(TOKEN, token);
-    history.replaceState(
-      null,
-      "",
-      location.hash.replace(/[#&]token=[0-9a-f]+/, "#").replace(/^#+/, "#"),
-    );
+    const rest = location.hash.replace(/[#&]token=[0-9a-f]+/, "");
+    history.replaceState(null, "", rest === "" ? "#" : rest);
   }
   const kept = token ?? sessionStorage.getItem(TOKEN);
   return kept === null ? undefined : new PageServer(kept);
@@ -107,15 +104,26 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
   }, [say]);
   useEffect(() => {
     if (!server) return;
-    const ask = async () => {
+    let isOver = false;
+    let stopListening = (): void => {};
+    const ask = async (): Promise<PageAbout> => {
       const found = await server.ask<PageAbout>("GET", "/api/about");
-      setAbout(found);
+      if (!isOver) setAbout(found);
       document.title = `${found.title} · Tidemark`;
-      if (found.kind !== "file") return;
-      const bytes = await (await server.fetch("GET", "/api/file")).blob();
-      await open(new File([bytes], found.title));
+      return found;
     };
-    ask().catch(setProblem);
+    const begin = async (): Promise<void> => {
+      const { kind, title } = await ask();
+      if (kind === "file") {
+        const bytes = await (await server.fetch("GET", "/api/file")).blob();
+        if (!isOver) await open(new File([bytes], title));
+      } else if (!isOver) stopListening = listenForChanges(server, () => ask().catch(() => {}));
+    };
+    begin().catch(setProblem);
+    return () => {
+      isOver = true;
+      stopListening();
+    };
   }, [server, open]);
 
   const page = useMemo<Page>(
@@ -123,6 +131,20 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
     [server, about, problem, opened, open, say, notices, dismiss],
   );
   return <Context value={page}>{children}</Context>;
+}
+
+/** A system may be started, and end, while the page is open: then something else is served. */
+function listenForChanges(server: PageServer, changed: () => void): () => void {
+  const lifeOf = (): string => {
+    const { value, problem } = server.told("status");
+    return problem === undefined ? `${value?.startedAtMs}` : "down";
+  };
+  let life = "undefined";
+  return server.listen("status", () => {
+    const now = lifeOf();
+    if (now !== life) changed();
+    life = now;
+  });
 }
 
 const NOTHING: Told<never> = { value: undefined, problem: undefined, missed: 0 };

@@ -40,8 +40,9 @@ export function Shell() {
   }, [theme]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: only what is opened leads somewhere, and not away from what is looked at of it
   useEffect(() => {
-    const shows = opened?.kind === "trace" ? "space-time" : "snapshots";
-    if (opened && name !== shows) goTo(shows);
+    if (!opened) return;
+    const shows = opened.kind === "trace" ? ["space-time", "properties"] : ["snapshots"];
+    if (!shows.includes(name)) goTo(shows[0] as string);
   }, [opened]);
 
   const drop = (event: DragEvent) => {

@@ -12,7 +12,7 @@ import { type InspectOptions, inspectSnapshot } from "../runtime/inspect-snapsho
 import { summarise } from "../snapshot/manifest.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
-import { applicationOf, loadSystem } from "./system-file.ts";
+import { applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
 import { grouped, type Paint, painter, printable } from "./terminal.ts";
 
 interface DetectOptions extends KeyOptions {
@@ -116,9 +116,12 @@ export async function mustBeBank(snapshot: GlobalSnapshot): Promise<void> {
 }
 
 /** @param file defines the system; without one it is a bank */
-export async function inspectedBy(file: string | undefined): Promise<Inspected> {
-  if (file === undefined) return BANK;
-  const source = { file };
+export const inspectedBy = (file: string | undefined): Promise<Inspected> =>
+  inspectedIn(file === undefined ? undefined : { file });
+
+/** @param source what the processes are; without one it is a bank */
+export async function inspectedIn(source: SystemSource | undefined): Promise<Inspected> {
+  if (source === undefined || "bank" in source) return BANK;
   const system = await loadSystem(source);
   const { messageCodec, stateCodec } = system;
   return {

@@ -27,6 +27,7 @@ export class HostedProcess<M = unknown, State = unknown, Request = unknown, Repl
   #calls = 0;
   #begun: Begun = { address: "", beganWith: "nothing" };
   #cause: TidemarkError | undefined;
+  #isHalted: boolean = false;
 
   private constructor(id: ProcessId, onProblem: (problem: TidemarkError) => void) {
     this.id = id;
@@ -123,6 +124,20 @@ export class HostedProcess<M = unknown, State = unknown, Request = unknown, Repl
 
   kill(): void {
     this.#child.kill("SIGKILL");
+  }
+
+  /** It does nothing more until it is resumed: the operating system gives it no time. */
+  halt(): void {
+    this.#isHalted = this.#child.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child.kill("SIGCONT");
+    this.#isHalted = false;
+  }
+
+  get isHalted(): boolean {
+    return this.#isHalted;
   }
 
   #hear(answer: HostAnswer, onProblem: (problem: TidemarkError) => void): void {

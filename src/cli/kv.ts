@@ -174,6 +174,7 @@ const OF_WHOLE_SYSTEMS = [
   "keep",
   "then",
   "new",
+  "chaos",
   "trace",
 ] as const;
 

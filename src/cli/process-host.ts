@@ -7,6 +7,7 @@ import { rmSync } from "node:fs";
 import { type ErrorCode, isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Explanation, ProcessCounters } from "../process/process.ts";
+import { CutTransport } from "../runtime/cut-transport.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
 import type { Restoration } from "../runtime/restoration.ts";
@@ -54,6 +55,8 @@ export interface HostOptions {
   /** The directory is removed when the parent has died. */
   readonly temporary?: boolean;
   readonly spoil?: SpoiledOptions;
+  /** The peers to which nothing gets through; present if that may change. */
+  readonly cuts?: readonly ProcessId[];
   /** Records what it does, all the time. @default what the source says */
   readonly trace?: true | RecorderOptions;
 }
@@ -88,6 +91,8 @@ export interface HostMethods<M = unknown, State = unknown, Request = unknown, Re
   recorded: [SnapshotId, RecordedHere<State, M> | null];
   restore: [{ readonly snapshot: SnapshotId; readonly timeoutMs: number }, Restoration];
   follow: [null, number];
+  /** Lets nothing through to that peer any more, or everything again; only of a host that was started with `cuts`. */
+  cut: [{ readonly to: ProcessId; readonly isCut: boolean }, null];
   status: [
     null,
     {
@@ -137,6 +142,7 @@ let hosted: RunningProcess<unknown, unknown, unknown, unknown> | undefined;
 /** Closes what the user's file has opened. */
 let closing: Closing | undefined;
 let manual: ManualAccount | undefined;
+let cuttable: CutTransport | undefined;
 let traced: TraceWindow | undefined;
 /** What goes when the parent has died. */
 let temporary: string | undefined;
@@ -165,6 +171,8 @@ const methods: {
     const { serve, requestCodec, captureBytes, ...same } = system;
     const { directory, sync, compressLevel = 0, key, host, port } = options;
     const tcp = tcpTransport({ port, ...(host !== undefined && { host }) });
+    const network = options.spoil ? spoiledTransport(tcp, options.spoil) : tcp;
+    cuttable = options.cuts && new CutTransport(network, options.cuts);
     const store = directoryStore(directory, {
       ...{ sync, compressLevel },
       ...(key === undefined ? {} : { key: new Uint8Array(Buffer.from(key, "hex")) }),
@@ -173,7 +181,7 @@ const methods: {
       id,
       processes,
       application: applicationOf(source, system, id, processes),
-      transport: options.spoil ? spoiledTransport(tcp, options.spoil) : tcp,
+      transport: cuttable ?? network,
       store,
       ...configured(same),
       ...(options.system === undefined ? {} : { system: options.system }),
@@ -232,6 +240,11 @@ const methods: {
   },
   restore: ({ snapshot, timeoutMs }) => running().restore(snapshot, { timeoutMs }),
   follow: () => running().follow(),
+  async cut({ to, isCut }) {
+    if (isCut) cuttable?.cut(to);
+    else cuttable?.heal(to);
+    return null;
+  },
   async status() {
     const { epoch, counters } = running();
     return { epoch, counters, explanation: running().explain() };

@@ -18,6 +18,7 @@ import { audit, prove } from "./audit.ts";
 import { directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
 import { addPageOptions, type PageOptions, servePage, versionOf } from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
+import { watchSource } from "./page-watch.ts";
 import { Retention } from "./retention.ts";
 import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
 import { stopSignal } from "./stop-signal.ts";
@@ -25,6 +26,7 @@ import { compressOption, type KeyOptions, keyOption, openStore, readKey } from "
 import { HostedSystem } from "./system.ts";
 import {
   checkApplicationRequest,
+  checkDisturbance,
   checkRestoreRequest,
   checkSnapshotRequest,
   checkTracePageRequest,
@@ -89,6 +91,7 @@ export function addRunOptions(
         .choices(["stop", "restore"])
         .default(undefined, "stop"),
     )
+    .option("--chaos", "let the page kill and halt processes, and cut channels: for demos")
     .option("--trace", "record what happens, all the time: tidemark trace record reads it")
     .option("--new", "begin with nothing, whatever there was; logs are moved aside");
 }
@@ -105,6 +108,7 @@ export interface RunOptions extends KeyOptions, PageOptions {
   readonly loss: number;
   readonly repeat: number;
   readonly new?: true;
+  readonly chaos?: true;
   readonly trace?: true;
 }
 
@@ -167,16 +171,23 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
         startedAtMs,
         ...(bank && { expected }),
       };
-      return { ...known, snapshots, processes: (await system?.status()) ?? [] };
+      const { chaos } = system ?? {};
+      const processes = (await system?.status()) ?? [];
+      return { ...known, snapshots, ...(chaos && { chaos }), processes };
+    },
+    async disturb(parameter) {
+      await running().disturb(checkDisturbance(parameter));
+      return null;
     },
     async snapshot(parameter) {
       const request = checkSnapshotRequest(parameter);
-      const initiator = random.pick(processes) as string;
-      const taking = await running().snapshot(initiator, { ...request, timeoutMs });
+      const initiator = random.pick(running().initiators) as string;
+      const { passing, ...named } = request;
+      const taking = await running().snapshot(initiator, { ...named, timeoutMs });
       const { snapshot, problem } = taking;
       if (snapshot === undefined || problem !== undefined)
         throw new TidemarkError("SNAPSHOT_ABANDONED", String(problem));
-      if (request.label === undefined) retention.add(snapshot);
+      if (request.label === undefined && !passing) retention.add(snapshot);
       if (!bank) return proofResult(await prove(store, snapshot));
       return snapshotResult(await audit(store, snapshot), expected);
     },
@@ -227,8 +238,8 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     const spoil = spoilOf(options, seed ?? Math.floor(Math.random() * 2 ** 32));
     const kept = { directory, sync, compressLevel, ...(key && { key: hexOf(key) }) };
     const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart };
-    const { trace } = options;
-    system = await HostedSystem.start({ ...what, trace }, store, listener, stop);
+    const { trace, chaos } = options;
+    system = await HostedSystem.start({ ...what, trace, chaos }, store, listener, stop);
     void system.lost.then(({ message }) => {
       whole = false;
       report.note(message);
@@ -245,10 +256,11 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     );
     page = await servePage(options, {
       about: async () => ({
-        ...{ kind: plan.kind, title: dir, version: versionOf(), chaos: false, processes },
+        ...{ kind: plan.kind, title: dir, version: versionOf(), chaos: chaos === true, processes },
       }),
       system: caller,
       snapshots: pageStore,
+      watch: watchSource({ system: caller, store, source }),
     });
     if (page) report.page(page.url);
     // A bank that neither logs nor was restored always begins.

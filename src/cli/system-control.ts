@@ -4,6 +4,7 @@ import { TidemarkError } from "../core/error.ts";
 import { parseSnapshotId } from "../core/id.ts";
 import type {
   ApplicationRequest,
+  Disturbance,
   RestoreRequest,
   SnapshotRequest,
   SnapshotResult,
@@ -33,6 +34,26 @@ export function checkApplicationRequest(parameter: unknown): ApplicationRequest 
 }
 
 /** @throws TidemarkError `BAD_OPTION` */
+export function checkDisturbance(parameter: unknown): Disturbance {
+  const { what, process, from, to } = (parameter ?? {}) as Partial<Record<string, unknown>>;
+  switch (what) {
+    case "kill":
+    case "halt":
+    case "resume":
+      if (typeof process === "string" && from === undefined && to === undefined)
+        return { what, process };
+      throw new TidemarkError("BAD_OPTION", `${what} needs a process, and nothing else`);
+    case "cut":
+    case "heal":
+      if (typeof from === "string" && typeof to === "string" && process === undefined)
+        return { what, from, to };
+      throw new TidemarkError("BAD_OPTION", `${what} needs from and to, and nothing else`);
+    default:
+      throw new TidemarkError("BAD_OPTION", "what is kill, halt, resume, cut or heal");
+  }
+}
+
+/** @throws TidemarkError `BAD_OPTION` */
 export function checkTraceRequest(parameter: unknown): TraceRequest {
   const { options = {}, forMs } = (parameter ?? {}) as Partial<Record<string, unknown>>;
   if (typeof forMs !== "number" || !(forMs >= 0 && forMs <= TRACE_MS_MAX))
@@ -56,8 +77,8 @@ function checkTimeout(timeoutMs: unknown): number {
 
 /** @throws TidemarkError `BAD_OPTION` */
 export function checkSnapshotRequest(parameter: unknown): SnapshotRequest {
-  const { label } = (parameter ?? {}) as { readonly label?: unknown };
-  if (label === undefined) return {};
+  const { label, passing } = (parameter ?? {}) as Partial<Record<string, unknown>>;
+  if (label === undefined) return passing === true ? { passing } : {};
   if (typeof label === "string" && label.length >= 1 && label.length <= LABEL_CHARACTERS)
     return { label: checkLabel(label) };
   throw new TidemarkError("BAD_OPTION", `a label has 1 to ${LABEL_CHARACTERS} characters`);

@@ -12,7 +12,12 @@ import type { Restoration } from "../runtime/restoration.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
-import type { ProcessStatus, RecordingHead } from "../serve/system-methods.ts";
+import type {
+  ChaosStatus,
+  Disturbance,
+  ProcessStatus,
+  RecordingHead,
+} from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import type { Begun, Taking } from "./process-host.ts";
@@ -45,7 +50,11 @@ export interface SystemOptions {
   readonly restart: Required<RestartRule>;
   /** All record what they do, all the time. */
   readonly trace?: true | undefined;
+  /** It may be disturbed. */
+  readonly chaos?: true | undefined;
 }
+
+type Cuts = ReadonlyMap<ProcessId, ReadonlySet<ProcessId>>;
 
 /** Who hears what happens. */
 export interface SystemEvents {
@@ -66,6 +75,7 @@ const DRAIN_MS = 2_000;
 const STOP_MS = 3_000;
 const STOP_LOGGED_MS = 20_000;
 const EPOCH_POLL_MS = 20;
+const DONE = { kill: "killed", halt: "halted", resume: "resumed" } as const;
 /** How long the restore may take that follows when a process was given up. */
 const RESTORE_TIMEOUT_MS = 30_000;
 /** So much later than it should have, a process may say how a restore ended: it reads and writes files meanwhile. */
@@ -83,6 +93,8 @@ export class HostedSystem {
   readonly #events: SystemEvents;
   readonly #members: readonly SupervisedProcess[];
   readonly #lose: (error: TidemarkError) => void;
+  /** By the sender: to whom nothing gets through. */
+  readonly #cuts: Map<ProcessId, Set<ProcessId>>;
   #restoring: Promise<Restoration> | undefined;
   /** The one restore that may follow when a process was given up has been tried. */
   #rolledBack: boolean = false;
@@ -102,6 +114,7 @@ export class HostedSystem {
     this.#store = store;
     this.#events = events;
     this.processes = options.processes;
+    this.#cuts = new Map(options.processes.map((id) => [id, new Set()]));
     const { promise, resolve } = Promise.withResolvers<TidemarkError>();
     this.lost = promise;
     this.#lose = resolve;
@@ -167,7 +180,7 @@ export class HostedSystem {
   }
 
   #startAgain(id: ProcessId): Promise<HostedProcess> {
-    return startOne(this.#options, id, this.#events);
+    return startOne(this.#options, id, this.#events, undefined, this.#cuts);
   }
 
   /** It listens on another port now, unless it was given one: an old one may be anybody's. */
@@ -392,6 +405,60 @@ export class HostedSystem {
     return within(READ_TIMEOUT_MS, id, hosted.call("readTrace", { from }));
   }
 
+  /**
+   * Kills, halts or resumes a process, or cuts or heals a channel.
+   * @throws TidemarkError `BAD_OPTION` if it was not started for that, `UNKNOWN_PROCESS`, `NO_CHANNEL`, `NOT_RUNNING`
+   */
+  async disturb(disturbance: Disturbance): Promise<void> {
+    if (!this.#options.chaos)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        "the system may not be disturbed: start it with --chaos, and processes can be killed and halted, and channels cut",
+      );
+    const { note } = this.#events;
+    if ("from" in disturbance) {
+      const { what, from, to } = disturbance;
+      const sender = this.#member(from);
+      if (this.#member(to) === sender)
+        throw new TidemarkError("NO_CHANNEL", `${from} has no channel to itself`);
+      if (what === "cut") this.#cuts.get(from)?.add(to);
+      else this.#cuts.get(from)?.delete(to);
+      // One that does not answer is told when it does, and one that is started again knows.
+      void sender.hosted.call("cut", { to, isCut: what === "cut" }).catch(() => {});
+      note(
+        what === "cut"
+          ? `${from} → ${to} is cut: nothing gets through`
+          : `${from} → ${to} is healed`,
+      );
+      return;
+    }
+    const { what, process } = disturbance;
+    const { hosted, up } = this.#member(process);
+    if (!up) throw new TidemarkError("NOT_RUNNING", `${process} does not run`);
+    if (what === "kill") hosted.kill();
+    else if (what === "halt") hosted.halt();
+    else hosted.resume();
+    note(`${process} (process ${hosted.pid}) is ${DONE[what]}, as somebody wanted`);
+  }
+
+  /** Who can begin a snapshot: not who is down or halted, if anybody else is there. */
+  get initiators(): readonly ProcessId[] {
+    const able = this.#members.filter(({ up, hosted }) => up && !hosted.isHalted);
+    return able.length > 0 ? able.map(({ id }) => id) : this.processes;
+  }
+
+  /** What disturbs it; nothing if it may not be disturbed. */
+  get chaos(): ChaosStatus | undefined {
+    const { chaos, log, restart } = this.#options;
+    if (!chaos) return undefined;
+    return {
+      cuts: [...this.#cuts].flatMap(([from, all]) => [...all].map((to) => ({ from, to }))),
+      halted: this.#members.flatMap(({ id, up, hosted }) => (up && hosted.isHalted ? [id] : [])),
+      ...(log && { log }),
+      restarts: restart.restarts,
+    };
+  }
+
   status(): Promise<ProcessStatus[]> {
     return Promise.all(
       this.#members.map(async ({ id: process, hosted, up, restarts, lastEnd }) => {
@@ -414,6 +481,12 @@ export class HostedSystem {
   async stop(): Promise<void> {
     this.#stopping = true;
     const up = this.#members.filter((member) => member.up);
+    // They are to answer, and to end in good order.
+    for (const { hosted } of up) if (hosted.isHalted) hosted.resume();
+    for (const { from, to } of this.chaos?.cuts ?? [])
+      void this.#member(from)
+        .hosted.call("cut", { to, isCut: false })
+        .catch(() => {});
     const drained = up.map(async ({ id, hosted }) => {
       const asked = hosted.call("drain", { timeoutMs: DRAIN_MS });
       const left = await within(DRAIN_MS + PATIENCE_MS, id, asked).catch(() => 0);
@@ -431,9 +504,10 @@ function startOne(
   id: ProcessId,
   { note }: SystemEvents,
   signal?: AbortSignal,
+  cuts?: Cuts,
 ): Promise<HostedProcess> {
   const { processes, source, epoch, seed, port, directory, sync, spoil, log } = options;
-  const { compressLevel, key, trace } = options;
+  const { compressLevel, key, trace, chaos } = options;
   return HostedProcess.start(
     {
       id,
@@ -449,6 +523,7 @@ function startOne(
       ...(spoil && { spoil }),
       ...(log && { log: { directory: logOf(directory, id), policy: log } }),
       ...(trace && { trace }),
+      ...(chaos && { cuts: [...(cuts?.get(id) ?? [])] }),
     },
     ({ message }) => note(message),
     signal,

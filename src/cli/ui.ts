@@ -15,9 +15,14 @@ import { jsonOption } from "./options.ts";
 import { addAddressOptions, type PageOptions, versionOf } from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
 import { PATIENCE_MS } from "./restore.ts";
+import { watchSource } from "./page-watch.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type KeyOptions, keyOption, openStore } from "./store.ts";
 import { printable } from "./terminal.ts";
+
+interface UiOptions extends PageOptions, KeyOptions {
+  readonly module?: string;
+}
 
 const HELP = `
 A directory is that of a system, as --dir names it: its snapshots are shown, and
@@ -26,6 +31,9 @@ record writes it, or a snapshot, as tidemark export does.
 
 With a key, or the one in TIDEMARK_KEY, snapshots that are encrypted are shown
 as others are.
+
+What the states of a system mean, for detectors, is declared by the file that
+tidemark up runs, named by --module; that of the bank is known.
 
 The URL has a token behind the #, without which nothing is answered. Who has it
 may do what the page does: take snapshots, restore them, ask processes.
@@ -37,6 +45,7 @@ Exit status: 0; 1 if the page cannot be served; 2 for a mistake in the command.
 Examples:
   tidemark ui                     # the system in .tidemark
   tidemark ui backups --ui-port 7300
+  tidemark ui --module system.ts
   tidemark ui run.jsonl`;
 
 export function uiCommand(): Command {
@@ -46,10 +55,11 @@ export function uiCommand(): Command {
       .argument("[what]", "a directory of snapshots, or a file", ".tidemark"),
     "any",
   )
+    .option("--module <file>", "defines the system (default: it is a bank)")
     .addOption(keyOption())
     .addOption(jsonOption("print where it is as one line of JSON"))
     .addHelpText("after", HELP)
-    .action(async (what: string, options: PageOptions & KeyOptions) => {
+    .action(async (what: string, options: UiOptions) => {
       const stop = stopSignal();
       const { backend, close } = isFile(what)
         ? { backend: fileBackend(what), close: async () => {} }
@@ -88,20 +98,21 @@ function fileBackend(path: string): PageBackend {
 /** A system may be started, and end, while the page is open. */
 function directoryBackend(
   directory: string,
-  keyOptions: KeyOptions,
+  { module, ...keyOptions }: UiOptions,
 ): { readonly backend: PageBackend; close(): Promise<void> } {
   const system: SystemCaller = (...what) => ask(directory, ...what);
   const open = (other: string): DirectoryStore => openStore(other, keyOptions);
   const store = open(directory);
   const snapshots = new PageSnapshotStore(directory, store, open, system);
+  const source = module === undefined ? undefined : { file: module };
   const backend: PageBackend = {
     async about(): Promise<PageAbout> {
       const known = { title: directory, version: versionOf() };
       try {
-        const { kind, processes } = await system("status", null);
+        const { kind, processes, chaos } = await system("status", null);
         return {
           ...known,
-          ...{ kind, chaos: false },
+          ...{ kind, chaos: chaos !== undefined },
           processes: processes.map(({ process }) => process),
         };
       } catch (error) {
@@ -111,6 +122,7 @@ function directoryBackend(
     },
     system,
     snapshots,
+    watch: watchSource({ system, store, source }),
   };
   return {
     backend,

@@ -316,6 +316,8 @@ export interface ProcessCounters {
   /** Messages sent and received since the process started. */
   readonly sent: number;
   readonly received: number;
+  /** The same of each peer: what was sent to it, and what was received from it. */
+  readonly peers: Readonly<Record<ProcessId, { readonly sent: number; readonly received: number }>>;
 }
 
 /** Who is late, what is held, and by whom. */
@@ -518,7 +520,13 @@ export class Process<M, State, Request = never, Reply = never>
       sent += peer.sent;
       received += peer.received;
     }
-    return { sent, received };
+    const peers = Object.fromEntries(
+      [...this.#peers.values()].map((peer) => [
+        peer.id,
+        { sent: peer.sent, received: peer.received },
+      ]),
+    );
+    return { sent, received, peers };
   }
 
   /** Manual mode: how many messages and markers wait in the channel from that process. */

@@ -1,7 +1,8 @@
 /** What a running system can be asked, over its control socket and by its page. */
 
 import type { ProcessId, SnapshotId } from "../core/id.ts";
-import type { Explanation } from "../process/process.ts";
+import type { Channel } from "../core/topology.ts";
+import type { Explanation, ProcessCounters } from "../process/process.ts";
 import type { Restoration } from "../runtime/restoration.ts";
 import type { RecordedEvent, RecorderOptions, Recording } from "../trace/recorder.ts";
 
@@ -12,6 +13,8 @@ export type SystemMethods = {
   readonly snapshot: readonly [SnapshotRequest, SnapshotResult];
   readonly restore: readonly [RestoreRequest, Restoration];
   readonly request: readonly [ApplicationRequest, ApplicationReply];
+  /** Refused unless the system was started with `--chaos`. */
+  readonly disturb: readonly [Disturbance, null];
   readonly startTrace: readonly [TraceRequest, null];
   readonly stopTrace: readonly [null, { readonly recordings: readonly RecordingHead[] }];
   readonly readTrace: readonly [TracePageRequest, { readonly events: readonly RecordedEvent[] }];
@@ -28,9 +31,31 @@ export interface SystemStatus {
   readonly expected?: number;
   /** Snapshots that it has taken by itself. */
   readonly snapshots: number;
+  /** Present if it may be disturbed. */
+  readonly chaos?: ChaosStatus;
   /** Empty while it is starting. */
   readonly processes: readonly ProcessStatus[];
 }
+
+/** What disturbs a system now, and what follows when a process is killed. */
+export interface ChaosStatus {
+  /** Channels on which nothing gets through. */
+  readonly cuts: readonly Channel[];
+  /** Processes that do nothing until they are resumed. */
+  readonly halted: readonly ProcessId[];
+  /** How inputs are logged; absent: a process that is killed comes back without its state. */
+  readonly log?: "always" | "everysec" | "none";
+  /** How often in a while a process is started again. */
+  readonly restarts: number;
+}
+
+/**
+ * What somebody does to a system to see what it does then: ends a process at once (SIGKILL), halts it (SIGSTOP) and resumes it (SIGCONT);
+ * lets nothing through on a channel, and everything again.
+ */
+export type Disturbance =
+  | { readonly what: "kill" | "halt" | "resume"; readonly process: ProcessId }
+  | { readonly what: "cut" | "heal"; readonly from: ProcessId; readonly to: ProcessId };
 
 /** Something that people should know of a system. */
 export interface SystemNote {
@@ -43,6 +68,8 @@ export interface SystemNote {
 /** A snapshot that somebody wants. */
 export interface SnapshotRequest {
   readonly label?: string;
+  /** Whoever asks for it removes it again: it takes no place among those that are kept. */
+  readonly passing?: true;
 }
 
 /** What came of it. */
@@ -101,6 +128,7 @@ export interface ProcessStatus {
   /** Messages since it started; absent when it does not answer. */
   readonly sent?: number;
   readonly received?: number;
+  readonly peers?: ProcessCounters["peers"];
   /** What is late or held, as the process itself explains it. */
   readonly explanation?: Explanation;
   /** How often it has been started again, and how it ended before that; absent if it never was. */

@@ -27,8 +27,12 @@ describe("a turn", () => {
     system.run();
     expect(system.probe("b").log).toEqual(["a: one", "a: two", "a: three"]);
     expect(system.probe("c").log).toEqual(["a: ONE", "a: TWO", "a: THREE"]);
-    expect(system.process("a").counters).toEqual({ sent: 6, received: 0 });
-    expect(system.process("b").counters).toEqual({ sent: 0, received: 3 });
+    expect(system.process("a").counters).toMatchObject({
+      ...{ sent: 6, received: 0, peers: { b: { sent: 3, received: 0 } } },
+    });
+    expect(system.process("b").counters).toMatchObject({
+      ...{ sent: 0, received: 3, peers: { a: { sent: 0, received: 3 } } },
+    });
   });
 
   test("encodes a message once for all its receivers", () => {

@@ -19,5 +19,10 @@ export function Empty({
 
 /** A command that somebody may type. */
 export function CommandLine({ children }: { readonly children: string }) {
-  return <pre className="command-line">{children}</pre>;
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: where it is too long it scrolls, also by keys
+    <pre className="command-line" tabIndex={0}>
+      {children}
+    </pre>
+  );
 }

@@ -8,6 +8,7 @@
  */
 
 import type { ProcessId, SnapshotId } from "../../core/id.ts";
+import type { Detection } from "../../detect/verdict.ts";
 import type { SystemExplanation } from "../../process/causes.ts";
 import type { SystemNote, SystemStatus } from "../system-methods.ts";
 
@@ -37,6 +38,8 @@ export interface PageTopics {
   readonly status: PageStatus;
   /** The last that were said, when there is a new one. */
   readonly notes: readonly SystemNote[];
+  /** What is watched, and what was found. */
+  readonly watch: PageWatch;
 }
 
 export type PageTopic = keyof PageTopics;
@@ -138,4 +141,54 @@ export interface PageClone {
   readonly epoch: number;
   readonly processes: readonly ProcessId[];
   readonly bytes: number;
+}
+
+/** What is to be watched. */
+export interface WatchRequest {
+  /** As `tidemark watch` takes them. */
+  readonly detectors: readonly string[];
+  readonly everyMs: number;
+}
+
+/** Standing detectors, and what they have found. */
+export interface PageWatch {
+  /** Absent: nothing is watched now; what was found before is still told. */
+  readonly watching?: WatchRequest & {
+    readonly sinceMs: number;
+    /** Since when the look that is under way is; absent between looks. */
+    readonly lookingSinceMs?: number;
+  };
+  /** How often it was looked. */
+  readonly looks: number;
+  /** Why no look is possible, or none any more. */
+  readonly problem?: string;
+  /** The newest of each detector; lists in the evidence are cut short. */
+  readonly verdicts: readonly {
+    readonly atMs: number;
+    readonly snapshot: SnapshotId;
+    readonly detection: Detection;
+  }[];
+  /** The last ones, oldest first. */
+  readonly changes: readonly WatchChange[];
+  /** By detector, what the last looks added up to. */
+  readonly sums: Readonly<Record<string, readonly SumPoint[]>>;
+}
+
+/** A verdict that was another one before, or that no look was possible. */
+export interface WatchChange {
+  readonly number: number;
+  readonly atMs: number;
+  readonly snapshot?: SnapshotId;
+  readonly detector?: string;
+  readonly detected?: boolean | null;
+  readonly sentence?: string;
+  readonly problem?: string;
+}
+
+/** A sum at one look. */
+export interface SumPoint {
+  readonly atMs: number;
+  readonly sum: number;
+  readonly expected: number;
+  readonly inFlight: number;
 }

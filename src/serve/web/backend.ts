@@ -13,6 +13,7 @@ import type {
   PageSnapshots,
   PageSnapshotsKind,
 } from "./api.ts";
+import type { WatchSource } from "./watching.ts";
 
 /**
  * Asks a running system; what it is asked is checked there.
@@ -29,6 +30,8 @@ export interface PageBackend {
   about(): Promise<PageAbout>;
   /** Asks the system that runs, if one does. */
   readonly system?: SystemCaller;
+  /** The same system, as detectors look at it. */
+  readonly watch?: WatchSource;
   /** A trace or an exported snapshot, as it is in its file. */
   readonly file?: { readonly name: string; read(): Promise<Uint8Array> };
   /** The snapshots of a directory. */

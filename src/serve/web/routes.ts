@@ -14,6 +14,7 @@ import { problemSchema } from "./schema.ts";
 import { snapshotRoutes } from "./snapshot-routes.ts";
 import { systemRoutes, systemTopics } from "./system-routes.ts";
 import { traceRoutes } from "./trace-routes.ts";
+import { watchingOf, watchRoutes, watchTopics } from "./watch-routes.ts";
 
 interface RoutesOptions {
   readonly backend: PageBackend;
@@ -69,7 +70,8 @@ export async function makeRoutes({
     ajv: { customOptions: { removeAdditional: false, coerceTypes: "array" } },
     return503OnClosing: false,
   });
-  const stream = new EventStream({ ...systemTopics(backend) });
+  const watching = watchingOf(backend);
+  const stream = new EventStream({ ...systemTopics(backend), ...watchTopics(watching) });
 
   app.setErrorHandler<FastifyError>(async (error, _, reply) => {
     const known = isTidemarkError(error);
@@ -121,6 +123,7 @@ export async function makeRoutes({
   );
   systemRoutes(app, backend, stream);
   snapshotRoutes(app, backend);
+  watchRoutes(app, watching);
   fileRoutes(app, backend);
   traceRoutes(app, backend);
   await app.ready();

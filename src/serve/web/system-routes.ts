@@ -2,7 +2,8 @@
 
 import type { FastifyInstance } from "fastify";
 import { TidemarkError } from "../../core/error.ts";
-import { explainSystem } from "../../process/causes.ts";
+import { explainSystem, type ProcessReport } from "../../process/causes.ts";
+import type { Disturbance, SystemStatus } from "../system-methods.ts";
 import type { PageTopic } from "./api.ts";
 import type { PageBackend, SystemCaller } from "./backend.ts";
 import { type EventStream, LISTENERS_MAX, type Topics } from "./event-stream.ts";
@@ -10,6 +11,9 @@ import { answers, anything, list, number, object, text, truth } from "./schema.t
 
 const STATUS_MS = 500;
 const NOTES_MS = 1_000;
+/** What an application waits for is late if it waited for it so long ago as well. */
+const LATE_MS = 1_000;
+const FORGOTTEN_MS = 5_000;
 
 /** @throws TidemarkError `NOT_RUNNING` */
 export function runningIn({ system }: PageBackend): SystemCaller {
@@ -21,22 +25,34 @@ export function runningIn({ system }: PageBackend): SystemCaller {
 export function systemTopics(backend: PageBackend): Topics {
   const { system } = backend;
   if (!system) return {};
+  /** Oldest first: what waits now and waited then is late. */
+  let looks: { readonly atMs: number; readonly reports: readonly ProcessReport[] }[] = [];
   return {
     status: {
       everyMs: STATUS_MS,
       async look() {
         const status = await system("status", null);
         const nowMs = Date.now();
-        const reports = status.processes.map(({ process, epoch, explanation }) => ({
-          process,
-          ...(explanation && { epoch, explanation }),
-        }));
-        return { ...status, atMs: nowMs, causes: explainSystem(reports, { nowMs }) };
+        const reports = reportsOf(status);
+        const earlier = looks.findLast(({ atMs }) => nowMs - atMs >= LATE_MS);
+        looks = [
+          ...looks.filter(({ atMs }) => nowMs - atMs < FORGOTTEN_MS),
+          { atMs: nowMs, reports },
+        ];
+        const causes = explainSystem(reports, { nowMs, ...(earlier && { earlier }) });
+        return { ...status, atMs: nowMs, causes };
       },
     },
     notes: { everyMs: NOTES_MS, look: async () => (await system("notes", null)).notes },
   };
 }
+
+const reportsOf = ({ processes }: SystemStatus): readonly ProcessReport[] =>
+  processes.map(({ process, epoch, explanation }) => ({
+    process,
+    // Of one that does not answer it is not known.
+    ...(explanation && { epoch, explanation }),
+  }));
 
 export function systemRoutes(
   app: FastifyInstance,
@@ -75,7 +91,7 @@ export function systemRoutes(
         description:
           'Each event has the name of its topic, and {"value": …} or {"problem": "…"} as JSON. Before what comes after a gap there is an ' +
           `event \`missed\` with the number of events that were left out. At most ${LISTENERS_MAX} may listen.`,
-        querystring: object({ topics: list({ enum: ["status", "notes"] }) }),
+        querystring: object({ topics: list({ enum: ["status", "notes", "watch"] }) }),
       },
     },
     async ({ query }, reply) => {
@@ -120,6 +136,27 @@ export function systemRoutes(
       },
     },
     ({ body }) => runningIn(backend)("snapshot", body),
+  );
+
+  app.post<{ Body: Disturbance }>(
+    "/api/disturbances",
+    {
+      schema: {
+        tags: ["system"],
+        summary: "Kill, halt or resume a process, or cut or heal a channel; only with --chaos",
+        body: object({
+          what: { enum: ["kill", "halt", "resume", "cut", "heal"] },
+          "process?": text("to kill (SIGKILL), halt (SIGSTOP) or resume (SIGCONT)"),
+          "from?": text("the sender of the channel to cut or heal"),
+          "to?": text("its receiver: nothing gets through to it until the channel is healed"),
+        }),
+        response: answers(200, object({})),
+      },
+    },
+    async ({ body }) => {
+      await runningIn(backend)("disturb", body);
+      return {};
+    },
   );
 
   app.post<{ Body: { process: string; request: unknown; timeoutMs?: number } }>(
