@@ -106,6 +106,20 @@ export function Diagram(props: DiagramProps) {
     return () => observer.disconnect();
   }, []);
 
+  // Escape lets go of what is dragged, as if it had not been.
+  const { onDraft } = props;
+  useEffect(() => {
+    if (!drag) return;
+    const press = (event: globalThis.KeyboardEvent): void => {
+      if (event.key !== "Escape") return;
+      setDrag(undefined);
+      setHeldSpan(undefined);
+      onDraft(undefined);
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, [drag, onDraft]);
+
   const isNarrow = width < NARROW_PX;
   const left = isNarrow ? 16 : 84;
   const right = 26;

@@ -41,6 +41,33 @@ interface NumberFieldProps {
   onDone(value: number): void;
 }
 
+interface TextAreaProps {
+  readonly label: string;
+  readonly value: string;
+  readonly className: string;
+  readonly placeholder: string;
+  onDone(text: string): void;
+}
+
+/** A sentence or two. */
+export function TextArea({ label, value, className, placeholder, onDone }: TextAreaProps) {
+  const [typed, setTyped] = useState<string | undefined>(undefined);
+  return (
+    <textarea
+      className={className}
+      aria-label={label}
+      rows={2}
+      placeholder={placeholder}
+      value={typed ?? value}
+      onChange={({ target }) => setTyped(target.value)}
+      onBlur={() => {
+        if (typed !== undefined && typed !== value) onDone(typed);
+        setTyped(undefined);
+      }}
+    />
+  );
+}
+
 /** A whole number of milliseconds. */
 export function NumberField({ label, value, onDone }: NumberFieldProps) {
   return (

@@ -59,10 +59,10 @@ export function Inspector({ lab, run, looks, clocks, cursorMs }: InspectorProps)
               <div key={snapshot}>
                 <h5>Snapshot {snapshot + 1}: channels</h5>
                 <ul className="lab-plain">
-                  {channels.map(({ from, isClosed, says }) => (
+                  {channels.map(({ from, isClosed, ...content }) => (
                     <li key={from}>
                       from {from}: {isClosed ? "closed" : <strong>recording</strong>},{" "}
-                      {says.length === 0 ? "empty" : says.join(", ")}
+                      <Content {...content} />
                     </li>
                   ))}
                 </ul>
@@ -79,7 +79,7 @@ export function Inspector({ lab, run, looks, clocks, cursorMs }: InspectorProps)
               })}
             />
             <details>
-              <summary>What each is known to have</summary>
+              <summary>Matrix: what each is known to have</summary>
               <Matrix group={look.group} />
             </details>
           </section>
@@ -128,6 +128,24 @@ export function Names({
           ))}
         </ol>
       )}
+    </>
+  );
+}
+
+/** What is on a channel, or was. */
+export function Content({
+  messages,
+  words,
+}: {
+  readonly messages: readonly string[];
+  readonly words: readonly string[];
+}) {
+  if (messages.length + words.length === 0) return "empty";
+  return (
+    <>
+      <strong>{messages.join(", ")}</strong>
+      {messages.length > 0 && words.length > 0 && ", and "}
+      {words.length > 0 && <span className="dim">of the group: {words.join("; ")}</span>}
     </>
   );
 }

@@ -123,9 +123,9 @@ export interface SnapshotPiece {
   readonly held: readonly string[];
   readonly channels: readonly {
     readonly from: ProcessId;
-    /** Messages of the lab that were in flight on it; and all that was, in words. */
+    /** Messages of the lab that were in flight on it; and what members of the group told each other. */
     readonly messages: readonly string[];
-    readonly says: readonly string[];
+    readonly words: readonly string[];
   }[];
 }
 
@@ -157,7 +157,8 @@ export interface Look {
     readonly channels: readonly {
       readonly from: ProcessId;
       readonly isClosed: boolean;
-      readonly says: readonly string[];
+      readonly messages: readonly string[];
+      readonly words: readonly string[];
     }[];
   }[];
 }
@@ -623,12 +624,13 @@ class Driver {
     from: ProcessId,
     to: ProcessId,
     runs: readonly Uint8Array[],
-  ): { readonly messages: readonly string[]; readonly says: readonly string[] } {
+  ): { readonly messages: readonly string[]; readonly words: readonly string[] } {
     const read = runs
       .flatMap((run) => readRecords(run))
       .map((record) => this.#describe(from, to, record));
     const messages = read.flatMap(({ message }) => (message === undefined ? [] : [message]));
-    return { messages, says: read.map(({ says }) => says) };
+    const words = read.flatMap(({ message, says }) => (message === undefined ? [says] : []));
+    return { messages, words };
   }
 
   /** What all are like now. */
@@ -642,7 +644,7 @@ class Driver {
         const so = one.id && process.recorded(one.id);
         if (!so) return [];
         const channels = so.incoming.map(({ from, closed, messages }) => ({
-          ...{ from, isClosed: closed, says: this.#inFlight(from, id, messages).says },
+          ...{ from, isClosed: closed, ...this.#inFlight(from, id, messages) },
         }));
         return [{ snapshot, channels }];
       });

@@ -5,12 +5,13 @@
 
 import "./ordering-lab.css";
 import { useCallback, useDeferredValue, useEffect, useMemo, useState } from "react";
+import type { VectorStamp } from "../../src/core/clock.ts";
 import { usePage } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Diagram, type Pen, type Selected } from "./diagram.tsx";
 import { momentsOf, spanOf } from "./drawing.ts";
-import { Choice, NumberField, Segments, TextField } from "./fields.tsx";
+import { Choice, NumberField, Segments, TextArea, TextField } from "./fields.tsx";
 import { Inspector } from "./inspector.tsx";
 import {
   type Conflict,
@@ -64,18 +65,20 @@ export function OrderingLab() {
   const [isSharing, setIsSharing] = useState(false);
 
   const lab = draft ?? saved;
-  const plainLab = useMemo(() => plainOf(lab), [lab]);
+  // What would come of it without order may follow a drag a little later, unless it is what is drawn.
+  const laterLab = useDeferredValue(lab);
+  const orderedLab = mode === "refuse" ? lab : laterLab;
+  const plainLab = useMemo(() => plainOf(orderedLab), [orderedLab]);
   const plainRun = useMemo(() => runLab(plainLab), [plainLab]);
-  const heldRun = useMemo(() => runLab(lab), [lab]);
-  const plain = useMemo(() => plainConflicts(lab, plainRun), [lab, plainRun]);
-  const run = mode === "refuse" ? plainRun : heldRun;
+  const plain = useMemo(() => plainConflicts(orderedLab, plainRun), [orderedLab, plainRun]);
+  const shownLab = mode === "refuse" ? plainLab : lab;
+  const run = useMemo(() => (mode === "refuse" ? plainRun : runLab(lab)), [mode, plainRun, lab]);
   const asked = useMemo(() => judge(lab, run, { beside: false }), [lab, run]);
   const all = useMemo(() => judge(lab, run, { beside: true, order: "causal-total" }), [lab, run]);
   const span = spanOf(run);
   const cursorMs = Math.min(at ?? span, span);
-  const shownRun = mode === "refuse" ? plainLab : lab;
   const lookedAt = useDeferredValue(
-    useMemo(() => ({ lab: shownRun, cursorMs }), [shownRun, cursorMs]),
+    useMemo(() => ({ lab: shownLab, cursorMs }), [shownLab, cursorMs]),
   );
   const looks = useMemo(() => lookAt(lookedAt.lab, Math.round(lookedAt.cursorMs)), [lookedAt]);
   const clocks = useMemo(() => plainClocks(run.events), [run]);
@@ -149,11 +152,15 @@ export function OrderingLab() {
             className="lab-title"
             label="Title of the lab"
             value={saved.title === "" ? "A lab without a title" : saved.title}
-            onDone={(title) => change({ ...saved, title: title.slice(0, 400) })}
+            onDone={(title) => change({ ...saved, title: oneLine(title) })}
           />
-          <p className="lab-see">
-            {saved.see === "" ? "Drag from one line to another one: that is a message." : saved.see}
-          </p>
+          <TextArea
+            className="lab-see"
+            label="What there is to see"
+            placeholder="Drag from one line to another one: that is a message. Here is room to say what there is to see."
+            value={saved.see}
+            onDone={(see) => change({ ...saved, see: oneLine(see) })}
+          />
         </div>
         <div className="bar lab-files">
           <Choice
@@ -356,7 +363,7 @@ export function OrderingLab() {
           </label>
         </div>
         <SelectedBar
-          {...{ lab: saved, selected, run }}
+          {...{ lab: saved, selected, run, clocks }}
           onChange={(next) => {
             commit(next);
           }}
@@ -532,18 +539,28 @@ function summary({ deliveries }: Run): string {
   return `Every order that is asked for is kept: held back ${times.length === 1 ? "once" : `${times.length} times`}, for up to ${Math.max(...times)} ms.`;
 }
 
+/** As the form of a lab wants a text. */
+const oneLine = (text: string): string =>
+  text
+    .replaceAll(/\p{C}+/gu, " ")
+    .trim()
+    .slice(0, 400)
+    .trim();
+
 const sentence = (text: string): string => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}.`;
 
 /** What is selected, and what can be done with it; it takes its room also if nothing is. */
 function SelectedBar({
   lab,
   run,
+  clocks,
   selected,
   onChange,
   onSelect,
 }: {
   readonly lab: Lab;
   readonly run: Run;
+  readonly clocks: readonly VectorStamp[];
   readonly selected: Selected | undefined;
   onChange(lab: Lab): void;
   onSelect(selected: Selected | undefined): void;
@@ -561,6 +578,9 @@ function SelectedBar({
       </p>
     );
   const { name, order, from, to } = message;
+  const stamp = run.deliveries.find((one) => one.message === name)?.stamp;
+  const clock = clocks[run.events.findIndex((one) => one.message === name)] ?? {};
+  const members = [...lab.processes].sort();
   const held = run.deliveries.filter(
     (one) => one.message === name && one.deliveredMs > one.receivedMs,
   );
@@ -580,6 +600,21 @@ function SelectedBar({
         {held.length === 0
           ? "held back nowhere"
           : `held back ${held.map(({ at, receivedMs, deliveredMs }) => `at ${at} for ${deliveredMs - receivedMs} ms`).join(", ")}`}
+      </span>
+      <span
+        className="dim"
+        title="Of the members, the last causal packet that happened before it; its sender's own number is in the sequence"
+      >
+        packet stamp{" "}
+        <span className="mono">
+          {stamp ? members.map((id, i) => `${id}:${stamp[i] ?? 0}`).join(" ") : "none"}
+        </span>
+      </span>
+      <span className="dim" title="Worked out here, for comparison">
+        plain vector{" "}
+        <span className="mono">
+          {members.map((id) => `${id}:${Object.hasOwn(clock, id) ? clock[id] : 0}`).join(" ")}
+        </span>
       </span>
       <Button
         tone="bad"

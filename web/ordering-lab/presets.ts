@@ -81,13 +81,13 @@ export const PRESETS: readonly Preset[] = [
   preset(
     "sequencer",
     "Total order by a sequencer",
-    "Ann, the sequencer, says in which order she got the writes; all deliver in that order, and bob waits for her word with both writes in his hands.",
+    "Ann, the sequencer, says in which order she got the writes; all deliver in that order, and bob, who has write-2 first, holds it back until her word is there.",
     TWO_WRITES("total"),
   ),
   preset(
     "agreed",
     "Total order by agreement",
-    "Each proposes a place for each write, and the largest is taken: no member is special, for two hops more than by a sequencer.",
+    "Each proposes a place for each write, and the largest is taken: no member is special, and it takes two hops behind the message instead of one.",
     TWO_WRITES("total"),
     { total: "agreed" },
   ),
@@ -105,7 +105,7 @@ export const PRESETS: readonly Preset[] = [
   preset(
     "fifo-total-is-not-causal",
     "FIFO-total is not causal with the rest",
-    "The price asks for total order and the remark on it for FIFO order: two orders with nothing in common, so the remark may come first. Ask causal-total and causal for both, and it waits.",
+    "The price asks for FIFO-total order and bob's remark on it for FIFO order: neither is causal, so eve has the remark first. With causal-total and causal order it waits.",
     ["price ann 40 fifo-total bob:50 eve:360", "remark bob 160 fifo ann:60 eve:60"],
   ),
   preset(

@@ -3,7 +3,7 @@
 import { Button } from "../parts/button.tsx";
 import { counted } from "../parts/words.ts";
 import { Choice, NumberField } from "./fields.tsx";
-import { Names } from "./inspector.tsx";
+import { Content, Names } from "./inspector.tsx";
 import { type Lab, withoutSnapshot, withSnapshotChanged } from "./lab.ts";
 import type { RunSnapshot } from "./lab-run.ts";
 
@@ -19,9 +19,11 @@ export function SnapshotCard({ lab, snapshot, index, onChange }: SnapshotCardPro
   const planned = lab.snapshots[index];
   if (!planned) return undefined;
   const inFlight = [...pieces].flatMap(([to, { channels }]) =>
-    channels.filter(({ says }) => says.length > 0).map((channel) => ({ to, ...channel })),
+    channels
+      .filter(({ messages, words }) => messages.length + words.length > 0)
+      .map((channel) => ({ to, ...channel })),
   );
-  const messages = inFlight.reduce((sum, one) => sum + one.messages.length, 0);
+  const count = inFlight.reduce((sum, { messages }) => sum + messages.length, 0);
   return (
     <section className="card lab-snapshot" aria-label={`Snapshot ${index + 1}`}>
       <div className="bar">
@@ -52,7 +54,7 @@ export function SnapshotCard({ lab, snapshot, index, onChange }: SnapshotCardPro
       {cutMs !== undefined && (
         <p>
           The cut was made at {cutMs} ms: {counted(pieces.size, "state")},{" "}
-          {counted(messages, "message")} in flight.
+          {counted(count, "message")} in flight.
         </p>
       )}
       <div className="lab-looks">
@@ -76,9 +78,9 @@ export function SnapshotCard({ lab, snapshot, index, onChange }: SnapshotCardPro
         <p className="dim">Nothing: every channel was empty.</p>
       ) : (
         <ul className="lab-plain">
-          {inFlight.map(({ from, to, says }) => (
+          {inFlight.map(({ from, to, ...content }) => (
             <li key={`${from} ${to}`}>
-              {from} → {to}: <strong>{says.join(", ")}</strong>
+              {from} → {to}: <Content {...content} />
             </li>
           ))}
         </ul>
