@@ -161,7 +161,7 @@ describe("whatever is drawn", () => {
           expect(own.map(({ message }) => message).sort()).toEqual(
             expected.map(({ message }) => message).sort(),
           );
-          for (const { why } of look.held) expect(why).toMatch(/wait|has not come/);
+          for (const { why } of look.held) expect(why).toMatch(/it waits for|ha(s|ve) not come/);
           held += look.held.length;
         }
       }),
