@@ -175,9 +175,17 @@ function Menu({ name, children }: { readonly name: string; readonly children: Re
         menu.querySelector("summary")?.focus();
       } else if (!menu.contains(event.target as Node)) menu.open = false;
     };
+    // What was chosen is done.
+    const chosen = ({ target }: Event): void => {
+      if (ref.current && target instanceof Element && target.closest(".st-menu-body button"))
+        ref.current.open = false;
+    };
+    const menu = ref.current;
+    menu?.addEventListener("click", chosen);
     addEventListener("pointerdown", close);
     addEventListener("keydown", close);
     return () => {
+      menu?.removeEventListener("click", chosen);
       removeEventListener("pointerdown", close);
       removeEventListener("keydown", close);
     };
