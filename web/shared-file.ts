@@ -42,7 +42,8 @@ export function pageWith(shared: SharedFile, page: Document): string {
     policy.content = POLICY;
     copy.head.prepend(policy);
   }
-  return `<!doctype html>\n${copy.documentElement.outerHTML}\n`;
+  // A line's end behind it would be read into it, and one more each time that it is saved.
+  return `<!doctype html>\n${copy.documentElement.outerHTML}`;
 }
 
 /**

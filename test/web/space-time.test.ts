@@ -301,6 +301,7 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
           "document.documentElement.scrollWidth - document.documentElement.clientWidth",
         );
         expect(overflow, `it is wider than ${width}`).toBeLessThanOrEqual(0);
+        await page.keyboard.press("Escape");
         await page.getByRole("button", { name: "Keys" }).click();
         await page.getByRole("dialog").getByText("the other end of its message").waitFor();
       }

@@ -1,11 +1,10 @@
 /** What stands above the picture: searching, choosing what is shown, sharing, and which keys there are. */
 
 import { type Ref, type RefObject, useDeferredValue, useEffect, useRef, useState } from "react";
-import { byteSize } from "../../src/core/quantity.ts";
 import { usePage } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
-import { grouped } from "../parts/words.ts";
+import { byteSize, grouped } from "../parts/words.ts";
 import { KINDS, type Kind } from "./events.ts";
 import type { Session } from "./session.ts";
 import { asPage, asSvg, asTrace, type Saved, save } from "./share.ts";
@@ -176,9 +175,17 @@ function Menu({ name, children }: { readonly name: string; readonly children: Re
         menu.querySelector("summary")?.focus();
       } else if (!menu.contains(event.target as Node)) menu.open = false;
     };
+    // What was chosen is done.
+    const chosen = ({ target }: Event): void => {
+      if (ref.current && target instanceof Element && target.closest(".st-menu-body button"))
+        ref.current.open = false;
+    };
+    const menu = ref.current;
+    menu?.addEventListener("click", chosen);
     addEventListener("pointerdown", close);
     addEventListener("keydown", close);
     return () => {
+      menu?.removeEventListener("click", chosen);
       removeEventListener("pointerdown", close);
       removeEventListener("keydown", close);
     };
