@@ -95,7 +95,9 @@ export function CertificatePanel({
     <>
       <div className="columns prose">
         <section aria-label="What is proven">
-          <h3>What this proves</h3>
+          <h3>
+            {proof.verdict?.consistent ? "What this proves" : "What the proof says if it holds"}
+          </h3>
           <p>
             For every channel p → q the snapshot says how many messages p had sent and q had
             received when they recorded, with a hash over them, and holds those in flight. This page
