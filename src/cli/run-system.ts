@@ -18,6 +18,7 @@ import { audit, prove } from "./audit.ts";
 import { directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
 import { addPageOptions, type PageOptions, servePage, versionOf } from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
+import { type StoreService, storeBackend } from "./page-store.ts";
 import { Retention } from "./retention.ts";
 import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
 import { stopSignal } from "./stop-signal.ts";
@@ -115,6 +116,8 @@ export interface Plan {
   readonly processes: readonly ProcessId[];
   /** All the money there is, in a bank. */
   readonly expected?: number;
+  /** Of a store. */
+  readonly serves?: StoreService;
   readonly about: About;
   readonly directory: string;
   readonly log?: LogPolicy | undefined;
@@ -167,7 +170,11 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
         startedAtMs,
         ...(bank && { expected }),
       };
-      return { ...known, snapshots, processes: (await system?.status()) ?? [] };
+      const statuses = ((await system?.status()) ?? []).map((one) => {
+        const serves = plan.serves?.addresses.get(one.process);
+        return { ...one, ...(serves && { serves: `${serves.host}:${serves.port}` }) };
+      });
+      return { ...known, snapshots, processes: statuses };
     },
     async snapshot(parameter) {
       const request = checkSnapshotRequest(parameter);
@@ -249,6 +256,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       }),
       system: caller,
       snapshots: pageStore,
+      ...(plan.serves && { store: storeBackend(plan.serves) }),
     });
     if (page) report.page(page.url);
     // A bank that neither logs nor was restored always begins.

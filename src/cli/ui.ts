@@ -14,6 +14,7 @@ import { WebServer } from "../serve/web-server.ts";
 import { jsonOption } from "./options.ts";
 import { addAddressOptions, type PageOptions, versionOf } from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
+import { runningStoreBackend } from "./page-store.ts";
 import { PATIENCE_MS } from "./restore.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type KeyOptions, keyOption, openStore } from "./store.ts";
@@ -111,6 +112,7 @@ function directoryBackend(
     },
     system,
     snapshots,
+    store: runningStoreBackend(directory, () => system("status", null)),
   };
   return {
     backend,

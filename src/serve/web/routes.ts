@@ -12,6 +12,7 @@ import { EventStream } from "./event-stream.ts";
 import { fileRoutes } from "./file-routes.ts";
 import { problemSchema } from "./schema.ts";
 import { snapshotRoutes } from "./snapshot-routes.ts";
+import { storeClients, storeRoutes, storeTopics } from "./store-routes.ts";
 import { systemRoutes, systemTopics } from "./system-routes.ts";
 import { traceRoutes } from "./trace-routes.ts";
 
@@ -48,6 +49,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   DAMAGED: 422,
   KEY_REQUIRED: 403,
   WRONG_KEY: 403,
+  HANDSHAKE_REFUSED: 403,
   NOT_RUNNING: 503,
   PEER_UNREACHABLE: 503,
   STOPPED: 503,
@@ -69,7 +71,8 @@ export async function makeRoutes({
     ajv: { customOptions: { removeAdditional: false, coerceTypes: "array" } },
     return503OnClosing: false,
   });
-  const stream = new EventStream({ ...systemTopics(backend) });
+  const store = storeClients(backend);
+  const stream = new EventStream({ ...systemTopics(backend), ...storeTopics(store) });
 
   app.setErrorHandler<FastifyError>(async (error, _, reply) => {
     const known = isTidemarkError(error);
@@ -123,6 +126,7 @@ export async function makeRoutes({
   snapshotRoutes(app, backend);
   fileRoutes(app, backend);
   traceRoutes(app, backend);
+  storeRoutes(app, store);
   await app.ready();
   return { app, handler, stream };
 }
