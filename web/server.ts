@@ -121,31 +121,58 @@ export class PageServer {
   }
 
   async #take(body: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
-    let rest = "";
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      const events = (rest + value).split("\n\n");
-      rest = events.pop() ?? "";
-      for (const event of events) this.#hear(event);
-    }
-  }
-
-  #hear(event: string): void {
-    const [, name, data] = /^event: ([^\n]*)\ndata: (.*)$/.exec(event) ?? [];
-    if (name === undefined || data === undefined) return;
-    if (name === "missed") {
-      this.#missed += Number(data);
-      return;
-    }
-    const topic = name as PageTopic;
-    const { value, problem } = JSON.parse(data) as { value?: unknown; problem?: string };
-    this.#tell(topic, { value: value ?? this.told(topic).value, problem, missed: this.#missed });
+    for await (const events of eventsIn(body))
+      for (const { name, data } of events) {
+        if (name === "missed") {
+          this.#missed += Number(data);
+          continue;
+        }
+        const topic = name as PageTopic;
+        const { value, problem } = data as { value?: unknown; problem?: string };
+        this.#tell(topic, {
+          value: value ?? this.told(topic).value,
+          problem,
+          missed: this.#missed,
+        });
+      }
   }
 
   #tell(topic: PageTopic, told: Told<unknown>): void {
     this.#told.set(topic, told);
     for (const listener of this.#listeners.get(topic) ?? []) listener();
+  }
+}
+
+/** One event of a stream. */
+export interface ServerEvent {
+  readonly name: string;
+  readonly data: unknown;
+}
+
+/** The events of a stream, those together that came together, until it ends or the signal comes. */
+export async function* eventsIn(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly ServerEvent[], void> {
+  let rest = "";
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const cancel = (): void => void reader.cancel().catch(() => {});
+  if (signal?.aborted) cancel();
+  signal?.addEventListener("abort", cancel);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const events = (rest + value).split("\n\n");
+      rest = events.pop() ?? "";
+      const found = events.flatMap((event) => {
+        const [, name, data] = /^event: ([^\n]*)\ndata: (.*)$/.exec(event) ?? [];
+        return name === undefined || data === undefined ? [] : [{ name, data: JSON.parse(data) }];
+      });
+      if (found.length > 0) yield found;
+    }
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+    cancel();
   }
 }

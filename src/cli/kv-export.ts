@@ -9,22 +9,23 @@ import type { RdbEvent } from "../kv/rdb.ts";
 import { Reply } from "../kv/reply.ts";
 import { typeOf, type Value } from "../kv/value.ts";
 import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
+import { RedisConnection } from "../serve/redis-connection.ts";
 import { KeyTally } from "./key-tally.ts";
 import { databasesOf, liveKeys } from "./live-keys.ts";
 import { directoryOption, jsonOption } from "./options.ts";
-import { parseRedisUrl, type RedisAddress, RedisConnection } from "./redis-connection.ts";
+import { parseRedisUrl, type RedisUrl } from "./redis-url.ts";
 import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
 import { grouped } from "./terminal.ts";
 import { Progress, STANDARD, writeTo } from "./transfer.ts";
 
 interface ExportOptions extends KeyOptions {
-  readonly from?: RedisAddress;
+  readonly from?: RedisUrl;
   readonly snapshot?: string;
   readonly dir: string;
   readonly json?: true;
 }
 
-const STORE: RedisAddress = { host: "127.0.0.1", port: 7379 };
+const STORE: RedisUrl = { host: "127.0.0.1", port: 7379 };
 const CHUNK_BYTES = 64 * 1024;
 
 const HELP = `

@@ -7,21 +7,17 @@ import { byteSize } from "../core/quantity.ts";
 import { type KeyPart, writePart } from "../kv/key-part.ts";
 import { type RdbEvent, RdbReader } from "../kv/rdb.ts";
 import { Reply } from "../kv/reply.ts";
+import { RedisConnection } from "../serve/redis-connection.ts";
 import { KeyTally } from "./key-tally.ts";
 import { databasesOf, liveKeys } from "./live-keys.ts";
 import { jsonOption } from "./options.ts";
-import {
-  isRedisUrl,
-  parseRedisUrl,
-  type RedisAddress,
-  RedisConnection,
-} from "./redis-connection.ts";
+import { isRedisUrl, parseRedisUrl, type RedisUrl } from "./redis-url.ts";
 import { grouped, printable } from "./terminal.ts";
 import { unreadable } from "./text-file.ts";
 import { Progress } from "./transfer.ts";
 
 interface ImportOptions {
-  readonly to: RedisAddress;
+  readonly to: RedisUrl;
   readonly replace?: true;
   readonly json?: true;
 }
@@ -89,7 +85,7 @@ function shown(source: string): string {
 
 async function importKeys(
   source: string,
-  to: RedisAddress,
+  to: RedisUrl,
   sender: KeySender,
   progress: Progress,
 ): Promise<void> {
@@ -115,7 +111,7 @@ async function importKeys(
 }
 
 /** @throws TidemarkError `BAD_OPTION` */
-function addressOf(text: string): RedisAddress {
+function addressOf(text: string): RedisUrl {
   try {
     return parseRedisUrl(text);
   } catch (error) {

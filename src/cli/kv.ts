@@ -230,8 +230,13 @@ function planOf(options: KvOptions): Plan {
     throw new TidemarkError("BAD_OPTION", `there are no ${processes.length} ports from ${port} on`);
   const rule = wholeRule();
   const where = processes.map((id, i) => `${id} serves ${host}:${port + i}`).join(", ");
+  const password = options.set?.["requirepass"];
   return {
     kind: "store",
+    serves: {
+      addresses: new Map(processes.map((id, i) => [id, { host, port: port + i }])),
+      ...(password !== undefined && { password }),
+    },
     source: { kv: { processes, port, host, ...definitionIn(options) } },
     processes,
     about: { processes },

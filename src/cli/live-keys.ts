@@ -8,7 +8,7 @@ import { type RdbEvent, readDump } from "../kv/rdb.ts";
 import { Reply } from "../kv/reply.ts";
 import { ErrorReply, type ServerReply } from "../kv/reply-reader.ts";
 import type { TypeName } from "../kv/value.ts";
-import type { RedisConnection } from "./redis-connection.ts";
+import type { RedisConnection } from "../serve/redis-connection.ts";
 
 /** Keys that are asked for at a time: their values are held. */
 const KEYS_AT_ONCE = 64;

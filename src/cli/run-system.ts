@@ -18,6 +18,7 @@ import { audit, prove } from "./audit.ts";
 import { directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
 import { addPageOptions, type PageOptions, servePage, versionOf } from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
+import { type StoreService, storeBackend } from "./page-store.ts";
 import { watchSource } from "./page-watch.ts";
 import { Retention } from "./retention.ts";
 import { makeRounds, type Round, type Totals, tally } from "./rounds.ts";
@@ -119,6 +120,8 @@ export interface Plan {
   readonly processes: readonly ProcessId[];
   /** All the money there is, in a bank. */
   readonly expected?: number;
+  /** Of a store. */
+  readonly serves?: StoreService;
   readonly about: About;
   readonly directory: string;
   readonly log?: LogPolicy | undefined;
@@ -172,8 +175,11 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
         ...(bank && { expected }),
       };
       const { chaos } = system ?? {};
-      const processes = (await system?.status()) ?? [];
-      return { ...known, snapshots, ...(chaos && { chaos }), processes };
+      const statuses = ((await system?.status()) ?? []).map((one) => {
+        const serves = plan.serves?.addresses.get(one.process);
+        return { ...one, ...(serves && { serves: `${serves.host}:${serves.port}` }) };
+      });
+      return { ...known, snapshots, ...(chaos && { chaos }), processes: statuses };
     },
     async disturb(parameter) {
       await running().disturb(checkDisturbance(parameter));
@@ -261,6 +267,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       system: caller,
       snapshots: pageStore,
       watch: watchSource({ system: caller, store, source }),
+      ...(plan.serves && { store: storeBackend(plan.serves) }),
     });
     if (page) report.page(page.url);
     // A bank that neither logs nor was restored always begins.

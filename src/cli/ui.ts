@@ -14,8 +14,9 @@ import { WebServer } from "../serve/web-server.ts";
 import { jsonOption } from "./options.ts";
 import { addAddressOptions, type PageOptions, versionOf } from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
-import { PATIENCE_MS } from "./restore.ts";
+import { runningStoreBackend } from "./page-store.ts";
 import { watchSource } from "./page-watch.ts";
+import { PATIENCE_MS } from "./restore.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type KeyOptions, keyOption, openStore } from "./store.ts";
 import { printable } from "./terminal.ts";
@@ -123,6 +124,7 @@ function directoryBackend(
     system,
     snapshots,
     watch: watchSource({ system, store, source }),
+    store: runningStoreBackend(directory, () => system("status", null)),
   };
   return {
     backend,

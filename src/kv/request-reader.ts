@@ -7,6 +7,7 @@
  */
 
 import { latin1Bytes, readLatin1 } from "./latin1.ts";
+import { splitWords } from "./line.ts";
 import { parseInteger } from "./numbers.ts";
 
 /** What a client may send. */
@@ -312,51 +313,4 @@ export class RequestReader {
 export function encodeRequest(words: readonly string[]): Uint8Array {
   const parts = words.map((word) => `$${word.length}\r\n${word}\r\n`);
   return latin1Bytes(`*${words.length}\r\n${parts.join("")}`);
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
-const isSpace = (char: string): boolean => " \n\r\t\v\f".includes(char);
-/** Not all spaces end a word, as in Redis. */
-const endsWord = (char: string): boolean => " \n\r\t\0".includes(char);
-
-/** The words of a line; in double quotes with escapes, in single quotes as they are. `undefined` if a quote is not closed as it must be. */
-function splitWords(line: string): string[] | undefined {
-  const words: string[] = [];
-  let at = 0;
-  for (;;) {
-    while (at < line.length && isSpace(line[at] as string)) at += 1;
-    if (at >= line.length) return words;
-    let word = "";
-    let quote = "";
-    for (;;) {
-      const char = line[at];
-      if (char === undefined) {
-        if (quote) return undefined;
-        break;
-      }
-      at += 1;
-      if (quote === '"' && char === "\\") {
-        const hex = /^x([0-9a-f]{2})/i.exec(line.slice(at, at + 3));
-        const next = line[at];
-        if (hex) {
-          word += String.fromCharCode(Number.parseInt(hex[1] as string, 16));
-          at += 3;
-        } else if (next !== undefined) {
-          word += ESCAPES[next] ?? next;
-          at += 1;
-        }
-      } else if (quote === "'" && char === "\\" && line[at] === "'") {
-        word += "'";
-        at += 1;
-      } else if (quote && char === quote) {
-        const next = line[at];
-        if (next !== undefined && !isSpace(next)) return undefined;
-        break;
-      } else if (quote) word += char;
-      else if (endsWord(char)) break;
-      else if (char === '"' || char === "'") quote = char;
-      else word += char;
-    }
-    words.push(word);
-  }
 }

@@ -28,6 +28,7 @@ import {
 import { absence } from "../kv/commands/server.ts";
 import { commandTable } from "../kv/commands.ts";
 import { matches } from "../kv/glob.ts";
+import { quoted } from "../kv/line.ts";
 import { CONVERGING } from "../kv/namespaces.ts";
 import { CONVERGING_BYTES, KIND, RecordWriter } from "../kv/record.ts";
 import {
@@ -1386,20 +1387,6 @@ class Connection implements Client {
 function humanBytes(bytes: number): string {
   const power = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
   return power === 0 ? `${bytes}B` : `${(bytes / 1024 ** power).toFixed(2)}${"KMGT"[power - 1]}`;
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  ...{ "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t" },
-  ...{ "\x07": "\\a", "\b": "\\b" },
-};
-
-/** A word with quotes, and all that is no plain character in it as an escape. */
-function quoted(word: string): string {
-  const text = word.replace(
-    /[^ !#-[\]-~]/g,
-    (char) => ESCAPES[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
-  return `"${text}"`;
 }
 
 /** Passwords are shown to nobody. */

@@ -123,6 +123,8 @@ export interface ProcessStatus {
   readonly process: ProcessId;
   readonly pid: number;
   readonly address: string;
+  /** Of a store: where clients reach it, as `host:port`. */
+  readonly serves?: string;
   readonly up: boolean;
   readonly epoch: number;
   /** Messages since it started; absent when it does not answer. */

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { parseRedisUrl } from "../../src/cli/redis-connection.ts";
+import { parseRedisUrl } from "../../src/cli/redis-url.ts";
 import { entry, latin1, rdbFile, text } from "../kv/rdb-files.ts";
 import { startStore, TestClient } from "../serve/store.ts";
 import { temporaryDirectory, tidemark } from "./support/command.ts";

@@ -246,9 +246,11 @@ interface Argument {
 interface Facts {
   readonly keys: readonly KeyFacts[];
   readonly words: readonly Argument[];
+  /** The words as they stand above. */
+  readonly text: string;
 }
 
-const NO_FACTS: Facts = { keys: [], words: [] };
+const NO_FACTS: Facts = { keys: [], words: [], text: "" };
 
 let read: ReadonlyMap<string, Facts> | undefined;
 
@@ -260,10 +262,24 @@ function factsOf(name: string): Facts {
       .map((line) => {
         const [, command = "", keys, words = ""] = /^(\S+)(?: \{([^}]*)\})?(.*)$/s.exec(line) ?? [];
         const parser = new WordsParser(words);
-        return [command, { keys: keys?.split("; ").map(keyFacts) ?? [], words: parser.sequence() }];
+        const found = { keys: keys?.split("; ").map(keyFacts) ?? [], words: parser.sequence() };
+        return [command, { ...found, text: words }];
       }),
   );
   return read.get(name) ?? NO_FACTS;
+}
+
+/**
+ * The words of a command for people, such as `key value [NX | XX]`.
+ * @param name of one of a container as `config|get`
+ */
+export function syntaxOf(name: string): string {
+  return factsOf(name)
+    .text.trim()
+    .replaceAll(/\s+/g, " ")
+    .replaceAll(/([a-z])(:(int|dbl|string))/g, "$1")
+    .replaceAll(/<([^ >]+)>/g, "$1")
+    .replaceAll("...", " ...");
 }
 
 function keyFacts(text: string): KeyFacts {

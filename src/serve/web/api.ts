@@ -9,6 +9,7 @@
 
 import type { ProcessId, SnapshotId } from "../../core/id.ts";
 import type { Detection } from "../../detect/verdict.ts";
+import type { TypedReply } from "../../kv/reply-reader.ts";
 import type { SystemExplanation } from "../../process/causes.ts";
 import type { SystemNote, SystemStatus } from "../system-methods.ts";
 
@@ -40,6 +41,8 @@ export interface PageTopics {
   readonly notes: readonly SystemNote[];
   /** What is watched, and what was found. */
   readonly watch: PageWatch;
+  /** Of a store that runs, once a second. */
+  readonly store: PageStore;
 }
 
 export type PageTopic = keyof PageTopics;
@@ -191,4 +194,84 @@ export interface SumPoint {
   readonly sum: number;
   readonly expected: number;
   readonly inFlight: number;
+}
+
+/** What there is to know of a store. Keys, values and words are texts with a character for each byte: U+0000 to U+00FF. */
+export interface PageStore {
+  readonly atMs: number;
+  readonly replicas: readonly PageReplica[];
+  /** Patterns of keys that are not in total order, as the replicas say. */
+  readonly namespaces: readonly { readonly order: "causal" | "fifo"; readonly pattern: string }[];
+  /** It has a password, and the server of the page was not told it, or another one. */
+  readonly wantsPassword: boolean;
+}
+
+/** One replica of a store, with the server beside it. */
+export interface PageReplica {
+  readonly process: ProcessId;
+  /** Where clients reach it. */
+  readonly address: string;
+  /** Why nothing is known of it. */
+  readonly problem?: string;
+  readonly figures?: ReplicaFigures;
+}
+
+export interface ReplicaFigures {
+  readonly epoch: number;
+  /** How many records it has done: its place in the order. */
+  readonly records: number;
+  /** Effects on keys that converge that are not known to be known to all. */
+  readonly unsettled: number;
+  /** Processes that it cannot reach. */
+  readonly absent: readonly ProcessId[];
+  /** What waits there and for what, in sentences. */
+  readonly waits: readonly string[];
+  /** By database, those with keys alone. */
+  readonly keys: Readonly<Record<string, number>>;
+  readonly usedBytes: number;
+  readonly clients: number;
+  /** Commands that it has been asked since it started. */
+  readonly commands: number;
+  /** Those of them that the server of the page has asked for pages. */
+  readonly ownCommands: number;
+  readonly upSeconds: number;
+}
+
+/** What one replica answered to several requests; or why it did not. */
+export interface StoreAnswer {
+  readonly process: ProcessId;
+  readonly replies?: readonly TypedReply[];
+  readonly problem?: PageProblem;
+  readonly tookMs: number;
+}
+
+/** What the stream of a console tells. */
+export interface ConsoleEvents {
+  /** First: the name of the session, under which commands are sent. */
+  readonly opened: { readonly session: string; readonly process: ProcessId };
+  /** The answer to a command. */
+  readonly reply: { readonly number: number; readonly reply: TypedReply; readonly tookMs: number };
+  /** Something that no command asked for: messages of channels, requests of others. */
+  readonly unasked: { readonly reply: TypedReply };
+  /** So much that nobody asked for was left out. */
+  readonly missed: number;
+  /** Last: why there will be no more. */
+  readonly closed: { readonly reason: string };
+}
+
+/** What the stream of live commands tells. */
+export interface CommandEvents {
+  readonly command: LiveCommand;
+  readonly missed: number;
+  /** A replica is watched from now on, or not any more. */
+  readonly watching: { readonly process: ProcessId; readonly problem?: string };
+}
+
+/** What a client has asked a replica. */
+export interface LiveCommand {
+  readonly process: ProcessId;
+  readonly atMs: number;
+  readonly db: number;
+  readonly client: string;
+  readonly words: readonly string[];
 }

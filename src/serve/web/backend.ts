@@ -1,8 +1,9 @@
 /** What the server of the page asks of what it serves; the command line has the answers. */
 
-import type { SnapshotId } from "../../core/id.ts";
+import type { ProcessId, SnapshotId } from "../../core/id.ts";
 import type { StoredSnapshot } from "../../runtime/snapshot-store.ts";
 import type { Attempt } from "../../snapshot/attempt.ts";
+import type { RedisAddress } from "../redis-connection.ts";
 import type { SystemMethods } from "../system-methods.ts";
 import type {
   PageAbout,
@@ -32,6 +33,8 @@ export interface PageBackend {
   readonly system?: SystemCaller;
   /** The same system, as detectors look at it. */
   readonly watch?: WatchSource;
+  /** The store that runs; present also where one may be started. */
+  readonly store?: PageStoreBackend;
   /** A trace or an exported snapshot, as it is in its file. */
   readonly file?: { readonly name: string; read(): Promise<Uint8Array> };
   /** The snapshots of a directory. */
@@ -62,4 +65,12 @@ export interface SnapshotsBackend {
   restore(id: SnapshotId, timeoutMs: number): Promise<PageRestoration>;
   planClone(id: SnapshotId, request: PageCloneRequest): Promise<PageClone>;
   clone(id: SnapshotId, request: PageCloneRequest): Promise<PageClone>;
+}
+
+/** How a store is reached by its clients. */
+export interface PageStoreBackend {
+  /** Where each process serves. @throws TidemarkError `NOT_FOUND`, `NOT_RUNNING` if there is no store */
+  serves(): Promise<ReadonlyMap<ProcessId, RedisAddress>>;
+  /** What it was started with. */
+  readonly password?: string;
 }

@@ -12,6 +12,7 @@ import { EventStream } from "./event-stream.ts";
 import { fileRoutes } from "./file-routes.ts";
 import { problemSchema } from "./schema.ts";
 import { snapshotRoutes } from "./snapshot-routes.ts";
+import { storeClients, storeRoutes, storeTopics } from "./store-routes.ts";
 import { systemRoutes, systemTopics } from "./system-routes.ts";
 import { traceRoutes } from "./trace-routes.ts";
 import { watchingOf, watchRoutes, watchTopics } from "./watch-routes.ts";
@@ -49,6 +50,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   DAMAGED: 422,
   KEY_REQUIRED: 403,
   WRONG_KEY: 403,
+  HANDSHAKE_REFUSED: 403,
   NOT_RUNNING: 503,
   PEER_UNREACHABLE: 503,
   STOPPED: 503,
@@ -71,7 +73,12 @@ export async function makeRoutes({
     return503OnClosing: false,
   });
   const watching = watchingOf(backend);
-  const stream = new EventStream({ ...systemTopics(backend), ...watchTopics(watching) });
+  const store = storeClients(backend);
+  const stream = new EventStream({
+    ...systemTopics(backend),
+    ...watchTopics(watching),
+    ...storeTopics(store),
+  });
 
   app.setErrorHandler<FastifyError>(async (error, _, reply) => {
     const known = isTidemarkError(error);
@@ -126,6 +133,7 @@ export async function makeRoutes({
   watchRoutes(app, watching);
   fileRoutes(app, backend);
   traceRoutes(app, backend);
+  storeRoutes(app, store);
   await app.ready();
   return { app, handler, stream };
 }

@@ -91,7 +91,7 @@ export function systemRoutes(
         description:
           'Each event has the name of its topic, and {"value": …} or {"problem": "…"} as JSON. Before what comes after a gap there is an ' +
           `event \`missed\` with the number of events that were left out. At most ${LISTENERS_MAX} may listen.`,
-        querystring: object({ topics: list({ enum: ["status", "notes", "watch"] }) }),
+        querystring: object({ topics: list({ enum: ["status", "notes", "watch", "store"] }) }),
       },
     },
     async ({ query }, reply) => {

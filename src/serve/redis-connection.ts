@@ -1,73 +1,63 @@
-/** A connection to a server that speaks Redis' protocol, and how such a server is named. */
+/** A connection to a server that speaks Redis' protocol. */
 
 import { connect, type Socket } from "node:net";
-import { InvalidArgumentError } from "commander";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { Reply } from "../kv/reply.ts";
-import { ErrorReply, ReplyReader, type ServerReply } from "../kv/reply-reader.ts";
-import { printable } from "./terminal.ts";
+import {
+  plainReplies,
+  type ReplyForm,
+  type ReplyLimits,
+  ReplyReader,
+  type ServerReply,
+} from "../kv/reply-reader.ts";
 
-/** A server, as `redis://user:password@host:port/database` has it. */
+/** A server, and who asks it. */
 export interface RedisAddress {
   readonly host: string;
   readonly port: number;
   readonly user?: string;
   readonly password?: string;
-  readonly db?: number;
 }
 
-const REDIS_PORT = 6379;
+/** What is to be done with replies. */
+export interface ReplyOptions<T> {
+  readonly form: ReplyForm<T>;
+  readonly limits?: ReplyLimits;
+  /** Hears each reply before it is taken for an answer. True: it is none. */
+  readonly hear?: (reply: T) => boolean;
+  /** Nothing more will come, as somebody else has ended it. */
+  readonly ended?: (problem: TidemarkError) => void;
+}
+
 const CONNECT_MS = 10_000;
 
-export const isRedisUrl = (text: string): boolean => /^rediss?:\/\//i.test(text);
-
-export function parseRedisUrl(text: string): RedisAddress {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === "rediss:")
-    throw new InvalidArgumentError("TLS is not spoken here: use a tunnel, and redis://.");
-  const [, db] = /^\/(\d{0,9})$/.exec(url?.pathname || "/") ?? [];
-  if (url?.protocol !== "redis:" || url.hostname === "" || db === undefined)
-    throw new InvalidArgumentError("Use redis://host:port, as in redis://127.0.0.1:7379.");
-  const user = decoded(url.username);
-  const password = decoded(url.password);
-  return {
-    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
-    port: url.port === "" ? REDIS_PORT : Number(url.port),
-    ...(user !== "" && { user }),
-    ...(password !== "" && { password }),
-    ...(db !== "" && { db: Number(db) }),
-  };
-}
-
-function decoded(text: string): string {
-  try {
-    // The protocol has bytes, and texts here have one character for each.
-    return Buffer.from(decodeURIComponent(text)).toString("latin1");
-  } catch {
-    throw new InvalidArgumentError("After a % there are two hexadecimal digits.");
-  }
-}
-
 /** Requests that were sent together. */
-interface Batch {
+interface Batch<T> {
   readonly count: number;
-  readonly replies: ServerReply[];
-  readonly resolve: (replies: readonly ServerReply[]) => void;
+  readonly replies: T[];
+  readonly resolve: (replies: readonly T[]) => void;
   readonly reject: (error: TidemarkError) => void;
 }
 
 /** See the head of the file. Errors: `PEER_UNREACHABLE`, `HANDSHAKE_REFUSED`, `SERVER_REFUSED`, `BAD_MESSAGE`. */
-export class RedisConnection {
+export class RedisConnection<T = ServerReply> {
   /** As messages call the server. */
   readonly name: string;
+  /** Its own end, as the server shows it. */
+  readonly localAddress: string;
   readonly #socket: Socket;
-  readonly #reader: ReplyReader = new ReplyReader();
-  readonly #batches: Batch[] = [];
+  readonly #options: ReplyOptions<T>;
+  readonly #reader: ReplyReader<T>;
+  readonly #batches: Batch<T>[] = [];
   /** Why nothing more will come. */
   #problem: TidemarkError | undefined;
 
-  private constructor(name: string, socket: Socket) {
+  private constructor(name: string, socket: Socket, options: ReplyOptions<T>) {
     this.name = name;
+    const { localAddress = "", localPort } = socket;
+    this.localAddress = `${localAddress}:${localPort}`;
+    this.#options = options;
+    this.#reader = new ReplyReader(options.form, options.limits);
     this.#socket = socket;
     socket.on("data", (piece) => this.#take(piece));
     socket.on("error", (error) => this.#fail(`the connection to ${name} broke: ${error.message}`));
@@ -75,9 +65,17 @@ export class RedisConnection {
   }
 
   /** Connects, and says who it is. */
-  static async open({ host, port, user, password }: RedisAddress): Promise<RedisConnection> {
+  static open(address: RedisAddress): Promise<RedisConnection> {
+    return RedisConnection.openAs(address, { form: plainReplies });
+  }
+
+  /** The same, with replies of another form. */
+  static async openAs<T>(
+    { host, port, user, password }: RedisAddress,
+    options: ReplyOptions<T>,
+  ): Promise<RedisConnection<T>> {
     const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-    const connection = new RedisConnection(name, await connected(name, host, port));
+    const connection = new RedisConnection(name, await connected(name, host, port), options);
     try {
       if (password !== undefined)
         await connection.ask("AUTH", ...(user === undefined ? [] : [user]), password);
@@ -89,16 +87,21 @@ export class RedisConnection {
     return connection;
   }
 
+  /** Sends requests whose replies are heard by whoever opened it. */
+  say(requests: Reply): void {
+    if (!this.#problem) this.#socket.write(requests.bytes.slice(0, requests.length));
+  }
+
   /** Sends one request. @throws TidemarkError also if the reply is an error */
-  async ask(...words: readonly string[]): Promise<ServerReply> {
+  async ask(...words: readonly string[]): Promise<T> {
     const requests = new Reply();
     requests.bulks(words);
-    const [reply = null] = await this.send(requests, 1);
-    return this.checked(reply);
+    const [reply] = await this.send(requests, 1);
+    return this.checked(reply as T);
   }
 
   /** Sends requests, and gives their replies once all are there. Wait before you send much more. */
-  send(requests: Reply, count: number): Promise<readonly ServerReply[]> {
+  send(requests: Reply, count: number): Promise<readonly T[]> {
     if (this.#problem) return Promise.reject(this.#problem);
     if (count === 0) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
@@ -108,9 +111,10 @@ export class RedisConnection {
   }
 
   /** @throws TidemarkError `SERVER_REFUSED` if it is an error */
-  checked(reply: ServerReply, about: string = ""): ServerReply {
-    if (!(reply instanceof ErrorReply)) return reply;
-    throw new TidemarkError("SERVER_REFUSED", `${this.name} says${about}: ${reply.message}`);
+  checked(reply: T, about: string = ""): T {
+    const problem = this.#options.form.problemOf(reply);
+    if (problem === undefined) return reply;
+    throw new TidemarkError("SERVER_REFUSED", `${this.name} says${about}: ${problem}`);
   }
 
   close(): void {
@@ -122,6 +126,7 @@ export class RedisConnection {
     this.#reader.feed(piece);
     try {
       for (let reply = this.#reader.next(); reply !== undefined; reply = this.#reader.next()) {
+        if (this.#options.hear?.(reply)) continue;
         const batch = this.#batches[0];
         if (!batch) throw new TidemarkError("BAD_MESSAGE", "it says what nobody asked for");
         batch.replies.push(reply);
@@ -142,9 +147,11 @@ export class RedisConnection {
   }
 
   #end(problem: TidemarkError): void {
+    const isNew = this.#problem === undefined;
     this.#problem ??= problem;
     for (const { reject } of this.#batches.splice(0)) reject(this.#problem);
     this.#socket.destroy();
+    if (isNew) this.#options.ended?.(this.#problem);
   }
 }
 
@@ -155,7 +162,7 @@ function connected(name: string, host: string, port: number): Promise<Socket> {
       socket.destroy();
       reject(new TidemarkError("PEER_UNREACHABLE", `${name} does not answer: ${reason}`));
     };
-    const failed = (error: Error): void => fail(printable(error.message || textOf(error)));
+    const failed = (error: Error): void => fail(error.message || textOf(error));
     socket.once("error", failed);
     socket.once("timeout", () => fail(`not within ${CONNECT_MS / 1000} s`));
     socket.once("connect", () => {
