@@ -136,12 +136,14 @@ async function readPage(): Promise<ServedPage> {
   throw new TidemarkError("NOT_FOUND", "it has not been built: npm run build");
 }
 
-/** Scripts and styles are in the file itself, and named by their hashes. */
+/** Scripts and styles are in the file itself, and named by their hashes. A script may speak of others, which are none. */
 function policyOf(html: string): string {
-  const hashes = (tag: string): string =>
-    [...html.matchAll(new RegExp(`<${tag}\\b[^>]*>([\\s\\S]*?)</${tag}>`, "g"))]
+  const found = [...html.matchAll(/<(script|style)\b[^>]*>([\s\S]*?)<\/\1>/g)];
+  const hashes = (element: string): string =>
+    found
+      .filter(([, tag]) => tag === element)
       .map(
-        ([, content = ""]) => `'sha256-${createHash("sha256").update(content).digest("base64")}'`,
+        ([, , content = ""]) => `'sha256-${createHash("sha256").update(content).digest("base64")}'`,
       )
       .join(" ");
   return [
