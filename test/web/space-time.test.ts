@@ -51,9 +51,10 @@ async function dragCut(page: Page, row: number, rows: number, share: number): Pr
 /** What a button has the browser save, and where. */
 async function saved(page: Page, name: string): Promise<{ path: string; text: string }> {
   await page.getByText("Share", { exact: true }).click();
-  const download = page.waitForEvent("download");
-  await page.getByRole("button", { name }).click();
-  const file = await download;
+  const [file] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name }).click(),
+  ]);
   const path = join(temporaryDirectory(), file.suggestedFilename());
   await file.saveAs(path);
   return { path, text: readFileSync(path, "utf8") };
@@ -216,7 +217,7 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
 
     const svg = await saved(page, "as a picture");
     expect(svg.text).toMatch(/^<svg[\s\S]*consistent cut[\s\S]*<\/svg>\n$/);
-    const lines = await saved(page, "The trace");
+    const lines = await saved(page, "The trace (JSON lines)");
     expect(lines.text.trimEnd().split("\n").length).toBe(3);
   });
 
