@@ -326,7 +326,10 @@ export class RedisServer implements ReplicaServer {
   note(connection: Connection, command: KnownCommand, args: readonly string[]): void {
     if (this.#evicts)
       for (const place of keyPlaces(command, args)) this.#memoryWatch.used(args[place] ?? "");
-    if (!this.#hasMonitors || command.flags.includes("admin")) return;
+    if (!this.#hasMonitors) return;
+    const second = args[1]?.toLowerCase();
+    const done = command.subcommands?.find(({ name }) => name === second) ?? command;
+    if (done.flags.includes("admin")) return;
     // What is in the buffer is of the one who asks.
     this.mark(connection);
     const at = (performance.timeOrigin + performance.now()) / 1000;
@@ -1392,7 +1395,7 @@ function humanBytes(bytes: number): string {
 /** Passwords are shown to nobody. */
 function withoutSecrets(args: readonly string[]): readonly string[] {
   const name = args[0]?.toLowerCase();
-  if (name === "auth") return [name, ...args.slice(1).map(() => REDACTED)];
+  if (name === "auth") return args.map((word, i) => (i === 0 ? word : REDACTED));
   const from = name === "hello" ? args.findIndex((word) => word.toLowerCase() === "auth") : -1;
   const isSetting = name === "config" && args.some((word) => /^requirepass$/i.test(word));
   if (isSetting) return args.map((word, i) => (i > 2 ? REDACTED : word));

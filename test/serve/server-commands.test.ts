@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { connect, createServer } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { lacksRedis, startRedis } from "./redis.ts";
 import { type Heard, startStore, TestClient } from "./store.ts";
 
 const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
@@ -328,6 +329,26 @@ describe("what is watched", () => {
     expect(await client.ask("SLOWLOG", "LEN")).toBe(":1");
   });
 
+  test.skipIf(lacksRedis)("MONITOR shows what Redis shows", async () => {
+    const [, port] = await storeClient();
+    const shownBy = async (server: number): Promise<readonly string[]> => {
+      const monitor = new TestClient(server);
+      expect(await monitor.ask("MONITOR")).toBe("+OK");
+      const client = new TestClient(server);
+      for (const line of [
+        ...["PING", "set a x", "Auth a b", "HELLO 3 AUTH a b", "CONFIG GET maxclients", "GET"],
+        ...["CLIENT GETNAME", "DEBUG SLEEP 0", "SLOWLOG LEN", "nothing", "GET a"],
+      ])
+        client.send(...line.split(" "));
+      client.send("ECHO", "end");
+      const shown: string[] = [];
+      while (!shown.at(-1)?.includes("end"))
+        shown.push(String(await monitor.next()).replace(/^\+\d+\.\d{6} |127\.0\.0\.1:\d+/g, ""));
+      return shown;
+    };
+    expect(await shownBy(port)).toEqual(await shownBy(await startRedis()));
+  });
+
   test("MONITOR shows every request of the server, but no password", async () => {
     const [client, port] = await storeClient();
     const monitor = new TestClient(port);
@@ -342,7 +363,7 @@ describe("what is watched", () => {
     for (let i = 0; i < 6; i += 1) shown.push((await monitor.next()) as string);
     expect(shown[0]).toMatch(/^\+\d+\.\d{6} \[0 127\.0\.0\.1:\d+\] "SET" "a" "x\\"\\n\\x00\\xff"$/);
     expect(shown.map((line) => line.slice(line.indexOf("] ") + 2)).slice(1)).toEqual([
-      ...['"PING"', '"HELLO" "2" "AUTH" "(redacted)" "(redacted)"', '"auth" "(redacted)"'],
+      ...['"PING"', '"HELLO" "2" "AUTH" "(redacted)" "(redacted)"', '"AUTH" "(redacted)"'],
       ...['"SELECT" "3"', '"GET" "a"'],
     ]);
     expect(await monitor.ask("RESET")).toMatch(/"RESET"/);
