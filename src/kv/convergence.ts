@@ -577,13 +577,9 @@ export class Convergence {
   }
 
   #showDeadline(key: string, { elements }: Kept): void {
-    const deadline = deadlineIn(elements, () => true);
-    if (
-      deadline !== undefined &&
-      this.#db.has(key) &&
-      (this.#db.deadline(key) ?? null) !== deadline
-    )
-      this.#db.setDeadline(key, deadline ?? undefined);
+    const deadline = deadlineIn(elements, () => true) ?? undefined;
+    if (this.#db.has(key) && this.#db.deadline(key) !== deadline)
+      this.#db.setDeadline(key, deadline);
   }
 
   #write(key: string, plane: Plane, name: string, value: ElementValue | undefined): void {
