@@ -30,6 +30,11 @@
  * so what is kept has a bound while all are there; and while one is not, the window of the group is the bound. In an order that is not
  * causal, an effect may come before one that it had seen: it is remembered that it undoes that one, until all in its context has come.
  *
+ * A key that is gone may have left a deadline: whoever took away what there was had not seen it. Nobody forgets that alone, though all know
+ * of it: who does not know yet that the key is gone may write to it as it was, with that deadline; and, in an order that is not causal,
+ * what is written to a key that somebody has begun anew may come before that. So it is taken away as all else is, by what is told: a
+ * `clear` of the replica to which the slot of the key belongs, once that keeps nothing else of the key.
+ *
  * All of this, folding too, follows from the set of messages that were told and not from their order: test/kv/convergence.test.ts has it
  * so.
  */
@@ -37,6 +42,7 @@
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import type { Database, Keyspace } from "./keyspace.ts";
 import { parseInteger } from "./numbers.ts";
+import { slotOf } from "./slot.ts";
 import type { Value } from "./value.ts";
 import { Hash } from "./values/hash.ts";
 import { SetValue } from "./values/set-value.ts";
@@ -112,6 +118,7 @@ export interface ConvergenceHead {
   readonly contexts: readonly (readonly number[])[];
   readonly heard: number;
   readonly early: readonly Early[];
+  readonly left: readonly string[];
 }
 
 type EntryImage = readonly [
@@ -130,6 +137,9 @@ export type KeptImage = readonly (readonly [
 
 /** After so many effects of others, who has said nothing says how far it is. */
 const HEARD_MOST = 256;
+/** With one message goes so much of what keys that are gone have left: each counts as its characters and so many more. */
+const CLEARED_MOST = 16_384;
+const CLEARED_EACH = 64;
 const SLICE_KEYS = 64;
 const NOTHING: readonly number[] = [];
 
@@ -160,6 +170,8 @@ export class Convergence {
   readonly #earlyOf = new Map<string, number>();
   /** Effects of others since the last own message. */
   #heard = 0;
+  /** Keys that are gone and may have left a deadline, which this replica is to take away. */
+  #left = new Set<string>();
   /** Scores that are to be added up once the message at hand is taken: members by key. */
   readonly #unsummed = new Map<string, Set<string>>();
   /** Keys that the message at hand is about. */
@@ -216,15 +228,39 @@ export class Convergence {
 
   /** What others are to be told; nothing, if nothing was done. */
   end(): Uint8Array | undefined {
-    return this.#times === 0 ? undefined : this.#tell();
+    if (this.#times === 0) return undefined;
+    this.#clearLeft();
+    return this.#tell();
   }
 
   /** Says how far this replica is, if others may want to know. */
   say(): Uint8Array | undefined {
     if (this.#heard < HEARD_MOST) return undefined;
     this.begin();
-    this.#times = 1;
+    this.#clearLeft();
+    this.#times = Math.max(this.#times, 1);
     return this.#tell();
+  }
+
+  /** Takes away, for all, what keys that are gone have left. */
+  #clearLeft(): void {
+    this.#options.keyspace.nowMs = 0;
+    const effects: Effect[] = [];
+    let sum = 0;
+    for (const key of this.#left) {
+      if (sum > CLEARED_MOST) break;
+      this.#left.delete(key);
+      const elements = this.#kept.get(key)?.elements;
+      // If there is something else by now, it comes here again when that is folded.
+      if (!elements || firstIn(elements) || !this.#leavesDeadline(key, elements)) continue;
+      effects.push({ key, plane: "s", name: "", kind: "clear" });
+      sum += key.length + CLEARED_EACH;
+    }
+    this.do(effects, []);
+  }
+
+  #leavesDeadline(key: string, elements: ReadonlyMap<string, Element>): boolean {
+    return typeof deadlineIn(elements, () => true) === "number" && !this.#db.has(key);
   }
 
   #tell(): Uint8Array {
@@ -541,13 +577,9 @@ export class Convergence {
   }
 
   #showDeadline(key: string, { elements }: Kept): void {
-    const deadline = deadlineIn(elements, () => true);
-    if (
-      deadline !== undefined &&
-      this.#db.has(key) &&
-      (this.#db.deadline(key) ?? null) !== deadline
-    )
-      this.#db.setDeadline(key, deadline ?? undefined);
+    const deadline = deadlineIn(elements, () => true) ?? undefined;
+    if (this.#db.has(key) && this.#db.deadline(key) !== deadline)
+      this.#db.setDeadline(key, deadline);
   }
 
   #write(key: string, plane: Plane, name: string, value: ElementValue | undefined): void {
@@ -574,6 +606,8 @@ export class Convergence {
   #fold(key: string): void {
     const there = this.#kept.get(key);
     if (!there) return;
+    const { members, self, keyspace } = this.#options;
+    keyspace.nowMs = 0;
     const isStable = ({ time, origin }: Entry): boolean => time <= (this.#stable[origin] as number);
     // What is folded is earlier than what is not: the first one is, or none. What is hidden has to be known until somebody takes it away.
     const first = firstIn(there.elements);
@@ -584,12 +618,15 @@ export class Convergence {
       if (!there.isLate) this.#own(key).isLate = true;
       return;
     }
-    const isFolded = foldable(there.elements, isStable, this.#options.members);
+    const isFolded = foldable(there.elements, isStable, members);
     const all = [...there.elements.values()].flatMap(({ entries }) => entries);
     if (all.every(isFolded)) {
-      // What is shown is what they make.
-      this.#kept.delete(key);
-      return;
+      if (!this.#leavesDeadline(key, there.elements)) {
+        // What is shown is what they make.
+        this.#kept.delete(key);
+        return;
+      }
+      if (slotOf(key) % members === self) this.#left.add(key);
     }
     const isFresh = all.some((one) => one.time > 0 && isFolded(one));
     if (isFresh) this.#foldSome(this.#own(key), isFolded);
@@ -600,7 +637,6 @@ export class Convergence {
   }
 
   #foldSome(kept: Kept, isFolded: (entry: Entry) => boolean): void {
-    this.#options.keyspace.nowMs = 0;
     const { elements } = kept;
     const version = this.#version;
     const some = new Map<string, Element>();
@@ -636,6 +672,7 @@ export class Convergence {
       contexts: this.#contexts.map((one) => [...one]),
       heard: this.#heard,
       early: this.#early.flat(),
+      left: [...this.#left],
     };
     const keys = [...this.#kept];
     let at = 0;
@@ -653,10 +690,12 @@ export class Convergence {
   }
 
   /** Takes what `freeze` gave. */
-  restore({ seen, contexts, heard, early }: ConvergenceHead, images: readonly KeptImage[]): void {
+  restore(head: ConvergenceHead, images: readonly KeptImage[]): void {
+    const { seen, contexts, heard, early, left } = head;
     this.#seen = [...seen];
     this.#contexts = contexts.map((one) => [...one]);
     this.#heard = heard;
+    this.#left = new Set(left);
     this.#stable = this.#seen.map((_, replica) =>
       Math.min(...this.#contexts.map((one) => one[replica] as number)),
     );

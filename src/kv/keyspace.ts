@@ -197,7 +197,8 @@ export class Database {
 
   /** All keys that are there, slot by slot. */
   *keys(): IterableIterator<string> {
-    for (let index = 0; index < this.slots.length; index += 1) yield* this.slotKeys(index);
+    for (let index = 0; index < this.slots.length; index += 1)
+      if (this.slots[index] !== undefined) yield* this.slotKeys(index);
   }
 
   /** The keys of one slot that are there. */

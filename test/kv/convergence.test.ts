@@ -103,6 +103,15 @@ class Meaning {
   }
 }
 
+interface Message {
+  readonly time: number;
+  readonly effects: readonly { readonly at: number; readonly key: string; readonly kind: string }[];
+}
+
+/** What is told in one piece, behind its length. */
+const messageOf = (piece: Uint8Array): Message =>
+  JSON.parse(Buffer.from(piece.subarray(4)).toString());
+
 /** A history at some replicas, and its meaning. */
 class History {
   readonly replicas: Replicas;
@@ -114,6 +123,8 @@ class History {
   readonly times: number[][];
   /** Keys may change their type; then only that all have the same is known. */
   readonly isMixed: boolean;
+  /** Of some histories there is one key alone, of that type: so much befalls it at once. */
+  readonly only: string | undefined;
   problem: string | undefined;
 
   constructor(many: number, level: Level, seed: string, isMixed: boolean = false, spoil?: Spoil) {
@@ -123,10 +134,12 @@ class History {
     this.told = this.replicas.ids.map(() => this.replicas.ids.map(() => 0));
     this.times = this.replicas.ids.map(() => []);
     this.isMixed = isMixed;
+    const isAlone = !isMixed && this.random.below(2) === 0;
+    this.only = isAlone ? this.random.pick(["s", "h", "m", "z"]) : undefined;
   }
 
   key(type: string): string {
-    return `${this.level}:${this.isMixed ? "" : type}${this.random.below(2)}`;
+    return `${this.level}:${this.isMixed ? "" : type}${this.random.below(this.only ? 1 : 2)}`;
   }
 
   command(): readonly string[] {
@@ -135,7 +148,7 @@ class History {
     const [number, any] = [String(random.below(20) - 5), String(random.below(100))];
     const score = String((random.below(2000) - 1000) / 7);
     const deadline = String(5_000_000 + random.below(1000));
-    const type = random.pick(["s", "h", "m", "z"]) ?? "s";
+    const type = this.only ?? random.pick(["s", "h", "m", "z"]) ?? "s";
     if (this.isMixed && random.below(3) === 0) {
       const soon = String(this.replicas.nowMs + random.below(100));
       const others = [
@@ -159,25 +172,29 @@ class History {
       ];
       return random.pick(others) ?? [];
     }
-    return (
-      random.pick([
-        ["SET", this.key("s"), random.below(8) === 0 ? "text" : any],
-        ["SET", this.key("s"), any, "PXAT", deadline],
-        ["INCRBY", this.key("s"), number],
-        ["INCR", this.key("s")],
-        ["HSET", this.key("h"), name, any],
-        ["HINCRBY", this.key("h"), name, number],
-        ["HDEL", this.key("h"), name],
-        ["SADD", this.key("m"), name],
-        ["SREM", this.key("m"), name],
-        ["ZADD", this.key("z"), score, name],
-        ["ZINCRBY", this.key("z"), score, name],
-        ["ZREM", this.key("z"), name],
-        ["DEL", this.key(type)],
-        ["PEXPIREAT", this.key(type), deadline],
-        ["PERSIST", this.key(type)],
-      ]) ?? []
-    );
+    const commands = [
+      ["SET", this.key("s"), random.below(8) === 0 ? "text" : any],
+      ["SET", this.key("s"), any, "PXAT", deadline],
+      ["INCRBY", this.key("s"), number],
+      ["INCR", this.key("s")],
+      ["HSET", this.key("h"), name, any],
+      ["HINCRBY", this.key("h"), name, number],
+      ["HDEL", this.key("h"), name],
+      ["SADD", this.key("m"), name],
+      ["SREM", this.key("m"), name],
+      ["ZADD", this.key("z"), score, name],
+      ["ZINCRBY", this.key("z"), score, name],
+      ["ZREM", this.key("z"), name],
+      ["DEL", this.key(type)],
+      ["PEXPIREAT", this.key(type), deadline],
+      ["PERSIST", this.key(type)],
+    ];
+    const { only } = this;
+    if (!only) return random.pick(commands) ?? [];
+    const key = this.key(only);
+    const some = commands.filter(([, own]) => own === key);
+    // Most of what can go wrong has to do with deadlines.
+    return random.pick([...some, ["DEL", key], ["PEXPIREAT", key, deadline]]) ?? [];
   }
 
   /** What a command does, by the meaning alone. */
@@ -234,19 +251,53 @@ class History {
     }
   }
 
+  /** What a replica does beside its commands, behind them in the message: it takes away what keys that are gone there have left. */
+  cleared(of: number, time: number, message: Message): Operation[] {
+    const told = [...(this.told[of] as number[])];
+    told[of] = time;
+    return message.effects.flatMap(({ at, key, kind }): Operation[] => {
+      if (message.time + at <= time) return [];
+      const isLeft = this.meaning.deadline(this.meaning.left(key, told)) !== null;
+      if (kind !== "clear" || !isLeft || this.meaning.content(key, told) !== undefined)
+        this.problem ??= `p${of + 1} has done a ${kind} of ${key} that nobody asked for`;
+      return [{ origin: of, time: time + 1, seen: told, key, kind: "clear", element: "" }];
+    });
+  }
+
+  /** All keys go. */
+  flushed(of: number, time: number): Operation[] {
+    const seen = this.told[of] as number[];
+    return [...this.meaning.all.keys()].map((key) => ({
+      ...{ origin: of, time, seen: [...seen], key, kind: "clear", element: "" },
+    }));
+  }
+
   act(of: number): void {
-    const requests = Array.from({ length: 1 + this.random.below(3) }, () => this.command());
-    const sent = this.replicas.sent[of] as unknown[];
+    const isFlush = !this.isMixed && this.random.below(20) === 0;
+    const requests = Array.from({ length: isFlush ? 0 : 1 + this.random.below(3) }, () =>
+      this.command(),
+    );
+    const sent = this.replicas.sent[of] as readonly { readonly message: Uint8Array }[];
     const before = sent.length;
     let time = Math.max(...(this.told[of] as number[]));
-    if (!this.isMixed)
+    if (isFlush) {
+      time += 1;
+      this.meaning.add(this.flushed(of, time));
+    } else if (!this.isMixed)
       for (const words of requests) {
         const operations = this.operations(of, words, time + 1);
         if (operations.length > 0) time += 1;
         this.meaning.add(operations);
       }
-    this.replicas.ask(of, ...requests);
-    if (sent.length === before) return;
+    if (isFlush) this.replicas.flush(of);
+    else this.replicas.ask(of, ...requests);
+    const post = sent[before];
+    if (post === undefined) return;
+    if (!this.isMixed) {
+      const cleared = this.cleared(of, time, messageOf(post.message));
+      if (cleared.length > 0) time += 1;
+      this.meaning.add(cleared);
+    }
     this.times[of]?.push(time);
     (this.told[of] as number[])[of] = time;
     if (this.random.below(4) === 0) this.check(of);
@@ -286,6 +337,16 @@ class History {
     if (random.below(50) === 0) replicas.flush(of);
   }
 
+  /** All say how far they are, until nobody has any news. Gives how much is kept then: what they have said last, if all else is forgotten. */
+  settle(): number {
+    const { replicas, level } = this;
+    for (let i = 0; i < 4; i += 1) {
+      for (const of of replicas.ids.keys()) replicas.ask(of, ["SADD", `${level}:said`, "yes"]);
+      replicas.deliverAll(([from = 0]) => from);
+    }
+    return Math.max(...replicas.all.map(({ unsettled }) => unsettled));
+  }
+
   run(steps: number): this {
     const { replicas, random } = this;
     for (let i = 0; i < steps; i += 1) {
@@ -312,10 +373,11 @@ const LEVELS: readonly Level[] = ["causal", "fifo"];
 
 test.each(LEVELS)("in %s order, all come to the same, which is what the types mean", (level) => {
   for (const seed of seeds("kv-converge", 40, 5_000)) {
-    const history = new History(2 + (seed % 3), level, `${level} ${seed}`).run(120);
+    const history = new History(2 + (seed % 4), level, `${level} ${seed}`).run(120);
     expect(history.problem, `seed ${seed}`).toBeUndefined();
     const [one, ...others] = history.replicas.all.map(bytesOf);
     for (const other of others) expect(other, `seed ${seed}`).toBe(one);
+    expect(history.settle(), `seed ${seed}`).toBeLessThanOrEqual(history.replicas.ids.length);
   }
 });
 
@@ -477,6 +539,100 @@ test.each(LEVELS)(
     }
   },
 );
+
+test.each(LEVELS)(
+  "in %s order, a deadline of a key that is gone is not forgotten where others still write to the key",
+  (level) => {
+    const replicas = new Replicas(3, level);
+    const [key, other] = [`${level}:k`, `${level}:other`];
+    replicas.ask(0, ["HSET", key, "a", "1"]);
+    replicas.deliverAll(([from = 0]) => from);
+    // The second one takes the key away, the third one gives it a deadline.
+    replicas.flush(1);
+    replicas.ask(2, ["PEXPIREAT", key, "9000000"]);
+    replicas.deliver(0, 2);
+    replicas.deliver(1, 2);
+    for (const one of [0, 1]) replicas.ask(one, ["SADD", other, "said"]);
+    replicas.deliver(1, 0);
+    // The second one knows by now that all have the deadline; the first one does not know that the key is gone.
+    replicas.ask(0, ["HSET", key, "b", "1"]);
+    replicas.deliverAll(([from = 0]) => from);
+    for (const replica of replicas.all)
+      expect(contents(replica, level)[key]).toEqual(["hash", { b: "1" }, 9_000_000]);
+  },
+);
+
+test("in fifo order, a deadline of a key that is gone shows the same with what comes early, whoever knows that all know of it", () => {
+  const [key, other] = ["fifo:k", "fifo:other"];
+  const fresh = ["hash", { b: "1", c: "1" }, null];
+  // Which of the two the second one hears first: what is early, or how far the first one is.
+  const shown = [0, 2].map((first) => {
+    const replicas = new Replicas(4, "fifo");
+    replicas.ask(0, ["HSET", key, "a", "1"]);
+    replicas.deliverAll(([from = 0]) => from);
+    replicas.ask(2, ["HDEL", key, "a"]);
+    replicas.ask(3, ["PEXPIREAT", key, "9000000"]);
+    replicas.deliverAll(([from = 0]) => from);
+    for (const one of replicas.ids.keys()) replicas.ask(one, ["SADD", other, "said"]);
+    for (const from of [2, 3]) replicas.deliver(1, from);
+    // The last one begins the key anew, and the third one, which has been told so, goes on with that.
+    replicas.ask(3, ["HSET", key, "b", "1"]);
+    while (replicas.ready(2).includes(3)) replicas.deliver(2, 3);
+    replicas.ask(2, ["HSET", key, "c", "1"]);
+    expect(contents(replicas.all[2] as Replica, key)[key]).toEqual(fresh);
+    for (const from of [first, 2 - first]) replicas.deliver(1, from);
+    const early = contents(replicas.all[1] as Replica, key)[key];
+    replicas.deliverAll(([from = 0]) => from);
+    for (const replica of replicas.all) expect(contents(replica, key)[key]).toEqual(fresh);
+    return early;
+  });
+  expect(shown[1]).toEqual(shown[0]);
+});
+
+test("in fifo order, a deadline goes with one that took its place, though that was taken away before it came", () => {
+  const key = "fifo:k";
+  const replicas = new Replicas(4, "fifo");
+  replicas.ask(0, ["HSET", key, "a", "1"]);
+  replicas.deliverAll(([from = 0]) => from);
+  replicas.ask(0, ["PEXPIREAT", key, "9000000"]);
+  for (const to of [1, 2]) replicas.deliver(to, 0);
+  replicas.ask(1, ["PEXPIREAT", key, "8000000"]);
+  // The last one has seen the second deadline, and not the first; the third one has seen the first, and hears of its end last.
+  replicas.deliver(3, 1);
+  replicas.flush(3);
+  replicas.ask(2, ["HSET", key, "b", "1"]);
+  replicas.deliver(2, 3);
+  const content = (): unknown => contents(replicas.all[2] as Replica, key)[key];
+  expect(content()).toEqual(["hash", { b: "1" }, 9_000_000]);
+  replicas.deliver(2, 1);
+  expect(content()).toEqual(["hash", { b: "1" }, null]);
+  replicas.deliverAll(([from = 0]) => from);
+  for (const replica of replicas.all)
+    expect(contents(replica, key)[key]).toEqual(["hash", { b: "1" }, null]);
+});
+
+test.each(LEVELS)("in %s order, what keys that are gone have left is forgotten", (level) => {
+  const replicas = new Replicas(3, level);
+  for (let i = 0; i < 400; i += 1) {
+    const key = `${level}:${i}`;
+    replicas.ask(0, ["HSET", key, "a", "1"], ["PEXPIREAT", key, "9000000"], ["HDEL", key, "a"]);
+  }
+  replicas.deliverAll(([from = 0]) => from);
+  // Only the first one has ever been asked for something; what the others know of it is what they say.
+  const last = `${level}:last`;
+  for (let i = 0; i < 300; i += 1) {
+    replicas.ask(0, ["SET", last, "1"]);
+    replicas.deliverAll(([from = 0]) => from);
+  }
+  for (const replica of replicas.all) {
+    expect(contents(replica, level)).toEqual({ [last]: ["string", "1", null] });
+    // The last write, and its deadline.
+    expect(replica.unsettled).toBeLessThanOrEqual(2);
+  }
+  // As each key begins, and by one replica when it has gone.
+  const told = replicas.sent.flat().flatMap(({ message }) => messageOf(message).effects);
+  expect(told.filter(({ kind }) => kind === "clear").length).toBe(2 * 400);
+});
 
 test.each(LEVELS)(
   "in %s order, what is hidden goes with the next write, whoever knows that all know of it",

@@ -245,10 +245,11 @@ export function bytesOf(replica: Replica): string {
   const [head] = slices as unknown as [
     { sides: { level: string; head: Record<string, unknown> }[] },
   ];
-  // How many effects it has heard since it said something depends on when it did.
+  // How many effects it has heard since it said something depends on when it did; and each has keys of its own to clear.
   const sides = head.sides.map((side) => ({
     ...side.head,
     heard: 0,
+    left: [],
     early: sorted(side.head["early"]),
   }));
   const kept = slices

@@ -224,7 +224,7 @@ function elementsIn(value: Value): readonly [Plane, readonly (readonly [string, 
 
 /**
  * A state as one text, the same for all who have been told the same, however it lies in memory. How many effects they have heard since they
- * said something, and what their servers have asked, is their own.
+ * said something, which keys they are to clear, and what their servers have asked, is their own.
  */
 export function commonText(state: ReplicaState): string {
   const [{ sides = [], ...head }, ...slices] = state;
@@ -233,7 +233,8 @@ export function commonText(state: ReplicaState): string {
   return JSON.stringify([
     { ...head, origins: [] },
     CONVERGING.map((level) => {
-      const { heard: _, early = [], ...rest } = sideOf(state, level)?.head ?? { heard: 0 };
+      const head = sideOf(state, level)?.head;
+      const { heard: _, left: __, early = [], ...rest } = head ?? { heard: 0, left: [] };
       const kept = slices.flatMap((one) => ("kept" in one && one.level === level ? one.kept : []));
       return {
         ...rest,
