@@ -64,11 +64,22 @@ function serverOfAddress(): PageServer | undefined {
   return kept === null ? undefined : new PageServer(kept);
 }
 
+/** Before any view is there, for the address is that of what is in the page. */
+function sharedOfPage(): { readonly opened?: OpenedFile; readonly problem?: string } {
+  try {
+    const opened = openShared();
+    return opened ? { opened } : {};
+  } catch (error) {
+    return { problem: (error as Error).message };
+  }
+}
+
 export function PageProvider({ children }: { readonly children: ReactNode }) {
   const [server] = useState(serverOfAddress);
   const [about, setAbout] = useState<PageAbout>();
   const [problem, setProblem] = useState<ServerError>();
-  const [opened, setOpened] = useState<OpenedFile>();
+  const [shared] = useState(sharedOfPage);
+  const [opened, setOpened] = useState<OpenedFile | undefined>(shared.opened);
   const [notices, setNotices] = useState<readonly Notice[]>([]);
 
   const dismiss = useCallback((notice: Notice) => {
@@ -95,13 +106,9 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
   );
 
   useEffect(() => {
-    try {
-      const shared = openShared();
-      if (shared) setOpened(shared);
-    } catch (error) {
-      say(`what is in this page cannot be shown: ${(error as Error).message}`, "bad");
-    }
-  }, [say]);
+    if (shared.problem !== undefined)
+      say(`what is in this page cannot be shown: ${shared.problem}`, "bad");
+  }, [shared, say]);
   useEffect(() => {
     if (!server) return;
     let isOver = false;

@@ -258,6 +258,8 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
     // What was followed last stays, to be looked at.
     await picture(page).waitFor();
     expect(page.url()).not.toContain("/cut/");
+    // Before the server ends, which it would tell.
+    await page.close();
   });
 
   test("that somebody else is recording is told, and who goes away ends it", async () => {
