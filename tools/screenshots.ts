@@ -78,11 +78,7 @@ const pictures: readonly Picture[] = [
     scheme: "dark",
     async show(page) {
       await goTo(page, "Store");
-      await page
-        .getByRole("row", { name: /scores/ })
-        .getByRole("button")
-        .first()
-        .click();
+      await page.getByText("scores", { exact: true }).click();
       await page.waitForTimeout(3_000);
     },
   },
