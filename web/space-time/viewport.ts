@@ -11,7 +11,7 @@ const BEYOND = 60;
 
 /** All of a picture, or its beginning if it would be too small to see anything. */
 export function fitted(pictureWidth: number, width: number): Viewport {
-  return { left: 0, scale: Math.min(1.6, width / pictureWidth) };
+  return { left: 0, scale: Math.min(SCALE_MAX, (width - BEYOND) / pictureWidth) };
 }
 
 /** The nearest one that shows something. */
