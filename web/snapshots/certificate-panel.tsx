@@ -37,9 +37,13 @@ export function useProof(source: Source): ProofState {
     setDone(0);
     setVerdict(undefined);
     setProblem(undefined);
-    prove(source, over.signal, setDone)
-      .then(setVerdict, (error: Error) => setProblem(error.message))
-      .finally(() => over.signal.aborted || setDone(undefined));
+    const ifWanted = (set: () => void) => over.signal.aborted || set();
+    prove(source, over.signal, (bytes) => ifWanted(() => setDone(bytes)))
+      .then(
+        (found) => ifWanted(() => setVerdict(found)),
+        (error: Error) => ifWanted(() => setProblem(error.message)),
+      )
+      .finally(() => ifWanted(() => setDone(undefined)));
     return () => over.abort();
   }, [source, count]);
   return { verdict, problem, done, bytes, start: () => setCount((before) => before + 1) };

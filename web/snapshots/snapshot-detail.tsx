@@ -1,6 +1,6 @@
 /** One snapshot, taken apart: on the server, or from a file. */
 
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import type { PageSnapshots } from "../../src/serve/web/api.ts";
 import type { Attempt } from "../../src/snapshot/attempt.ts";
 import { summarise } from "../../src/snapshot/manifest.ts";
@@ -19,6 +19,8 @@ import { isFileName, openedSources, type SnapshotName, type Source } from "./sou
 import { StatesPanel } from "./states-panel.tsx";
 import { TimingPanel, timingOf } from "./timing-panel.tsx";
 
+/** So often it is looked whether an attempt that is under way has ended. */
+const LOOK_MS = 1_000;
 const TABS = [
   ["states", "States"],
   ["in-flight", "In flight"],
@@ -44,6 +46,20 @@ export function SnapshotDetail({ name, tab = "states", rest }: DetailProps) {
       ? (await server.ask<{ attempt?: Attempt }>("GET", `/api/snapshots/${id}/attempt`)).attempt
       : undefined,
   );
+  const isMissing = loaded.problem !== undefined;
+  const isOpen = isMissing && attempt.value?.outcome === "open";
+  const isDone = isMissing && attempt.value?.outcome === "complete";
+  const { again } = loaded;
+  const { again: askAgain } = attempt;
+  // One that is under way is opened as soon as it is there.
+  useEffect(() => {
+    if (!isOpen) return;
+    const timer = setInterval(askAgain, LOOK_MS);
+    return () => clearInterval(timer);
+  }, [isOpen, askAgain]);
+  useEffect(() => {
+    if (isDone) again();
+  }, [isDone, again]);
   if (loaded.problem !== undefined)
     return <Without id={id} problem={loaded.problem} attempt={attempt.value} />;
   if (!loaded.value) return <p className="dim">…</p>;
@@ -89,7 +105,7 @@ function Without({
       <div className="bar">
         <Back />
         <h2 className="mono">{id}</h2>
-        <strong className="bad">{outcome === "open" ? "no end is noted" : outcome}</strong>
+        <strong className="bad">{outcome === "open" ? "no end is noted yet" : outcome}</strong>
       </div>
       <p>
         {initiator} began it at {clockTime(startedAtMs)}

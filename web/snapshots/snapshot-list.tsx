@@ -313,7 +313,7 @@ const OUTCOME: Readonly<Record<PageSnapshot["outcome"], string>> = {
   complete: "",
   abandoned: "abandoned",
   refused: "refused",
-  open: "no end noted",
+  open: "no end noted yet",
   damaged: "damaged",
 };
 
