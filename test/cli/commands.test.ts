@@ -78,6 +78,7 @@ describe("a system that runs", () => {
       "epoch",
       "sent",
       "received",
+      "peers",
       "explanation",
     ]);
 
