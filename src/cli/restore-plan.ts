@@ -5,27 +5,9 @@ import type { ProcessId, SnapshotId } from "../core/id.ts";
 import { ControlServer } from "../runtime/control-socket.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
+import type { RestorePlan } from "../serve/web/api.ts";
 import type { Manifest, SnapshotSummary } from "../snapshot/manifest.ts";
 import { newestEpoch } from "./system-directory.ts";
-
-/** What would be lost, as far as two manifests tell. */
-export interface RestorePlan {
-  readonly snapshot: SnapshotId;
-  /** With what it is compared: the newest there is. */
-  readonly now: SnapshotId;
-  /** From the one to the other, in milliseconds. */
-  readonly agoMs: number;
-  /** Snapshots that were begun after it. They stay. */
-  readonly snapshotsSince: number;
-  /** Messages since; absent where the two are not of one history. */
-  readonly processes: readonly {
-    readonly process: ProcessId;
-    readonly sent?: number;
-    readonly received?: number;
-  }[];
-  /** Messages that were in flight at the snapshot: they are received again. */
-  readonly inFlight: number;
-}
 
 /**
  * Proves a snapshot from its files, every part of it, and gives its manifest.

@@ -245,13 +245,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     const kept = { directory, sync, compressLevel, ...(key && { key: hexOf(key) }) };
     const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart };
     const { trace, chaos } = options;
-    system = await HostedSystem.start({ ...what, trace, chaos }, store, listener, stop);
-    void system.lost.then(({ message }) => {
-      whole = false;
-      report.note(message);
-    });
-    const statuses = await system.status();
-    report.started(statuses, expected, dir);
+    // Before anything is started: is there room for it where it is to be? Until then, what it asks is answered with why.
     const caller: SystemCaller = (method, parameter) =>
       handlers[method](parameter) as Promise<never>;
     pageStore = new PageSnapshotStore(
@@ -269,6 +263,13 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       watch: watchSource({ system: caller, store, source }),
       ...(plan.serves && { store: storeBackend(plan.serves) }),
     });
+    system = await HostedSystem.start({ ...what, trace, chaos }, store, listener, stop);
+    void system.lost.then(({ message }) => {
+      whole = false;
+      report.note(message);
+    });
+    const statuses = await system.status();
+    report.started(statuses, expected, dir);
     if (page) report.page(page.url);
     // A bank that neither logs nor was restored always begins.
     if (!bank || log || restored || options.new)

@@ -92,17 +92,14 @@ export interface PageSnapshots {
 /** Which of them. */
 export type PageSnapshotsKind = "all" | "snapshots" | "failed";
 
-/** What a restore would take back. */
-export interface PageRestorePlan {
+/** What a restore would take back, as far as two manifests tell. */
+export interface RestorePlan {
   readonly snapshot: SnapshotId;
-  readonly running: boolean;
-  /** With what it is compared. */
+  /** With what it is compared: the newest there is. */
   readonly now: SnapshotId;
-  /** That one was taken for the comparison. */
-  readonly isTaken: boolean;
-  /** Why none was taken, although a system runs. */
-  readonly reason?: string;
+  /** From the one to the other, in milliseconds. */
   readonly agoMs: number;
+  /** Snapshots that were begun after it. They stay. */
   readonly snapshotsSince: number;
   /** Messages since; absent where the two are not of one history. */
   readonly processes: readonly {
@@ -110,8 +107,17 @@ export interface PageRestorePlan {
     readonly sent?: number;
     readonly received?: number;
   }[];
-  /** Messages that would be received again. */
+  /** Messages that were in flight at the snapshot: they are received again. */
   readonly inFlight: number;
+}
+
+/** The same, as the page is told. */
+export interface PageRestorePlan extends RestorePlan {
+  readonly running: boolean;
+  /** That `now` was taken for the comparison. */
+  readonly isTaken: boolean;
+  /** Why none was taken, although a system runs. */
+  readonly reason?: string;
 }
 
 /** What came of a restore. */
