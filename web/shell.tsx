@@ -28,8 +28,10 @@ const VIEWS: readonly View[] = [
 const THEME = "tidemark theme";
 
 export function Shell() {
-  const { about, opened, problem, notices, dismiss, open } = usePage();
-  const [name = firstView(about?.kind, opened?.kind)] = useRoute();
+  const { server, about, opened, problem, notices, dismiss, open } = usePage();
+  // What is first depends on what is served; until that is known there is nothing.
+  const isAsking = server !== undefined && !about && !problem && !opened;
+  const [name = isAsking ? undefined : firstView(about?.kind, opened?.kind)] = useRoute();
   const view = VIEWS.find(({ path }) => path === name);
   const [isOver, setIsOver] = useState(false);
   const [theme, setTheme] = useState(() => localStorage.getItem(THEME) ?? "");
@@ -42,7 +44,7 @@ export function Shell() {
   useEffect(() => {
     if (!opened) return;
     const shows = opened.kind === "trace" ? ["space-time", "properties"] : ["snapshots"];
-    if (!shows.includes(name)) goTo(shows[0] as string);
+    if (name === undefined || !shows.includes(name)) goTo(shows[0] as string);
   }, [opened]);
 
   const drop = (event: DragEvent) => {
@@ -112,7 +114,8 @@ export function Shell() {
         </p>
       )}
       <main id="main" tabIndex={-1}>
-        {view ? <view.View /> : <p className="empty">There is no view of that name.</p>}
+        {view && <view.View />}
+        {!view && name !== undefined && <p className="empty">There is no view of that name.</p>}
       </main>
       <div className="notices" role="status">
         {notices.map((notice) => (
