@@ -1,6 +1,6 @@
 /** What is around every view: the name of what is shown, the way to the others, files that are dropped, and what is said. */
 
-import { type ComponentType, type DragEvent, useEffect, useState } from "react";
+import { type ComponentType, type DragEvent, useEffect, useLayoutEffect, useState } from "react";
 import { OrderingLab } from "./ordering-lab/ordering-lab.tsx";
 import { goTo, hrefOf, usePage, useRoute } from "./page.tsx";
 import { Button } from "./parts/button.tsx";
@@ -31,7 +31,9 @@ export function Shell() {
   const { server, about, opened, problem, notices, dismiss, open } = usePage();
   // What is first depends on what is served; until that is known there is nothing.
   const isAsking = server !== undefined && !about && !problem && !opened;
-  const [name = isAsking ? undefined : firstView(about?.kind, opened?.kind)] = useRoute();
+  const first = isAsking ? undefined : firstView(about?.kind, opened?.kind);
+  const [asked] = useRoute();
+  const name = asked ?? first;
   const view = VIEWS.find(({ path }) => path === name);
   const [isOver, setIsOver] = useState(false);
   const [theme, setTheme] = useState(() => localStorage.getItem(THEME) ?? "");
@@ -40,6 +42,10 @@ export function Shell() {
     document.documentElement.dataset["theme"] = theme;
     localStorage.setItem(THEME, theme);
   }, [theme]);
+  // Once chosen it stays, also when a system ends and something else would be first now.
+  useLayoutEffect(() => {
+    if (asked === undefined && first !== undefined) location.replace(hrefOf(first));
+  }, [asked, first]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: only what is opened leads somewhere, and not away from what is looked at of it
   useEffect(() => {
     if (!opened) return;

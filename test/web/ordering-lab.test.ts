@@ -1,18 +1,19 @@
 // The ordering lab in a browser, from the page as a file: without any server.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Browser, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { readLab } from "../../web/ordering-lab/lab.ts";
 import { runLab } from "../../web/ordering-lab/lab-run.ts";
 import { PRESETS } from "../../web/ordering-lab/presets.ts";
 import { temporaryDirectory } from "../cli/support/command.ts";
-import { browserPath, expectAccessible, openPage, startBrowser } from "./support/browser.ts";
-
-const PAGE = pathToFileURL(
-  fileURLToPath(new URL("../../dist/page/index.html", import.meta.url)),
-).href;
+import {
+  browserPath,
+  expectAccessible,
+  openPage,
+  PAGE_FILE,
+  startBrowser,
+} from "./support/browser.ts";
 
 /** The browser may be slow where much else is done. */
 const SOON = { timeout: 30_000 };
@@ -26,7 +27,7 @@ describe.skipIf(browserPath === undefined)("the ordering lab", { timeout: 120_00
 
   /** The lab of that name, in a tab of its own; what goes wrong in it is a failure. */
   async function openLab(id = "", options: Parameters<typeof openPage>[2] = {}): Promise<Page> {
-    const { page, problems } = await openPage(browser, `${PAGE}#/ordering-lab/${id}`, options);
+    const { page, problems } = await openPage(browser, `${PAGE_FILE}#/ordering-lab/${id}`, options);
     onTestFinished(async () => {
       await page.close();
       expect(problems).toEqual([]);
@@ -351,7 +352,7 @@ describe.skipIf(browserPath === undefined)("the ordering lab", { timeout: 120_00
         "bad.json cannot be loaded: as a lab, processes must name 2 to 8 processes, no two alike.",
       )
       .waitFor();
-    await other.goto(`${PAGE}#/ordering-lab/bm9uZQ`);
+    await other.goto(`${PAGE_FILE}#/ordering-lab/bm9uZQ`);
     await other.getByText(/This lab cannot be shown: it is no JSON/).waitFor();
   });
 

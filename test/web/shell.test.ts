@@ -1,5 +1,11 @@
 import { describe, expect, onTestFinished, test } from "vitest";
-import { browserPath, expectAccessible, openPage, startBrowser } from "./support/browser.ts";
+import {
+  browserPath,
+  expectAccessible,
+  openPage,
+  PAGE_FILE,
+  startBrowser,
+} from "./support/browser.ts";
 import { Served } from "./support/served.ts";
 
 const VIEWS = ["System", "Snapshots", "Space-time", "Ordering lab", "Properties", "Store"];
@@ -36,6 +42,36 @@ describe.skipIf(browserPath === undefined)("in a browser", { timeout: 120_000 },
         expect(problems).toEqual([]);
         await page.close();
       }
+  });
+
+  test("what is seen first fits what is served, and has its own address", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    const firstOf = async (url: string): Promise<string> => {
+      const { page, problems } = await openPage(browser, url);
+      const here = await page.locator("nav a[aria-current=page]").innerText();
+      const href = await page.locator("nav a[aria-current=page]").getAttribute("href");
+      expect(page.url()).toContain(href);
+      // Who asks for nothing sees the same.
+      await page.getByRole("link", { name: "Tidemark", exact: true }).click();
+      await expect.poll(() => page.url()).toContain(href);
+      expect(problems).toEqual([]);
+      await page.close();
+      return here;
+    };
+    const up = await Served.start(["up", "--rate", "10"]);
+    onTestFinished(() => up[Symbol.asyncDispose]());
+    const { directory } = up;
+    expect(await firstOf(up.url)).toBe("System");
+    await using ui = await Served.start(["ui", directory]);
+    expect(await firstOf(ui.url)).toBe("System");
+    await up[Symbol.asyncDispose]();
+    await expect
+      .poll(async () => (await ui.ask("GET", "/api/about")).body["kind"])
+      .toBe("directory");
+    expect(await firstOf(ui.url)).toBe("Snapshots");
+    // A page without any server.
+    expect(await firstOf(PAGE_FILE)).toBe("Ordering lab");
   });
 
   test("without the token the page says what is missing", async () => {

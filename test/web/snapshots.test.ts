@@ -6,7 +6,13 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { directoryStore } from "../../src/runtime/directory-store.ts";
 import type { Manifest } from "../../src/snapshot/manifest.ts";
 import { filesBelow, freePorts, temporaryDirectory, tidemark } from "../cli/support/command.ts";
-import { browserPath, expectAccessible, openPage, startBrowser } from "./support/browser.ts";
+import {
+  browserPath,
+  expectAccessible,
+  openPage,
+  PAGE_FILE,
+  startBrowser,
+} from "./support/browser.ts";
 import { Served } from "./support/served.ts";
 
 /** It takes none by itself, so that what is listed is known. */
@@ -187,8 +193,7 @@ describe.skipIf(browserPath === undefined)("snapshots on the page", { timeout: 1
     expect(problems).toEqual([]);
 
     // A page that is a file, and asks nobody.
-    const built = new URL("../../dist/page/index.html", import.meta.url).href;
-    const offline = await openPage(browser, built);
+    const offline = await openPage(browser, PAGE_FILE);
     await offline.page.route("http://**", (route) => route.abort());
     const choose = async (file: string) =>
       await offline.page.locator('header input[type="file"]').setInputFiles(file);

@@ -4,7 +4,13 @@ import { pathToFileURL } from "node:url";
 import type { Browser, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { temporaryDirectory } from "../cli/support/command.ts";
-import { browserPath, expectAccessible, openPage, startBrowser } from "./support/browser.ts";
+import {
+  browserPath,
+  expectAccessible,
+  openPage,
+  PAGE_FILE,
+  startBrowser,
+} from "./support/browser.ts";
 import { Served } from "./support/served.ts";
 
 const exampleOf = (name: string): string =>
@@ -13,7 +19,6 @@ const LECTURE = exampleOf("lecture.jsonl");
 const PAPER = exampleOf("paper-1985.jsonl");
 
 /** The page needs no server for a trace of a file. */
-const FILE = new URL("../../dist/page/index.html", import.meta.url).href;
 
 const picture = (page: Page): Locator => page.getByRole("application").first();
 const panel = (page: Page, name: string): Locator => page.getByRole("region", { name });
@@ -67,7 +72,7 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
   });
   afterAll(() => browser.close());
   const opened = async (
-    url: string = `${FILE}#/space-time`,
+    url: string = `${PAGE_FILE}#/space-time`,
     options: Parameters<typeof openPage>[2] = {},
   ): Promise<Page> => {
     const { page, problems } = await openPage(browser, url, options);
@@ -222,7 +227,7 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
   });
 
   test("a link that does not fit says so, and so does a trace without events", async () => {
-    const page = await opened(`${FILE}#/space-time/event/nobody/7`);
+    const page = await opened(`${PAGE_FILE}#/space-time/event/nobody/7`);
     await page.locator("main").waitFor();
     await openFile(page, LECTURE);
     await page.getByText("there is no event 7 of nobody").waitFor();

@@ -7,6 +7,9 @@ import { delimiter, join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { expect } from "vitest";
 
+/** The page as a file, which needs no server. */
+export const PAGE_FILE: string = new URL("../../../dist/page/index.html", import.meta.url).href;
+
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 
 /** Where it is; undefined: it is not installed, and tests that need it are skipped. */
