@@ -212,8 +212,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "forgotten once most have it": {
     file: "multicast/group.ts",
-    from: "    let stable = origin.received;\n    for (const has of this.state.have) stable = Math.min(stable, has[index] ?? 0);",
-    to: "    const { have } = this.state;\n    const stable = have.map((has) => has[index] ?? 0).sort((a, b) => b - a)[have.length >> 1] ?? 0;",
+    from: "    let stable = this.#origin(index).received;\n    for (const has of this.state.have) stable = Math.min(stable, has[index] ?? 0);\n    return stable;",
+    to: "    const { have } = this.state;\n    return have.map((has) => has[index] ?? 0).sort((a, b) => b - a)[have.length >> 1] ?? 0;",
     among: "groups",
   },
   "a gap is passed over": {

@@ -11,7 +11,7 @@ import {
   useSyncExternalStore,
 } from "react";
 import type { PageAbout, PageTopic, PageTopics } from "../src/serve/web/api.ts";
-import { type OpenedFile, openFile } from "./open-file.ts";
+import { type OpenedFile, type OpenedLab, openFile } from "./open-file.ts";
 import { PageServer, type ServerError, type Told } from "./server.ts";
 import { openShared } from "./shared-file.ts";
 
@@ -22,8 +22,10 @@ export interface Page {
   readonly about: PageAbout | undefined;
   /** Why nothing can be asked. */
   readonly problem: ServerError | undefined;
-  /** The file that was dropped, chosen, or named to `tidemark ui`. */
+  /** The trace or snapshot that was dropped, chosen, or named to `tidemark ui`. */
   readonly opened: OpenedFile | undefined;
+  /** In the same way, a lab: it is beside what else was opened. */
+  readonly lab: OpenedLab | undefined;
   /** Reads a file and shows it, or says why not. */
   open(file: File): Promise<void>;
   /** Shows a trace or a snapshot that was made here. */
@@ -80,6 +82,7 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
   const [problem, setProblem] = useState<ServerError>();
   const [shared] = useState(sharedOfPage);
   const [opened, setOpened] = useState<OpenedFile | undefined>(shared.opened);
+  const [lab, setLab] = useState<OpenedLab>();
   const [notices, setNotices] = useState<readonly Notice[]>([]);
 
   const dismiss = useCallback((notice: Notice) => {
@@ -97,7 +100,9 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
   const open = useCallback(
     async (file: File) => {
       try {
-        setOpened(await openFile(file));
+        const found = await openFile(file);
+        if (found.kind === "lab") setLab(found);
+        else setOpened(found);
       } catch (error) {
         say(`${file.name} cannot be shown: ${(error as Error).message}`, "bad");
       }
@@ -115,16 +120,19 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
     let stopListening = (): void => {};
     const ask = async (): Promise<PageAbout> => {
       const found = await server.ask<PageAbout>("GET", "/api/about");
+      // What is seen first depends on what is in the file.
+      if (found.kind === "file") {
+        const bytes = await (await server.fetch("GET", "/api/file")).blob();
+        if (!isOver) await open(new File([bytes], found.title));
+      }
       if (!isOver) setAbout(found);
       document.title = `${found.title} · Tidemark`;
       return found;
     };
     const begin = async (): Promise<void> => {
-      const { kind, title } = await ask();
-      if (kind === "file") {
-        const bytes = await (await server.fetch("GET", "/api/file")).blob();
-        if (!isOver) await open(new File([bytes], title));
-      } else if (!isOver) stopListening = listenForChanges(server, () => ask().catch(() => {}));
+      const { kind } = await ask();
+      if (kind !== "file" && !isOver)
+        stopListening = listenForChanges(server, () => ask().catch(() => {}));
     };
     begin().catch(setProblem);
     return () => {
@@ -134,8 +142,8 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
   }, [server, open]);
 
   const page = useMemo<Page>(
-    () => ({ server, about, problem, opened, open, show: setOpened, say, notices, dismiss }),
-    [server, about, problem, opened, open, say, notices, dismiss],
+    () => ({ server, about, problem, opened, lab, open, show: setOpened, say, notices, dismiss }),
+    [server, about, problem, opened, lab, open, say, notices, dismiss],
   );
   return <Context value={page}>{children}</Context>;
 }

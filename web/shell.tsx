@@ -1,6 +1,8 @@
 /** What is around every view: the name of what is shown, the way to the others, files that are dropped, and what is said. */
 
 import { type ComponentType, type DragEvent, useEffect, useLayoutEffect, useState } from "react";
+import type { PageAbout } from "../src/serve/web/api.ts";
+import type { OpenedFile, OpenedLab } from "./open-file.ts";
 import { OrderingLab } from "./ordering-lab/ordering-lab.tsx";
 import { goTo, hrefOf, usePage, useRoute } from "./page.tsx";
 import { Button } from "./parts/button.tsx";
@@ -28,10 +30,10 @@ const VIEWS: readonly View[] = [
 const THEME = "tidemark theme";
 
 export function Shell() {
-  const { server, about, opened, problem, notices, dismiss, open } = usePage();
+  const { server, about, opened, lab, problem, notices, dismiss, open } = usePage();
   // What is first depends on what is served; until that is known there is nothing.
-  const isAsking = server !== undefined && !about && !problem && !opened;
-  const first = isAsking ? undefined : firstView(about?.kind, opened?.kind);
+  const isAsking = server !== undefined && !about && !problem && !opened && !lab;
+  const first = isAsking ? undefined : firstView(about?.kind, opened?.kind ?? lab?.kind);
   const [asked] = useRoute();
   const name = asked ?? first;
   const view = VIEWS.find(({ path }) => path === name);
@@ -52,6 +54,10 @@ export function Shell() {
     const shows = opened.kind === "trace" ? ["space-time", "properties"] : ["snapshots"];
     if (name === undefined || !shows.includes(name)) goTo(shows[0] as string);
   }, [opened]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: as above
+  useEffect(() => {
+    if (lab && name !== "ordering-lab") goTo("ordering-lab");
+  }, [lab]);
 
   const drop = (event: DragEvent) => {
     event.preventDefault();
@@ -143,14 +149,28 @@ export function Shell() {
           </p>
         ))}
       </div>
-      {isOver && <p className="drop-hint">Drop a trace or a snapshot</p>}
+      {isOver && <p className="drop-hint">Drop a trace, a snapshot or a lab</p>}
     </div>
   );
 }
 
 /** What somebody who asked for nothing sees. */
-function firstView(served: string | undefined, opened: string | undefined): string {
-  if (opened !== undefined) return opened === "trace" ? "space-time" : "snapshots";
-  if (served === undefined) return "ordering-lab";
-  return served === "directory" ? "snapshots" : "system";
+function firstView(
+  served: PageAbout["kind"] | undefined,
+  opened: (OpenedFile | OpenedLab)["kind"] | undefined,
+): string {
+  switch (opened ?? served) {
+    case "trace":
+    // It could not be opened.
+    case "file":
+      return "space-time";
+    case "snapshot":
+    case "directory":
+      return "snapshots";
+    case "lab":
+    case undefined:
+      return "ordering-lab";
+    default:
+      return "system";
+  }
 }

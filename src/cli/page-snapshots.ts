@@ -3,7 +3,6 @@
 import { resolve } from "node:path";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
-import { planClone } from "../runtime/clone-snapshot.ts";
 import type { DirectoryStore } from "../runtime/directory-store.ts";
 import { readAttempts } from "../runtime/read-attempts.ts";
 import type { StoredSnapshot } from "../runtime/snapshot-store.ts";
@@ -16,8 +15,7 @@ import type {
 } from "../serve/web/api.ts";
 import type { SnapshotsBackend, SnapshotsQuery, SystemCaller } from "../serve/web/backend.ts";
 import type { Attempt } from "../snapshot/attempt.ts";
-import { type Manifest, summarise } from "../snapshot/manifest.ts";
-import { checkClonable, cloneProven } from "./clone.ts";
+import { cloneProven, planProven } from "./clone.ts";
 import { checkRestorable, planFromNow, restoreLater } from "./restore-plan.ts";
 import { SnapshotIndex } from "./snapshot-index.ts";
 import { checkLabel } from "./store.ts";
@@ -126,45 +124,22 @@ export class PageSnapshotStore implements SnapshotsBackend {
   }
 
   async planClone(id: SnapshotId, request: PageCloneRequest): Promise<PageClone> {
-    const manifest = await checkClonable(this.#store, id);
-    const directory = resolve(request.directory);
-    const other = this.#openOther(directory);
-    try {
-      const { copy, nameOf, ...plan } = await planClone(manifest, other, request);
-      if (await other.get(copy))
-        throw new TidemarkError("STORE_FAILED", `${copy} is in ${directory} already`);
-      const processes = manifest.processes.map(nameOf).sort();
-      const { bytes } = summarise(manifest);
-      return {
-        snapshot: id,
-        copy,
-        directory,
-        system: plan.system,
-        epoch: plan.epoch,
-        processes,
-        bytes,
-      };
-    } finally {
-      await other.close();
-    }
+    return await this.#toOther(id, request, planProven);
   }
 
   async clone(id: SnapshotId, request: PageCloneRequest): Promise<PageClone> {
+    return await this.#toOther(id, request, cloneProven);
+  }
+
+  async #toOther(
+    snapshot: SnapshotId,
+    request: PageCloneRequest,
+    clone: typeof cloneProven,
+  ): Promise<PageClone> {
     const directory = resolve(request.directory);
     const other = this.#openOther(directory);
     try {
-      const copy: Manifest = await cloneProven(this.#store, id, other, request);
-      const { system, processes } = copy;
-      const { bytes } = summarise(copy);
-      return {
-        snapshot: id,
-        copy: copy.id,
-        directory,
-        system,
-        epoch: copy.epoch + 1,
-        processes,
-        bytes,
-      };
+      return { snapshot, directory, ...(await clone(this.#store, snapshot, other, request)) };
     } finally {
       await other.close();
     }

@@ -83,7 +83,11 @@ function isFile(path: string): boolean {
   try {
     return statSync(path).isFile();
   } catch (error) {
-    throw new TidemarkError("NOT_FOUND", `${path} cannot be shown: ${textOf(error)}`);
+    const isAbsent = (error as NodeJS.ErrnoException).code === "ENOENT";
+    const why = isAbsent
+      ? "there is no such directory or file; tidemark up makes .tidemark, or another one by --dir"
+      : textOf(error);
+    throw new TidemarkError("NOT_FOUND", `${path} cannot be shown: ${why}`);
   }
 }
 

@@ -24,7 +24,8 @@
  *
  * Bounds. `room` is false while more of the own packets than a window is unstable, or is not delivered here for it waits for its place
  * in a total order; who heeds it has no more than that under way. A member keeps up to four windows of each origin: what goes beyond
- * is dropped as if lost, and asked for later.
+ * is dropped as if lost, and asked for later. Whoever answers that says first what it knows to be stable: a member that has not heard it
+ * from all, for one of them is gone or cannot reach it, would have no room for what its origin has room for.
  *
  * What is not promised. While a member is gone whose word total order needs (the sequencer; any, if places are agreed), packets
  * that ask for total order wait, and those in FIFO order behind them; if places are agreed, perhaps at one and not at another. Nothing
@@ -679,8 +680,21 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     else if (entries.some(([of]) => of >= members.length))
       this.#irregular(members[sender] as ProcessId, "it speaks of a member that there is not");
     else if (kind === "want")
-      for (const [of, number] of new Map(entries))
-        this.#sendAgain(of, number, [members[sender] as ProcessId], this.#answerBytes);
+      for (const [of, number] of new Map(entries)) {
+        const to = [members[sender] as ProcessId];
+        const stable = this.#stable(of);
+        if (stable > 0) this.#word(to, "stable", [[of, stable]]);
+        this.#sendAgain(of, number, to, this.#answerBytes);
+      }
+    else if (kind === "stable")
+      for (const [of, number] of entries) {
+        if (number > this.#origin(of).received) {
+          this.#irregular(members[sender] as ProcessId, "it says that all have what is not here");
+          continue;
+        }
+        for (const has of have) has[of] = Math.max(number, has[of] ?? 0);
+        this.#forget(of);
+      }
     else {
       const has = have[sender] as number[];
       for (const [of, number] of entries) {
@@ -700,11 +714,17 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     }
   }
 
-  /** What all have of that origin is stable. */
+  /** All are known to have the packets of that origin up to that number. */
+  #stable(index: number): number {
+    let stable = this.#origin(index).received;
+    for (const has of this.state.have) stable = Math.min(stable, has[index] ?? 0);
+    return stable;
+  }
+
+  /** What is stable need not be kept. */
   #forget(index: number): void {
     const origin = this.#origin(index);
-    let stable = origin.received;
-    for (const has of this.state.have) stable = Math.min(stable, has[index] ?? 0);
+    const stable = this.#stable(index);
     const many = stable - origin.keptFrom + 1;
     if (many <= 0) return;
     for (const [i, bytes] of origin.kept.splice(0, many).entries()) {

@@ -18,7 +18,7 @@
  *
  * The stamp stands last, so that messages are put together where they will be sent from before it is known (`Draft`).
  *
- * A *word* is between two members, in no sequence, and may be said again: `proposals`, `have` and `want`.
+ * A *word* is between two members, in no sequence, and may be said again: `proposals`, `have`, `want` and `stable`.
  *
  * ```
  * 0  u8   kind
@@ -37,8 +37,8 @@ import type { Slab } from "../core/slab.ts";
 /** What a packet carries: messages of a level; or positions in a total order, by a sequencer or as agreed. */
 export type PacketKind = OrderLevel | "orders" | "finals";
 
-/** What a word says: numbers proposed for packets; which packets one has; which ones one wants. */
-export type WordKind = "proposals" | "have" | "want";
+/** What a word says: numbers proposed for packets; which packets one has; which ones one wants; which ones all have. */
+export type WordKind = "proposals" | "have" | "want" | "stable";
 
 /** Two numbers; what they are depends on the kind. */
 export type Entry = readonly [number, number];
@@ -73,7 +73,7 @@ export interface Word {
 
 const KINDS: readonly (PacketKind | WordKind)[] = [
   ...(["reliable", "fifo", "causal", "total", "fifo-total", "causal-total"] as const),
-  ...(["orders", "finals", "proposals", "have", "want"] as const),
+  ...(["orders", "finals", "proposals", "have", "want", "stable"] as const),
 ];
 const PACKET_KINDS = KINDS.indexOf("proposals");
 const MESSAGE_KINDS = KINDS.indexOf("orders");

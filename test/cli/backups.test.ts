@@ -1,7 +1,7 @@
 /** Snapshots as things to keep: labels, pruning, keys, and files to take elsewhere. */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type DirectoryStoreOptions, directoryStore } from "../../src/runtime/directory-store.ts";
@@ -305,6 +305,13 @@ describe("tidemark clone", () => {
     const directory = await backups();
     const clone = join(temporaryDirectory(), "second");
     const args = ["clone", "mine", clone, "--dir", directory, "--rename", "p1=b,p2=a"];
+    const plan = await tidemark([...args, "--dry-run"]);
+    expect(plan.stdout).toContain(
+      `p1/3 would be in ${clone} as b/3, and epoch 2 would begin there`,
+    );
+    const [planned] = parseLines((await tidemark([...args, "--dry-run", "--json"])).stdout);
+    expect(planned).toMatchObject({ dryRun: true, copy: "b/3", epoch: 2, processes: ["a", "b"] });
+    expect(existsSync(clone)).toBe(false);
     const { status, stdout, stderr } = await tidemark([...args, "--system", "second"]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(stdout).toContain(`p1/3 is in ${clone} as b/3, and epoch 2 begins there from it.\n`);
@@ -319,6 +326,10 @@ describe("tidemark clone", () => {
     const again = await tidemark(args);
     expect(again.status).toBe(1);
     expect(again.stderr).toContain("a system has begun there from b/3, in epoch 2");
+    expect(await tidemark([...args, "--dry-run"])).toMatchObject({
+      status: 1,
+      stderr: again.stderr,
+    });
     // The second system may need it for as long as it lives.
     const pruned = await tidemark(["prune", "--older-than", "1ms", "--dir", clone]);
     expect(pruned).toMatchObject({ status: 0 });

@@ -368,6 +368,58 @@ describe("one member", () => {
     }
   });
 
+  test("takes what there is room for at its origin, though it does not know that all have what came before", () => {
+    const ids = ["a", "b", "c"];
+    const groups = new Map(
+      ids.map((self) => {
+        const waits = { tellAfterMs: 20, askAfterMs: 50, life: 1, group: 0 };
+        const setup = {
+          members: ids,
+          total: "sequencer",
+          uniform: true,
+          windowBytes: 1000,
+        } as const;
+        return [self, new Group({ self, ...setup, ...waits })];
+      }),
+    );
+    const step = (id: string, input: GroupInput): readonly GroupEffect[] =>
+      (groups.get(id) as Group).step(input);
+    const delivered = new Map(ids.map((id) => [id, 0]));
+    const underWay: { readonly from: string; readonly to: string; readonly bytes: Uint8Array }[] =
+      [];
+    const perform = (id: string, effects: readonly GroupEffect[]): void => {
+      delivered.set(id, (delivered.get(id) ?? 0) + texts(effects).length);
+      for (const effect of effects)
+        if (effect.type === "send")
+          for (const to of effect.to) underWay.push({ from: id, to, bytes: effect.bytes.slice() });
+    };
+    const settle = (nowMs: number): void => {
+      for (let next = underWay.shift(); next; next = underWay.shift())
+        // Nothing of c reaches b; then c is dead.
+        if (!(next.from === "c" && next.to === "b") && groups.has(next.to))
+          perform(next.to, step(next.to, from(next.from, next.bytes, nowMs)));
+    };
+    let said = 0;
+    const speak = (nowMs: number): void => {
+      while (groups.get("a")?.room) {
+        said += 1;
+        const draft = draftOf("fifo", 3, [`${said} ${"x".repeat(90)}`]);
+        perform("a", step("a", { type: "multicast", draft, nowMs }));
+      }
+      settle(nowMs);
+    };
+    for (let round = 0; round < 20; round += 1) speak(round);
+    expect(delivered.get("c")).toBe(said);
+    groups.delete("c");
+    speak(20);
+    for (const id of ["a", "b"]) perform(id, step(id, { type: "lost", member: "c", nowMs: 30 }));
+    for (let nowMs = 30; nowMs < 60_000; nowMs += 50) {
+      for (const id of groups.keys()) perform(id, step(id, { type: "tick", nowMs }));
+      settle(nowMs);
+    }
+    expect([delivered.get("a"), delivered.get("b")]).toEqual([said, said]);
+  });
+
   test.each(["sequencer", "agreed"] as const)(
     "however much is ordered at once, what is told of it fits small frames: %s",
     (total) => {

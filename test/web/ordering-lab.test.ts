@@ -352,6 +352,21 @@ describe.skipIf(browserPath === undefined)("the ordering lab", { timeout: 120_00
         "bad.json cannot be loaded: as a lab, processes must name 2 to 8 processes, no two alike.",
       )
       .waitFor();
+    // As any other file, from any view; and it is not shown again to who comes back.
+    await other.getByRole("link", { name: "Space-time" }).click();
+    await other.locator("header input[type=file]").setInputFiles(bad);
+    await other.getByText(/bad.json cannot be shown: as a lab, processes must name/).waitFor();
+    expect(other.url()).toContain("#/space-time");
+    await writeFile(good, JSON.stringify({ ...lab, title: "Opened" }));
+    await other.locator("header input[type=file]").setInputFiles(good);
+    await expect.poll(() => other.getByLabel("Title of the lab").inputValue(), SOON).toBe("Opened");
+    await other.getByLabel("Title of the lab").fill("Changed");
+    await other.getByLabel("Title of the lab").press("Enter");
+    await other.getByRole("link", { name: "Store" }).click();
+    await other.getByRole("link", { name: "Ordering lab" }).click();
+    await expect
+      .poll(() => other.getByLabel("Title of the lab").inputValue(), SOON)
+      .toBe("Changed");
     await other.goto(`${PAGE_FILE}#/ordering-lab/bm9uZQ`);
     await other.getByText(/This lab cannot be shown: it is no JSON/).waitFor();
   });

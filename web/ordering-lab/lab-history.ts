@@ -21,6 +21,9 @@ interface Steps {
   readonly after: readonly Lab[];
 }
 
+/** The file that was opened last and is shown: who comes back to the view wants what is worked on. */
+let shown: unknown;
+
 const VIEW = "ordering-lab";
 const KEPT = "tidemark lab";
 const STEPS_MAX = 200;
@@ -50,7 +53,7 @@ function keptLab(): Lab {
 }
 
 export function useLabHistory(): LabHistory {
-  const { say } = usePage();
+  const { say, lab: opened } = usePage();
   const [view, route] = useRoute();
   const [steps, setSteps] = useState<Steps>(() => ({ before: [], lab: keptLab(), after: [] }));
   const [asked, setAsked] = useState<string | undefined>(undefined);
@@ -62,6 +65,12 @@ export function useLabHistory(): LabHistory {
         : { before: [...now.before.slice(1 - STEPS_MAX), now.lab], lab: next, after: [] },
     );
   }, []);
+
+  useEffect(() => {
+    if (!opened || opened === shown) return;
+    shown = opened;
+    change(opened.lab);
+  }, [opened, change]);
 
   // Somebody came by a link.
   useEffect(() => {

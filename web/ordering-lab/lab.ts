@@ -162,6 +162,10 @@ const form = where(
   },
 );
 
+/** Whether it calls itself one. */
+export const isLab = (json: string): boolean =>
+  json.length <= FILE_LENGTH_MAX && /"format"\s*:\s*"tidemark-lab\//.test(json);
+
 /** @throws Error that says what is wrong with it */
 export function readLab(json: string): Lab {
   if (json.length > FILE_LENGTH_MAX) throw new Error("a lab has up to a million characters");
