@@ -9,6 +9,7 @@ import { latency } from "./latency.ts";
 import { machine } from "./machine.ts";
 import { multicast } from "./multicast.ts";
 import { page } from "./page.ts";
+import { pageLive } from "./page-live.ts";
 import { printResult, type Result } from "./result.ts";
 import { sim } from "./sim.ts";
 import { snapshot } from "./snapshot.ts";
@@ -18,6 +19,7 @@ import { tcp, workers } from "./tcp.ts";
 /** What benches are told. */
 interface Options {
   readonly keys: number;
+  readonly minutes: number;
 }
 
 const BENCHES: Readonly<Record<string, (options: Options) => AsyncGenerator<Result>>> = {
@@ -34,9 +36,10 @@ const BENCHES: Readonly<Record<string, (options: Options) => AsyncGenerator<Resu
   kv,
   "kv-snapshot": kvSnapshot,
   page,
+  "page-live": pageLive,
 };
 
-const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N]
+const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N] [--minutes N]
 
   machine   messages through the composite machine, memory transport, one operating-system process
   tcp       3 processes, full mesh, everyone sends to all; beside it plain sockets, and what recording costs
@@ -50,6 +53,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N]
   kv-snapshot  what BGSAVE costs the clients of a store of a million keys (or --keys), beside redis-server
   detect    messages that direct detection of termination and deadlock costs, beside the papers' bounds and snapshots
   page      the page with a trace of 100,000 events, in Chromium: frames a second while it is moved, and its heap
+  page-live  the page of a bank and of a store at full load, each for ten minutes (or --minutes): what it holds on to
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 
 Without a name: all of them. Figures are medians of at least three rounds; on a busy machine look at ratios only.`;
@@ -59,6 +63,7 @@ const { values, positionals } = parseArgs({
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
     keys: { type: "string", default: "1000000" },
+    minutes: { type: "string", default: "10" },
   },
   allowPositionals: true,
 });
@@ -71,8 +76,11 @@ if (values.help) {
 } else if (!/^[1-9]\d{0,8}$/.test(values.keys)) {
   console.error(`bench: --keys ${values.keys} is not a number of keys`);
   process.exitCode = 2;
+} else if (!/^[1-9]\d{0,2}$/.test(values.minutes)) {
+  console.error(`bench: --minutes ${values.minutes} is not a number of minutes`);
+  process.exitCode = 2;
 } else {
+  const options = { keys: Number(values.keys), minutes: Number(values.minutes) };
   for (const name of positionals.length > 0 ? positionals : Object.keys(BENCHES))
-    for await (const result of BENCHES[name]?.({ keys: Number(values.keys) }) ?? [])
-      printResult(result, values.json);
+    for await (const result of BENCHES[name]?.(options) ?? []) printResult(result, values.json);
 }

@@ -105,11 +105,13 @@ async function move(page: Page, wheelX: number): Promise<Moved> {
   return { framesPerSecond: median(values), workMs: (1000 * work) / (ROUNDS * FRAMES) };
 }
 
-async function heapBytes(page: Page): Promise<number> {
+/** What its JavaScript holds on to, after a collection. */
+export async function heapBytes(page: Page): Promise<number> {
   const session = await page.context().newCDPSession(page);
   await session.send("HeapProfiler.collectGarbage");
   await session.send("Performance.enable");
   const { metrics } = await session.send("Performance.getMetrics");
+  await session.detach();
   return metrics.find(({ name }) => name === "JSHeapUsedSize")?.value ?? Number.NaN;
 }
 

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 const READY_MS = 20_000;
 const FORCE_MS = 5_000;
+const SAID_MAX = 100_000;
 
 /** Something that serves clients of Redis. */
 export interface Served {
@@ -22,7 +23,7 @@ export interface Served {
 }
 
 /** Ports in a row that are free. */
-async function freePorts(many: number): Promise<number> {
+export async function freePorts(many: number): Promise<number> {
   for (;;) {
     const first = 20_000 + Math.floor(Math.random() * 20_000);
     const ports = Array.from({ length: many }, (_, i) => first + i);
@@ -66,6 +67,35 @@ async function end(child: ChildProcess, signal: "SIGINT" | "SIGTERM"): Promise<v
   const timer = setTimeout(() => child.kill("SIGKILL"), FORCE_MS);
   await ended;
   clearTimeout(timer);
+}
+
+/** A command that serves a page. */
+export interface ServedPage {
+  /** With the token. */
+  readonly url: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+/** @param args of the command line */
+export async function startPage(args: readonly string[]): Promise<ServedPage> {
+  const command = ["--conditions=tidemark-source", MAIN, ...args];
+  const child = spawn(process.execPath, command, { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  const hear = (text: unknown): void => {
+    // What it says later is not kept.
+    if (said.length < SAID_MAX) said += String(text);
+  };
+  child.stdout?.on("data", hear);
+  child.stderr?.on("data", hear);
+  const url = (): string | undefined => /the page is at (http:\S+#token=[0-9a-f]+)/.exec(said)?.[1];
+  const untilMs = performance.now() + READY_MS;
+  while (url() === undefined) {
+    if (child.exitCode !== null || performance.now() > untilMs)
+      throw new Error(`there is no page: ${said}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return { url: String(url()), pid: Number(child.pid), stop: () => end(child, "SIGINT") };
 }
 
 /** redis-server without persistence, with so many replicas that follow it. */

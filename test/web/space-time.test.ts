@@ -226,6 +226,34 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
     expect(lines.text.trimEnd().split("\n").length).toBe(3);
   });
 
+  test("a trace is let go of when others are opened", async () => {
+    const page = await opened();
+    const session = await page.context().newCDPSession(page);
+    const heap = async (): Promise<number> => {
+      await session.send("HeapProfiler.collectGarbage");
+      const { usedSize } = await session.send("Runtime.getHeapUsage");
+      return usedSize;
+    };
+    const before = await heap();
+    const many = (text: string): string =>
+      [
+        '{"type":"history","format":"tidemark-history/1"}',
+        ...Array.from(
+          { length: 10_000 },
+          (_, i) => `{"type":"internal","process":"p${i % 3}","text":"${text} ${i}"}`,
+        ),
+      ].join("\n");
+    const show = async (i: number): Promise<void> => {
+      await openFile(page, { name: `${i}.jsonl`, text: many(`trace ${i}`) });
+      await page.getByRole("application", { name: `diagram of ${i}.jsonl` }).waitFor();
+    };
+    await show(1);
+    const one = (await heap()) - before;
+    for (let i = 2; i <= 12; i += 1) await show(i);
+    // The last one, and the one before: not twelve.
+    expect((await heap()) - before).toBeLessThan(4 * one);
+  });
+
   test("a link that does not fit says so, and so does a trace without events", async () => {
     const page = await opened(`${PAGE_FILE}#/space-time/event/nobody/7`);
     await page.locator("main").waitFor();

@@ -2,6 +2,7 @@
 
 import {
   type Ref,
+  type RefObject,
   useCallback,
   useEffect,
   useImperativeHandle,
@@ -12,7 +13,7 @@ import {
 import { counted } from "../parts/words.ts";
 import { eventWords } from "./events.ts";
 import type { Session } from "./session.ts";
-import { rowHeights, Stage } from "./stage.ts";
+import { rowHeights, Stage, type StageElements } from "./stage.ts";
 import { useLooked } from "./use-looked.ts";
 
 interface DiagramProps {
@@ -22,7 +23,36 @@ interface DiagramProps {
   readonly ref?: Ref<Stage | undefined>;
 }
 
+type StageRefs = { readonly [K in keyof StageElements]: RefObject<StageElements[K] | null> };
+
 const ROW_ROOM = 84;
+
+/**
+ * The stage of this component, for all traces that it shows. A stage for each would be kept with its trace: what a component has made
+ * holds on to what it had before, which does so as well.
+ */
+function useStage(
+  latest: RefObject<Pick<DiagramProps, "session" | "onSearch">>,
+  { frame, canvas, overview, probe }: StageRefs,
+  hover: (event: number | undefined) => void,
+  farness: (isFar: boolean) => void,
+): Stage | undefined {
+  const [stage, setStage] = useState<Stage | undefined>(undefined);
+  useLayoutEffect(() => {
+    if (!frame.current || !canvas.current || !overview.current || !probe.current) return;
+    const made = new Stage(
+      latest.current.session,
+      {
+        ...{ frame: frame.current, canvas: canvas.current },
+        ...{ overview: overview.current, probe: probe.current },
+      },
+      { hover, farness, search: () => latest.current.onSearch() },
+    );
+    setStage(made);
+    return () => made.dispose();
+  }, [latest, frame, canvas, overview, probe, hover, farness]);
+  return stage;
+}
 
 export function Diagram({ session, label, onSearch, ref }: DiagramProps) {
   const looked = useLooked(session);
@@ -31,26 +61,13 @@ export function Diagram({ session, label, onSearch, ref }: DiagramProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const overview = useRef<HTMLCanvasElement>(null);
   const probe = useRef<HTMLSpanElement>(null);
-  const [stage, setStage] = useState<Stage | undefined>(undefined);
   const [heights, setHeights] = useState<readonly number[]>([]);
   const [hovered, setHovered] = useState<number | undefined>(undefined);
   const [isFar, setIsFar] = useState(false);
-  const search = useRef(onSearch);
-  search.current = onSearch;
-
-  useLayoutEffect(() => {
-    if (!frame.current || !canvas.current || !overview.current || !probe.current) return;
-    const made = new Stage(
-      session,
-      {
-        ...{ frame: frame.current, canvas: canvas.current },
-        ...{ overview: overview.current, probe: probe.current },
-      },
-      { hover: setHovered, farness: setIsFar, search: () => search.current() },
-    );
-    setStage(made);
-    return () => made.dispose();
-  }, [session]);
+  const latest = useRef({ session, onSearch });
+  latest.current = { session, onSearch };
+  const stage = useStage(latest, { frame, canvas, overview, probe }, setHovered, setIsFar);
+  useLayoutEffect(() => stage?.show(session), [stage, session]);
   useImperativeHandle(ref, () => stage, [stage]);
 
   const measure = useCallback(() => {

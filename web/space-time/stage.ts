@@ -10,7 +10,7 @@ import type { Session } from "./session.ts";
 import { Sprites } from "./sprites.ts";
 import { clamp, fitted, reveal, rowAt, rowTops, type Viewport, zoomAt } from "./viewport.ts";
 
-interface StageElements {
+export interface StageElements {
   /** Around the canvas; scrolls when there are more rows than room. */
   readonly frame: HTMLElement;
   readonly canvas: HTMLCanvasElement;
@@ -52,7 +52,8 @@ export function rowHeights(scene: Scene, collapsed: ReadonlySet<number>, room: n
 
 /** See the head of the file. */
 export class Stage {
-  readonly #session: Session;
+  #session: Session;
+  #unsubscribe: () => void = () => {};
   readonly #elements: StageElements;
   readonly #listeners: StageListeners;
   readonly #end = new AbortController();
@@ -78,11 +79,10 @@ export class Stage {
     size.observe(canvas);
     const theme = new MutationObserver(() => this.#recolour());
     theme.observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    const unsubscribe = session.subscribe(() => this.draw());
     signal.addEventListener("abort", () => {
       size.disconnect();
       theme.disconnect();
-      unsubscribe();
+      this.#unsubscribe();
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#recolour(), {
       signal,
@@ -104,6 +104,17 @@ export class Stage {
     overview.addEventListener("pointermove", jump, { signal });
     this.#recolour();
     this.#resize();
+    this.show(session);
+  }
+
+  /** Another trace, in the same place. */
+  show(session: Session): void {
+    this.#unsubscribe();
+    this.#unsubscribe = session.subscribe(() => this.draw());
+    this.#session = session;
+    this.#gesture = undefined;
+    this.#hover(undefined);
+    this.draw();
   }
 
   dispose(): void {
