@@ -23,9 +23,10 @@
  *   needs nothing of its own, and comes even if only another one had it when its sender died. It costs what a multicast costs.
  *
  * Bounds. `room` is false while more of the own packets than a window is unstable, or is not delivered here for it waits for its place
- * in a total order; who heeds it has no more than that under way. A member keeps up to four windows of each origin: what goes beyond
- * is dropped as if lost, and asked for later. Whoever answers that says first what it knows to be stable: a member that has not heard it
- * from all, for one of them is gone or cannot reach it, would have no room for what its origin has room for.
+ * in a total order; who heeds it has no more than that under way. A member keeps up to four windows of each origin, and as much as the
+ * positions can be that it gives: what goes beyond is dropped as if lost, and asked for later. Whoever answers that says first what it
+ * knows to be stable: a member that has not heard it from all, for one of them is gone or cannot reach it, would have no room for what its
+ * origin has room for.
  *
  * What is not promised. While a member is gone whose word total order needs (the sequencer; any, if places are agreed), packets
  * that ask for total order wait, and those in FIFO order behind them; if places are agreed, perhaps at one and not at another. Nothing
@@ -209,8 +210,10 @@ interface Waits {
 }
 
 const NONE: readonly Place[] = [];
-/** What goes far beyond a window is dropped. */
+/** What goes so many windows beyond is dropped. */
 const BEYOND = 4;
+/** The index of the member that gives the total order. */
+const SEQUENCER = 0;
 const ASKED_MOST = 8;
 type Kind = Packet["kind"];
 const isWith = (promise: OrderPromise): ((kind: Kind) => boolean) => {
@@ -256,7 +259,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const zeros = (): number[] => members.map(() => 0);
     const order =
       total === "sequencer"
-        ? new Sequencer(this.#self, 0, state?.order as SequencerState | undefined)
+        ? new Sequencer(this.#self, SEQUENCER, state?.order as SequencerState | undefined)
         : new Agreement(this.#self, members.length, state?.order as AgreementState | undefined);
     this.#order = order;
     this.state = state ?? {
@@ -562,7 +565,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
 
   #arrive(packet: Packet, bytes: Uint8Array): void {
     const origin = this.#origin(packet.origin);
-    const most = this.#options.windowBytes * BEYOND;
+    const most = this.#mostBytes(packet.origin);
     if (packet.number <= origin.received || origin.early.has(packet.number)) {
       // Had already; whoever sent it does not know that.
       this.#soon(0);
@@ -596,6 +599,16 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     origin.gapSinceMs = Number.POSITIVE_INFINITY;
     origin.missingSinceMs = Number.POSITIVE_INFINITY;
     if (origin.early.size > 0 || this.#isBehind(packet.origin)) this.#noteGap(origin);
+  }
+
+  /**
+   * What is kept of an origin that heeds `room` is less. Positions have no room to heed, but what they are of has: packets of its own, or,
+   * if it is the sequencer, of all members, each of which may take as much again and a stamp.
+   */
+  #mostBytes(index: number): number {
+    const { members, total, windowBytes } = this.#options;
+    const placed = total === "agreed" ? 1 : index === SEQUENCER ? members.length : 0;
+    return windowBytes * (BEYOND + 2 * placed);
   }
 
   /** Something is missing that there is; it may be on its way. */

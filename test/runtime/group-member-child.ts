@@ -210,8 +210,9 @@ const running = await startProcess({
   }),
   lostAfterMs: task.lostAfterMs,
   onProblem: ({ code, message }) => {
-    // Of connections that are cut and members that are stopped.
-    if (code !== "PEER_UNREACHABLE") problems.push(`${code} ${message}`);
+    // Of connections that are cut or stalled, and members that are stopped or slow.
+    const isExpected = code === "PEER_UNREACHABLE" || /handshake was not done/.test(message);
+    if (!isExpected) problems.push(`${code} ${message}`);
   },
 });
 

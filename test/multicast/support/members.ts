@@ -20,6 +20,10 @@ export interface GroupWorld {
   readonly fifo: boolean;
   /** How many die. */
   readonly crashes: number;
+  /** Small ones fill up; who sends heeds that. */
+  readonly windowBytes: number;
+  /** Whether one member hears nothing of one other until all is healed. */
+  readonly mute: boolean;
 }
 
 export const LEVELS = Object.keys(ORDER_LEVELS) as OrderLevel[];
@@ -37,6 +41,8 @@ export function drawGroup(seed: number, fixed: Partial<GroupWorld> = {}): GroupW
     multicasts: random.between(1, 25),
     fifo: random.chance(0.5),
     crashes: random.chance(0.5) ? 1 : 0,
+    windowBytes: random.pick([100, 4096, 4096]) as number,
+    mute: random.chance(0.3),
     ...fixed,
   };
 }
@@ -64,7 +70,13 @@ export function runGroup(world: GroupWorld): GroupRun {
   const ways = new Map<string, Uint8Array[]>();
   const members = ids.map((self): Member => {
     const options = { self, members: ids, total: world.total, uniform: world.uniform };
-    const bounds = { windowBytes: 4096, tellAfterMs: 20, askAfterMs: 50, life: 1, group: 0 };
+    const bounds = {
+      windowBytes: world.windowBytes,
+      tellAfterMs: 20,
+      askAfterMs: 50,
+      life: 1,
+      group: 0,
+    };
     return { id: self, group: new Group({ ...options, ...bounds }), alive: true, lost: new Set() };
   });
   const levels = world.levels.length > 0 ? world.levels : (["reliable"] as const);
@@ -73,6 +85,7 @@ export function runGroup(world: GroupWorld): GroupRun {
   let crashes = Math.min(world.crashes, Math.ceil(world.members / 2) - 1);
   let nowMs = 0;
   let multicasts = 0;
+  let mute = world.mute ? `${random.pick(ids)} ${random.pick(ids)}` : "";
 
   const step = (member: Member, input: GroupInput, dies = false): void => {
     const effects = member.group.step(input);
@@ -107,8 +120,10 @@ export function runGroup(world: GroupWorld): GroupRun {
       }
   };
   let answers: Member[] = [];
+  let idle = 0;
   const multicast = (member: Member): void => {
     const count = random.pick([1, 1, 1, 2, 3]) as number;
+    idle = 0;
     const level = random.pick(levels) as OrderLevel;
     const messages = Array.from({ length: count }, () => `m${++multicasts}`);
     const to = random.chance(0.25) ? random.below(world.members) : undefined;
@@ -123,7 +138,7 @@ export function runGroup(world: GroupWorld): GroupRun {
     step(member, { type: "multicast", draft, nowMs }, dies);
   };
   const receive = (): boolean => {
-    const open = [...ways].filter(([, queue]) => queue.length > 0);
+    const open = [...ways].filter(([way, queue]) => queue.length > 0 && way !== mute);
     const [way, queue] = random.pick(open) ?? [];
     if (!way || !queue) return false;
     const [from = "", to = ""] = way.split(" ");
@@ -153,19 +168,22 @@ export function runGroup(world: GroupWorld): GroupRun {
     step(member, { type, member: other.id, nowMs });
   };
 
-  while (multicasts < world.multicasts) {
+  // Where somebody is dead nothing becomes stable, and there may be no more room.
+  for (; multicasts < world.multicasts && idle < 1_000; idle += 1) {
     const alive = livesOn();
+    const sender = random.pick(alive) as Member;
     const [answering] = answers;
     answers = [];
     const what = random.fraction();
-    if (answering?.alive) multicast(answering);
-    else if (what < 0.3) multicast(random.pick(alive) as Member);
+    if (answering?.alive && answering.group.room) multicast(answering);
+    else if (what < 0.3 && sender.group.room) multicast(sender);
     else if (what < 0.35) suspect(random.pick(alive) as Member, random.pick(members) as Member);
     else if (what < 0.4) {
       nowMs += random.below(40);
       tick();
     } else receive();
   }
+  mute = "";
   // Healing: the dead are noticed, and all that was sent arrives.
   for (let calm = 0; calm < 20; calm += 1) {
     for (const member of livesOn())
