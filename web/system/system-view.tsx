@@ -152,7 +152,7 @@ function Facts({ status }: { readonly status: PageStatus }) {
       </Fact>
       <Fact name="Snapshots by itself">{grouped(snapshots)}</Fact>
       {expected !== undefined && <Fact name="Money in all">{grouped(expected)}</Fact>}
-      <Fact name="Process number">{pid}</Fact>
+      <Fact name="Its own pid">{pid}</Fact>
     </dl>
   );
 }
