@@ -7,6 +7,7 @@ import {
   useContext,
   useEffect,
   useMemo,
+  useRef,
   useState,
   useSyncExternalStore,
 } from "react";
@@ -53,9 +54,11 @@ export function usePage(): Page {
   return page;
 }
 
+const isServed = (): boolean => location.protocol.startsWith("http");
+
 /** The token is taken out of the address, so that nobody who looks at the screen, or gets a link, has it. */
 function serverOfAddress(): PageServer | undefined {
-  if (!location.protocol.startsWith("http")) return undefined;
+  if (!isServed()) return undefined;
   const [, token] = /[#&]token=([0-9a-f]+)/.exec(location.hash) ?? [];
   if (token !== undefined) {
     sessionStorage.setItem(TOKEN, token);
@@ -97,15 +100,21 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
     },
     [dismiss],
   );
+  const opening = useRef<Promise<void>>(Promise.resolve());
   const open = useCallback(
-    async (file: File) => {
-      try {
-        const found = await openFile(file);
-        if (found.kind === "lab") setLab(found);
-        else setOpened(found);
-      } catch (error) {
-        say(`${file.name} cannot be shown: ${(error as Error).message}`, "bad");
-      }
+    (file: File) => {
+      const read = async (): Promise<void> => {
+        try {
+          const found = await openFile(file);
+          if (found.kind === "lab") setLab(found);
+          else setOpened(found);
+        } catch (error) {
+          say(`${file.name} cannot be shown: ${(error as Error).message}`, "bad");
+        }
+      };
+      // One after another: what was opened last is what is shown, also if another one took longer to read.
+      opening.current = opening.current.then(read);
+      return opening.current;
     },
     [say],
   );
@@ -114,6 +123,13 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
     if (shared.problem !== undefined)
       say(`what is in this page cannot be shown: ${shared.problem}`, "bad");
   }, [shared, say]);
+  useEffect(() => {
+    if (server || !isServed()) return;
+    // Whoever lost the token is told so. A page that is merely kept somewhere else has no server that would say that.
+    new PageServer("").ask("GET", "/api/about").catch((refused: ServerError) => {
+      if (refused.code === "UNAUTHORIZED") setProblem(refused);
+    });
+  }, [server]);
   useEffect(() => {
     if (!server) return;
     let isOver = false;
@@ -224,9 +240,18 @@ export function useRoute(): readonly string[] {
         .replace(/^#\/?/, "")
         .split("/")
         .filter((part) => part !== "")
-        .map(decodeURIComponent),
+        .map(decoded),
     [hash],
   );
+}
+
+/** What somebody has cut off or typed may be no encoding of anything: then it stands for itself. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** An address in the page. */

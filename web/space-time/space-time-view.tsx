@@ -131,7 +131,7 @@ function Shown({ session }: { readonly session: Session }) {
   const compare = async (file: File): Promise<void> => {
     try {
       const found = await openFile(file);
-      if (found.kind !== "trace") throw new Error("it is a snapshot, and a trace is wanted");
+      if (found.kind !== "trace") throw new Error(`it is a ${found.kind}, and a trace is wanted`);
       setOther(await Session.prepare(found.name, found.trace, () => {}));
     } catch (error) {
       say(`${file.name} cannot be compared: ${textOf(error)}`, "bad");
