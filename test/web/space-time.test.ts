@@ -286,6 +286,29 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
 
     await page.getByRole("button", { name: "Follow" }).click();
     await page.getByText(/^[2-9] windows of 500 ms; what happens between them is not/).waitFor();
+    // What is hidden is so in the next windows as well.
+    const name = await page.locator(".title").innerText();
+    await page.getByText("Filter", { exact: true }).click();
+    await page.getByRole("checkbox", { name: "p2", exact: true }).click();
+    await page.keyboard.press("Escape");
+    const names = page.getByRole("list", { name: "Processes" }).getByRole("button");
+    await expect.poll(() => names.allInnerTexts()).toEqual(["p1", "p3", "p4"]);
+    await expect
+      .poll(() => page.locator(".title").innerText(), { timeout: 10_000 })
+      .not.toBe(name);
+    await expect.poll(() => picture(page).getAttribute("aria-label")).not.toContain(name);
+    expect(await names.allInnerTexts()).toEqual(["p1", "p3", "p4"]);
+    // Who stops it and begins again at once follows on.
+    await page.getByRole("button", { name: "Stop following" }).click();
+    await page.getByRole("button", { name: "Follow" }).click();
+    await page.getByText(/^[2-9] windows of 500 ms/).waitFor();
+    // Who opens something else looks at that.
+    await openFile(page, LECTURE);
+    await page.getByText("something else was opened").waitFor();
+    await page.getByRole("button", { name: "Follow", exact: true }).waitFor();
+    expect(await page.locator(".title").innerText()).toBe("lecture.jsonl");
+    await page.getByRole("button", { name: "Follow" }).click();
+    await page.getByText(/^[2-9] windows of 500 ms/).waitFor();
     await page.getByRole("button", { name: "Stop following" }).click();
     await page.getByRole("button", { name: "Follow" }).waitFor();
     // What was followed last stays, to be looked at.
