@@ -46,6 +46,7 @@ export interface Notice {
 
 const Context = createContext<Page | undefined>(undefined);
 const TOKEN = "tidemark token";
+const TOKEN_PATTERN = /[#&]token=([0-9a-f]+)/;
 const NOTICE_MS = 8_000;
 
 export function usePage(): Page {
@@ -59,10 +60,10 @@ const isServed = (): boolean => location.protocol.startsWith("http");
 /** The token is taken out of the address, so that nobody who looks at the screen, or gets a link, has it. */
 function serverOfAddress(): PageServer | undefined {
   if (!isServed()) return undefined;
-  const [, token] = /[#&]token=([0-9a-f]+)/.exec(location.hash) ?? [];
+  const [, token] = TOKEN_PATTERN.exec(location.hash) ?? [];
   if (token !== undefined) {
     sessionStorage.setItem(TOKEN, token);
-    const rest = location.hash.replace(/[#&]token=[0-9a-f]+/, "");
+    const rest = location.hash.replace(TOKEN_PATTERN, "");
     history.replaceState(null, "", rest === "" ? "#" : rest);
   }
   const kept = token ?? sessionStorage.getItem(TOKEN);
@@ -80,7 +81,7 @@ function sharedOfPage(): { readonly opened?: OpenedFile; readonly problem?: stri
 }
 
 export function PageProvider({ children }: { readonly children: ReactNode }) {
-  const [server] = useState(serverOfAddress);
+  const [server, setServer] = useState(serverOfAddress);
   const [about, setAbout] = useState<PageAbout>();
   const [problem, setProblem] = useState<ServerError>();
   const [shared] = useState(sharedOfPage);
@@ -123,6 +124,16 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
     if (shared.problem !== undefined)
       say(`what is in this page cannot be shown: ${shared.problem}`, "bad");
   }, [shared, say]);
+  useEffect(() => {
+    // The URL that a server printed, pasted into the tab of one before it, loads nothing anew.
+    const arrive = (): void => {
+      if (!TOKEN_PATTERN.test(location.hash)) return;
+      setProblem(undefined);
+      setServer(serverOfAddress());
+    };
+    addEventListener("hashchange", arrive);
+    return () => removeEventListener("hashchange", arrive);
+  }, []);
   useEffect(() => {
     if (server || !isServed()) return;
     // Whoever lost the token is told so. A page that is merely kept somewhere else has no server that would say that.

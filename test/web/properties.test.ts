@@ -125,7 +125,10 @@ describe.skipIf(browserPath === undefined)("properties in a browser", { timeout:
     await page.getByRole("heading", { name: "Definitely: no" }).waitFor();
     const cut = possibly.getByRole("link");
     await cut.click();
-    await page.getByRole("region", { name: "Cut" }).getByText(/^Consistent/).waitFor(PATIENT);
+    await page
+      .getByRole("region", { name: "Cut" })
+      .getByText(/^Consistent/)
+      .waitFor(PATIENT);
     await page.goBack();
     await possibly.getByRole("heading", { name: "Possibly: yes" }).waitFor(PATIENT);
     await possibly.getByText("in which the trace is told, it holds at no time").waitFor();

@@ -95,6 +95,14 @@ describe.skipIf(browserPath === undefined)("in a browser", { timeout: 120_000 },
     await page.locator("main").getByText("wants the token").waitFor();
     const { page: without } = await openPage(browser, served.origin);
     await without.getByRole("alert").getByText("wants the token").waitFor();
+    // The right URL in the same tab is enough.
+    for (const one of [page, without]) {
+      await one.goto(served.url);
+      await one.getByRole("alert").waitFor({ state: "detached" });
+      await expect.poll(() => one.url()).not.toContain("token");
+      await one.getByRole("navigation").getByRole("link", { name: "System" }).click();
+      await one.getByRole("heading", { name: "Processes and channels" }).waitFor();
+    }
   });
 
   test("an address that is no encoding of anything leads to the view that it names", async () => {

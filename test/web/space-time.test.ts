@@ -293,9 +293,7 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
     await page.keyboard.press("Escape");
     const names = page.getByRole("list", { name: "Processes" }).getByRole("button");
     await expect.poll(() => names.allInnerTexts()).toEqual(["p1", "p3", "p4"]);
-    await expect
-      .poll(() => page.locator(".title").innerText(), { timeout: 10_000 })
-      .not.toBe(name);
+    await expect.poll(() => page.locator(".title").innerText(), { timeout: 10_000 }).not.toBe(name);
     await expect.poll(() => picture(page).getAttribute("aria-label")).not.toContain(name);
     expect(await names.allInnerTexts()).toEqual(["p1", "p3", "p4"]);
     // Who stops it and begins again at once follows on.
