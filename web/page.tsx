@@ -7,6 +7,7 @@ import {
   useContext,
   useEffect,
   useMemo,
+  useRef,
   useState,
   useSyncExternalStore,
 } from "react";
@@ -45,6 +46,7 @@ export interface Notice {
 
 const Context = createContext<Page | undefined>(undefined);
 const TOKEN = "tidemark token";
+const TOKEN_PATTERN = /[#&]token=([0-9a-f]+)/;
 const NOTICE_MS = 8_000;
 
 export function usePage(): Page {
@@ -53,13 +55,15 @@ export function usePage(): Page {
   return page;
 }
 
+const isServed = (): boolean => location.protocol.startsWith("http");
+
 /** The token is taken out of the address, so that nobody who looks at the screen, or gets a link, has it. */
 function serverOfAddress(): PageServer | undefined {
-  if (!location.protocol.startsWith("http")) return undefined;
-  const [, token] = /[#&]token=([0-9a-f]+)/.exec(location.hash) ?? [];
+  if (!isServed()) return undefined;
+  const [, token] = TOKEN_PATTERN.exec(location.hash) ?? [];
   if (token !== undefined) {
     sessionStorage.setItem(TOKEN, token);
-    const rest = location.hash.replace(/[#&]token=[0-9a-f]+/, "");
+    const rest = location.hash.replace(TOKEN_PATTERN, "");
     history.replaceState(null, "", rest === "" ? "#" : rest);
   }
   const kept = token ?? sessionStorage.getItem(TOKEN);
@@ -77,7 +81,7 @@ function sharedOfPage(): { readonly opened?: OpenedFile; readonly problem?: stri
 }
 
 export function PageProvider({ children }: { readonly children: ReactNode }) {
-  const [server] = useState(serverOfAddress);
+  const [server, setServer] = useState(serverOfAddress);
   const [about, setAbout] = useState<PageAbout>();
   const [problem, setProblem] = useState<ServerError>();
   const [shared] = useState(sharedOfPage);
@@ -97,15 +101,21 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
     },
     [dismiss],
   );
+  const opening = useRef<Promise<void>>(Promise.resolve());
   const open = useCallback(
-    async (file: File) => {
-      try {
-        const found = await openFile(file);
-        if (found.kind === "lab") setLab(found);
-        else setOpened(found);
-      } catch (error) {
-        say(`${file.name} cannot be shown: ${(error as Error).message}`, "bad");
-      }
+    (file: File) => {
+      const read = async (): Promise<void> => {
+        try {
+          const found = await openFile(file);
+          if (found.kind === "lab") setLab(found);
+          else setOpened(found);
+        } catch (error) {
+          say(`${file.name} cannot be shown: ${(error as Error).message}`, "bad");
+        }
+      };
+      // One after another: what was opened last is what is shown, also if another one took longer to read.
+      opening.current = opening.current.then(read);
+      return opening.current;
     },
     [say],
   );
@@ -114,6 +124,23 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
     if (shared.problem !== undefined)
       say(`what is in this page cannot be shown: ${shared.problem}`, "bad");
   }, [shared, say]);
+  useEffect(() => {
+    // The URL that a server printed, pasted into the tab of one before it, loads nothing anew.
+    const arrive = (): void => {
+      if (!TOKEN_PATTERN.test(location.hash)) return;
+      setProblem(undefined);
+      setServer(serverOfAddress());
+    };
+    addEventListener("hashchange", arrive);
+    return () => removeEventListener("hashchange", arrive);
+  }, []);
+  useEffect(() => {
+    if (server || !isServed()) return;
+    // Whoever lost the token is told so. A page that is merely kept somewhere else has no server that would say that.
+    new PageServer("").ask("GET", "/api/about").catch((refused: ServerError) => {
+      if (refused.code === "UNAUTHORIZED") setProblem(refused);
+    });
+  }, [server]);
   useEffect(() => {
     if (!server) return;
     let isOver = false;
@@ -224,9 +251,18 @@ export function useRoute(): readonly string[] {
         .replace(/^#\/?/, "")
         .split("/")
         .filter((part) => part !== "")
-        .map(decodeURIComponent),
+        .map(decoded),
     [hash],
   );
+}
+
+/** What somebody has cut off or typed may be no encoding of anything: then it stands for itself. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** An address in the page. */

@@ -26,6 +26,7 @@ type Listener = () => void;
 
 const NOTHING: Told<never> = { value: undefined, problem: undefined, missed: 0 };
 const AGAIN_MS = 1_000;
+const GONE = "the server does not answer: it may have ended";
 
 /** The server that this page came from. */
 export class PageServer {
@@ -46,11 +47,16 @@ export class PageServer {
   }
 
   /** @throws ServerError */
-  async fetch(method: string, path: string, body?: unknown): Promise<Response> {
+  async fetch(
+    method: string,
+    path: string,
+    body?: unknown,
+    signal: AbortSignal | null = null,
+  ): Promise<Response> {
     let answer: Response;
     try {
       answer = await fetch(path, {
-        method,
+        ...{ method, signal },
         headers: {
           authorization: `Bearer ${this.#token}`,
           ...(body === undefined ? {} : { "content-type": "application/json" }),
@@ -58,10 +64,7 @@ export class PageServer {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
     } catch {
-      throw new ServerError({
-        code: "UNREACHABLE",
-        message: "the server does not answer: it may have ended",
-      });
+      throw new ServerError({ code: "UNREACHABLE", message: GONE });
     }
     if (answer.ok) return answer;
     const problem = (await answer.json().catch(() => undefined)) as PageProblem | undefined;
@@ -99,23 +102,17 @@ export class PageServer {
     while (!signal.aborted) {
       const topics = [...this.#listeners].flatMap(([topic, { size }]) => (size > 0 ? [topic] : []));
       if (topics.length === 0) return;
+      let problem = GONE;
       try {
         const query = topics.map((topic) => `topics=${topic}`).join("&");
-        const answer = await fetch(`/api/events?${query}`, {
-          headers: { authorization: `Bearer ${this.#token}` },
-          signal,
-        });
-        if (!answer.ok || !answer.body) throw new Error(`the server says ${answer.status}`);
-        await this.#take(answer.body);
-      } catch {
-        if (signal.aborted) return;
+        const answer = await this.fetch("GET", `/api/events?${query}`, undefined, signal);
+        if (answer.body) await this.#take(answer.body);
+      } catch (error) {
+        // Another one may answer there by now, and want another token.
+        if (error instanceof ServerError) problem = error.message;
       }
       if (signal.aborted) return;
-      for (const topic of topics)
-        this.#tell(topic, {
-          ...this.told(topic),
-          problem: "the server does not answer: it may have ended",
-        });
+      for (const topic of topics) this.#tell(topic, { ...this.told(topic), problem });
       await new Promise((settle) => setTimeout(settle, AGAIN_MS));
     }
   }

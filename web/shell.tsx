@@ -5,6 +5,7 @@ import type { PageAbout } from "../src/serve/web/api.ts";
 import type { OpenedFile, OpenedLab } from "./open-file.ts";
 import { OrderingLab } from "./ordering-lab/ordering-lab.tsx";
 import { goTo, hrefOf, usePage, useRoute } from "./page.tsx";
+import { Boundary } from "./parts/boundary.tsx";
 import { Button } from "./parts/button.tsx";
 import { PropertiesView } from "./properties/properties-view.tsx";
 import { SnapshotsView } from "./snapshots/snapshots-view.tsx";
@@ -75,7 +76,11 @@ export function Shell() {
         event.preventDefault();
         if (event.dataTransfer.types.includes("Files")) setIsOver(true);
       }}
-      onDragLeave={(event) => event.currentTarget === event.target && setIsOver(false)}
+      onDragLeave={({ currentTarget, relatedTarget }) => {
+        // It is told of every part of the page that is left; what is entered instead may be none of it.
+        if (!(relatedTarget instanceof Node && currentTarget.contains(relatedTarget)))
+          setIsOver(false);
+      }}
       onDrop={drop}
     >
       <button
@@ -126,7 +131,11 @@ export function Shell() {
         </p>
       )}
       <main id="main" tabIndex={-1}>
-        {view && <view.View />}
+        {view && (
+          <Boundary key={view.path} name={view.name}>
+            <view.View />
+          </Boundary>
+        )}
         {!view && name !== undefined && <p className="empty">There is no view of that name.</p>}
       </main>
       <div className="notices" role="status">

@@ -371,6 +371,22 @@ describe.skipIf(browserPath === undefined)("the ordering lab", { timeout: 120_00
     await other.getByText(/This lab cannot be shown: it is no JSON/).waitFor();
   });
 
+  test("is no wider than the page with names as long as they may be", async () => {
+    const page = await openLab("reply-waits", { width: 390 });
+    const { lab } = PRESETS.find(({ id }) => id === "reply-waits") ?? {};
+    if (!lab) throw new Error("there is no such example");
+    const messages = lab.messages.map((one, i) => ({ ...one, name: `${i}`.padEnd(24, "W") }));
+    const buffer = Buffer.from(JSON.stringify({ ...lab, messages }));
+    await page
+      .getByLabel("Load…")
+      .setInputFiles({ name: "long.json", mimeType: "application/json", buffer });
+    await page.locator(".lab-chip").getByText(String(messages[0]?.name)).first().waitFor();
+    const overflow = await page.evaluate(
+      "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+    );
+    expect(overflow).toBeLessThanOrEqual(0);
+  });
+
   test.each([
     { scheme: "light", width: 1440 },
     { scheme: "light", width: 390 },

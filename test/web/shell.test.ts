@@ -1,3 +1,6 @@
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { createGzip, gzipSync } from "node:zlib";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
   browserPath,
@@ -7,6 +10,13 @@ import {
   startBrowser,
 } from "./support/browser.ts";
 import { Served } from "./support/served.ts";
+
+/** More than a gigabyte when it is unpacked. */
+function much(): Promise<Buffer> {
+  const megabyte = Buffer.alloc(1 << 20);
+  const parts = Array.from({ length: 1_025 }, () => megabyte);
+  return buffer(Readable.from(parts).pipe(createGzip({ level: 1 })));
+}
 
 const VIEWS = ["System", "Snapshots", "Space-time", "Ordering lab", "Properties", "Store"];
 
@@ -80,5 +90,124 @@ describe.skipIf(browserPath === undefined)("in a browser", { timeout: 120_000 },
     await using served = await Served.start(["up", "--rate", "10"]);
     const { page } = await openPage(browser, `${served.origin}/#token=${"0".repeat(32)}`);
     await page.getByRole("alert").getByText("wants the token").waitFor();
+    // That is not a server that has ended.
+    await page.getByRole("navigation").getByRole("link", { name: "Properties" }).click();
+    await page.locator("main").getByText("wants the token").waitFor();
+    const { page: without } = await openPage(browser, served.origin);
+    await without.getByRole("alert").getByText("wants the token").waitFor();
+    // The right URL in the same tab is enough.
+    for (const one of [page, without]) {
+      await one.goto(served.url);
+      await one.getByRole("alert").waitFor({ state: "detached" });
+      await expect.poll(() => one.url()).not.toContain("token");
+      await one.getByRole("navigation").getByRole("link", { name: "System" }).click();
+      await one.getByRole("heading", { name: "Processes and channels" }).waitFor();
+    }
+  });
+
+  test("an address that is no encoding of anything leads to the view that it names", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    for (const [path, name] of [
+      ["space-time/event/%E0%A4%A", "Space-time"],
+      ["properties/ask/%", "Properties"],
+      ["ordering-lab/%E0%A4%A", "Ordering lab"],
+    ]) {
+      const { page, problems } = await openPage(browser, `${PAGE_FILE}#/${path}`);
+      await page.locator("nav a[aria-current=page]").getByText(String(name)).waitFor();
+      expect(problems).toEqual([]);
+      await page.close();
+    }
+  });
+
+  test("a file that is none of ours, or damaged, is told in words, and what is open stays", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    const { page, problems } = await openPage(browser, PAGE_FILE);
+    const open = (name: string, buffer: Buffer): Promise<void> =>
+      page
+        .locator("header input[type=file]")
+        .setInputFiles({ name, mimeType: "application/octet-stream", buffer });
+    const trace = '{"process":"p","type":"internal"}\n';
+    await open("whole.jsonl.gz", gzipSync(trace.repeat(2)));
+    await page.getByText("2 events of 1 process").waitFor();
+    for (const [name, bytes, said] of [
+      ["bytes", Buffer.from([0xff, 0xfe, 0, 1]), "it is no text in UTF-8"],
+      ["app.log", Buffer.from("10:00 it began\n"), "tidemark trace import"],
+      ["cut.jsonl.gz", gzipSync(trace.repeat(500)).subarray(0, 40), "cut off or damaged"],
+      ["more.jsonl.gz", await much(), "more than a gigabyte"],
+    ] as const) {
+      await open(name, bytes);
+      await page.locator(".notice").getByText(`${name} cannot be shown`).getByText(said).waitFor();
+      expect(await page.locator(".title").innerText()).toBe("whole.jsonl.gz");
+    }
+    expect(problems).toEqual([]);
+  });
+
+  test("of two files that are opened one upon the other the last is shown, also if the first takes longer", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    const { page, problems } = await openPage(browser, PAGE_FILE);
+    await page.locator("main").waitFor();
+    // What is evaluated in the page stands as text: tests know no names of a browser.
+    await page.evaluate(`(async () => {
+      const line = '{"process":"p","type":"internal"}\\n';
+      const packed = new Blob([line.repeat(200_000)])
+        .stream()
+        .pipeThrough(new CompressionStream("gzip"));
+      const first = new File([await new Response(packed).blob()], "first.jsonl.gz");
+      for (const file of [first, new File([line], "second.jsonl")]) {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(file);
+        const drop = new DragEvent("drop", { bubbles: true, dataTransfer });
+        document.querySelector(".shell").dispatchEvent(drop);
+      }
+    })()`);
+    const title = page.locator(".title");
+    await title.getByText("second.jsonl").waitFor();
+    // Until what was opened first would have come.
+    await page.locator("header input[type=file]").setInputFiles({
+      ...{ name: "third.jsonl", mimeType: "", buffer: Buffer.from("{}") },
+    });
+    await page.locator(".notice").getByText("third.jsonl cannot be shown").waitFor();
+    expect(await title.innerText()).toBe("second.jsonl");
+    expect(problems).toEqual([]);
+  });
+
+  test("a hint where to drop goes away with what was dragged", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    const { page, problems } = await openPage(browser, PAGE_FILE);
+    await page.locator("main").waitFor();
+    const hint = page.getByText("Drop a trace, a snapshot or a lab");
+    const drag = (type: string, over: string): Promise<void> =>
+      page.evaluate(`{
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([], "x"));
+        const relatedTarget = document.querySelector("${over}");
+        const event = new DragEvent("${type}", { bubbles: true, dataTransfer, relatedTarget });
+        document.querySelector("main").dispatchEvent(event);
+      }`);
+    await drag("dragover", "header");
+    await hint.waitFor();
+    // From a part of the page to another one it stays.
+    await drag("dragleave", "header");
+    expect(await hint.isVisible()).toBe(true);
+    await drag("dragleave", "html");
+    await hint.waitFor({ state: "detached" });
+    expect(problems).toEqual([]);
+  });
+
+  test("a view that fails says so, and the others are there", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    const page = await browser.newPage();
+    // What no browser of today is without.
+    await page.addInitScript("delete globalThis.ResizeObserver");
+    await page.goto(`${PAGE_FILE}#/space-time`);
+    await page.getByRole("button", { name: /Chandy and Lamport 1985/ }).click();
+    await page.getByRole("heading", { name: "Space-time cannot be shown" }).waitFor();
+    await page.getByRole("navigation").getByRole("link", { name: "Properties" }).click();
+    await page.getByRole("textbox", { name: "Expression" }).waitFor();
   });
 });

@@ -327,6 +327,19 @@ describe("a session", () => {
     expect(session.looked.scene.rows.length).toBe(2);
     expect(session.looked.doing).toBe(undefined);
   });
+
+  test("is shown as one of the same processes was before, also if that is still being arranged", async () => {
+    const before = await prepared(paper);
+    before.hideKinds(new Set(["markers"]));
+    const arranging = before.arrange({ hiddenProcesses: new Set([0]) });
+    const session = await prepared(`{"type":"history","processes":["Q","P"]}\n${paper}`);
+    session.likeBefore(before);
+    const { scene, hiddenProcesses } = session.looked;
+    expect(hiddenProcesses).toEqual(new Set([1]));
+    expect(scene.rows.map(({ name }) => name)).toEqual(["Q"]);
+    expect(scene.hiddenMarks.reduce((sum, one) => sum + one, 0)).toBeGreaterThan(0);
+    await arranging;
+  });
 });
 
 test("a search goes from match to match, and around", () => {

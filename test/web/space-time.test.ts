@@ -138,7 +138,7 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
     await search.press("Enter");
     await page.getByText("2 of 2").waitFor();
     await picture(page).focus();
-    await page.keyboard.press("m");
+    await page.keyboard.press("M");
     await expect.poll(() => page.url()).toMatch(/event\/P3\/1$/);
     await page.keyboard.press("ArrowRight");
     await expect.poll(() => page.url()).toMatch(/event\/P3\/2$/);
@@ -174,6 +174,19 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
     await expect.poll(() => page.getByRole("row").count()).toBe(1 + 25);
   });
 
+  test("a long name of a process is seen from its beginning", async () => {
+    const page = await opened();
+    const name = "a-process-that-somebody-has-given-a-long-name".repeat(4);
+    await openFile(page, {
+      name: "long.jsonl",
+      text: JSON.stringify({ process: name, type: "internal" }),
+    });
+    const button = page.getByRole("list", { name: "Processes" }).getByRole("button");
+    const [outer, inner] = [await button.boundingBox(), await button.locator("span").boundingBox()];
+    expect(inner?.x).toBeGreaterThanOrEqual(outer?.x ?? Number.NaN);
+    expect(await button.getAttribute("title")).toContain(name);
+  });
+
   test("two executions are compared, and their differences lead to events", async () => {
     const page = await opened();
     await openFile(page, LECTURE);
@@ -186,6 +199,8 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
     await expect
       .poll(() => comparison.getByRole("status").textContent())
       .toMatch(/^1 only in lecture.jsonl, 0 only in changed.jsonl, 0 in both/);
+    // Where the first difference is, on a line of its own: there may be one in each of the two.
+    expect(await comparison.locator("p > button").count()).toBe(1);
     await comparison.getByRole("button", { name: "P1 6 c" }).first().click();
     await expect.poll(() => page.url()).toMatch(/event\/P1\/6$/);
     await expectAccessible(page);
@@ -286,6 +301,27 @@ describe.skipIf(browserPath === undefined)("space-time", { timeout: 180_000 }, (
 
     await page.getByRole("button", { name: "Follow" }).click();
     await page.getByText(/^[2-9] windows of 500 ms; what happens between them is not/).waitFor();
+    // What is hidden is so in the next windows as well.
+    const name = await page.locator(".title").innerText();
+    await page.getByText("Filter", { exact: true }).click();
+    await page.getByRole("checkbox", { name: "p2", exact: true }).click();
+    await page.keyboard.press("Escape");
+    const names = page.getByRole("list", { name: "Processes" }).getByRole("button");
+    await expect.poll(() => names.allInnerTexts()).toEqual(["p1", "p3", "p4"]);
+    await expect.poll(() => page.locator(".title").innerText(), { timeout: 10_000 }).not.toBe(name);
+    await expect.poll(() => picture(page).getAttribute("aria-label")).not.toContain(name);
+    expect(await names.allInnerTexts()).toEqual(["p1", "p3", "p4"]);
+    // Who stops it and begins again at once follows on.
+    await page.getByRole("button", { name: "Stop following" }).click();
+    await page.getByRole("button", { name: "Follow" }).click();
+    await page.getByText(/^[2-9] windows of 500 ms/).waitFor();
+    // Who opens something else looks at that.
+    await openFile(page, LECTURE);
+    await page.getByText("something else was opened").waitFor();
+    await page.getByRole("button", { name: "Follow", exact: true }).waitFor();
+    expect(await page.locator(".title").innerText()).toBe("lecture.jsonl");
+    await page.getByRole("button", { name: "Follow" }).click();
+    await page.getByText(/^[2-9] windows of 500 ms/).waitFor();
     await page.getByRole("button", { name: "Stop following" }).click();
     await page.getByRole("button", { name: "Follow" }).waitFor();
     // What was followed last stays, to be looked at.

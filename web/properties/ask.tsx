@@ -17,6 +17,7 @@ import { goTo, hrefOf, usePage, useRoute } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
 import { CommandLine } from "../parts/empty.tsx";
 import { counted, grouped } from "../parts/words.ts";
+import { cutText } from "../space-time/cuts.ts";
 import { EXAMPLE_EXPRESSION, exampleTrace } from "./example.ts";
 
 export function Ask({
@@ -321,8 +322,8 @@ function Answered({
             <>
               <p>
                 It can have been so, at the cut{" "}
-                <a href={hrefOf("space-time", "cut", [...can.cut].join("."))}>
-                  {cutText(order, can.cut)}
+                <a href={hrefOf("space-time", "cut", cutText(can.cut))}>
+                  {countsText(order, can.cut)}
                 </a>
                 .
               </p>
@@ -361,7 +362,7 @@ function Yes({ holds }: { readonly holds: boolean | null }) {
 
 const PROCESSES_MAX = 12;
 
-function cutText({ trace }: CausalOrder, cut: Frontier): string {
+function countsText({ trace }: CausalOrder, cut: Frontier): string {
   const counts = trace.processes.slice(0, PROCESSES_MAX).map((name, p) => `${name}=${cut[p]}`);
   return `${counts.join(" ")}${trace.processes.length > PROCESSES_MAX ? " …" : ""}`;
 }

@@ -50,8 +50,16 @@ export function ComparePanel({ session, other, onClose }: ComparePanelProps) {
         <div className="columns">
           <div>
             <h3>First difference</h3>
-            {first.before !== undefined && <EventLink session={session} event={first.before} />}
-            {first.after !== undefined && <EventLink session={other} event={first.after} />}
+            {first.before !== undefined && (
+              <p>
+                <EventLink session={session} event={first.before} />
+              </p>
+            )}
+            {first.after !== undefined && (
+              <p>
+                <EventLink session={other} event={first.after} />
+              </p>
+            )}
             <table>
               <thead>
                 <tr>

@@ -107,7 +107,7 @@ export function Diagram({ session, label, onSearch, ref }: DiagramProps) {
                   title={`${name}: ${counted(trace.timelines[process]?.length ?? 0, "event")}; ${collapsed.has(process) ? "expand" : "collapse"}`}
                   onClick={() => toggle(process)}
                 >
-                  {name}
+                  <span>{name}</span>
                 </button>
               </li>
             ))}

@@ -1,6 +1,6 @@
 /** Recording what the running system does: for a while, or again and again. */
 
-import { useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { parseTrace } from "../../src/trace/trace.ts";
 import { usePage } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
@@ -13,7 +13,7 @@ const FOLLOWED_EVENTS = 20_000;
 const REST_MS = 400;
 
 export function RecordBar() {
-  const { server, show, say } = usePage();
+  const { server, opened, show, say } = usePage();
   const [forMs, setForMs] = useState(500);
   const [hasText, setHasText] = useState(true);
   const [hasSnapshot, setHasSnapshot] = useState(true);
@@ -21,18 +21,34 @@ export function RecordBar() {
   const [windows, setWindows] = useState(0);
   const ending = useRef<AbortController | undefined>(undefined);
   useEffect(() => () => ending.current?.abort(), []);
+  const stop = useCallback((): void => {
+    ending.current?.abort();
+    ending.current = undefined;
+    setDoing("nothing");
+  }, []);
+  const shown = useRef(opened);
+  // Who opens something else wants to look at that.
+  useEffect(() => {
+    if (opened === shown.current) return;
+    shown.current = opened;
+    if (!ending.current) return;
+    stop();
+    say("What the system does is not recorded any more, for something else was opened.");
+  }, [opened, say, stop]);
   if (!server) return null;
 
   const record = async (
     name: string,
+    signal: AbortSignal,
     more: { readonly events?: number; readonly snapshot?: boolean },
   ): Promise<void> => {
     const asked = { forMs, text: hasText, ...more };
-    const answer = await server.fetch("POST", "/api/trace", asked);
+    const answer = await server.fetch("POST", "/api/trace", asked, signal);
     const trace = parseTrace(await answer.text(), name);
-    if (ending.current?.signal.aborted) return;
+    if (signal.aborted) return;
     if (trace.events.length === 0) throw new Error("nothing happened while it was recorded");
-    show({ kind: "trace", name, trace });
+    shown.current = { kind: "trace", name, trace };
+    show(shown.current);
   };
   const run = async (kind: "recording" | "following"): Promise<void> => {
     const end = new AbortController();
@@ -44,6 +60,7 @@ export function RecordBar() {
         const name = `recorded ${clockTime(Date.now())}`;
         await record(
           name,
+          end.signal,
           kind === "following" ? { events: FOLLOWED_EVENTS } : { snapshot: hasSnapshot },
         );
         if (kind === "recording") break;
@@ -53,11 +70,8 @@ export function RecordBar() {
     } catch (error) {
       if (!end.signal.aborted) say((error as Error).message, "bad");
     }
-    setDoing("nothing");
-  };
-  const stop = (): void => {
-    ending.current?.abort();
-    setDoing("nothing");
+    // Another one may have begun since it was stopped.
+    if (ending.current === end) stop();
   };
   const isIdle = doing === "nothing";
   return (

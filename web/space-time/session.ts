@@ -129,10 +129,25 @@ export class Session {
 
   /** Shows as much of it as of one of the same processes that was looked at before. */
   likeBefore(before: Session): void {
-    if (before.trace.processes.join() !== this.trace.processes.join()) return;
-    const { collapsed, hiddenKinds } = before.looked;
-    this.#change({ collapsed });
-    if (hiddenKinds.size > 0) this.hideKinds(hiddenKinds);
+    const [there, here] = [before.trace.processes, this.trace.processes];
+    // The order is that of the first events, and differs from window to window of one system.
+    if (there.length !== here.length || !there.every((name) => here.includes(name))) return;
+    const alike = (processes: ReadonlySet<number>): ReadonlySet<number> =>
+      new Set([...processes].map((process) => here.indexOf(there[process] as string)));
+    const { hiddenKinds, isConeShown, time } = before.looked;
+    const collapsed = alike(before.looked.collapsed);
+    const hiddenProcesses = alike(before.looked.hiddenProcesses);
+    const shown = { hiddenKinds, hiddenProcesses, time: this.hasClocks ? time : "order" } as const;
+    const scene =
+      hiddenKinds.size + hiddenProcesses.size === 0 && shown.time === "order"
+        ? this.#looked.scene
+        : this.#sceneOf(shown);
+    this.#change({ ...shown, collapsed, isConeShown, scene });
+  }
+
+  /** Whether an event says when it happened. */
+  get hasClocks(): boolean {
+    return this.trace.events.some(({ atMs }) => atMs !== undefined);
   }
 
   setTints(tints: Uint8Array | undefined): void {
@@ -208,17 +223,24 @@ export class Session {
     this.#change({ ...changes, doing: "finding a place for each event" });
     await breathe();
     const { time, hiddenProcesses } = wanted;
-    // Who is shown stands as all would.
-    const all = layOut(this.order, { time });
-    const shown = all.rows.flatMap(({ process }) =>
-      hiddenProcesses.has(process) ? [] : [process],
-    );
-    const layout =
-      hiddenProcesses.size === 0 ? all : layOut(this.order, { time, processes: shown });
-    const scene = makeScene(layout, this.#looked.hiddenKinds);
+    const scene = this.#sceneOf({ time, hiddenProcesses, hiddenKinds: this.#looked.hiddenKinds });
     this.view = undefined;
     const cut = this.#cutOf(this.#looked.cut?.counts, scene);
     this.#change({ scene, cut, doing: undefined });
+  }
+
+  #sceneOf({
+    time,
+    hiddenProcesses,
+    hiddenKinds,
+  }: Pick<Looked, "time" | "hiddenProcesses" | "hiddenKinds">): Scene {
+    // Who is shown stands as all would.
+    const all = layOut(this.order, { time });
+    const processes = all.rows.flatMap(({ process }) =>
+      hiddenProcesses.has(process) ? [] : [process],
+    );
+    const layout = hiddenProcesses.size === 0 ? all : layOut(this.order, { time, processes });
+    return makeScene(layout, hiddenKinds);
   }
 
   #cutOf(counts: Frontier | undefined, scene: Scene): LookedCut | undefined {

@@ -72,6 +72,7 @@ function Nothing({ isLive }: { readonly isLive: boolean }) {
 /** A trace is ordered and laid out before it is shown; meanwhile the last one stays. */
 function Opened({ opened }: { readonly opened: OpenedTrace }) {
   const [session, setSession] = useState(() => sessions.get(opened));
+  const shown = useRef(session);
   const [doing, setDoing] = useState("");
   const [problem, setProblem] = useState<string | undefined>(undefined);
   useEffect(() => {
@@ -85,13 +86,13 @@ function Opened({ opened }: { readonly opened: OpenedTrace }) {
       const made = known ?? (await Session.prepare(opened.name, opened.trace, tell));
       sessions.set(opened, made);
       if (isOver) return;
-      setSession((before) => {
-        if (!before || before === made) return made;
+      if (shown.current && shown.current !== made) {
         // What the address names is of the trace before it.
         history.replaceState(null, "", hrefOf("space-time"));
-        made.likeBefore(before);
-        return made;
-      });
+        made.likeBefore(shown.current);
+      }
+      shown.current = made;
+      setSession(made);
     };
     prepare().catch((error: unknown) => !isOver && setProblem(textOf(error)));
     return () => {
@@ -131,7 +132,7 @@ function Shown({ session }: { readonly session: Session }) {
   const compare = async (file: File): Promise<void> => {
     try {
       const found = await openFile(file);
-      if (found.kind !== "trace") throw new Error("it is a snapshot, and a trace is wanted");
+      if (found.kind !== "trace") throw new Error(`it is a ${found.kind}, and a trace is wanted`);
       setOther(await Session.prepare(found.name, found.trace, () => {}));
     } catch (error) {
       say(`${file.name} cannot be compared: ${textOf(error)}`, "bad");
@@ -154,7 +155,7 @@ function Shown({ session }: { readonly session: Session }) {
           <FilterMenu session={session} />
           <Button
             isPressed={looked.time === "clock"}
-            isDisabled={!trace.events.some(({ atMs }) => atMs !== undefined)}
+            isDisabled={!session.hasClocks}
             label="Clock: time by the clocks of the processes, instead of by order"
             onClick={() =>
               void session.arrange({ time: looked.time === "clock" ? "order" : "clock" })

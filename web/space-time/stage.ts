@@ -461,7 +461,7 @@ export class Stage {
 
   #key(event: KeyboardEvent): void {
     if (event.altKey) return;
-    const isUndo = (event.ctrlKey || event.metaKey) && event.key === "z";
+    const isUndo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
     if ((event.ctrlKey || event.metaKey) && !isUndo) return;
     const act = isUndo ? () => this.#session.undo() : this.#actOf(event);
     if (!act) return;
@@ -496,7 +496,9 @@ export class Stage {
       "/": () => this.#listeners.search(),
       Escape: () => session.select(undefined),
     };
-    return Object.hasOwn(acts, key) ? acts[key] : undefined;
+    // With Shift or without: the letters stand as capitals in the list of keys.
+    const named = key.length === 1 ? key.toLowerCase() : key;
+    return Object.hasOwn(acts, named) ? acts[named] : undefined;
   }
 
   /** To the next event of a process, or from none to the first that is seen. */
