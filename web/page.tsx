@@ -95,7 +95,8 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
   const say = useCallback<Page["say"]>(
     (text, tone = "plain", undo = undefined) => {
       const notice: Notice = { number: Math.random(), text, tone, undo };
-      setNotices((all) => [...all.slice(-2), notice]);
+      // Once is enough, and three at once.
+      setNotices((all) => [...all.filter((one) => one.text !== text).slice(-2), notice]);
       // What went wrong stays until it was read.
       if (tone !== "bad") setTimeout(() => dismiss(notice), NOTICE_MS);
     },

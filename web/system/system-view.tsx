@@ -22,8 +22,8 @@ export function SystemView() {
     return (
       <Empty title="No system is connected">
         <p>
-          This page was opened without a server. To see a system live, start one, and open the page
-          that it names:
+          This page was opened without a server, or without its token. To see a system live, start
+          one, and open the address that it names:
         </p>
         <CommandLine>tidemark up --chaos --log always</CommandLine>
       </Empty>
@@ -69,7 +69,7 @@ function Live({
       {problem !== undefined && (
         <p className="card bad" role="alert">
           {problem}. What is shown is from {duration(Math.max(0, Date.now() - status.atMs))} ago; it
-          goes on by itself.
+          goes on as soon as there is an answer.
         </p>
       )}
       <section className="card system-head" aria-label="Summary">
