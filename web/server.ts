@@ -38,6 +38,8 @@ export class PageServer {
 
   constructor(token: string) {
     this.#token = token;
+    // A browser has six connections to a server for all its tabs: one that nobody sees leaves its own to the others.
+    document.addEventListener("visibilitychange", () => this.#readAgain());
   }
 
   /** @throws ServerError */
@@ -101,7 +103,7 @@ export class PageServer {
   async #read(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const topics = [...this.#listeners].flatMap(([topic, { size }]) => (size > 0 ? [topic] : []));
-      if (topics.length === 0) return;
+      if (topics.length === 0 || document.hidden) return;
       let problem = GONE;
       try {
         const query = topics.map((topic) => `topics=${topic}`).join("&");

@@ -1,5 +1,6 @@
 /** The snapshots of a directory, for its page: what the commands do, done for whoever looks at it in a browser. */
 
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
@@ -137,6 +138,11 @@ export class PageSnapshotStore implements SnapshotsBackend {
     clone: typeof cloneProven,
   ): Promise<PageClone> {
     const directory = resolve(request.directory);
+    if ((await stat(directory).catch(() => undefined))?.isDirectory() === false)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `${directory} is a file: name a directory, or what is not there yet`,
+      );
     const other = this.#openOther(directory);
     try {
       return { snapshot, directory, ...(await clone(this.#store, snapshot, other, request)) };
