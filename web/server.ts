@@ -75,6 +75,20 @@ export class PageServer {
     );
   }
 
+  /** The bytes of an answer. @throws ServerError also if they do not come to their end */
+  async bytes(method: string, path: string, body?: unknown): Promise<ArrayBuffer> {
+    const answer = await this.fetch(method, path, body);
+    try {
+      return await answer.arrayBuffer();
+    } catch {
+      throw new ServerError({
+        code: "UNREACHABLE",
+        message:
+          "the server broke off in the middle: something cannot be read there, or it has ended",
+      });
+    }
+  }
+
   told<K extends PageTopic>(topic: K): Told<PageTopics[K]> {
     return (this.#told.get(topic) ?? NOTHING) as Told<PageTopics[K]>;
   }

@@ -61,9 +61,18 @@ export class PageSnapshotStore implements SnapshotsBackend {
   }
 
   async get(id: SnapshotId): Promise<StoredSnapshot> {
-    const held = this.#held.get(id);
-    const stored = held ?? (await this.#store.get(id));
+    this.#held.delete(id);
+    const stored = await this.#store.get(id);
     if (!stored) throw nothing(id);
+    return this.#hold(id, stored);
+  }
+
+  async held(id: SnapshotId): Promise<StoredSnapshot> {
+    const held = this.#held.get(id);
+    return held ? this.#hold(id, held) : await this.get(id);
+  }
+
+  #hold(id: SnapshotId, stored: StoredSnapshot): StoredSnapshot {
     this.#held.delete(id);
     this.#held.set(id, stored);
     for (const oldest of this.#held.keys()) {
