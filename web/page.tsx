@@ -238,15 +238,6 @@ export function useAsk<T>(path: string | undefined): Asked<T> {
   };
 }
 
-/** Somebody may have written it by hand: then it is what stands there. */
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
 /** The parts of the address behind `#/`, decoded: a view, and what it shows. */
 export function useRoute(): readonly string[] {
   const subscribe = useCallback((listener: () => void) => {
