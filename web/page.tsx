@@ -150,7 +150,7 @@ export function PageProvider({ children }: { readonly children: ReactNode }) {
       const found = await server.ask<PageAbout>("GET", "/api/about");
       // What is seen first depends on what is in the file.
       if (found.kind === "file") {
-        const bytes = await (await server.fetch("GET", "/api/file")).blob();
+        const bytes = await server.bytes("GET", "/api/file");
         if (!isOver) await open(new File([bytes], found.title));
       }
       if (!isOver) setAbout(found);

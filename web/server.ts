@@ -38,6 +38,8 @@ export class PageServer {
 
   constructor(token: string) {
     this.#token = token;
+    // A browser has six connections to a server for all its tabs: one that nobody sees leaves its own to the others.
+    document.addEventListener("visibilitychange", () => this.#readAgain());
   }
 
   /** @throws ServerError */
@@ -73,6 +75,20 @@ export class PageServer {
     );
   }
 
+  /** The bytes of an answer. @throws ServerError also if they do not come to their end */
+  async bytes(method: string, path: string, body?: unknown): Promise<ArrayBuffer> {
+    const answer = await this.fetch(method, path, body);
+    try {
+      return await answer.arrayBuffer();
+    } catch {
+      throw new ServerError({
+        code: "UNREACHABLE",
+        message:
+          "the server broke off in the middle: something cannot be read there, or it has ended",
+      });
+    }
+  }
+
   told<K extends PageTopic>(topic: K): Told<PageTopics[K]> {
     return (this.#told.get(topic) ?? NOTHING) as Told<PageTopics[K]>;
   }
@@ -101,7 +117,7 @@ export class PageServer {
   async #read(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const topics = [...this.#listeners].flatMap(([topic, { size }]) => (size > 0 ? [topic] : []));
-      if (topics.length === 0) return;
+      if (topics.length === 0 || document.hidden) return;
       let problem = GONE;
       try {
         const query = topics.map((topic) => `topics=${topic}`).join("&");

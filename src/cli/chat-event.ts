@@ -5,8 +5,9 @@ import type { ErrorCode } from "../core/error.ts";
 import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { OrderLevel } from "../core/order-level.ts";
 import { duration } from "../core/quantity.ts";
+import { shellWord } from "../core/shell-word.ts";
 import type { Heard } from "./chat-member.ts";
-import { type Paint, printable, shellWord, table } from "./terminal.ts";
+import { type Paint, printable, table } from "./terminal.ts";
 
 /**
  * Where another member is: not there yet, there, not there just now, for so long that it is taken for lost; or there without what it

@@ -1,5 +1,6 @@
 /** The snapshots of a directory, for its page: what the commands do, done for whoever looks at it in a browser. */
 
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { SnapshotId } from "../core/id.ts";
@@ -60,9 +61,18 @@ export class PageSnapshotStore implements SnapshotsBackend {
   }
 
   async get(id: SnapshotId): Promise<StoredSnapshot> {
-    const held = this.#held.get(id);
-    const stored = held ?? (await this.#store.get(id));
+    this.#held.delete(id);
+    const stored = await this.#store.get(id);
     if (!stored) throw nothing(id);
+    return this.#hold(id, stored);
+  }
+
+  async held(id: SnapshotId): Promise<StoredSnapshot> {
+    const held = this.#held.get(id);
+    return held ? this.#hold(id, held) : await this.get(id);
+  }
+
+  #hold(id: SnapshotId, stored: StoredSnapshot): StoredSnapshot {
     this.#held.delete(id);
     this.#held.set(id, stored);
     for (const oldest of this.#held.keys()) {
@@ -137,6 +147,11 @@ export class PageSnapshotStore implements SnapshotsBackend {
     clone: typeof cloneProven,
   ): Promise<PageClone> {
     const directory = resolve(request.directory);
+    if ((await stat(directory).catch(() => undefined))?.isDirectory() === false)
+      throw new TidemarkError(
+        "BAD_OPTION",
+        `${directory} is a file: name a directory, or what is not there yet`,
+      );
     const other = this.#openOther(directory);
     try {
       return { snapshot, directory, ...(await clone(this.#store, snapshot, other, request)) };

@@ -2,10 +2,10 @@
 
 import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
+import { shellWord } from "../core/shell-word.ts";
 import type { RedisAddress } from "../serve/redis-connection.ts";
 import type { SystemStatus } from "../serve/system-methods.ts";
 import type { PageStoreBackend } from "../serve/web/backend.ts";
-import { shellWord } from "./terminal.ts";
 
 /** Where a store serves clients, and what it asks of them. */
 export interface StoreService {

@@ -5,6 +5,7 @@ import { type Command, Option } from "commander";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { Random } from "../core/random.ts";
+import { shellWord } from "../core/shell-word.ts";
 import { type ControlHandlers, ControlServer } from "../runtime/control-socket.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
 import type { Restoration } from "../runtime/restoration.ts";
@@ -37,7 +38,6 @@ import {
 } from "./system-control.ts";
 import { type About, beginIn } from "./system-directory.ts";
 import type { SystemSource } from "./system-file.ts";
-import { shellWord } from "./terminal.ts";
 import type { Report } from "./up-report.ts";
 import { jsonLine } from "./values.ts";
 

@@ -7,11 +7,12 @@ import { Worker } from "node:worker_threads";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { duration } from "../core/quantity.ts";
+import { shellWord } from "../core/shell-word.ts";
 import { type Faults, formatFaults, parseFaults } from "../sim/faults.ts";
 import type { RunReport } from "../sim/run.ts";
 import { jsonOption, wholeNumber } from "./options.ts";
 import type { SeedsNews, SeedsWanted } from "./seeds-thread.ts";
-import { grouped, painter, printable, shellWord } from "./terminal.ts";
+import { grouped, painter, printable } from "./terminal.ts";
 import { STANDARD } from "./transfer.ts";
 import { endedEarly } from "./world-file.ts";
 

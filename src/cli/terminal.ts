@@ -24,11 +24,6 @@ export function printable(text: string): string {
   return text.replaceAll(/\s*\n\s*/g, " ").replaceAll(/\p{C}/gu, "?");
 }
 
-/** A word as a shell takes it: in quotes, if it has something in it that means something there. */
-export function shellWord(word: string): string {
-  return /^[\w./@%+=:,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
 /** 1234567 as 1,234,567. */
 export function grouped(value: number): string {
   return String(Math.round(value)).replaceAll(/\B(?=([0-9]{3})+$)/g, ",");

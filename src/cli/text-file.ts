@@ -4,7 +4,7 @@ import { createReadStream, mkdirSync, readFileSync, statSync, writeFileSync } fr
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
-import { shellWord } from "./terminal.ts";
+import { shellWord } from "../core/shell-word.ts";
 
 const CHUNK_BYTES = 1 << 20;
 /** A line that is longer is handed over in pieces. */

@@ -2,6 +2,7 @@
 
 import { connect, type Socket } from "node:net";
 import { TidemarkError, textOf } from "../core/error.ts";
+import { byteSize } from "../core/quantity.ts";
 import { Reply } from "../kv/reply.ts";
 import {
   plainReplies,
@@ -22,6 +23,7 @@ export interface RedisAddress {
 /** What is to be done with replies. */
 export interface ReplyOptions<T> {
   readonly form: ReplyForm<T>;
+  /** For one reply, and for the replies to what is sent together. */
   readonly limits?: ReplyLimits;
   /** Hears each reply before it is taken for an answer. True: it is none. */
   readonly hear?: (reply: T) => boolean;
@@ -35,6 +37,8 @@ const CONNECT_MS = 10_000;
 interface Batch<T> {
   readonly count: number;
   readonly replies: T[];
+  /** What has come while it was waited for. */
+  bytes: number;
   readonly resolve: (replies: readonly T[]) => void;
   readonly reject: (error: TidemarkError) => void;
 }
@@ -105,7 +109,7 @@ export class RedisConnection<T = ServerReply> {
     if (this.#problem) return Promise.reject(this.#problem);
     if (count === 0) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
-      this.#batches.push({ count, replies: [], resolve, reject });
+      this.#batches.push({ count, replies: [], bytes: 0, resolve, reject });
       this.#socket.write(requests.bytes.subarray(0, requests.length));
     });
   }
@@ -124,6 +128,8 @@ export class RedisConnection<T = ServerReply> {
 
   #take(piece: Uint8Array): void {
     this.#reader.feed(piece);
+    const waiting = this.#batches[0];
+    if (waiting) waiting.bytes += piece.length;
     try {
       for (let reply = this.#reader.next(); reply !== undefined; reply = this.#reader.next()) {
         if (this.#options.hear?.(reply)) continue;
@@ -134,6 +140,12 @@ export class RedisConnection<T = ServerReply> {
         this.#batches.shift();
         batch.resolve(batch.replies);
       }
+      const most = this.#options.limits?.bytes ?? Number.POSITIVE_INFINITY;
+      if ((this.#batches[0]?.bytes ?? 0) > most)
+        throw new TidemarkError(
+          "BAD_MESSAGE",
+          `its answers have more than ${byteSize(most)}: ask for less at a time`,
+        );
     } catch (error) {
       const what = `${this.name} does not speak as a server of Redis does: ${textOf(error)}`;
       this.#end(new TidemarkError("BAD_MESSAGE", what, { cause: error }));

@@ -34,6 +34,8 @@ const PAGE_FILES: readonly URL[] = [
 ];
 const HEADER_BYTES_MAX = 16_384;
 const HEADERS_TIMEOUT_MS = 10_000;
+/** More are closed at once, so that whoever opens them does not take what the system beside it needs: a process has so many files. */
+const CONNECTIONS_MAX = 512;
 
 /** See the head of the file. */
 export class WebServer {
@@ -51,6 +53,7 @@ export class WebServer {
       { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS },
       (request, response) => void this.#take(request, response),
     );
+    this.#server.maxConnections = CONNECTIONS_MAX;
   }
 
   /** @throws TidemarkError `ADDRESS_IN_USE`, `BAD_OPTION` if it cannot listen there */

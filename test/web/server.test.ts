@@ -1,5 +1,7 @@
 import { request } from "node:http";
+import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
+import { until } from "../cli/support/command.ts";
 import { Served } from "./support/served.ts";
 
 /** What a server answers to a request with headers that `fetch` would not send. */
@@ -44,6 +46,7 @@ test("nobody is answered without the token, from another origin, or by another n
     "/API/about",
     "/nothing",
     "/api",
+    "/api/snapshots/%zz/1/manifest",
   ])
     expect((await answerTo(origin, path, {})).status, path).toBe(401);
   const { port } = new URL(origin);
@@ -134,6 +137,9 @@ const snapshotRoutes: readonly Wrong[] = [
     ],
   ]),
   ["what is no count", "GET", "/api/snapshots/p1/0/attempt", undefined, 400],
+  ["what is no path", "GET", "/api/snapshots/%zz/1/manifest", undefined, 400],
+  ["an id without an end", "GET", `/api/snapshots/${"x".repeat(999)}/1/manifest`, undefined, 400],
+  ["a file", "POST", "/api/snapshots/p1/999/clone", { directory: "package.json" }, 400],
 ];
 
 describe("bad input", () => {
@@ -225,6 +231,36 @@ describe("bad input", () => {
     };
     expect(takes.filter((route) => !isTried(route))).toEqual([]);
     expect(takes.length).toBeGreaterThan(2);
+  });
+});
+
+test("what cannot be done is no fault of the server", async () => {
+  await using served = await Served.start(["up", "--rate", "10"]);
+  const { snapshot } = (await served.ask("POST", "/api/snapshots", { label: "x" })).body;
+  const clone = { directory: "no\0directory" };
+  expect(await served.ask("POST", `/api/snapshots/${snapshot}/clone/plan`, clone)).toMatchObject({
+    status: 507,
+    body: { code: "STORE_FAILED", message: expect.stringMatching(/cannot read/) },
+  });
+});
+
+test("who opens more connections than any browser is not let in", async () => {
+  await using served = await Served.start(["up", "--rate", "10"]);
+  const { port } = new URL(served.origin);
+  const sockets = Array.from({ length: 540 }, () => connect(Number(port), "127.0.0.1"));
+  let ended = 0;
+  for (const socket of sockets) {
+    socket.on("error", () => {});
+    socket.once("close", () => {
+      ended += 1;
+    });
+  }
+  await until("the last ones are closed", () => ended >= 28);
+  expect(ended, "the others stay").toBe(28);
+  for (const socket of sockets) socket.destroy();
+  await until("others are let in", async () => {
+    const answer = await served.ask("GET", "/api/about").catch(() => undefined);
+    return answer?.status === 200;
   });
 });
 

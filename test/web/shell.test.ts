@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { createGzip, gzipSync } from "node:zlib";
+import type { Request } from "playwright-core";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
   browserPath,
@@ -82,6 +83,49 @@ describe.skipIf(browserPath === undefined)("in a browser", { timeout: 120_000 },
     expect(await firstOf(ui.url)).toBe("Snapshots");
     // A page without any server.
     expect(await firstOf(PAGE_FILE)).toBe("Ordering lab");
+  });
+
+  test("an address that somebody has written by hand is taken as it stands", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    await using served = await Served.start(["up", "--rate", "10"]);
+    const { page, problems } = await openPage(browser, served.url);
+    await page.goto(`${served.origin}/#/system/process/100%`);
+    await page.getByText("There is no process of that name.").waitFor();
+    await page.getByRole("heading", { name: "100%" }).waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  test("a page that nobody sees leaves its connection to other pages, and follows when it is seen", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    await using served = await Served.start(["up", "--rate", "10"]);
+    const { page, problems } = await openPage(browser, served.url);
+    await page.getByText("All is well").waitFor();
+    const show = (isHidden: boolean): Promise<void> =>
+      page.evaluate(
+        `Object.defineProperty(document, "hidden", { value: ${isHidden}, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));`,
+      );
+    const isStream = (request: Request): boolean => request.url().includes("/api/events");
+    const [over] = await Promise.all([page.waitForEvent("requestfailed", isStream), show(true)]);
+    expect(over.failure()?.errorText).toBe("net::ERR_ABORTED");
+    await Promise.all([page.waitForRequest(isStream), show(false)]);
+    await page.getByText("All is well").waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  test("a server that was started again tells an old page that its token is not the one", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    const first = await Served.start(["up", "--rate", "10"]);
+    const { directory, url, origin } = first;
+    const { page } = await openPage(browser, url);
+    await page.getByText("All is well").waitFor();
+    await first[Symbol.asyncDispose]();
+    await page.getByText("the server does not answer: it may have ended").first().waitFor();
+    await using _ = await Served.start(["ui", directory, "--ui-port", new URL(origin).port]);
+    await page.getByText("this server wants the token").first().waitFor();
   });
 
   test("without the token the page says what is missing", async () => {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import type { Page } from "playwright-core";
@@ -275,6 +275,39 @@ describe.skipIf(browserPath === undefined)("snapshots on the page", { timeout: 1
     await isNotProven(page).getByText("pieces[p1].state.parts[#0]").waitFor();
     await page.getByRole("button", { name: "Restore…" }).click();
     await page.getByRole("dialog").getByText("It cannot be restored").waitFor();
+    await page.keyboard.press("Escape");
+    const download = page.getByRole("button", { name: "Download" });
+    await download.click();
+    await page.getByText(`${second} was not downloaded: the server broke off`).waitFor();
+
+    // A label may be one long word.
+    const label = "w".repeat(256);
+    expect((await served.ask("PATCH", `/api/snapshots/${second}`, { label })).status).toBe(200);
+    await page.setViewportSize({ width: 390, height: 844 });
+    await goTo(page, `/${id}/diff/${second}`);
+    await page.getByRole("heading", { name: label }).waitFor();
+    await expectNoOverflow(page);
+    await goTo(page, `/${second}`);
+    await page.getByText(label).first().waitFor();
+    await expectNoOverflow(page);
+
+    // Deleted by somebody else while it is looked at.
+    rmSync(join(directory, "snapshots", `${second.replace("/", "-")}.json`));
+    await download.click();
+    await page.getByText(`${second} was not downloaded: there is no snapshot`).waitFor();
+  });
+
+  test("of which a directory has none yet are taken by a command for that directory", async () => {
+    const directory = join(temporaryDirectory(), "no one's");
+    mkdirSync(directory);
+    await using served = await Served.start(["ui", directory]);
+    const { page } = await opened(served.url);
+    const dir = `--dir '${directory.replace("'", "'\\''")}'`;
+    await page.getByText(`tidemark snapshot --label good ${dir}`).waitFor();
+    await page.getByRole("link", { name: "System", exact: true }).click();
+    await page.getByText(`tidemark up ${dir}`).waitFor();
+    await page.getByRole("link", { name: "Store", exact: true }).click();
+    await page.getByText(`tidemark kv --causal 'cart:*' ${dir}`).waitFor();
   });
 
   test("of a store are looked into slice by slice: what nobody looks at is not loaded", async () => {

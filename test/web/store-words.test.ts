@@ -94,6 +94,9 @@ test("of a long reply so many lines are shown, and all are counted", () => {
     "   3) (integer) 7",
   ]);
   expect(count).toBe(1_000);
+  // A text may be of any size, and a page lays out no 10 MiB.
+  const [long] = replyLines({ type: "bulk", text: "x".repeat(10 << 20) }, 3).lines;
+  expect(long?.text).toMatch(/^"x{16384}… \(10.0 MiB in all\)$/);
   expect(replyLines({ type: "error", text: "ERR no" }, 3).lines).toEqual([
     { text: "(error) ERR no", isError: true },
   ]);

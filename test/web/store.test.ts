@@ -1,3 +1,4 @@
+import { get, type IncomingMessage } from "node:http";
 import { Redis } from "ioredis";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -17,6 +18,56 @@ function clientOf(port: number): Redis {
   client.on("error", () => {});
   onTestFinished(() => client.disconnect());
   return client;
+}
+
+/** The stream of a console, read when the test says so. */
+class RawConsole {
+  readonly #served: Served;
+  readonly #stream: IncomingMessage;
+  #heard = "";
+
+  private constructor(served: Served, stream: IncomingMessage) {
+    this.#served = served;
+    this.#stream = stream;
+    stream.setEncoding("utf8").on("data", (piece: string) => {
+      this.#heard += piece;
+    });
+    stream.on("error", () => {});
+    onTestFinished(() => void stream.destroy());
+  }
+
+  static async open(served: Served): Promise<RawConsole> {
+    const headers = { authorization: `Bearer ${served.token}` };
+    const stream = await new Promise<IncomingMessage>((settle, reject) => {
+      get(`${served.origin}/api/store/console?process=p1`, { headers }, settle).on("error", reject);
+    });
+    const console = new RawConsole(served, stream);
+    await until("it is opened", () => console.#session !== undefined);
+    return console;
+  }
+
+  get #session(): string | undefined {
+    return /"session":"([0-9a-f]+)"/.exec(this.#heard)?.[1];
+  }
+
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
+  async send(...words: readonly string[]): Promise<void> {
+    const path = `/api/store/console/${this.#session}`;
+    expect(await this.#served.ask("POST", path, { words })).toMatchObject({ status: 200 });
+  }
+
+  replies(): readonly Record<string, unknown>[] {
+    return [...this.#heard.matchAll(/^event: reply\ndata: (.*)\n\n/gm)].map(
+      ([, data = ""]) => (JSON.parse(data) as { reply: Record<string, unknown> }).reply,
+    );
+  }
 }
 
 /** Answers of the replicas to some requests. */
@@ -150,6 +201,55 @@ describe("what a page asks of a store", { timeout: 120_000 }, () => {
     expect((await asked(served, get)).status).toBe(200);
   });
 
+  test("is bounded: answers to what is asked at once, and what a console has not taken", async () => {
+    const { served, port } = await startStore();
+    await using _ = served;
+    const client = clientOf(port);
+    await client.set("large", "x".repeat(4 << 20));
+    const one = ["GETRANGE", "large", "0", String(1 << 20)];
+    expect((await asked(served, Array(100).fill(one))).answer["problem"]).toEqual({
+      code: "BAD_MESSAGE",
+      message: expect.stringMatching(/answers have more than 16.0 MiB: ask for less at a time/),
+    });
+    expect((await asked(served, [one])).answer["replies"]).toHaveLength(1);
+
+    const console = await RawConsole.open(served);
+    console.pause();
+    // All of them are on their way when the first one is answered.
+    await console.send("BLPOP", "queue", "0");
+    for (let i = 0; i < 12; i += 1) await console.send("GET", "large");
+    await console.send("ECHO", "the last one");
+    await client.rpush("queue", "go");
+    await until("the store has answered", async () =>
+      /cmd=echo/.test((await client.client("LIST")) as string),
+    );
+    console.resume();
+    await until("all are told", () => console.replies().length === 14);
+    const texts = console.replies().map((reply) => String(reply["text"]));
+    expect(texts.filter((text) => /^left out: this page has not taken/.test(text))).not.toEqual([]);
+    expect(texts.filter((text) => text.length === 4 << 20).length).toBeGreaterThan(0);
+    await console.send("ECHO", "again");
+    await until("it goes on", () => console.replies().at(-1)?.["text"] === "again");
+  });
+
+  test("has its answer, also behind a RESET that is under way", async () => {
+    const { served, port } = await startStore();
+    await using _ = served;
+    const console = await RawConsole.open(served);
+    await console.send("BLPOP", "queue", "0");
+    const hash = ["HSET", "h", "a", "1"];
+    for (const words of [["RESET"], ["ECHO", "one"], hash, ["HGETALL", "h"]])
+      await console.send(...words);
+    await clientOf(port).rpush("queue", "go");
+    await until("all are answered", () => console.replies().length === 5);
+    expect(console.replies().slice(1)).toMatchObject([
+      { type: "status", text: "RESET" },
+      { type: "bulk", text: "one" },
+      { type: "integer", text: "1" },
+      { type: "map" },
+    ]);
+  });
+
   test("is refused beyond what the server keeps, and is let go of with its page", async () => {
     const { served, port } = await startStore();
     await using _ = served;
@@ -229,6 +329,12 @@ describe.skipIf(browserPath === undefined)("the view of the store", { timeout: 1
     await says("(empty array)");
     await send('GET "');
     await page.getByText("a quote is not closed").waitFor();
+
+    // A browser does not remember as much as may be sent.
+    for (let i = 1; i <= 7; i += 1) {
+      await send(`SET long ${"x".repeat(900_000 + i)}`);
+      await expect.poll(() => client.strlen("long"), { timeout: 30_000 }).toBe(900_000 + i);
+    }
 
     // One connection: a database, a transaction, a key that is watched.
     await send("SELECT 3");

@@ -1,6 +1,8 @@
 /** What a view says when it has nothing to show: why, and what to do. */
 
 import type { ReactNode } from "react";
+import { shellWord } from "../../src/core/shell-word.ts";
+import type { PageAbout } from "../../src/serve/web/api.ts";
 
 export function Empty({
   title,
@@ -15,6 +17,11 @@ export function Empty({
       {children}
     </section>
   );
+}
+
+/** For a command: that it is for the directory that is shown, if one is. */
+export function dirOption(about: PageAbout | undefined): string {
+  return about?.kind === "directory" ? ` --dir ${shellWord(about.title)}` : "";
 }
 
 /** A command that somebody may type. */

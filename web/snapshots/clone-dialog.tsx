@@ -1,6 +1,7 @@
 /** Copies a snapshot into another directory, for a second system to begin from: first it says what that would be. */
 
 import { type FormEvent, useState } from "react";
+import { shellWord } from "../../src/core/shell-word.ts";
 import type { PageClone, PageCloneRequest } from "../../src/serve/web/api.ts";
 import { usePage } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
@@ -61,7 +62,7 @@ export function CloneDialog({ id, system, processes, onClose }: CloneDialogProps
             The second system begins when {step.clone.processes.join(", ")} of system{" "}
             {step.clone.system} start there. To look at it:
           </p>
-          <CommandLine>{`tidemark ui ${step.clone.directory}`}</CommandLine>
+          <CommandLine>{`tidemark ui ${shellWord(step.clone.directory)}`}</CommandLine>
         </div>
         <div className="bar">
           <span className="grow" />

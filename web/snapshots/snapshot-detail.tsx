@@ -264,9 +264,9 @@ function Acts({ source, onChange }: { readonly source: Source; readonly onChange
     if (!server) return;
     setIsLoading(true);
     try {
-      const bytes = await (await server.fetch("GET", `/api/snapshots/${id}/file`)).blob();
+      const bytes = await server.bytes("GET", `/api/snapshots/${id}/file`);
       const link = document.createElement("a");
-      link.href = URL.createObjectURL(bytes);
+      link.href = URL.createObjectURL(new Blob([bytes]));
       link.download = `${id.replace("/", "-")}.tar`;
       link.click();
       // The browser has begun to read it by then.

@@ -5,7 +5,7 @@ import type { PageSnapshot, PageSnapshots, PageSnapshotsKind } from "../../src/s
 import { hrefOf, usePage, useTopic } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
-import { CommandLine, Empty } from "../parts/empty.tsx";
+import { CommandLine, dirOption, Empty } from "../parts/empty.tsx";
 import { ScrollX } from "../parts/scroll-x.tsx";
 import { byteSize, clockTime, counted, duration, grouped } from "../parts/words.ts";
 import { useLoaded } from "./loaded.ts";
@@ -137,11 +137,12 @@ function NoDirectory() {
 }
 
 function Nothing({ isFiltered }: { readonly isFiltered: boolean }) {
+  const { about } = usePage();
   if (isFiltered) return <p className="dim">Nothing here is like that.</p>;
   return (
     <Empty title="There are no snapshots yet">
       <p>A running system takes them by itself, or when you say so:</p>
-      <CommandLine>tidemark snapshot --label good</CommandLine>
+      <CommandLine>{`tidemark snapshot --label good${dirOption(about)}`}</CommandLine>
     </Empty>
   );
 }

@@ -101,7 +101,7 @@ export async function openSource(
   }
   if (!server) throw new Error("this page has no server: open a file that tidemark export wrote");
   const path = `/api/snapshots/${encodeURIComponent(first)}/${encodeURIComponent(second)}`;
-  const bytes = new Uint8Array(await (await server.fetch("GET", `${path}/manifest`)).arrayBuffer());
+  const bytes = new Uint8Array(await server.bytes("GET", `${path}/manifest`));
   const [read, checked] = [readManifestValue(bytes), readManifest(bytes)];
   if ("problem" in read) throw new Error(`the manifest: ${read.problem}`);
   if ("problem" in checked) throw new Error(`the manifest: ${checked.problem}`);
@@ -177,8 +177,8 @@ class ServerParts {
       const some = atOnce(references, at, PARTS_AT_ONCE, BYTES_AT_ONCE);
       at += some.length;
       const body = { parts: some.map(({ sha256 }) => sha256) };
-      const answer = await this.#server.fetch("POST", this.#path, body);
-      yield* framesOf(new Uint8Array(await answer.arrayBuffer()), some);
+      const answer = await this.#server.bytes("POST", this.#path, body);
+      yield* framesOf(new Uint8Array(answer), some);
     }
   }
 }

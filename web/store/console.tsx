@@ -15,6 +15,8 @@ import type { Words } from "./store-client.ts";
 
 const HISTORY = "tidemark console";
 const HISTORY_MAX = 200;
+/** A line that was pasted may be of any size: no longer one is remembered, for a browser keeps a few megabytes, or shown whole. */
+const LINE_CHARACTERS_MAX = 10_000;
 const LINES = 200;
 const LINES_MAX = 5_000;
 
@@ -119,7 +121,8 @@ function Entry({ entry }: { readonly entry: ConsoleEntry }) {
     case "command":
       return (
         <p className="console-command">
-          <span className="dim">{entry.prompt}</span> {entry.line}
+          <span className="dim">{entry.prompt}</span> {entry.line.slice(0, LINE_CHARACTERS_MAX)}
+          {entry.line.length > LINE_CHARACTERS_MAX && "…"}
         </p>
       );
     case "note":
@@ -200,7 +203,7 @@ function Prompt({
       return;
     }
     if (words.length === 0) return;
-    if (!isSecret(words)) {
+    if (!isSecret(words) && line.length <= LINE_CHARACTERS_MAX) {
       const kept = [...history.filter((one) => one !== line), line].slice(-HISTORY_MAX);
       setHistory(kept);
       sessionStorage.setItem(HISTORY, JSON.stringify(kept));

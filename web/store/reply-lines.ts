@@ -1,6 +1,7 @@
 /** Replies as redis-cli shows them to people, line by line; but that text which is UTF-8 is shown as such. */
 
 import type { TypedReply } from "../../src/kv/reply-reader.ts";
+import { byteSize } from "../parts/words.ts";
 import { shown } from "./bytes.ts";
 
 export interface ReplyLine {
@@ -12,8 +13,16 @@ export interface ReplyLine {
 const SIGNS = { array: ")", push: ")", map: "#", set: "~" } as const;
 const EMPTY = { array: "array", push: "push", map: "hash", set: "set" } as const;
 
+/** What is longer is cut: nobody reads it here, and a browser that lays it out stands still. */
+const TEXT_BYTES_MAX = 16_384;
+
 /** A text in quotes. */
-const inQuotes = (bytes: string): string => `"${shown(bytes).replaceAll('"', '\\"')}"`;
+function inQuotes(bytes: string): string {
+  const text = shown(bytes.slice(0, TEXT_BYTES_MAX)).replaceAll('"', '\\"');
+  return bytes.length <= TEXT_BYTES_MAX
+    ? `"${text}"`
+    : `"${text}… (${byteSize(bytes.length)} in all)`;
+}
 
 /** At most so many lines, and how many there are. */
 export function replyLines(

@@ -5,7 +5,7 @@ import { type ComponentType, type FormEvent, useState } from "react";
 import type { SnapshotResult } from "../../src/serve/system-methods.ts";
 import { hrefOf, usePage, useRoute, useTopic } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
-import { CommandLine, Empty } from "../parts/empty.tsx";
+import { CommandLine, dirOption, Empty } from "../parts/empty.tsx";
 import type { PageServer } from "../server.ts";
 import { bytesOf } from "./bytes.ts";
 import { Console } from "./console.tsx";
@@ -36,13 +36,14 @@ export function StoreView() {
 }
 
 function NoStore({ why }: { readonly why?: string }) {
+  const { about } = usePage();
   return (
     <Empty title="No store runs here">
       <p>
         {why ??
           "The store is a replicated key-value store that clients of Redis talk to. Start one, and open the page it names:"}
       </p>
-      <CommandLine>tidemark kv --causal 'cart:*'</CommandLine>
+      <CommandLine>{`tidemark kv --causal 'cart:*'${dirOption(about)}`}</CommandLine>
     </Empty>
   );
 }

@@ -4,7 +4,7 @@ import "./system-view.css";
 import { type ReactNode, useEffect, useMemo, useState } from "react";
 import type { PageStatus } from "../../src/serve/web/api.ts";
 import { hrefOf, usePage, useRoute, useTopic } from "../page.tsx";
-import { CommandLine, Empty } from "../parts/empty.tsx";
+import { CommandLine, dirOption, Empty } from "../parts/empty.tsx";
 import { counted, duration, grouped } from "../parts/words.ts";
 import { Causes } from "./causes.tsx";
 import { Detail } from "./detail.tsx";
@@ -42,7 +42,7 @@ export function SystemView() {
       <Empty title="No system runs here">
         <p>{problem}</p>
         <p>It is shown as soon as one runs in this directory:</p>
-        <CommandLine>{`tidemark up --dir ${about?.title ?? ".tidemark"}`}</CommandLine>
+        <CommandLine>{`tidemark up${dirOption(about)}`}</CommandLine>
       </Empty>
     );
   return <Live status={status} problem={problem} />;

@@ -55,6 +55,8 @@ export interface SnapshotsBackend {
   list(query: SnapshotsQuery): Promise<PageSnapshots>;
   /** @throws TidemarkError `NOT_FOUND`, `DAMAGED`, `KEY_REQUIRED`, `WRONG_KEY` */
   get(id: SnapshotId): Promise<StoredSnapshot>;
+  /** The same, as it was when it was asked for before: it may have been deleted since. */
+  held(id: SnapshotId): Promise<StoredSnapshot>;
   /** What came of the attempt; undefined if nothing is noted of it. */
   attempt(id: SnapshotId): Promise<Attempt | undefined>;
   /** @throws TidemarkError `NOT_FOUND`, `BAD_OPTION` */

@@ -13,6 +13,8 @@ const FLUSH_MS = 100;
 const EVENTS_MAX = 200;
 /** Nothing is sent while so much has not been taken. */
 const UNREAD_BYTES_MAX = 1 << 20;
+/** Nothing is kept for it either while so much waits. */
+const KEPT_CHARACTERS_MAX = 16 << 20;
 const ALIVE_MS = 15_000;
 
 /** See the head of the file. */
@@ -24,6 +26,7 @@ export class PrivateStream {
   #events: string[] = [];
   /** Of these, such as may be left out. */
   #loose = 0;
+  #characters = 0;
   #missed = 0;
   #isOver: boolean = false;
 
@@ -53,13 +56,15 @@ export class PrivateStream {
   /** What the page is waiting for. */
   say(name: string, value: unknown): void {
     if (this.#isOver) return;
-    this.#events.push(`event: ${name}\ndata: ${JSON.stringify(value)}\n\n`);
+    const event = `event: ${name}\ndata: ${JSON.stringify(value)}\n\n`;
+    this.#events.push(event);
+    this.#characters += event.length;
   }
 
   /** What may be left out, and counted, if it becomes too much; it is made only if it is said. */
   mention(name: string, value: () => unknown): void {
     if (this.#isOver) return;
-    if (this.#loose >= EVENTS_MAX) {
+    if (this.#loose >= EVENTS_MAX || this.isFull) {
       this.#missed += 1;
       return;
     }
@@ -79,6 +84,11 @@ export class PrivateStream {
     return this.#reply.raw.writableLength > UNREAD_BYTES_MAX;
   }
 
+  /** There is no room for more. */
+  get isFull(): boolean {
+    return this.#characters + this.#reply.raw.writableLength > KEPT_CHARACTERS_MAX;
+  }
+
   #flush(isLast = false): void {
     if (this.isBehind && !isLast) return;
     if (this.#missed > 0) this.say("missed", this.#missed);
@@ -87,5 +97,6 @@ export class PrivateStream {
     if (this.#events.length === 0) return;
     this.#reply.raw.write(this.#events.join(""));
     this.#events = [];
+    this.#characters = 0;
   }
 }

@@ -1,8 +1,8 @@
 /** The HTTP API of the page, made of the routes of each of its views; who asks, and how all that goes wrong is answered. */
 
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import swagger from "@fastify/swagger";
-import fastify, { type FastifyError, type FastifyInstance } from "fastify";
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from "fastify";
 import { type ErrorCode, isTidemarkError, textOf } from "../../core/error.ts";
 import type { Handler, ServedPage } from "../web-server.ts";
 import type { Access } from "./access.ts";
@@ -35,7 +35,7 @@ const BODY_BYTES_MAX = 1 << 20;
 /** What anybody may have: the page itself, which knows nothing. */
 const OPEN: readonly string[] = ["/", "/favicon.ico"];
 
-/** What a fault that has another status than 500 is answered with. */
+/** What a fault that has a name is answered with. */
 const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   BAD_OPTION: 400,
   BAD_ID: 400,
@@ -54,7 +54,10 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   NOT_RUNNING: 503,
   PEER_UNREACHABLE: 503,
   STOPPED: 503,
+  STORE_FAILED: 507,
 };
+/** It cannot be done, at present at least; 500 is for faults of this server itself, which have no name. */
+const STATUS_OTHERWISE = 503;
 
 export async function makeRoutes({
   backend,
@@ -71,7 +74,26 @@ export async function makeRoutes({
     bodyLimit: BODY_BYTES_MAX,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: "array" } },
     return503OnClosing: false,
+    // Of a path that no route could be looked for no hook hears.
+    frameworkErrors(error, { raw }, reply) {
+      if (admit(raw, reply, false)) void tell(reply, 400, "BAD_OPTION", textOf(error));
+    },
   });
+  /** Whether that request may be answered; if not, it is told why. */
+  const admit = (request: IncomingMessage, reply: FastifyReply, isOpen: boolean): boolean => {
+    void reply.headers({
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+      "cache-control": "no-store",
+      "cross-origin-resource-policy": "same-origin",
+    });
+    const refusal =
+      access.refuseStranger(request) ?? (isOpen ? undefined : access.refuseUnknown(request));
+    if (!refusal) return true;
+    const { status, code, message } = refusal;
+    void tell(reply, status, code, message);
+    return false;
+  };
   const watching = watchingOf(backend);
   const store = storeClients(backend);
   const stream = new EventStream({
@@ -82,28 +104,17 @@ export async function makeRoutes({
 
   app.setErrorHandler<FastifyError>(async (error, _, reply) => {
     const known = isTidemarkError(error);
-    const status = known ? (STATUS[error.code] ?? 500) : (error.statusCode ?? 500);
+    const status = known ? (STATUS[error.code] ?? STATUS_OTHERWISE) : (error.statusCode ?? 500);
     const code = known ? error.code : status < 500 ? "BAD_OPTION" : "INTERNAL";
-    return await reply.status(status).send({ code, message: textOf(error) } satisfies PageProblem);
+    return await tell(reply, status, code, textOf(error));
   });
   app.setNotFoundHandler(async ({ method, url }, reply) => {
     const message = `there is no ${method} ${url.split("?")[0]}: /api/openapi.json says what there is`;
-    return await reply.status(404).send({ code: "NOT_FOUND", message } satisfies PageProblem);
+    return await tell(reply, 404, "NOT_FOUND", message);
   });
-  app.addHook("onRequest", async (request, reply) => {
-    void reply.headers({
-      "x-content-type-options": "nosniff",
-      "referrer-policy": "no-referrer",
-      "cache-control": "no-store",
-      "cross-origin-resource-policy": "same-origin",
-    });
-    const { raw, routeOptions } = request;
+  app.addHook("onRequest", async ({ raw, routeOptions }, reply) => {
     // By the route that it comes to, however its path is written. What leads nowhere is for those who may ask, too.
-    const isOpen = OPEN.includes(routeOptions.url ?? "");
-    const refusal = access.refuseStranger(raw) ?? (isOpen ? undefined : access.refuseUnknown(raw));
-    if (!refusal) return;
-    const { status, code, message } = refusal;
-    await reply.status(status).send({ code, message } satisfies PageProblem);
+    if (!admit(raw, reply, OPEN.includes(routeOptions.url ?? ""))) return await reply;
   });
 
   const { version } = await backend.about();
@@ -137,3 +148,7 @@ export async function makeRoutes({
   await app.ready();
   return { app, handler, stream };
 }
+
+/** What is wrong, as every request is told it. */
+const tell = (reply: FastifyReply, status: number, code: string, message: string): FastifyReply =>
+  reply.status(status).send({ code, message } satisfies PageProblem);

@@ -169,7 +169,7 @@ export function snapshotRoutes(app: FastifyInstance, backend: PageBackend): void
       },
     },
     async ({ params: of, body }, reply) => {
-      const stored = await snapshotsIn(backend).get(idOf(of));
+      const stored = await snapshotsIn(backend).held(idOf(of));
       const wanted = new Set(body.parts);
       const found = new Map<string, PartReference>();
       for (const part of distinctParts(stored.manifest))

@@ -339,6 +339,11 @@ interface Unanswered {
   readonly askedMs: number;
 }
 
+/** In the place of a reply for which there is no room. */
+const NOT_TAKEN: TypedReply = {
+  type: "error",
+  text: "left out: this page has not taken yet what came before",
+};
 const SUBSCRIPTIONS: ReadonlySet<string> = new Set([
   ...["subscribe", "psubscribe", "unsubscribe", "punsubscribe"],
 ]);
@@ -384,8 +389,9 @@ class StoreConsole {
       throw new TidemarkError("BAD_OPTION", "a console speaks RESP3: HELLO 3");
     this.#activeMs = performance.now();
     this.#commands += 1;
-    this.#unanswered.push({ number: this.#commands, name, askedMs: this.#activeMs });
-    this.#write(connection, words);
+    this.#ask(connection, this.#commands, words);
+    // It speaks the older protocol again; what comes behind it may be on its way before it is answered.
+    if (name === "reset") this.#ask(connection, 0, PROTOCOL);
     return this.#commands;
   }
 
@@ -416,18 +422,18 @@ class StoreConsole {
 
   #answer(reply: TypedReply): void {
     const { number, name, askedMs } = this.#unanswered.shift() as Unanswered;
+    const told = this.#stream?.isFull ? NOT_TAKEN : reply;
     if (number > 0)
-      this.#stream?.say("reply", { number, reply, tookMs: performance.now() - askedMs });
-    if (reply.type === "error" || !this.#connection) return;
+      this.#stream?.say("reply", { number, reply: told, tookMs: performance.now() - askedMs });
+    if (reply.type === "error") return;
     if (name === "monitor") this.#isMonitor = true;
-    if (name !== "reset") return;
-    this.#isMonitor = false;
-    // It speaks the older protocol again.
-    this.#unanswered.unshift({ number: 0, name: "hello", askedMs });
-    this.#write(this.#connection, PROTOCOL);
+    if (name === "reset") this.#isMonitor = false;
   }
 
-  #write(connection: Connection, words: readonly string[]): void {
+  /** @param number 0: nobody is told what it is answered */
+  #ask(connection: Connection, number: number, words: readonly string[]): void {
+    const name = (words[0] ?? "").toLowerCase();
+    this.#unanswered.push({ number, name, askedMs: this.#activeMs });
     const request = new Reply();
     request.bulks(words);
     connection.say(request);
