@@ -1,7 +1,7 @@
 /** A connection to a server that speaks Redis' protocol. */
 
 import { connect, type Socket } from "node:net";
-import { TidemarkError, textOf } from "../core/error.ts";
+import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { byteSize } from "../core/quantity.ts";
 import { Reply } from "../kv/reply.ts";
 import {
@@ -29,9 +29,13 @@ export interface ReplyOptions<T> {
   readonly hear?: (reply: T) => boolean;
   /** Nothing more will come, as somebody else has ended it. */
   readonly ended?: (problem: TidemarkError) => void;
+  /** What it is asked first: it is open once that is answered. @default PING */
+  readonly first?: readonly string[];
+  /** How long opening may take, in milliseconds. @default 10,000 */
+  readonly openMs?: number;
 }
 
-const CONNECT_MS = 10_000;
+const OPEN_MS = 10_000;
 
 /** Requests that were sent together. */
 interface Batch<T> {
@@ -79,14 +83,21 @@ export class RedisConnection<T = ServerReply> {
     options: ReplyOptions<T>,
   ): Promise<RedisConnection<T>> {
     const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-    const connection = new RedisConnection(name, await connected(name, host, port), options);
+    const { first = ["PING"], openMs = OPEN_MS } = options;
+    const socket = await connected(name, host, port, openMs);
+    const connection = new RedisConnection(name, socket, options);
+    // A process that is halted takes connections, and says nothing.
+    const late = setTimeout(() => connection.#fail(lateness(name, openMs)), openMs);
     try {
       if (password !== undefined)
         await connection.ask("AUTH", ...(user === undefined ? [] : [user]), password);
-      await connection.ask("PING");
+      await connection.ask(...first);
     } catch (error) {
       connection.close();
+      if (isTidemarkError(error, "PEER_UNREACHABLE")) throw error;
       throw new TidemarkError("HANDSHAKE_REFUSED", textOf(error), { cause: error });
+    } finally {
+      clearTimeout(late);
     }
     return connection;
   }
@@ -167,16 +178,20 @@ export class RedisConnection<T = ServerReply> {
   }
 }
 
-function connected(name: string, host: string, port: number): Promise<Socket> {
+const lateness = (name: string, openMs: number): string =>
+  `${name} does not answer: not within ${openMs / 1000} s`;
+
+function connected(name: string, host: string, port: number, openMs: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, noDelay: true, timeout: CONNECT_MS });
-    const fail = (reason: string): void => {
+    const socket = connect({ host, port, noDelay: true, timeout: openMs });
+    const fail = (what: string): void => {
       socket.destroy();
-      reject(new TidemarkError("PEER_UNREACHABLE", `${name} does not answer: ${reason}`));
+      reject(new TidemarkError("PEER_UNREACHABLE", what));
     };
-    const failed = (error: Error): void => fail(error.message || textOf(error));
+    const failed = (error: Error): void =>
+      fail(`${name} does not answer: ${error.message || textOf(error)}`);
     socket.once("error", failed);
-    socket.once("timeout", () => fail(`not within ${CONNECT_MS / 1000} s`));
+    socket.once("timeout", () => fail(lateness(name, openMs)));
     socket.once("connect", () => {
       socket.off("error", failed).removeAllListeners("timeout").setTimeout(0);
       resolve(socket);

@@ -53,6 +53,7 @@ const CONSOLE_IDLE_MS = 15 * 60_000;
 /** A replica that could not be watched is tried again after so long. */
 const AGAIN_MS = 1_000;
 const PROTOCOL = ["HELLO", "3"];
+const OPEN_MS = 2_000;
 
 /** See the head of the file. */
 export class StoreClients {
@@ -271,7 +272,7 @@ export class StoreClients {
       const connection: Connection = await RedisConnection.openAs(
         { ...address, ...(this.#password && { password: this.#password }) },
         {
-          ...{ form: typedReplies, limits: LIMITS },
+          ...{ form: typedReplies, limits: LIMITS, first: PROTOCOL, openMs: OPEN_MS },
           hear: (reply) => isBegun && options.hear?.(reply) === true,
           ended: (problem) => {
             if (!isBegun) return;
@@ -280,7 +281,6 @@ export class StoreClients {
           },
         },
       );
-      await connection.ask(...PROTOCOL);
       isBegun = true;
       return connection;
     } catch (error) {
