@@ -161,7 +161,8 @@ function Asking({ order, states }: Begun) {
           <button
             type="submit"
             className="button main"
-            disabled={text.trim() === "" || wrong !== undefined || isWorking}
+            // What was typed a moment ago is not checked yet: who presses Enter at once is heard.
+            disabled={text.trim() === "" || (wrong !== undefined && checked === text) || isWorking}
           >
             Ask
           </button>
