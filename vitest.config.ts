@@ -8,7 +8,7 @@ const config: ViteUserConfig = defineConfig({
     include: ["test/**/*.test.ts"],
     // Each file in a process of its own: tests open sockets and start children.
     pool: "forks",
-    maxWorkers: 2,
+    maxWorkers: 3,
     maxConcurrency: 2,
     // A soak runs for as long as its cases take; everything else is expected to be quick.
     testTimeout: soaking ? 3_600_000 : 60_000,

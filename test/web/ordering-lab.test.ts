@@ -10,6 +10,7 @@ import { temporaryDirectory } from "../cli/support/command.ts";
 import {
   browserPath,
   expectAccessible,
+  LOOKS,
   openPage,
   PAGE_FILE,
   startBrowser,
@@ -387,12 +388,7 @@ describe.skipIf(browserPath === undefined)("the ordering lab", { timeout: 120_00
     expect(overflow).toBeLessThanOrEqual(0);
   });
 
-  test.each([
-    { scheme: "light", width: 1440 },
-    { scheme: "light", width: 390 },
-    { scheme: "dark", width: 1440 },
-    { scheme: "dark", width: 390 },
-  ] as const)("can be used by all, in $scheme colours and $width wide", async (options) => {
+  test.each(LOOKS)("can be used by all, in $scheme colours and $width wide", async (options) => {
     const page = await openLab("held-in-snapshot", options);
     await page.getByRole("slider", { name: "The time that is looked at" }).fill("250");
     await message(page, "question: it comes to eve").focus();

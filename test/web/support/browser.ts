@@ -23,6 +23,12 @@ if (browserPath === undefined)
     "tests of the page are skipped: they need chromium (apt-get install chromium)\n",
   );
 
+/** Each colours and each width once: contrast is a matter of the one, room of the other. */
+export const LOOKS = [
+  { scheme: "light", width: 1440 },
+  { scheme: "dark", width: 390 },
+] as const;
+
 export async function startBrowser(): Promise<Browser> {
   return await chromium.launch({
     executablePath: String(browserPath),
