@@ -701,10 +701,8 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       }
     else if (kind === "stable")
       for (const [of, number] of entries) {
-        if (number > this.#origin(of).received) {
-          this.#irregular(members[sender] as ProcessId, "it says that all have what is not here");
-          continue;
-        }
+        // Told to a life of this member before this one.
+        if (number > this.#origin(of).received) continue;
         for (const has of have) has[of] = Math.max(number, has[of] ?? 0);
         this.#forget(of);
       }

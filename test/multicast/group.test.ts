@@ -10,7 +10,13 @@ import {
   type GroupInput,
   type GroupOptions,
 } from "../../src/multicast/group.ts";
-import { ALL, decodePacket, encodePositions } from "../../src/multicast/packet.ts";
+import {
+  ALL,
+  decodePacket,
+  encodePositions,
+  encodeWord,
+  type Word,
+} from "../../src/multicast/packet.ts";
 import { Agreement } from "../../src/multicast/total-order.ts";
 import { checkHistory, History, type HistoryLine } from "../../src/trace.ts";
 import { seeds } from "../support/soak.ts";
@@ -450,6 +456,14 @@ describe("one member", () => {
       expect(entries).toBeGreaterThanOrEqual(1_200);
     },
   );
+
+  test("what was told to a life of it before this one is not taken for what all have", () => {
+    const [, b] = pair();
+    const stable: Word = { kind: "stable", origin: 0, life: 1, entries: [[1, 5]] };
+    expect(b.step(from("a", encodeWord(stable, 0)))).toEqual([]);
+    b.step(say("x"));
+    expect(b.state.origins[1]?.kept.length).toBe(1);
+  });
 
   test("of positions that cannot be it says so, or nothing", () => {
     const [a, b] = pair();
