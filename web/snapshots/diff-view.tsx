@@ -283,7 +283,7 @@ function ChannelDifferences({ one }: { readonly one: ChannelComparison }) {
   };
   return (
     <tr>
-      <th scope="row">
+      <th scope="row" className="mono channel">
         {from} → {to}
       </th>
       <td className="number">{since(before?.sent, after?.sent)}</td>
@@ -291,7 +291,7 @@ function ChannelDifferences({ one }: { readonly one: ChannelComparison }) {
       <td className="number">
         {grouped(before?.inFlight ?? 0)} → {grouped(after?.inFlight ?? 0)}
       </td>
-      <td>
+      <td className="messages">
         {grouped(gone)} gone, {grouped(come)} new, {grouped(still)} still there
         {gone + come > 0 && (
           <details>
