@@ -55,7 +55,7 @@ export function Shell() {
     const shows = opened.kind === "trace" ? ["space-time", "properties"] : ["snapshots"];
     if (name === undefined || !shows.includes(name)) goTo(shows[0] as string);
   }, [opened]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: as above
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only a lab that is opened leads there, and nobody is held there by it
   useEffect(() => {
     if (lab && name !== "ordering-lab") goTo("ordering-lab");
   }, [lab]);

@@ -153,9 +153,11 @@ export class RedisConnection<T = ServerReply> {
       }
       const most = this.#options.limits?.bytes ?? Number.POSITIVE_INFINITY;
       if ((this.#batches[0]?.bytes ?? 0) > most)
-        throw new TidemarkError(
-          "BAD_MESSAGE",
-          `its answers have more than ${byteSize(most)}: ask for less at a time`,
+        this.#end(
+          new TidemarkError(
+            "BAD_MESSAGE",
+            `${this.name}: its answers have more than ${byteSize(most)}: ask for less at a time`,
+          ),
         );
     } catch (error) {
       const what = `${this.name} does not speak as a server of Redis does: ${textOf(error)}`;
