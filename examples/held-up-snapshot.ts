@@ -31,9 +31,10 @@ class Counter implements Application<number, number, number, number> {
 const network = new MemoryNetwork();
 const store = directoryStore(process.argv[2] ?? ".tidemark", { sync: false });
 const processes = ["shop", "till", "warehouse"];
+const lostAfterMs = 1_000;
 const start = (id: string) =>
   startProcess({
-    ...{ id, processes, store, system: "orchard", receive: "manual", lostAfterMs: 100 },
+    ...{ id, processes, store, system: "orchard", receive: "manual", lostAfterMs },
     application: new Counter(),
     transport: network.transport(),
   });
@@ -73,7 +74,9 @@ await shop.request(3);
 await attempt("noon", ["shop", "warehouse"], 2);
 await till.stop();
 while (
-  !shop.explain().channels.some(({ up, downSinceMs = 0 }) => !up && Date.now() - downSinceMs > 200)
+  !shop
+    .explain()
+    .channels.some(({ up, downSinceMs = 0 }) => !up && Date.now() - downSinceMs > lostAfterMs + 100)
 )
   await new Promise((resolve) => setTimeout(resolve, 10));
 await attempt("evening", [], 0);

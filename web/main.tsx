@@ -3,14 +3,16 @@
 import "./style.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { PageProvider } from "./page.tsx";
+import { PageProvider, serverOfAddress } from "./page.tsx";
 import { Shell } from "./shell.tsx";
 
 const root = document.getElementById("page");
+// At once: before anything is drawn, somebody may have gone to another address.
+const server = serverOfAddress();
 if (root)
   createRoot(root).render(
     <StrictMode>
-      <PageProvider>
+      <PageProvider from={server}>
         <Shell />
       </PageProvider>
     </StrictMode>,

@@ -58,7 +58,7 @@ export function usePage(): Page {
 const isServed = (): boolean => location.protocol.startsWith("http");
 
 /** The token is taken out of the address, so that nobody who looks at the screen, or gets a link, has it. */
-function serverOfAddress(): PageServer | undefined {
+export function serverOfAddress(): PageServer | undefined {
   if (!isServed()) return undefined;
   const [, token] = TOKEN_PATTERN.exec(location.hash) ?? [];
   if (token !== undefined) {
@@ -80,8 +80,14 @@ function sharedOfPage(): { readonly opened?: OpenedFile; readonly problem?: stri
   }
 }
 
-export function PageProvider({ children }: { readonly children: ReactNode }) {
-  const [server, setServer] = useState(serverOfAddress);
+interface PageProviderProps {
+  /** The one that the page came from. */
+  readonly from: PageServer | undefined;
+  readonly children: ReactNode;
+}
+
+export function PageProvider({ from, children }: PageProviderProps) {
+  const [server, setServer] = useState(from);
   const [about, setAbout] = useState<PageAbout>();
   const [problem, setProblem] = useState<ServerError>();
   const [shared] = useState(sharedOfPage);

@@ -57,8 +57,8 @@ export class AttemptNotes {
     this.#add({ note: "begun", snapshot, ...said });
   }
 
-  refused(reason: string): void {
-    this.#add({ note: "refused", reason });
+  refused(reason: string, label?: string): void {
+    this.#add({ note: "refused", reason, ...(label !== undefined && { label }) });
   }
 
   /** The state is recorded here. */

@@ -1170,11 +1170,13 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         if (waiter?.options.signal?.aborted) this.#giveUp(effect.snapshot);
         break;
       }
-      case "snapshot-refused":
-        this.#notes.refused(effect.error.message);
-        this.#starting.get(effect.token)?.reject(effect.error);
+      case "snapshot-refused": {
+        const waiter = this.#starting.get(effect.token);
         this.#starting.delete(effect.token);
+        this.#notes.refused(effect.error.message, waiter?.options.label);
+        waiter?.reject(effect.error);
         break;
+      }
       case "recorded":
         this.#notes.recorded(effect.snapshot, performance.now() - this.#stepStartedMs);
         this.#callBack(() =>

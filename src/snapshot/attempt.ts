@@ -64,6 +64,7 @@ export interface BegunNote extends NoteHead {
 /** A process was asked for a snapshot and began none. */
 export interface RefusedNote extends NoteHead {
   readonly note: "refused";
+  readonly label?: string;
   readonly reason: string;
 }
 
@@ -174,8 +175,8 @@ export function attemptsOf(notes: Iterable<AttemptNote>): Attempt[] {
   const latest = new Map<SnapshotId, Drafted>();
   for (const note of ordered) {
     if (note.note === "refused") {
-      const { by, atMs, reason } = note;
-      attempts.push({ ...draft(by, atMs), outcome: "refused", reason });
+      const { by, atMs, note: outcome, ...said } = note;
+      attempts.push({ ...draft(by, atMs), outcome, ...said });
       continue;
     }
     const { snapshot } = note;
@@ -286,6 +287,7 @@ const forms: { readonly [K in AttemptNote["note"]]: Form<Extract<AttemptNote, { 
     note: kind("refused"),
     by: processId,
     atMs: time,
+    label: { optional: short },
     reason: short,
   }),
   complete: record<CompleteNote>({

@@ -94,10 +94,10 @@ describe("a process notes", () => {
     const refusals = async () =>
       (await readAttempts(store)).filter(({ outcome }) => outcome === "refused");
     const refused = async () => {
-      await a?.snapshot().catch(() => {});
+      await a?.snapshot({ label: "noon" }).catch(() => {});
       return (await refusals())[0];
     };
-    await expect.poll(refused, { timeout: 5_000 }).toMatchObject({ initiator: "a" });
+    await expect.poll(refused, { timeout: 5_000 }).toMatchObject({ initiator: "a", label: "noon" });
     expect((await refusals())[0]?.reason).toContain("process lost");
     const [stopped] = (await readAttempts(store)).filter(({ initiator }) => initiator === "b");
     expect(stopped).toMatchObject({ snapshot: "b/1", outcome: "abandoned", reason: "b stops" });

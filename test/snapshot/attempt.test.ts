@@ -84,9 +84,16 @@ describe("an attempt", () => {
   });
 
   test("that was refused stands for itself", () => {
-    const refused: AttemptNote = { note: "refused", by: "p1", atMs: 5, reason: "p2 is down" };
+    const label = "noon";
+    const refused: AttemptNote = {
+      note: "refused",
+      by: "p1",
+      atMs: 5,
+      label,
+      reason: "p2 is down",
+    };
     expect(attemptsOf([refused, { ...refused, atMs: 6 }])).toMatchObject([
-      { initiator: "p1", startedAtMs: 6, outcome: "refused", reason: "p2 is down" },
+      { initiator: "p1", startedAtMs: 6, outcome: "refused", label, reason: "p2 is down" },
       { initiator: "p1", startedAtMs: 5, outcome: "refused" },
     ]);
   });

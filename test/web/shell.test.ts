@@ -96,6 +96,18 @@ describe.skipIf(browserPath === undefined)("in a browser", { timeout: 120_000 },
     expect(problems).toEqual([]);
   });
 
+  test("whoever goes on before anything is drawn has the token all the same", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    await using served = await Served.start(["up", "--rate", "10"]);
+    const { page } = await openPage(browser, "about:blank");
+    await page.addInitScript(
+      `document.addEventListener("DOMContentLoaded", () => (location.hash = "#/system/process/nobody"))`,
+    );
+    await page.goto(served.url);
+    await page.getByText("There is no process of that name.").waitFor();
+  });
+
   test("a page that nobody sees leaves its connection to other pages, and follows when it is seen", async () => {
     const browser = await startBrowser();
     onTestFinished(() => browser.close());

@@ -286,6 +286,11 @@ describe.skipIf(browserPath === undefined)("snapshots on the page", { timeout: 1
     await page.setViewportSize({ width: 390, height: 844 });
     await goTo(page, `/${id}/diff/${second}`);
     await page.getByRole("heading", { name: label }).waitFor();
+    // So may be the path of what is damaged.
+    await page
+      .getByText(/^The comparison ended too early/)
+      .filter({ hasText: file })
+      .waitFor();
     await expectNoOverflow(page);
     await goTo(page, `/${second}`);
     await page.getByText(label).first().waitFor();
