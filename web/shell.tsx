@@ -7,6 +7,7 @@ import { OrderingLab } from "./ordering-lab/ordering-lab.tsx";
 import { goTo, hrefOf, usePage, useRoute } from "./page.tsx";
 import { Boundary } from "./parts/boundary.tsx";
 import { Button } from "./parts/button.tsx";
+import { Tabs } from "./parts/tabs.tsx";
 import { PropertiesView } from "./properties/properties-view.tsx";
 import { SnapshotsView } from "./snapshots/snapshots-view.tsx";
 import { SpaceTimeView } from "./space-time/space-time-view.tsx";
@@ -97,13 +98,14 @@ export function Shell() {
         <span className="title" title={about?.title}>
           {opened?.name ?? about?.title ?? ""}
         </span>
-        <nav aria-label="Views">
-          {VIEWS.map(({ path, name: text }) => (
-            <a key={path} href={hrefOf(path)} aria-current={path === name ? "page" : undefined}>
-              {text}
-            </a>
-          ))}
-        </nav>
+        <Tabs
+          label="Views"
+          tabs={VIEWS.map((one) => ({
+            name: one.name,
+            href: hrefOf(one.path),
+            isCurrent: one === view,
+          }))}
+        />
         <label className="button quiet">
           Open…
           <input

@@ -85,6 +85,22 @@ describe.skipIf(browserPath === undefined)("in a browser", { timeout: 120_000 },
     expect(await firstOf(PAGE_FILE)).toBe("Ordering lab");
   });
 
+  test("where one is, is seen, also where there is no room for the names of all views", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    const width = 390;
+    const { page } = await openPage(browser, PAGE_FILE, { width });
+    for (const name of ["Store", "System", "Properties"]) {
+      await page.evaluate(`location.hash = "#/${name.toLowerCase()}"`);
+      const here = page.locator("nav a[aria-current=page]").filter({ hasText: name });
+      const box = async () => {
+        const { x, width: wide } = (await here.boundingBox()) ?? { x: -1, width: 0 };
+        return x >= 0 && x + wide <= width;
+      };
+      await expect.poll(box).toBe(true);
+    }
+  });
+
   test("an address that somebody has written by hand is taken as it stands", async () => {
     const browser = await startBrowser();
     onTestFinished(() => browser.close());

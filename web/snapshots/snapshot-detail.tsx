@@ -7,6 +7,7 @@ import { summarise } from "../../src/snapshot/manifest.ts";
 import { goTo, hrefOf, usePage } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
 import { Empty } from "../parts/empty.tsx";
+import { Tabs } from "../parts/tabs.tsx";
 import { byteSize, clockTime, counted, duration } from "../parts/words.ts";
 import { CertificatePanel, useProof, VerdictLine } from "./certificate-panel.tsx";
 import { CloneDialog } from "./clone-dialog.tsx";
@@ -181,17 +182,15 @@ function Detail({
         {tookMs !== undefined && <Fact name="Stored after">{duration(Math.max(0, tookMs))}</Fact>}
       </dl>
       <VerdictLine proof={proof} />
-      <nav className="tabs" aria-label="Parts of the snapshot">
-        {TABS.map(([path, word]) => (
-          <a
-            key={path}
-            href={hrefOf("snapshots", ...name, path)}
-            aria-current={path === tab ? "page" : undefined}
-          >
-            {word}
-          </a>
-        ))}
-      </nav>
+      <Tabs
+        label="Parts of the snapshot"
+        className="tabs"
+        tabs={TABS.map(([path, word]) => ({
+          name: word,
+          href: hrefOf("snapshots", ...name, path),
+          isCurrent: path === tab,
+        }))}
+      />
       {tab === "states" && <StatesPanel source={source} process={rest[0]} />}
       {tab === "in-flight" && <FlightPanel source={source} channel={rest} />}
       {tab === "certificate" && <CertificatePanel source={source} proof={proof} />}

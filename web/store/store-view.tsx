@@ -6,6 +6,7 @@ import type { SnapshotResult } from "../../src/serve/system-methods.ts";
 import { hrefOf, usePage, useRoute, useTopic } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
 import { CommandLine, dirOption, Empty } from "../parts/empty.tsx";
+import { Tabs } from "../parts/tabs.tsx";
 import type { PageServer } from "../server.ts";
 import { bytesOf } from "./bytes.ts";
 import { Console } from "./console.tsx";
@@ -61,17 +62,15 @@ function RunningStore({ server }: { readonly server: PageServer }) {
   return (
     <div className="store">
       <div className="store-bar">
-        <nav aria-label="Store" className="store-parts">
-          {PARTS.map((one) => (
-            <a
-              key={one.path}
-              href={hrefOf("store", one.path)}
-              aria-current={one.path === path ? "page" : undefined}
-            >
-              {one.name}
-            </a>
-          ))}
-        </nav>
+        <Tabs
+          label="Store"
+          className="store-parts"
+          tabs={PARTS.map((one) => ({
+            name: one.name,
+            href: hrefOf("store", one.path),
+            isCurrent: one === part,
+          }))}
+        />
         <SnapshotButton server={server} />
       </div>
       {problem !== undefined && (
