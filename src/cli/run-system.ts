@@ -1,6 +1,7 @@
 /** Runs a system of real processes until it is stopped, and records it again and again. */
 
 import { resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
@@ -42,6 +43,8 @@ import type { Report } from "./up-report.ts";
 import { jsonLine } from "./values.ts";
 
 const RESTARTS_MAX = 1_000_000;
+/** What is asked of a system that is starting waits so long for it: by then another one of its processes may serve already. */
+const STARTING_MS = 5_000;
 /** So many notes are kept for those who come later. */
 const NOTES_MAX = 200;
 
@@ -153,8 +156,14 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
   let system: HostedSystem | undefined;
   let page: WebServer | undefined;
   let pageStore: PageSnapshotStore | undefined;
-  const running = (): HostedSystem => {
-    if (system) return system;
+  let isStarted = (_: HostedSystem): void => {};
+  const started = new Promise<HostedSystem>((settle) => {
+    isStarted = settle;
+  });
+  const running = async (): Promise<HostedSystem> => {
+    const found =
+      system ?? (await Promise.race([started, pause(STARTING_MS, undefined, { ref: false })]));
+    if (found) return found;
     throw new TidemarkError("BUSY", "the system is starting: try again in a moment");
   };
 
@@ -182,14 +191,15 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       return { ...known, snapshots, ...(chaos && { chaos }), processes: statuses };
     },
     async disturb(parameter) {
-      await running().disturb(checkDisturbance(parameter));
+      await (await running()).disturb(checkDisturbance(parameter));
       return null;
     },
     async snapshot(parameter) {
       const request = checkSnapshotRequest(parameter);
-      const initiator = random.pick(running().initiators) as string;
+      const now = await running();
+      const initiator = random.pick(now.initiators) as string;
       const { passing, ...named } = request;
-      const taking = await running().snapshot(initiator, { ...named, timeoutMs });
+      const taking = await now.snapshot(initiator, { ...named, timeoutMs });
       const { snapshot, problem } = taking;
       if (snapshot === undefined || problem !== undefined)
         throw new TidemarkError("SNAPSHOT_ABANDONED", String(problem));
@@ -199,28 +209,28 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     },
     async restore(parameter) {
       const request = checkRestoreRequest(parameter);
-      const done = await running().restore(request.snapshot, request.timeoutMs);
+      const done = await (await running()).restore(request.snapshot, request.timeoutMs);
       report.note(restoredText(done));
       if (done.proof !== undefined) retention.add(done.proof);
       return done;
     },
     async request(parameter) {
       const { process: of, request, timeoutMs } = checkApplicationRequest(parameter);
-      const reply = await running().request(of, request, timeoutMs);
+      const reply = await (await running()).request(of, request, timeoutMs);
       // What has no form in JSON has one for people.
       return { reply: JSON.parse(jsonLine(reply ?? null)) };
     },
     async startTrace(parameter) {
       const { options: wanted, forMs } = checkTraceRequest(parameter);
-      await running().startTrace(wanted, forMs);
+      await (await running()).startTrace(wanted, forMs);
       return null;
     },
     async stopTrace() {
-      return { recordings: await running().stopTrace() };
+      return { recordings: await (await running()).stopTrace() };
     },
     async readTrace(parameter) {
       const { process: of, from } = checkTracePageRequest(parameter);
-      return { events: await running().readTrace(of, from) };
+      return { events: await (await running()).readTrace(of, from) };
     },
     notes: async () => ({ notes }),
   };
@@ -264,6 +274,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       ...(plan.serves && { store: storeBackend(plan.serves) }),
     });
     system = await HostedSystem.start({ ...what, trace, chaos }, store, listener, stop);
+    isStarted(system);
     void system.lost.then(({ message }) => {
       whole = false;
       report.note(message);

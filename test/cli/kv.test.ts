@@ -34,7 +34,7 @@ test("a store serves, is recorded, ends well, and goes on where it was", async (
   const again = await client(port + 1);
   expect(await again.ask("GET", "k")).toBe("$after");
   const restored = await tidemark(["restore", id, "--dir", directory]);
-  expect(restored).toMatchObject({ status: 0 });
+  expect(restored).toMatchObject({ status: 0, stderr: "" });
   await until("the restore to be seen", async () => (await again.ask("GET", "k")) === "$before");
   second.child.kill("SIGTERM");
   expect((await second.ended).status).toBe(0);

@@ -3,6 +3,8 @@ import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { ControlClient } from "../../src/runtime/control-socket.ts";
+import type { SystemMethods } from "../../src/serve/system-methods.ts";
 import {
   filesBelow,
   isAlive,
@@ -133,6 +135,19 @@ describe("tidemark up", () => {
     expect(filesBelow(directory).filter((path) => !/snapshots|parts|attempts/.test(path))).toEqual(
       [],
     );
+  });
+
+  test("what is asked of it while it is starting waits for that", async () => {
+    const directory = temporaryDirectory();
+    const up = new Started(["up", "--json", "--no-sync", "--processes", "8", "--dir", directory]);
+    await until("the control socket", () => existsSync(join(directory, "control.sock")));
+    const client = await ControlClient.connect<SystemMethods>(directory);
+    onTestFinished(() => client.close());
+    expect((await client.call("status", null)).processes).toEqual([]);
+    const taken = await client.call("snapshot", { label: "early" }, { timeoutMs: 30_000 });
+    expect(taken).toMatchObject({ consistent: true });
+    process.kill(up.pid, "SIGINT");
+    expect((await up.ended).status).toBe(0);
   });
 
   test("ends at Ctrl-C while it is starting", async () => {
