@@ -4,8 +4,9 @@
  * Assumptions. It listens on loopback unless it was told otherwise; who may ask is said in web/access.ts. What is asked comes from outside:
  * every route says what right input is, and everything else is answered with what is wrong.
  *
- * Theory of operation. A socket is opened at once, so that the address can be told. All else, Fastify and the routes, is loaded when
- * somebody asks for the first time: a system that nobody looks at does not pay for it.
+ * Theory of operation. A socket is opened at once, so that the address can be told. The page is a file, sent as it is; all else, Fastify
+ * and the routes, is loaded once somebody has the page, while a browser is still reading it: a system that nobody looks at does not pay
+ * for it.
  */
 
 import { createHash } from "node:crypto";
@@ -13,7 +14,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { TidemarkError, textOf } from "../core/error.ts";
-import { Access } from "./web/access.ts";
+import { Access, GUARDS } from "./web/access.ts";
 import type { PageBackend } from "./web/backend.ts";
 
 /** How a page is served. */
@@ -43,6 +44,7 @@ export class WebServer {
   readonly #backend: PageBackend;
   readonly #host: string;
   #access: Access | undefined;
+  #page: Promise<Page> | undefined;
   #loading: Promise<Handler> | undefined;
   #unload: () => Promise<void> = async () => {};
 
@@ -97,14 +99,39 @@ export class WebServer {
   }
 
   async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#loading ??= this.#load();
     try {
-      (await this.#loading)(request, response);
+      // Who may not come in is told so like everybody else.
+      if (isForPage(request) && !this.#access?.refuseStranger(request)) await this.#send(response);
+      else (await this.#routes())(request, response);
     } catch (error) {
-      this.#loading = undefined;
       response.writeHead(500, { "content-type": "text/plain; charset=utf-8" });
       response.end(`the page cannot be served: ${textOf(error)}\n`);
     }
+  }
+
+  async #send(response: ServerResponse): Promise<void> {
+    this.#page ??= readPage();
+    const { html, securityPolicy } = await this.#page.catch((error) => {
+      this.#page = undefined;
+      throw error;
+    });
+    // It will ask soon; whoever asks is told what went wrong.
+    response.once("close", () => void this.#routes().catch(() => {}));
+    response.writeHead(200, {
+      ...GUARDS,
+      "content-security-policy": securityPolicy,
+      "content-type": "text/html; charset=utf-8",
+      "content-length": html.length,
+    });
+    response.end(html);
+  }
+
+  #routes(): Promise<Handler> {
+    this.#loading ??= this.#load().catch((error) => {
+      this.#loading = undefined;
+      throw error;
+    });
+    return this.#loading;
   }
 
   async #load(): Promise<Handler> {
@@ -113,7 +140,6 @@ export class WebServer {
       backend: this.#backend,
       access: this.#access as Access,
       server: this.#server,
-      page: await readPage(),
     });
     this.#unload = async () => {
       stream.close();
@@ -126,15 +152,20 @@ export class WebServer {
 }
 
 /** The page, and the rule by which a browser runs nothing but its own script. */
-export interface ServedPage {
-  readonly html: string;
+interface Page {
+  readonly html: Uint8Array;
   readonly securityPolicy: string;
 }
 
-async function readPage(): Promise<ServedPage> {
+/** What anybody may have, for it knows nothing. */
+const isForPage = ({ method = "", url = "" }: IncomingMessage): boolean =>
+  /^\/(?:$|\?)/.test(url) && ["GET", "HEAD"].includes(method);
+
+async function readPage(): Promise<Page> {
   for (const file of PAGE_FILES) {
     const html = await readFile(file, "utf8").catch(() => undefined);
-    if (html !== undefined) return { html, securityPolicy: policyOf(html) };
+    if (html !== undefined)
+      return { html: new TextEncoder().encode(html), securityPolicy: policyOf(html) };
   }
   throw new TidemarkError("NOT_FOUND", "it has not been built: npm run build");
 }

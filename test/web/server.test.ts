@@ -63,8 +63,15 @@ test("nobody is answered without the token, from another origin, or by another n
       text: expect.stringMatching(/FORBIDDEN/),
     });
   // The page itself has no secret; but for a stranger's page there is none.
-  expect((await answerTo(origin, "/", {})).status).toBe(200);
-  expect((await answerTo(origin, "/", { host: "example.org" })).status).toBe(403);
+  for (const path of ["/", "/?from=a-link"]) {
+    expect((await answerTo(origin, path, {})).status).toBe(200);
+    expect((await answerTo(origin, path, { host: "example.org" })).status).toBe(403);
+  }
+  // What is no page is for those who may ask.
+  for (const path of ["//", "/x", "/index.html", "/%2f"])
+    expect((await answerTo(origin, path, {})).status).toBe(401);
+  expect((await fetch(origin, { method: "POST" })).status).toBe(401);
+  expect((await fetch(origin, { method: "HEAD" })).status).toBe(200);
 });
 
 test("the page may run nothing but its own script, and is shown in no other page", async () => {

@@ -16,6 +16,14 @@ import { networkInterfaces } from "node:os";
 const TOKEN_BYTES = 16;
 const LOOPBACK: readonly string[] = ["127.0.0.1", "localhost", "[::1]"];
 
+/** With every answer: for this page alone, kept by nobody, and nothing but what it says it is. */
+export const GUARDS: Readonly<Record<string, string>> = {
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "cache-control": "no-store",
+  "cross-origin-resource-policy": "same-origin",
+};
+
 /** Why a request is refused. */
 export interface Refusal {
   readonly status: 401 | 403;

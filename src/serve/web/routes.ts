@@ -4,8 +4,8 @@ import type { IncomingMessage, Server } from "node:http";
 import swagger from "@fastify/swagger";
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from "fastify";
 import { type ErrorCode, isTidemarkError, textOf } from "../../core/error.ts";
-import type { Handler, ServedPage } from "../web-server.ts";
-import type { Access } from "./access.ts";
+import type { Handler } from "../web-server.ts";
+import { type Access, GUARDS } from "./access.ts";
 import type { PageProblem } from "./api.ts";
 import type { PageBackend } from "./backend.ts";
 import { EventStream } from "./event-stream.ts";
@@ -21,7 +21,6 @@ interface RoutesOptions {
   readonly backend: PageBackend;
   readonly access: Access;
   readonly server: Server;
-  readonly page: ServedPage;
 }
 
 interface Routes {
@@ -32,8 +31,8 @@ interface Routes {
 
 const BODY_BYTES_MAX = 1 << 20;
 
-/** What anybody may have: the page itself, which knows nothing. */
-const OPEN: readonly string[] = ["/", "/favicon.ico"];
+/** What a browser asks for by itself. */
+const ICON = "/favicon.ico";
 
 /** What a fault that has a name is answered with. */
 const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
@@ -59,12 +58,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
 /** It cannot be done, at present at least; 500 is for faults of this server itself, which have no name. */
 const STATUS_OTHERWISE = 503;
 
-export async function makeRoutes({
-  backend,
-  access,
-  server,
-  page,
-}: RoutesOptions): Promise<Routes> {
+export async function makeRoutes({ backend, access, server }: RoutesOptions): Promise<Routes> {
   let handler: Handler = () => {};
   const app = fastify({
     serverFactory(own) {
@@ -81,12 +75,7 @@ export async function makeRoutes({
   });
   /** Whether that request may be answered; if not, it is told why. */
   const admit = (request: IncomingMessage, reply: FastifyReply, isOpen: boolean): boolean => {
-    void reply.headers({
-      "x-content-type-options": "nosniff",
-      "referrer-policy": "no-referrer",
-      "cache-control": "no-store",
-      "cross-origin-resource-policy": "same-origin",
-    });
+    void reply.headers(GUARDS);
     const refusal =
       access.refuseStranger(request) ?? (isOpen ? undefined : access.refuseUnknown(request));
     if (!refusal) return true;
@@ -114,7 +103,7 @@ export async function makeRoutes({
   });
   app.addHook("onRequest", async ({ raw, routeOptions }, reply) => {
     // By the route that it comes to, however its path is written. What leads nowhere is for those who may ask, too.
-    if (!admit(raw, reply, OPEN.includes(routeOptions.url ?? ""))) return await reply;
+    if (!admit(raw, reply, routeOptions.url === ICON)) return await reply;
   });
 
   const { version } = await backend.about();
@@ -127,13 +116,7 @@ export async function makeRoutes({
     },
   });
   app.addSchema(problemSchema);
-  app.get("/", { schema: { hide: true } }, async (_, reply) =>
-    reply
-      .headers({ "content-security-policy": page.securityPolicy })
-      .type("text/html; charset=utf-8")
-      .send(page.html),
-  );
-  app.get("/favicon.ico", { schema: { hide: true } }, async (_, reply) => reply.status(204).send());
+  app.get(ICON, { schema: { hide: true } }, async (_, reply) => reply.status(204).send());
   app.get(
     "/api/openapi.json",
     { schema: { tags: ["about"], summary: "This description" } },
