@@ -23,9 +23,11 @@ if (browserPath === undefined)
     "tests of the page are skipped: they need chromium (apt-get install chromium)\n",
   );
 
-/** Each colours and each width once: contrast is a matter of the one, room of the other. */
+/** What is there may depend on the width, and its contrast on the colours. */
 export const LOOKS = [
   { scheme: "light", width: 1440 },
+  { scheme: "light", width: 390 },
+  { scheme: "dark", width: 1440 },
   { scheme: "dark", width: 390 },
 ] as const;
 
