@@ -255,7 +255,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     const kept = { directory, sync, compressLevel, ...(key && { key: hexOf(key) }) };
     const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart };
     const { trace, chaos } = options;
-    // Before anything is started: is there room for it where it is to be? Until then, what it asks is answered with why.
+    // Before anything is started: is there room for it where it is to be? What it asks meanwhile waits, or is told why not.
     const caller: SystemCaller = (method, parameter) =>
       handlers[method](parameter) as Promise<never>;
     pageStore = new PageSnapshotStore(
