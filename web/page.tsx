@@ -252,16 +252,18 @@ export function useRoute(): readonly string[] {
     return () => removeEventListener("hashchange", listener);
   }, []);
   const hash = useSyncExternalStore(subscribe, () => location.hash);
-  return useMemo(
-    () =>
-      hash
-        .replace(/^#\/?/, "")
-        .split("/")
-        .filter((part) => part !== "")
-        .map(decoded),
-    [hash],
-  );
+  return useMemo(() => routeIn(hash), [hash]);
 }
+
+/** The same at this moment, for what was begun somewhere and has ended later. */
+export const routeNow = (): readonly string[] => routeIn(location.hash);
+
+const routeIn = (hash: string): readonly string[] =>
+  hash
+    .replace(/^#\/?/, "")
+    .split("/")
+    .filter((part) => part !== "")
+    .map(decoded);
 
 /** What somebody has cut off or typed may be no encoding of anything: then it stands for itself. */
 function decoded(part: string): string {

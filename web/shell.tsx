@@ -95,9 +95,6 @@ export function Shell() {
         <a className="brand" href={hrefOf()}>
           Tidemark
         </a>
-        <span className="title" title={about?.title}>
-          {opened?.name ?? about?.title ?? ""}
-        </span>
         <Tabs
           label="Views"
           tabs={VIEWS.map((one) => ({
@@ -106,6 +103,10 @@ export function Shell() {
             isCurrent: one === view,
           }))}
         />
+        {/* Behind the views: it is known later, and what somebody is about to press stays where it is. */}
+        <span className="title" title={about?.title}>
+          {opened?.name ?? about?.title ?? ""}
+        </span>
         <label className="button quiet">
           Open…
           <input

@@ -158,10 +158,8 @@ describe.skipIf(browserPath === undefined)("properties in a browser", { timeout:
     const browser = await startBrowser();
     onTestFinished(() => browser.close());
     await using served = await Served.start(["up", "--rate", "20"]);
-    await served.ask("PUT", "/api/watch", {
-      detectors: ["sum=money:4001", "deadlock"],
-      everyMs: 300,
-    });
+    const body = { detectors: ["sum=money:4001", "deadlock"], everyMs: 300 };
+    expect(await served.ask("PUT", "/api/watch", body)).toEqual({ status: 200, body: {} });
     for (const look of LOOKS) {
       const { page, problems } = await openPage(browser, served.url, look);
       await page.getByRole("navigation", { name: "Views" }).getByText("Properties").click();

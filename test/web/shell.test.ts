@@ -124,6 +124,40 @@ describe.skipIf(browserPath === undefined)("in a browser", { timeout: 120_000 },
     await page.getByText("There is no process of that name.").waitFor();
   });
 
+  test("what somebody is about to press stays where it is, whatever else becomes known", async () => {
+    const browser = await startBrowser();
+    onTestFinished(() => browser.close());
+    await using served = await Served.start(["up", "--rate", "10"]);
+    for (const width of [1440, 390]) {
+      const page = await browser.newPage({ viewport: { width, height: 900 } });
+      const { promise: released, resolve: release } = Promise.withResolvers<void>();
+      await page.route("**/api/about", async (route) => {
+        await released;
+        await route.continue();
+      });
+      await page.goto(served.url);
+      const links = page.getByRole("navigation", { name: "Views" }).getByRole("link");
+      // Where they are scrolled to does not count.
+      const places = (): Promise<unknown> =>
+        links.evaluateAll((all) =>
+          all.map((one) => {
+            const { offsetLeft, offsetTop, offsetWidth } = one as unknown as Record<string, number>;
+            return [offsetLeft, offsetTop, offsetWidth];
+          }),
+        );
+      const link = links.filter({ hasText: "Snapshots" });
+      await link.hover();
+      const before = await places();
+      await page.mouse.down();
+      release();
+      await page.getByText("All is well").waitFor();
+      await page.mouse.up();
+      await expect.poll(() => link.getAttribute("aria-current")).toBe("page");
+      expect(await places()).toEqual(before);
+      await page.close();
+    }
+  });
+
   test("a page that nobody sees leaves its connection to other pages, and follows when it is seen", async () => {
     const browser = await startBrowser();
     onTestFinished(() => browser.close());

@@ -436,6 +436,8 @@ describe.skipIf(browserPath === undefined)("the view of the store", { timeout: 1
     const list = page.getByRole("region", { name: "List of keys" });
     const panel = page.getByRole("region", { name: "Key", exact: true });
     const choose = async (pattern: string, key: string): Promise<void> => {
+      // What is written is known to clients before it is to the page, whose dialog would take what is typed.
+      await page.getByRole("dialog").waitFor({ state: "detached" });
       await page.getByRole("searchbox", { name: "Pattern" }).fill(pattern);
       await page.getByRole("button", { name: "Look", exact: true }).first().click();
       await list.getByRole("link", { name: key, exact: true }).click();
@@ -568,6 +570,59 @@ describe.skipIf(browserPath === undefined)("the view of the store", { timeout: 1
     await dialog.getByRole("button", { name: "Add" }).click();
     await kept(() => client.zscore("added\0", "first"), "7");
     await expectAccessible(page);
+    expect(problems).toEqual([]);
+    await page.close();
+  });
+
+  test("what is answered late, or undone later, leads nobody away from where they have gone", async () => {
+    const { served, port } = await startStore();
+    await using _ = served;
+    const client = clientOf(port);
+    await client.sadd("set", "red", "green");
+    await client.set("text", "1");
+    const { page, problems } = await openStore(served.url);
+    const list = page.getByRole("region", { name: "List of keys" });
+    const panel = page.getByRole("region", { name: "Key", exact: true });
+    const look = async (pattern: string): Promise<void> => {
+      await page.getByRole("searchbox", { name: "Pattern" }).fill(pattern);
+      await page.getByRole("button", { name: "Look", exact: true }).first().click();
+    };
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    await page.route("**/api/store/requests", async (route) => {
+      if (route.request().postData()?.includes("SREM")) await released;
+      await route.continue();
+    });
+    await look("s*");
+    await list.getByRole("link", { name: "set", exact: true }).click();
+    await panel.getByRole("button", { name: "Delete red" }).click();
+    await look("t*");
+    await list.getByRole("link", { name: "text", exact: true }).click();
+    release();
+    await page.getByText("red of set was deleted").waitFor();
+    await page.getByText("1 key shown, these are all").waitFor();
+    await panel.getByRole("heading", { name: "text", exact: true }).waitFor();
+
+    const rename = async (to: string): Promise<void> => {
+      await panel.getByRole("button", { name: "Rename…" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByRole("textbox", { name: "New name" }).fill(to);
+      await dialog.getByRole("button", { name: "Rename" }).click();
+      await panel.getByRole("heading", { name: to, exact: true }).waitFor();
+    };
+    const undo = async (what: string): Promise<void> => {
+      const notice = page.locator(".notice").filter({ hasText: what });
+      await notice.getByRole("button", { name: "Undo" }).click();
+    };
+    await rename("title");
+    await undo("text is named title");
+    await panel.getByRole("heading", { name: "text", exact: true }).waitFor();
+    await rename("tale");
+    await goTo(page, "Orders");
+    const address = page.url();
+    await undo("text is named tale");
+    await page.getByText("text has its name again").last().waitFor();
+    expect(await client.exists("text")).toBe(1);
+    expect(page.url()).toBe(address);
     expect(problems).toEqual([]);
     await page.close();
   });

@@ -2,7 +2,7 @@
 
 import { type FormEvent, useCallback, useEffect, useRef, useState } from "react";
 import type { PageStore } from "../../src/serve/web/api.ts";
-import { hrefOf } from "../page.tsx";
+import { hrefOf, routeNow } from "../page.tsx";
 import { Button } from "../parts/button.tsx";
 import { byteSize, counted, duration, grouped } from "../parts/words.ts";
 import type { PageServer } from "../server.ts";
@@ -47,6 +47,8 @@ function partsOf({ process, db, match, type, key }: KeysPlace): readonly string[
   return ["keys", process, String(db), keyPart(match), type, ...chosen];
 }
 
+const addressOf = (place: KeysPlace): string => hrefOf("store", ...partsOf(place));
+
 export function KeyBrowser({ server, store, route }: StorePartProps) {
   const place = placeIn(store, route);
   const { process, db, match, type, key } = place;
@@ -56,6 +58,16 @@ export function KeyBrowser({ server, store, route }: StorePartProps) {
   const [text, setText] = useState(shown(match));
   const [problem, setProblem] = useState("");
   useEffect(() => setText(shown(match)), [match]);
+  const changed = (from: string | undefined, to: string | undefined): void => {
+    keys.again();
+    const [view, part = "keys", ...now] = routeNow();
+    const isThere =
+      view === "store" &&
+      part === "keys" &&
+      addressOf(placeIn(store, now)) === addressOf({ ...place, key: from });
+    // Whoever has gone on meanwhile stays there.
+    if (isThere && from !== to) go({ key: to });
+  };
 
   const look = (event: FormEvent): void => {
     event.preventDefault();
@@ -130,7 +142,7 @@ export function KeyBrowser({ server, store, route }: StorePartProps) {
                 <tr key={row.key} aria-selected={row.key === key}>
                   <td className="mono key-name">
                     <a
-                      href={hrefOf("store", ...partsOf({ ...place, key: row.key }))}
+                      href={addressOf({ ...place, key: row.key })}
                       aria-current={row.key === key ? "true" : undefined}
                     >
                       {row.key === "" ? "(the empty key)" : shown(row.key)}
@@ -188,10 +200,7 @@ export function KeyBrowser({ server, store, route }: StorePartProps) {
           server={server}
           store={store}
           place={{ ...place, key }}
-          onChanged={(to) => {
-            keys.again();
-            if (to !== key) go({ key: to });
-          }}
+          onChanged={changed}
           onClose={() => go({ key: undefined })}
         />
       )}
@@ -201,10 +210,10 @@ export function KeyBrowser({ server, store, route }: StorePartProps) {
           store={store}
           place={place}
           onClose={() => setIsAdding(false)}
-          onDone={(added) => {
+          onDone={(added, isUndone) => {
             setIsAdding(false);
-            keys.again();
-            go({ key: added });
+            if (isUndone) changed(added, key);
+            else changed(key, added);
           }}
         />
       )}
@@ -248,6 +257,7 @@ function useKeys(server: PageServer, { process, db, match, type }: KeysPlace): K
     ...{ of: "", rows: [], cursor: "0", total: undefined, problem: "" },
   });
   const [isAsking, setIsAsking] = useState(true);
+  const [count, setCount] = useState(0);
   const asking = useRef(0);
 
   const ask = useCallback(
@@ -288,10 +298,11 @@ function useKeys(server: PageServer, { process, db, match, type }: KeysPlace): K
     },
     [server, process, db, match, type, of],
   );
-  useEffect(() => {
-    void ask(undefined);
-  }, [ask]);
   const isOld = found.of !== of;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another place, or a higher count, asks for as much as there was of it
+  useEffect(() => {
+    void ask(undefined, Math.max(PAGE_KEYS, isOld ? 0 : found.rows.length));
+  }, [ask, count]);
   return {
     rows: isOld ? [] : found.rows,
     total: isOld ? undefined : found.total,
@@ -299,8 +310,8 @@ function useKeys(server: PageServer, { process, db, match, type }: KeysPlace): K
     isAsking: isAsking || isOld,
     problem: isOld ? "" : found.problem,
     more: () => void ask(found),
-    // As much as there was.
-    again: () => void ask(undefined, Math.max(PAGE_KEYS, isOld ? 0 : found.rows.length)),
+    // By whoever has seen another place before: what is looked at now is what is asked for.
+    again: useCallback(() => setCount((before) => before + 1), []),
   };
 }
 

@@ -13,23 +13,28 @@ import { orderOf } from "./orders.tsx";
 import { type KeysPlace, TYPES } from "./place.tsx";
 import { askStore } from "./store-client.ts";
 
-/** Does what changes a key, says so, and has it undone if somebody wants that. */
+/** Does what changes a key, says so, and has it undone if somebody wants that; `then` is told which of the two was done. */
 export function useEdits(
   server: PageServer,
   store: PageStore,
   { process, db }: Pick<KeysPlace, "process" | "db">,
-): (key: string, edit: KeyEdit, then: () => void) => Promise<void> {
+): (key: string, edit: KeyEdit, then: (isUndone: boolean) => void) => Promise<void> {
   const { say } = usePage();
-  const run = async (key: string, edit: KeyEdit, then: () => void): Promise<void> => {
+  const run = async (
+    key: string,
+    edit: KeyEdit,
+    then: (isUndone: boolean) => void,
+    isUndone: boolean = false,
+  ): Promise<void> => {
     const { requests, seen, text, undo } = edit;
     // Keys that converge are in no transaction.
     const isTransaction = orderOf(store, db, key).order === "total";
     const options = isTransaction ? { isTransaction, ...(seen.length > 0 && { seen }) } : {};
     await askStore(server, process, db, requests, options);
-    then();
+    then(isUndone);
     const back = (): void => {
       if (!undo) return;
-      run(key, undo, then).catch((error: Error) =>
+      run(key, undo, then, true).catch((error: Error) =>
         say(`It was not undone: ${error.message}`, "bad"),
       );
     };
@@ -155,7 +160,7 @@ export function AddKey({
   readonly store: PageStore;
   readonly place: KeysPlace;
   readonly onClose: () => void;
-  readonly onDone: (key: string) => void;
+  readonly onDone: (key: string, isUndone: boolean) => void;
 }) {
   const run = useEdits(server, store, place);
   const [key, setKey] = useState("");
@@ -177,7 +182,7 @@ export function AddKey({
       if (there && "text" in there && there.text !== "0")
         throw new Error("there is that key already");
     }
-    await run(bytes, addKey({ head, elements }), () => onDone(bytes));
+    await run(bytes, addKey({ head, elements }), (isUndone) => onDone(bytes, isUndone));
   };
   return (
     <FormDialog title="Add a key" action="Add" onClose={onClose} onSend={add}>

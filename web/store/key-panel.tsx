@@ -59,8 +59,8 @@ interface PanelProps {
   readonly server: PageServer;
   readonly store: PageStore;
   readonly place: KeysPlace & { readonly key: string };
-  /** The key, or what it is called now; undefined: it is gone. */
-  readonly onChanged: (key: string | undefined) => void;
+  /** What it was called, and is called now. */
+  readonly onChanged: (from: string, to: string) => void;
   readonly onClose: () => void;
 }
 
@@ -136,10 +136,10 @@ export function KeyPanel({ server, store, place, onChanged, onClose }: PanelProp
     };
   }, [server, process, db, key, count]);
 
-  const change = async (what: KeyEdit, to: string | undefined = key): Promise<void> => {
+  const change = async (what: KeyEdit): Promise<void> => {
     await edit(key, what, () => {
       again();
-      onChanged(to);
+      onChanged(key, key);
     });
   };
   const removeNow = async (isLossMeant: boolean): Promise<void> => {
@@ -235,7 +235,9 @@ export function KeyPanel({ server, store, place, onChanged, onClose }: PanelProp
           name={key}
           onClose={() => setAsked(undefined)}
           onSend={async (to) => {
-            await edit(key, rename(key, to), () => onChanged(to));
+            await edit(key, rename(key, to), (isUndone) =>
+              isUndone ? onChanged(to, key) : onChanged(key, to),
+            );
             setAsked(undefined);
           }}
         />
