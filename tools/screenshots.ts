@@ -11,8 +11,8 @@ interface Picture {
   readonly name: string;
   readonly of: "bank" | "store";
   readonly scheme: "light" | "dark";
-  /** Goes to what is shown. */
-  readonly show: (page: Page) => Promise<void>;
+  /** Goes to what is shown; or says why there is nothing to show, and the picture stays as it is. */
+  readonly show: (page: Page) => Promise<string | undefined>;
 }
 
 const IN_FLIGHT_MIN = 10;
@@ -58,10 +58,12 @@ const pictures: readonly Picture[] = [
         await snapshots.selectOption({ index: 1 });
         const said = await page.getByRole("region", { name: "Cut" }).innerText();
         inFlight = Number(/([\d,]+) messages in flight/.exec(said)?.[1] ?? 0);
-        console.log(`recording ${i + 1}: ${inFlight} messages in flight`);
       }
+      if (inFlight < IN_FLIGHT_MIN)
+        return `of ${RECORDINGS_MAX} recordings none had ${IN_FLIGHT_MIN} messages in flight: with other work on the machine there are more`;
       for (let i = 0; i < 2; i += 1) await page.getByRole("button", { name: "−" }).click();
       await page.waitForTimeout(1_000);
+      return undefined;
     },
   },
   {
@@ -132,10 +134,12 @@ async function take(of: Picture["of"], args: readonly string[]): Promise<void> {
         colorScheme: scheme,
       });
       await page.goto(url);
-      await show(page);
-      await page.screenshot({ path: join(folder, `${name}.png`) });
+      const problem = await show(page);
+      if (problem === undefined) await page.screenshot({ path: join(folder, `${name}.png`) });
       await page.close();
-      console.log(`docs/use/pictures/${name}.png`);
+      console.log(
+        `docs/use/pictures/${name}.png${problem === undefined ? "" : ` stays: ${problem}`}`,
+      );
     }
   } finally {
     child.kill("SIGINT");
