@@ -616,11 +616,14 @@ describe.skipIf(browserPath === undefined)("the view of the store", { timeout: 1
     await rename("title");
     await undo("text is named title");
     await panel.getByRole("heading", { name: "text", exact: true }).waitFor();
+    const undone = page.locator(".notice").filter({ hasText: "text has its name again" });
+    await undone.getByRole("button", { name: "Dismiss" }).click();
+    await undone.waitFor({ state: "detached" });
     await rename("tale");
     await goTo(page, "Orders");
     const address = page.url();
     await undo("text is named tale");
-    await page.getByText("text has its name again").last().waitFor();
+    await undone.waitFor();
     expect(await client.exists("text")).toBe(1);
     expect(page.url()).toBe(address);
     expect(problems).toEqual([]);
