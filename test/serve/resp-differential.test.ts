@@ -56,7 +56,7 @@ function bulk(random: Random, word: string): string {
   return `${type}${size}${random.pick(["\r\n", "\n", "\r", "\rx", ""])}${word}${random.pick(["\r\n", "xx", ""])}`;
 }
 
-function request(random: Random, key: string): string {
+function request(random: Random, key: string, before: string): string {
   const word = (): string => {
     if (random.chance(0.02)) return "z".repeat(random.pick([130, 9_000]) as number);
     return random.chance(0.2) ? key : (random.pick(WORDS) as string);
@@ -89,7 +89,9 @@ function request(random: Random, key: string): string {
   if (kind < 18) return `*${random.pick(COUNTS)}\r\n`;
   if (kind < 19 && random.chance(0.1)) {
     const size = random.pick([500_000, BULK_BYTES, BULK_BYTES + 1]) as number;
-    return `${random.chance(0.7) ? `*2\r\n$4\r\nECHO\r\n$${size}\r\n` : ""}${"x".repeat(size)}\r\n`;
+    // After a large bulk Redis reads much at once, and takes a long line if its end happens to be there.
+    const isBulk = random.chance(0.7) || before.length > 100_000;
+    return `${isBulk ? `*2\r\n$4\r\nECHO\r\n$${size}\r\n` : ""}${"x".repeat(size)}\r\n`;
   }
   return Array.from({ length: random.between(1, 6) }, () => random.pick(GARBAGE)).join("");
 }
@@ -137,7 +139,7 @@ test.skipIf(lacksRedis)(
     const compare = async (seed: number): Promise<void> => {
       const random = new Random(`resp ${seed}`);
       let text = random.chance(0.03) ? (random.pick(FOREIGN) as string) : "";
-      for (let i = random.between(1, 8); i > 0; i -= 1) text += request(random, `key${seed}`);
+      for (let i = random.between(1, 8); i > 0; i -= 1) text += request(random, `key${seed}`, text);
       if (random.chance(0.1)) text = text.slice(0, -random.between(1, 200));
       text += "\r\nPING\r\n";
       const sent = JSON.stringify(
