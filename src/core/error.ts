@@ -35,6 +35,7 @@ export type ErrorCode =
   | "HANDSHAKE_REFUSED"
   | "SERVER_REFUSED"
   | "STRANGER"
+  | "UNTRUSTED"
   | "DUPLICATE_ID"
   | "VERSION_MISMATCH"
   | "EPOCH_MISMATCH"
@@ -102,6 +103,7 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
     "A server that keys are read from or written to answered with an error; the message has it.",
   ],
   STRANGER: ["remote", "Someone who is not part of this system tried to connect."],
+  UNTRUSTED: ["remote", "The certificate of the other side does not show that it is who it says."],
   DUPLICATE_ID: ["remote", "A second process uses an id that is in use."],
   VERSION_MISMATCH: ["remote", "The other side speaks another protocol version."],
   EPOCH_MISMATCH: ["remote", "The other side lives in another epoch."],

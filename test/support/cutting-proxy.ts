@@ -34,6 +34,8 @@ export class CuttingProxy implements AsyncDisposable {
   cuts = 0;
   /** Bytes passed on, both ways together. */
   forwardedBytes = 0;
+  /** Is given all that is passed on. */
+  overhear: ((bytes: Uint8Array) => void) | undefined;
   readonly #server: Server;
   readonly #flows = new Set<Flow>();
   readonly #sockets = new Set<Socket>();
@@ -166,6 +168,7 @@ export class CuttingProxy implements AsyncDisposable {
     const last = cut !== undefined && chunk.length >= cut.bytes;
     const passed = last ? chunk.subarray(0, cut.bytes) : chunk;
     this.forwardedBytes += passed.length;
+    this.overhear?.(passed);
     if (cut) cut.bytes -= passed.length;
     if (!flow.to.write(passed)) flow.from.pause();
     if (!last) return;
