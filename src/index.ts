@@ -119,6 +119,7 @@ export type {
   StoredSnapshot,
 } from "./runtime/snapshot-store.ts";
 export { type SpoiledOptions, spoiledTransport } from "./runtime/spoiled-transport.ts";
+export type { StreamOptions } from "./runtime/stream-transport.ts";
 export {
   type Closing,
   defineSystem,
@@ -128,6 +129,7 @@ export {
   type SystemView,
 } from "./runtime/system-definition.ts";
 export { type TcpOptions, tcpTransport } from "./runtime/tcp-transport.ts";
+export type { TlsIdentity } from "./runtime/tls.ts";
 export type {
   Frame,
   Transport,

@@ -24,9 +24,10 @@ import {
 import { stopSignal } from "./stop-signal.ts";
 import { type KeyOptions, keyOption, openStore } from "./store.ts";
 import { painter } from "./terminal.ts";
+import { checkTlsFiles, type TlsFileOptions, tlsFiles, tlsOption } from "./tls-files.ts";
 
 /** The options as commander gives them. */
-interface ChatOptions extends KeyOptions {
+interface ChatOptions extends KeyOptions, TlsFileOptions {
   readonly id: string;
   readonly members?: readonly ProcessId[];
   readonly host: string;
@@ -110,6 +111,7 @@ export function chatCommand(): Command {
     )
     .addOption(directoryOption())
     .addOption(keyOption())
+    .addOption(tlsOption())
     .addOption(jsonOption("print a line of JSON for everything that happens"))
     .addHelpText("after", HELP)
     .action(async (options: ChatOptions) => {
@@ -120,7 +122,8 @@ export function chatCommand(): Command {
 /** Gives the exit status. */
 async function chat(options: ChatOptions): Promise<number> {
   const { members, listen, peers } = placesOf(options);
-  const { id, order, total, delay, dir, json } = options;
+  const { id, order, total, delay, dir, json, tls } = options;
+  checkTlsFiles(options, [id]);
   const stop = stopSignal();
   const screen = new ChatScreen(process.stdin, process.stdout, json === true);
   const paint = painter(process.stdout);
@@ -131,7 +134,11 @@ async function chat(options: ChatOptions): Promise<number> {
     const session = await ChatSession.start({
       ...{ id, members, peers, order, total, delay, store, directory: resolve(dir), show },
       askAfterMs: Math.round(options.askAfter),
-      transport: tcpTransport({ ...listen, peers }),
+      transport: tcpTransport({
+        ...listen,
+        peers,
+        ...(tls !== undefined && { tls: tlsFiles(tls, id) }),
+      }),
       onOrder: (now) => {
         screen.prompt = `${id} ${now}> `;
       },

@@ -11,6 +11,7 @@ import { type KeyOptions, openStore, readKey } from "./store.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
 import { logOf } from "./system-directory.ts";
 import type { SystemSource } from "./system-file.ts";
+import { checkTlsFiles } from "./tls-files.ts";
 
 /** Which process, of which system. */
 export interface JoinPlan extends KeyOptions {
@@ -19,6 +20,7 @@ export interface JoinPlan extends KeyOptions {
   /** All of the system, this one too. */
   readonly processes: readonly ProcessId[];
   readonly listen: Address;
+  readonly tls?: string;
   /** Where the others listen. */
   readonly peers: Readonly<Record<ProcessId, string>>;
   readonly directory: string;
@@ -45,6 +47,7 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
   const { log, restart, report, directory } = plan;
   const stop = stopSignal();
   const key = readKey(plan);
+  checkTlsFiles(plan, [id]);
   // Before anything is started: is it the key of what there is?
   const store = openStore(directory, plan, { sync, compressLevel });
   try {
@@ -57,6 +60,7 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
       {
         ...{ id, source, processes, ...listen, sync, compressLevel },
         directory: resolve(directory),
+        ...(plan.tls !== undefined && { tls: resolve(plan.tls) }),
         ...(key && { key: Buffer.from(key).toString("hex") }),
         ...(log && { log: { directory: logOf(resolve(directory), id), policy: log } }),
       },

@@ -62,8 +62,8 @@ log. Ctrl-C ends all processes.
 
 On several machines each runs one process: --join says which it is, --peer where
 the others are. Snapshots and restores need a directory that all share, and that
-is safe on one machine only. What goes between the processes is neither
-encrypted nor authenticated: use a network that you trust.
+is safe on one machine only. With --tls what goes between the processes is
+encrypted, and each proves who it is; without, use a network that you trust.
 
 With import it takes keys from Redis into a running store, with export it writes
 them for redis-cli --pipe.
@@ -79,7 +79,8 @@ Examples:
   tidemark kv --processes 1 --log always
   tidemark kv --set requirepass=secret --set maxclients=100
   tidemark kv --causal 'cart:*' --causal 'user:*' --fifo 'log:*'
-  tidemark kv --join a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400`;
+  tidemark kv --join a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400 \\
+    --tls certificates                     # ca.pem, a.pem, a.key`;
 
 export function kvCommand(): Command {
   const command = new Command("kv")
@@ -180,7 +181,7 @@ const OF_WHOLE_SYSTEMS = [
 
 /** @throws TidemarkError `BAD_OPTION` */
 function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[]): JoinPlan {
-  const { port, host, listen, peer, log, restarts, sync, compress, keyFile } = options;
+  const { port, host, listen, peer, log, restarts, sync, compress, keyFile, tls } = options;
   const bad = (reason: string): TidemarkError => new TidemarkError("BAD_OPTION", reason);
   if (given[0] !== undefined)
     throw bad(`--${given[0]} is for a store on one machine: with --join, nobody decides it alone`);
@@ -194,6 +195,7 @@ function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[])
     ...{ id, processes, listen, peers: peer, sync, directory: options.dir },
     ...(compress !== undefined && { compress }),
     ...(keyFile !== undefined && { keyFile }),
+    ...(tls !== undefined && { tls }),
     source: { kv },
     log: log === "off" ? undefined : log,
     restart: { ...rule, restarts: restarts ?? rule.restarts },

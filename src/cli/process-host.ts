@@ -23,6 +23,7 @@ import type { RecordingHead } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { ManualAccount, type RunningAccount, type Taken } from "./manual-account.ts";
 import { type AnySystem, applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
+import { tlsFiles } from "./tls-files.ts";
 import { TraceWindow } from "./trace-window.ts";
 
 /** What a host is started with. */
@@ -44,6 +45,8 @@ export interface HostOptions {
   /** The port to listen on, 0 for any; and where. @default 127.0.0.1 */
   readonly port: number;
   readonly host?: string;
+  /** The folder with the certificates. @default neither shown nor asked for */
+  readonly tls?: string;
   /** Of the snapshot store. */
   readonly directory: string;
   /** False: snapshots need not survive a power cut. */
@@ -169,8 +172,12 @@ const methods: {
     const { id, source, processes, log } = options;
     const system = await loadSystem(source);
     const { serve, requestCodec, captureBytes, ...same } = system;
-    const { directory, sync, compressLevel = 0, key, host, port } = options;
-    const tcp = tcpTransport({ port, ...(host !== undefined && { host }) });
+    const { directory, sync, compressLevel = 0, key, host, port, tls } = options;
+    const tcp = tcpTransport({
+      port,
+      ...(host !== undefined && { host }),
+      ...(tls !== undefined && { tls: tlsFiles(tls, id) }),
+    });
     const network = options.spoil ? spoiledTransport(tcp, options.spoil) : tcp;
     cuttable = options.cuts && new CutTransport(network, options.cuts);
     const store = directoryStore(directory, {

@@ -39,6 +39,7 @@ import {
 } from "./system-control.ts";
 import { type About, beginIn } from "./system-directory.ts";
 import type { SystemSource } from "./system-file.ts";
+import { checkTlsFiles, type TlsFileOptions, tlsOption } from "./tls-files.ts";
 import type { Report } from "./up-report.ts";
 import { jsonLine } from "./values.ts";
 
@@ -80,6 +81,7 @@ export function addRunOptions(
     )
     .addOption(compressOption())
     .addOption(keyOption())
+    .addOption(tlsOption())
     .addOption(
       new Option("--log <policy>", `log ${about.logged}, so that whoever dies comes back with it`)
         .choices(["always", "everysec", "none", "off"])
@@ -101,7 +103,7 @@ export function addRunOptions(
 }
 
 /** How it is run, as its command was told. */
-export interface RunOptions extends KeyOptions, PageOptions {
+export interface RunOptions extends KeyOptions, PageOptions, TlsFileOptions {
   readonly count?: number;
   readonly timeout: number;
   /** Of transports: this one and the ones after it; 0: any. */
@@ -169,6 +171,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
 
   const compressLevel = options.compress ?? 0;
   const key = readKey(options);
+  checkTlsFiles(options, processes);
   const store = openStore(dir, options, { sync, compressLevel });
   // Before anything is started: is it the key of what there is?
   for await (const _ of store.list()) break;
@@ -253,7 +256,8 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     if (bank && restored) expected = await moneyIn(store, restored.snapshot, expected);
     const spoil = spoilOf(options, seed ?? Math.floor(Math.random() * 2 ** 32));
     const kept = { directory, sync, compressLevel, ...(key && { key: hexOf(key) }) };
-    const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart };
+    const tls = options.tls === undefined ? undefined : resolve(options.tls);
+    const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart, tls };
     const { trace, chaos } = options;
     // Before anything is started: is there room for it where it is to be? What it asks meanwhile waits, or is told why not.
     const caller: SystemCaller = (method, parameter) =>

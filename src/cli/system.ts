@@ -37,6 +37,8 @@ export interface SystemOptions {
   readonly seed?: number | undefined;
   /** The processes listen on this port and the ones after it; 0: on any. */
   readonly port: number;
+  /** The folder with their certificates. */
+  readonly tls?: string | undefined;
   /** Of the snapshot store, and of the logs. */
   readonly directory: string;
   readonly sync: boolean;
@@ -507,7 +509,7 @@ function startOne(
   cuts?: Cuts,
 ): Promise<HostedProcess> {
   const { processes, source, epoch, seed, port, directory, sync, spoil, log } = options;
-  const { compressLevel, key, trace, chaos } = options;
+  const { compressLevel, key, trace, chaos, tls } = options;
   return HostedProcess.start(
     {
       id,
@@ -516,6 +518,7 @@ function startOne(
       processes,
       ...(seed === undefined ? {} : { seed: `${seed} ${id}` }),
       port: port === 0 ? 0 : port + processes.indexOf(id),
+      ...(tls !== undefined && { tls }),
       directory,
       sync,
       compressLevel,

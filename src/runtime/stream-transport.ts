@@ -5,7 +5,7 @@
  * Assumptions. A stream brings bytes in order, none missing and none twice, until it ends; it tells nothing or a wrong thing about when
  * the other end died. Whoever can reach the carrier may connect, so nothing that comes in is believed before it is
  * checked, and nothing that a stranger does costs more than a bounded amount of memory. Who the other end truly is only some carriers can
- * tell (`doubt`); with the others anybody can pose as any process.
+ * tell (`doubt`); with the others whoever connects can pose as one of them.
  *
  * Theory of operation. There is one connection for a pair of processes. The process with the smaller id
  * dials, and goes on dialling with growing pauses for as long as the transport is open; the other
@@ -38,8 +38,9 @@
  * dials that address. It stays alone.
  *
  * Speed. What is sent during one turn leaves in one write at the end of it. Lengths and small frames
- * are copied one behind the other into a slab, larger frames are written from where they are. What comes in is cut where it lies; only a frame that lies across chunks is copied, once, into a buffer that
- * the next such frame uses again. There is no timer, promise or closure per frame.
+ * are copied one behind the other into a slab, larger frames are written from where they are. What comes in is cut where it
+ * lies; only a frame that lies across chunks is copied, once, into a buffer that the next such frame uses again.
+ * There is no timer, promise or closure per frame.
  */
 
 import { Buffer } from "node:buffer";

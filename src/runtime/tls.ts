@@ -63,9 +63,7 @@ export class TlsSockets {
    * @throws TidemarkError `BAD_OPTION`
    */
   checkSelf(self: ProcessId): void {
-    const reason = doubtOf(this.#certificate, self);
-    if (reason !== undefined)
-      throw new TidemarkError("BAD_OPTION", `${self} cannot show who it is: ${reason}`);
+    checkOwn(this.#certificate, self);
   }
 
   /** A server that brings its sockets when their certificates have been seen. */
@@ -157,6 +155,20 @@ export class TlsSockets {
   }
 }
 
+/**
+ * What others would say of a process that shows this, for whoever starts it.
+ * @throws TidemarkError `BAD_OPTION`
+ */
+export function checkTlsIdentity(identity: TlsIdentity, self: ProcessId): void {
+  checkOwn(checkIdentity(identity), self);
+}
+
+function checkOwn(certificate: X509Certificate, self: ProcessId): void {
+  const reason = doubtOf(certificate, self);
+  if (reason !== undefined)
+    throw new TidemarkError("BAD_OPTION", `${self} cannot show who it is: ${reason}`);
+}
+
 function contextOf({ ca, cert, key }: TlsIdentity): SecureContextOptions {
   const bytes = (pem: string | Uint8Array) => (typeof pem === "string" ? pem : Buffer.from(pem));
   return { ca: bytes(ca), cert: bytes(cert), key: bytes(key) };
@@ -234,7 +246,7 @@ function refusal(code: string, { validTo, validFrom }: X509Certificate): string 
     case "CERT_NOT_YET_VALID":
       return `the certificate holds only from ${tidy(validFrom)} (or the clock of one of the hosts is wrong)`;
     case "INVALID_PURPOSE":
-      return "the certificate, or one that signed it, is not meant for that: a process' needs clientAuth and serverAuth, and only an authority's may sign";
+      return "the certificate, or one that signed it, is not meant for that: processes need clientAuth and serverAuth, authorities CA:TRUE";
     case "INVALID_CA":
       return "the certificate was signed with one that is not an authority's";
     case "UNABLE_TO_GET_ISSUER_CERT":

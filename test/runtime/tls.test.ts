@@ -161,11 +161,11 @@ const BAD: Readonly<Record<string, [(id: string) => Certificate, RegExp]>> = {
       const signed = ours.sign(id, { by: process });
       return { ...signed, cert: signed.cert + process.cert };
     },
-    /only an authority's may sign/,
+    /authorities CA:TRUE/,
   ],
   "meant for mail": [
     (id) => ours.sign(id, { usage: "emailProtection" }),
-    /needs clientAuth and serverAuth/,
+    /need clientAuth and serverAuth/,
   ],
 };
 const close: CertificateOptions = { usage: "serverAuth" };
@@ -208,7 +208,7 @@ describe("who is not believed is told why, and nothing else", () => {
 
   test("a dialler with a certificate for listeners, and the other way round", async () => {
     const b = await start("b");
-    const words = /needs clientAuth and serverAuth/;
+    const words = /need clientAuth and serverAuth/;
     const { told } = pose(b, ours.sign("a", close));
     expect(await told.greeting()).toEqual(refused(words));
     const a = await start("a");
