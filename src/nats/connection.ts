@@ -61,6 +61,8 @@ export interface Opened {
   readonly connection: NatsConnection;
   readonly jetstream: JetStreamClient;
   readonly manager: JetStreamManager;
+  /** Rejected when the server is lost: what was asked of it is not answered any more. Another promise when there is one again. */
+  readonly lost: Promise<never>;
 }
 
 /** A server that has not answered a request by then is asked again, or another one is. */
@@ -100,8 +102,8 @@ export class NatsSession {
   readonly #insistsOnTls: boolean;
   readonly #patienceMs: number;
   #opening: Promise<Opened> | undefined;
-  #wasOpen = false;
-  #closed = false;
+  #wasOpen: boolean = false;
+  #closed: boolean = false;
 
   /**
    * @param code of the errors that its methods throw
@@ -146,7 +148,7 @@ export class NatsSession {
       try {
         const opened = await this.#open();
         try {
-          return await work(opened);
+          return await Promise.race([opened.lost, work(opened)]);
         } catch (error) {
           if (error instanceof TidemarkError) throw error;
           cause = error;
@@ -214,8 +216,12 @@ export class NatsSession {
         : {}),
     });
     this.#wasOpen = true;
+    const line = new Line(connection);
     return {
       connection,
+      get lost() {
+        return line.lost;
+      },
       jetstream: jetstream(connection, { timeout: ANSWER_MS }),
       // Whether there is JetStream is seen from what is asked.
       manager: await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS }),
@@ -258,6 +264,7 @@ export class NatsSession {
     const code = apiCodeOf(error);
     if (code !== undefined) return this.#judgeAnswer(code, textOf(error));
     const away =
+      names.has("LostError") ||
       names.has("TimeoutError") ||
       names.has("RequestError") ||
       names.has("ConnectionError") ||
@@ -282,6 +289,35 @@ export class NatsSession {
           : "";
     return { words: answered + advice, lasting: !NOT_NOW.has(code), definite: true };
   }
+}
+
+/** Whether a connection has a server just now. */
+class Line {
+  lost: Promise<never>;
+  #lose: (reason: Error) => void;
+
+  constructor(connection: NatsConnection) {
+    [this.lost, this.#lose] = newLoss();
+    void this.#watch(connection);
+  }
+
+  async #watch(connection: NatsConnection): Promise<void> {
+    for await (const { type } of connection.status()) {
+      if (type === "disconnect") this.#lose(new LostError("the connection broke"));
+      if (type === "reconnect") [this.lost, this.#lose] = newLoss();
+    }
+  }
+}
+
+function newLoss(): [Promise<never>, (reason: Error) => void] {
+  const { promise, reject } = Promise.withResolvers<never>();
+  // Mostly nobody waits for it.
+  promise.catch(() => {});
+  return [promise, reject];
+}
+
+class LostError extends Error {
+  override readonly name: string = "LostError";
 }
 
 /** The servers as `host:port`, and who we are to them. */

@@ -204,7 +204,7 @@ function nameOf({ snapshot, pack }: PackName): string {
 export class ObjectWriter {
   readonly name: PackName;
   /** So many bytes were written. */
-  bytes = 0;
+  bytes: number = 0;
   readonly #about: object;
   readonly #putChunk: (chunk: number, content: Uint8Array) => Promise<void>;
   readonly #putAbout: (about: object, id: string) => Promise<void>;

@@ -56,7 +56,7 @@ export class Stream {
   readonly #session: NatsSession;
   readonly #settings: StreamSettings;
   /** With the right settings. */
-  #wasThere = false;
+  #wasThere: boolean = false;
 
   constructor(session: NatsSession, settings: StreamSettings) {
     this.#session = session;
