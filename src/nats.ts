@@ -1,5 +1,6 @@
 /**
- * NATS JetStream: the snapshots of a system on servers that several machines share. Nobody who does not import this loads the client of NATS.
+ * NATS JetStream: the snapshots of a system on servers that several machines share. Nobody who does not import this
+ * loads the client of NATS.
  * @module
  */
 

@@ -83,6 +83,12 @@ const REPLICAS_NEED_CLUSTER = 10_074;
 const NO_PEERS = 10_005;
 const STREAM_FAILED = 10_077;
 
+/** What errors are called when nobody has answered. */
+const AWAY: ReadonlySet<string> = new Set([
+  ...["LostError", "TimeoutError", "RequestError"],
+  ...["ConnectionError", "ClosedConnectionError", "DrainingConnectionError"],
+]);
+
 /** What came of an attempt that failed. */
 interface Failure {
   readonly words: string;
@@ -230,16 +236,19 @@ export class NatsSession {
 
   #judgeConnecting(error: unknown): Failure {
     const names = namesIn(error);
-    const lasting = !this.#wasOpen;
     if (names.has("AuthorizationError") || names.has("UserAuthenticationExpiredError"))
       return {
-        words: `NATS at ${this.where} does not let us in: ${textOf(error)}. Give the user and password, or the credentials, that it knows`,
+        words:
+          `NATS at ${this.where} does not let us in: ${textOf(error)}. ` +
+          "Give the user and password, or the credentials, that it knows",
         lasting: true,
         definite: true,
       };
     return {
-      words: `cannot connect to NATS at ${this.where}: ${textOf(error) || "no answer"}. Is nats-server running there? \`nats-server -js\` starts one`,
-      lasting,
+      words:
+        `cannot connect to NATS at ${this.where}: ${textOf(error) || "no answer"}. ` +
+        "Is nats-server running there? `nats-server -js` starts one",
+      lasting: !this.#wasOpen,
       definite: true,
     };
   }
@@ -248,14 +257,18 @@ export class NatsSession {
     const names = namesIn(error);
     if (names.has("PermissionViolationError"))
       return {
-        words: `NATS at ${this.where} refuses: ${textOf(causeOf(error))}. Allow it in the permissions of the user; docs/use/nats.md lists what is needed`,
+        words:
+          `NATS at ${this.where} refuses: ${textOf(causeOf(error))}. ` +
+          "Allow it in the permissions of the user; docs/use/nats.md lists what is needed",
         lasting: true,
         definite: true,
       };
     if (names.has("JetStreamNotEnabled") || names.has("NoResponders")) {
       const { jetstream: has, cluster } = connection.info ?? {};
       return {
-        words: `JetStream does not answer at ${this.where}. Was nats-server started with -js, does the account have JetStream, and is a majority of the cluster up?`,
+        words:
+          `JetStream does not answer at ${this.where}. ` +
+          "Was nats-server started with -js, does the account have JetStream, and is a majority of the cluster up?",
         // In a cluster another server may have it.
         lasting: connection.info !== undefined && has !== true && cluster === undefined,
         definite: true,
@@ -263,13 +276,7 @@ export class NatsSession {
     }
     const code = apiCodeOf(error);
     if (code !== undefined) return this.#judgeAnswer(code, textOf(error));
-    const away =
-      names.has("LostError") ||
-      names.has("TimeoutError") ||
-      names.has("RequestError") ||
-      names.has("ConnectionError") ||
-      names.has("ClosedConnectionError") ||
-      names.has("DrainingConnectionError");
+    const away = [...names].some((name) => AWAY.has(name));
     return {
       words: away
         ? `NATS at ${this.where} does not answer: ${textOf(error)}. Is nats-server running there, and a majority of its cluster?`

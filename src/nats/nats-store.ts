@@ -262,7 +262,7 @@ class NatsStore implements SnapshotStore {
       return { state: slices, channels: inFlight };
     } catch (error) {
       // What came after `abandon`; if that fails now, who sweeps finds it.
-      if (pending.abandoned) await this.#removePacks(snapshot, pending.packs).catch(() => {});
+      if (pending.abandoned) await this.#discard(snapshot, pending).catch(() => {});
       throw error;
     }
   }
@@ -309,7 +309,7 @@ class NatsStore implements SnapshotStore {
     if (!pending) return;
     pending.abandoned = true;
     await this.#use(async () => {
-      if (await this.#fence(id)) await this.#removePacks(id, pending.packs);
+      await this.#discard(id, pending);
       if (this.#pending.get(id) === pending) this.#pending.delete(id);
     });
   }
@@ -577,6 +577,11 @@ class NatsStore implements SnapshotStore {
   async #fence(id: SnapshotId): Promise<boolean> {
     if (await this.#register.set(keyOf(id), undefined, { revision: 0 })) return true;
     return (await this.#register.get(keyOf(id)))?.value === undefined;
+  }
+
+  /** Removes what this store wrote for an id, which is dead from then on; nothing if its snapshot is there. */
+  async #discard(id: SnapshotId, { packs }: Pending): Promise<void> {
+    if (await this.#fence(id)) await this.#removePacks(id, packs);
   }
 
   /** Removes objects of an id that is dead. */

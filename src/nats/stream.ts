@@ -186,7 +186,8 @@ export class Stream {
     });
     if (differences.length === 0) return true;
     throw this.#session.failed(
-      `the stream ${this.name} at ${this.#session.where} has other settings: ${differences.join("; ")}. Change it (nats stream edit ${this.name}), ask for what is there, or use another prefix`,
+      `the stream ${this.name} at ${this.#session.where} has other settings: ${differences.join("; ")}. ` +
+        `Change it (nats stream edit ${this.name}), ask for what is there, or use another prefix`,
     );
   }
 }

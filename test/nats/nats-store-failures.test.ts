@@ -1,6 +1,6 @@
 /** What the store on NATS says, and does, when something is not as it should be. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
@@ -182,6 +182,28 @@ describe.skipIf(lacksNats)("a server", { timeout: 60_000 }, () => {
     expect(error.message).toContain('Permissions Violation for Publish to "$O.tidemark-pieces.M.');
     expect(error.message).toContain("Allow it in the permissions of the user");
     expect(await ids(store)).toEqual(["p1/1"]);
+  });
+
+  test("is content with the permissions that the documentation lists", async () => {
+    const page = readFileSync(new URL("../../docs/use/nats.md", import.meta.url), "utf8");
+    const [config = ""] = /^authorization \{.*?^\}$/ms.exec(page) ?? [];
+    const server = await NatsServer.start(config);
+    onTestFinished(() => server.stop());
+    const servers = server.url.replace("//", "//bank:change%20me@");
+    const store = open({ servers, prefix: "bank" });
+    const snapshot = await commit(store, { id: "p1/1" });
+    await expectWhole(store, snapshot);
+    await store.label("p1/1", "first");
+    await store.beginEpoch(epochRecord(2, "p1/1"));
+    await store.note({ note: "refused", by: "p1", atMs: 1, reason: "busy" });
+    for await (const note of store.notes()) expect(note.by).toBe("p1");
+    await writePieces(store, { id: "p1/2" });
+    await store.abandon("p1/2");
+    await commit(store, { id: "p1/3" });
+    expect(await store.delete("p1/3")).toBe(true);
+    const other = open({ servers, prefix: "other" });
+    const error = await failure(commit(other, { id: "p1/1" }));
+    expect(error.message).toContain("Permissions Violation");
   });
 
   test("alone cannot keep three replicas, and says what would", async () => {
