@@ -19,7 +19,7 @@ import {
   type Snapshot,
   writePieces,
 } from "../../src/runtime/snapshot-store-contract.ts";
-import { lacksNats, NatsServer, withNats } from "./support.ts";
+import { LosingProxy, lacksNats, NatsServer, withNats } from "./support.ts";
 
 const SECRET = "s3cret-Pa55word";
 
@@ -499,6 +499,67 @@ describe.skipIf(lacksNats)("on one server", { timeout: 60_000 }, () => {
     await store.delete("p1/1");
     expect(await subjects(`OBJ_${options.prefix}-pieces`)).toEqual([]);
     expect((await failure(commit(store, { id: "p1/1" }))).message).toContain("its id is used up");
+  });
+
+  test("a write whose answer is lost is done once", async () => {
+    const options = own();
+    await using proxy = await LosingProxy.before(server.port);
+    const store = natsStore({ ...options, servers: proxy.url });
+    let lost = 0;
+    const losing = async <T>(stream: string, work: () => Promise<T>): Promise<T> => {
+      proxy.lose(`"stream":"${stream}`);
+      const result = await work();
+      lost += 1;
+      expect(proxy.lost).toBe(lost);
+      return result;
+    };
+    const register = `KV_${options.prefix}`;
+    const states = { p1: [bytes(300_000)] };
+    const first = await losing(`OBJ_${options.prefix}`, () =>
+      writePieces(store, { id: "p1/1", states }),
+    );
+    await losing(register, () => store.writeManifest(first.manifest));
+    await expectWhole(store, first);
+    expect(await losing(register, () => store.label("p1/1", "once"))).toBe(true);
+    await losing(register, () => store.beginEpoch(epochRecord(2, "p1/1")));
+    expect(await store.epoch()).toEqual(epochRecord(2, "p1/1"));
+    await commit(store, { id: "p1/2" });
+    expect(await losing(register, () => store.delete("p1/2"))).toBe(true);
+    for (const atMs of [1, 2])
+      await losing(`${options.prefix}-notes`, () =>
+        store.note({ note: "refused", by: "p1", atMs, reason: "busy" }),
+      );
+    const times: number[] = [];
+    for await (const { atMs } of store.notes()) times.push(atMs);
+    expect(times).toEqual([1, 2]);
+    await store.close();
+  });
+
+  test("of two stores that write a manifest, or abandon it, at once one does", async () => {
+    const options = own();
+    let written = 0;
+    for (let count = 1; count <= 20; count += 1) {
+      const [one, other] = [open(options), open(options)];
+      const id = `p1/${count}` as const;
+      const [mine, theirs] = await Promise.all([
+        writePieces(one, { id, label: "mine" }),
+        writePieces(other, { id, label: "theirs" }),
+      ]);
+      const second =
+        count % 2 ? () => other.writeManifest(theirs.manifest) : () => other.abandon(id);
+      const [first, then] = await Promise.allSettled([one.writeManifest(mine.manifest), second()]);
+      const isThere = first.status === "fulfilled";
+      written += isThere ? 1 : 0;
+      for (const outcome of [first, then])
+        if (outcome.status === "rejected")
+          expect(isTidemarkError(outcome.reason, "STORE_FAILED"), inspect(outcome)).toBe(true);
+      if (count % 2) expect(then.status).not.toBe(first.status);
+      else expect(then.status).toBe("fulfilled");
+      if (isThere) await expectWhole(one, mine);
+      else if (count % 2) await expectWhole(one, theirs);
+      else expect(await one.get(id)).toBeUndefined();
+    }
+    expect(written).toBeGreaterThan(0);
   });
 
   test("a store that is closed says so", async () => {

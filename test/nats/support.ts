@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, connect as dial, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
@@ -217,5 +217,58 @@ export async function withNats<T>(
     return await work(connection);
   } finally {
     await connection.close();
+  }
+}
+
+/** Stands before a server, and loses what it answers when it is told to: the connection breaks instead. */
+export class LosingProxy implements AsyncDisposable {
+  /** Answers that were lost. */
+  lost = 0;
+  readonly #server: Server;
+  #losing: string | undefined;
+
+  private constructor(port: number) {
+    this.#server = createServer((client) => {
+      const server = dial(port, "127.0.0.1");
+      const end = (): void => {
+        client.destroy();
+        server.destroy();
+      };
+      client
+        .on("data", (bytes) => server.write(bytes))
+        .on("error", end)
+        .on("close", end);
+      server.on("error", end).on("close", end);
+      server.on("data", (bytes) => {
+        if (this.#losing === undefined || !bytes.includes(this.#losing)) {
+          client.write(bytes);
+          return;
+        }
+        this.#losing = undefined;
+        this.lost += 1;
+        end();
+      });
+    });
+  }
+
+  static async before(port: number): Promise<LosingProxy> {
+    const proxy = new LosingProxy(port);
+    proxy.#server.listen(0, "127.0.0.1");
+    await once(proxy.#server, "listening");
+    return proxy;
+  }
+
+  get url(): string {
+    const address = this.#server.address();
+    return `nats://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
+  }
+
+  /** Loses the next answer that has this text in it. */
+  lose(text: string): void {
+    this.#losing = text;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
   }
 }
