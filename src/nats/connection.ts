@@ -61,8 +61,6 @@ export interface Opened {
   readonly connection: NatsConnection;
   readonly jetstream: JetStreamClient;
   readonly manager: JetStreamManager;
-  /** Rejected when the server is lost: what was asked of it is not answered any more. Another promise when there is one again. */
-  readonly lost: Promise<never>;
 }
 
 /** A server that has not answered a request by then is asked again, or another one is. */
@@ -107,7 +105,7 @@ export class NatsSession {
   readonly #target: Pick<NodeConnectionOptions, "servers" | "user" | "pass" | "token">;
   readonly #insistsOnTls: boolean;
   readonly #patienceMs: number;
-  #opening: Promise<Opened> | undefined;
+  #opening: Promise<Line> | undefined;
   #wasOpen: boolean = false;
   #closed: boolean = false;
 
@@ -152,13 +150,13 @@ export class NatsSession {
       let failure: Failure;
       let cause: unknown;
       try {
-        const opened = await this.#open();
+        const line = await this.#open();
         try {
-          return await Promise.race([opened.lost, work(opened)]);
+          return await line.ask(work);
         } catch (error) {
           if (error instanceof TidemarkError) throw error;
           cause = error;
-          failure = this.#judge(error, opened);
+          failure = this.#judge(error, line.opened);
         }
       } catch (error) {
         if (error instanceof TidemarkError) throw error;
@@ -184,22 +182,22 @@ export class NatsSession {
   async close(): Promise<void> {
     this.#closed = true;
     // What is being opened is closed when it is open.
-    const opened = await this.#opening?.catch(() => undefined);
-    await opened?.connection.close();
+    const line = await this.#opening?.catch(() => undefined);
+    await line?.opened.connection.close();
   }
 
-  #open(): Promise<Opened> {
+  #open(): Promise<Line> {
     if (this.#opening) return this.#opening;
     const opening = this.#connect();
     this.#opening = opening;
     const forget = (): void => {
       if (this.#opening === opening) this.#opening = undefined;
     };
-    opening.then(({ connection }) => connection.closed().then(forget), forget);
+    opening.then(({ opened }) => opened.connection.closed().then(forget), forget);
     return opening;
   }
 
-  async #connect(): Promise<Opened> {
+  async #connect(): Promise<Line> {
     const { name = "tidemark", credentials, tls } = this.#options;
     const [authenticator, ca, cert, key] = await Promise.all([
       credentials === undefined ? undefined : readCredentials(credentials),
@@ -222,16 +220,12 @@ export class NatsSession {
         : {}),
     });
     this.#wasOpen = true;
-    const line = new Line(connection);
-    return {
+    return new Line({
       connection,
-      get lost() {
-        return line.lost;
-      },
       jetstream: jetstream(connection, { timeout: ANSWER_MS }),
       // Whether there is JetStream is seen from what is asked.
       manager: await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS }),
-    };
+    });
   }
 
   #judgeConnecting(error: unknown): Failure {
@@ -298,29 +292,41 @@ export class NatsSession {
   }
 }
 
-/** Whether a connection has a server just now. */
+/** A connection, which now and then has no server. What was asked of one that is lost is not answered any more. */
 class Line {
-  lost: Promise<never>;
-  #lose: (reason: Error) => void;
+  readonly opened: Opened;
+  #isLost: boolean = false;
+  readonly #asking = new Set<() => void>();
 
-  constructor(connection: NatsConnection) {
-    [this.lost, this.#lose] = newLoss();
-    void this.#watch(connection);
+  constructor(opened: Opened) {
+    this.opened = opened;
+    void this.#watch();
   }
 
-  async #watch(connection: NatsConnection): Promise<void> {
-    for await (const { type } of connection.status()) {
-      if (type === "disconnect") this.#lose(new LostError("the connection broke"));
-      if (type === "reconnect") [this.lost, this.#lose] = newLoss();
+  /** Asks, and waits for the answer as long as it can come. */
+  ask<T>(work: (opened: Opened) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const lose = (): void => reject(new LostError("the connection broke"));
+      if (this.#isLost) {
+        lose();
+        return;
+      }
+      this.#asking.add(lose);
+      const ended = (): void => {
+        this.#asking.delete(lose);
+      };
+      work(this.opened).then(resolve, reject).finally(ended);
+    });
+  }
+
+  async #watch(): Promise<void> {
+    for await (const { type } of this.opened.connection.status()) {
+      if (type === "reconnect") this.#isLost = false;
+      if (type !== "disconnect" && type !== "close") continue;
+      this.#isLost = true;
+      for (const lose of this.#asking) lose();
     }
   }
-}
-
-function newLoss(): [Promise<never>, (reason: Error) => void] {
-  const { promise, reject } = Promise.withResolvers<never>();
-  // Mostly nobody waits for it.
-  promise.catch(() => {});
-  return [promise, reject];
 }
 
 class LostError extends Error {

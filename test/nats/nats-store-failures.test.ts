@@ -1,5 +1,5 @@
 /** What the store on NATS says, and does, when something is not as it should be. */
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { inspect } from "node:util";
 import { jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { Objm } from "@nats-io/obj";
+import { nkeys } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { isTidemarkError, type TidemarkError } from "../../src/core/error.ts";
 import { type NatsStoreOptions, natsStore } from "../../src/nats/nats-store.ts";
@@ -20,6 +21,10 @@ import {
   writePieces,
 } from "../../src/runtime/snapshot-store-contract.ts";
 import { LosingProxy, lacksNats, NatsServer, withNats } from "./support.ts";
+
+/** On CI a test that needs it fails for want of it. */
+const lacksOpenssl =
+  process.env["CI"] === undefined && spawnSync("openssl", ["version"]).status !== 0;
 
 const SECRET = "s3cret-Pa55word";
 
@@ -165,6 +170,81 @@ describe.skipIf(lacksNats)("a server", { timeout: 60_000 }, () => {
     const store = open({ servers: at(`u:${SECRET}`) });
     await expectWhole(store, await commit(store, { id: "p1/1" }));
   });
+
+  test("lets in who has the credentials of a file", async () => {
+    const [known, stranger] = [nkeys.createUser(), nkeys.createUser()];
+    const server = await NatsServer.start(
+      `authorization { users: [ { nkey: ${known.getPublicKey()} } ] }`,
+    );
+    onTestFinished(() => server.stop());
+    const directory = mkdtempSync(join(tmpdir(), "tidemark-creds-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const path = (name: string, user: typeof known): string => {
+      const block = (title: string, text: string) =>
+        `-----BEGIN ${title}-----\n${text}\n------END ${title}------\n\n`;
+      const seed = Buffer.from(user.getSeed()).toString();
+      const file = join(directory, name);
+      // A server without accounts of its own looks at the key alone.
+      writeFileSync(file, block("NATS USER JWT", "e30.e30.e30") + block("USER NKEY SEED", seed));
+      return file;
+    };
+    const store = open({ servers: server.url, credentials: path("known.creds", known) });
+    await expectWhole(store, await commit(store, { id: "p1/1" }));
+    const credentials = path("stranger.creds", stranger);
+    const error = await failure(open({ servers: server.url, credentials }).lastCount("p1"));
+    expect(error.message).toContain("does not let us in");
+    const seed = Buffer.from(stranger.getSeed()).toString();
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(seed);
+  });
+
+  test.skipIf(lacksOpenssl)(
+    "with TLS is trusted if it is known, and nothing is said in clear to one without",
+    async () => {
+      const directory = mkdtempSync(join(tmpdir(), "tidemark-tls-"));
+      onTestFinished(() => rmSync(directory, { recursive: true }));
+      const file = (name: string): string => join(directory, name);
+      execFileSync(
+        "openssl",
+        [
+          ...[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+          ],
+          ...["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+          ...["-keyout", file("key.pem"), "-out", file("cert.pem")],
+        ],
+        { stdio: "ignore" },
+      );
+      const [ca, cert, key] = [file("cert.pem"), file("cert.pem"), file("key.pem")];
+      const server = await NatsServer.start(
+        `tls { cert_file: "${cert}", key_file: "${key}", ca_file: "${ca}", verify: true }`,
+      );
+      onTestFinished(() => server.stop());
+      const store = open({ servers: server.url, tls: { ca, cert, key } });
+      await expectWhole(store, await commit(store, { id: "p1/1" }));
+      for (const tls of [undefined, {}, { cert, key }, { ca }]) {
+        const unknown = open({ servers: server.url, ...(tls ? { tls } : {}), patienceMs: 0 });
+        const error = await failure(unknown.lastCount("p1"));
+        expect(error.code).toBe("STORE_FAILED");
+        expect(error.message).toMatch(/cannot connect|does not answer/);
+      }
+
+      const plain = await NatsServer.start();
+      onTestFinished(() => plain.stop());
+      for (const options of [
+        { servers: plain.url, tls: { ca } },
+        { servers: plain.url.replace("nats:", "tls:") },
+      ])
+        expect((await failure(open(options).lastCount("p1"))).message).toContain(
+          "server does not support 'tls'",
+        );
+    },
+  );
 
   test("that forbids something is said to forbid it", async () => {
     const users = (publish: string) =>
