@@ -50,7 +50,7 @@ export interface NatsOptions {
   readonly name?: string;
   /**
    * How long something that a server does not answer is tried again, in milliseconds. A cluster of three that has lost a leader needs
-   * up to 10 s. 0 tries once.
+   * up to 10 s. 0 tries once; 100,000 is the most, for servers know for two minutes what was written already.
    * @default 30_000
    */
   readonly patienceMs?: number;
@@ -66,6 +66,8 @@ export interface Opened {
 /** A server that has not answered a request by then is asked again, or another one is. */
 const ANSWER_MS = 3_000;
 const CONNECT_MS = 5_000;
+/** Then an attempt has ended before the server forgets the id of the first one (stream.ts). */
+const PATIENCE_MAX_MS = 100_000;
 const PAUSE_MIN_MS = 25;
 const PAUSE_MAX_MS = 1_000;
 const PORT = 4_222;
@@ -121,8 +123,8 @@ export class NatsSession {
     if (credentials !== undefined && target.who !== undefined)
       throw bad("a user or token in the address and a file of credentials are one too many");
     if (typeof name !== "string" || name === "") throw bad("name is a text");
-    if (typeof patienceMs !== "number" || !(patienceMs >= 0))
-      throw bad(`patienceMs is ${patienceMs}; use 0 or more milliseconds`);
+    if (typeof patienceMs !== "number" || !(patienceMs >= 0 && patienceMs <= PATIENCE_MAX_MS))
+      throw bad(`patienceMs is ${patienceMs}; use 0 to ${PATIENCE_MAX_MS} milliseconds`);
     if (tls !== undefined && (typeof tls !== "object" || tls === null))
       throw bad("tls has paths of files: ca, cert, key");
     if ((tls?.cert === undefined) !== (tls?.key === undefined))

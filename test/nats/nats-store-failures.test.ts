@@ -69,6 +69,7 @@ describe("options", () => {
     ["no bytes", { servers: "a", maxBytes: 0 }, "maxBytes is 0"],
     ["a bad grace", { servers: "a", graceMs: Number.NaN }, "graceMs is NaN"],
     ["a bad patience", { servers: "a", patienceMs: -1 }, "patienceMs is -1"],
+    ["too much patience", { servers: "a", patienceMs: 100_001 }, "use 0 to 100000 milliseconds"],
   ])("%s is refused", (_, options, words) => {
     expect(() => natsStore(options as NatsStoreOptions)).toThrow(words);
     try {

@@ -12,6 +12,7 @@ import {
   bytes,
   commit,
   expectWhole,
+  type Snapshot,
   writePieces,
 } from "../../src/runtime/snapshot-store-contract.ts";
 import { partsOf } from "../../src/snapshot/manifest.ts";
@@ -293,7 +294,9 @@ describe.skipIf(lacksNats)("a server that is killed in the middle of a write", (
   test("is not missed by long in a cluster of three", async () => {
     const cluster = await NatsCluster.start();
     onTestFinished(() => cluster.stop());
-    const options = { servers: cluster.urls, prefix: "three", replicas: 3 as const };
+    // On a machine that is busy an election takes longer.
+    const patienceMs = 100_000;
+    const options = { servers: cluster.urls, prefix: "three", replicas: 3 as const, patienceMs };
     const store = natsStore(options);
     onTestFinished(() => store.close());
     const kept = [await commit(store, { id: "p1/1" })];
@@ -311,5 +314,22 @@ describe.skipIf(lacksNats)("a server that is killed in the middle of a write", (
     const other = natsStore(options);
     onTestFinished(() => other.close());
     for (const snapshot of kept) await expectWhole(other, snapshot);
+
+    // One alone decides nothing, and says why.
+    const impatient = natsStore({ ...options, patienceMs: 500 });
+    onTestFinished(() => impatient.close());
+    await until("it reads", () =>
+      expectWhole(impatient, kept[0] as Snapshot).then(
+        () => true,
+        () => false,
+      ),
+    );
+    for (const server of cluster.servers.slice(1)) await server.kill();
+    const error = await commit(impatient, { id: "p2/1" }).catch((thrown: unknown) => thrown);
+    expect(isTidemarkError(error, "STORE_FAILED")).toBe(true);
+    expect(String(error)).toMatch(/majority of (its|the) cluster/);
+    for (const server of cluster.servers.slice(1)) await server.restart();
+    await cluster.hasLeader();
+    await expectWhole(other, await commit(other, { id: "p2/2" }));
   }, 1_200_000);
 });

@@ -16,7 +16,7 @@ async function onNats(servers: string[], replicas: 1 | 3): Promise<SnapshotStore
   const prefix = `contract-${number}`;
   const stores: SnapshotStore[] = [];
   const open = (): SnapshotStore => {
-    const store = natsStore({ servers, prefix, replicas });
+    const store = natsStore({ servers, prefix, replicas, patienceMs: 100_000 });
     stores.push(store);
     return store;
   };
