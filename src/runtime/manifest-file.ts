@@ -103,19 +103,23 @@ function* textsOfParts(parts: readonly PartReference[]): Generator<string> {
 
 /** Gives the manifest, or says what is wrong with the JSON. */
 export function readManifestJson(bytes: Uint8Array): CheckedManifest {
-  const read = readJson(bytes);
+  const read = decodeJson(bytes);
   return "problem" in read ? read : checkManifest(read.content);
 }
 
 const linesOf = (content: object): string =>
   `${JSON.stringify(content, null, 2).slice("{\n".length)}\n`;
 
-function jsonOf(content: object): Uint8Array {
+/** The JSON of an object, with the SHA-256 of all other lines on the first one. */
+export function encodeJson(content: object): Uint8Array {
   const lines = linesOf(content);
   return Buffer.from(FIRST_LINE.join(hash("sha256", lines)) + lines);
 }
 
-function readJson(bytes: Uint8Array): { readonly content: object } | { readonly problem: string } {
+/** Gives the object that such JSON holds, or says what is wrong. */
+export function decodeJson(
+  bytes: Uint8Array,
+): { readonly content: object } | { readonly problem: string } {
   const firstLine = Buffer.from(bytes.subarray(0, FIRST_LINE_BYTES)).toString("latin1");
   const lines = bytes.subarray(FIRST_LINE_BYTES);
   if (firstLine !== FIRST_LINE.join(hash("sha256", lines)))
@@ -168,7 +172,7 @@ export function decodeManifest(
 
 /** The file of the record of an epoch, which was checked. */
 export function encodeEpoch(record: EpochRecord, seal: Seal | undefined): Uint8Array {
-  const json = jsonOf(record);
+  const json = encodeJson(record);
   return seal ? seal.sealManifest(epochName(record.epoch), json) : json;
 }
 
@@ -182,7 +186,7 @@ export function decodeEpoch(
   seal: Seal | undefined,
 ): { readonly record: EpochRecord } | { readonly problem: string } {
   const opened = open(epochName(epoch), file, seal);
-  const read = "problem" in opened ? opened : readJson(opened.content);
+  const read = "problem" in opened ? opened : decodeJson(opened.content);
   if ("problem" in read) return read;
   try {
     const record = checkEpochRecord(read.content as EpochRecord);

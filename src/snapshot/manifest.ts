@@ -16,7 +16,7 @@ export interface PartReference {
   /** Of the part's bytes, 64 hexadecimal digits. */
   readonly sha256: string;
   readonly bytes: number;
-  /** Parts of one piece may be stored together in a pack: its name, a SHA-256 over theirs … */
+  /** Parts of one piece may be stored together in a pack: its name, a SHA-256 over theirs, or 64 digits by chance … */
   readonly pack?: string;
   /** … and where in the pack this part begins. */
   readonly offset?: number;

@@ -29,7 +29,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     pure: false,
     mayImport: [
       ...["core", "process", "snapshot"],
-      ...["runtime/transport.ts", "runtime/snapshot-store.ts"],
+      ...["runtime/transport.ts", "runtime/snapshot-store.ts", "runtime/manifest-file.ts"],
     ],
   },
   serve: { pure: false, mayImport: library },

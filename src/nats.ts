@@ -1,0 +1,8 @@
+/**
+ * NATS JetStream: the snapshots of a system on servers that several machines share. Nobody who does not import this
+ * loads the client of NATS.
+ * @module
+ */
+
+export type { NatsOptions } from "./nats/connection.ts";
+export { type NatsStoreOptions, natsStore } from "./nats/nats-store.ts";

@@ -1,0 +1,195 @@
+/**
+ * A stream of JetStream, as this room uses streams: made with settings that are checked ever after, written with an id, and
+ * read message by message.
+ *
+ * Theory of operation. What is written has an id of its own. The server keeps ids for two minutes and stores nothing twice, so a
+ * write that was not answered is simply written again. What must come after something that was read says the sequence number that it
+ * was read at: the server refuses it when something else has come meanwhile. Ids are looked at first, so a repeat is not taken for
+ * something else.
+ *
+ * Everything is read by requests, each of which is answered or not. A consumer that waits for a message which somebody removes
+ * would wait for ever. Requests are answered by the leader of the stream, so what was written is seen.
+ */
+
+import { isDeepStrictEqual } from "node:util";
+import {
+  DiscardPolicy,
+  JetStreamApiCodes,
+  RetentionPolicy,
+  StorageType,
+  type StoredMsg,
+  type StreamConfig,
+} from "@nats-io/jetstream";
+import { headers } from "@nats-io/transport-node";
+import { apiCodeOf, type NatsSession } from "./connection.ts";
+
+/** What is said of a stream when it is made. The rest is as the server has it by default, and is not looked at. */
+export type StreamSettings = Pick<StreamConfig, "name" | "subjects" | "num_replicas"> &
+  Partial<
+    Pick<
+      StreamConfig,
+      | "max_msgs_per_subject"
+      | "max_bytes"
+      | "discard"
+      | "allow_rollup_hdrs"
+      | "deny_delete"
+      | "description"
+    >
+  >;
+
+/** How something is written. */
+export interface Writing {
+  /** Of no other message that this stream ever has. */
+  readonly id: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Only if this is the last sequence number of the subject, 0 if it has no message … */
+  readonly lastOfSubject?: number;
+  /** … or of the whole stream. */
+  readonly lastOfStream?: number;
+}
+
+const SECOND_NS = 1_000_000_000;
+/** For how long the server knows ids: longer than anybody is patient. */
+const IDS_KEPT_NS = 120 * SECOND_NS;
+
+export class Stream {
+  readonly #session: NatsSession;
+  readonly #settings: StreamSettings;
+  /** With the right settings. */
+  #wasThere: boolean = false;
+
+  constructor(session: NatsSession, settings: StreamSettings) {
+    this.#session = session;
+    this.#settings = {
+      max_bytes: -1,
+      discard: DiscardPolicy.Old,
+      ...settings,
+    };
+  }
+
+  get name(): string {
+    return this.#settings.name;
+  }
+
+  /** Writes a message, and makes the stream if need be. Gives its sequence number; undefined if something else came before it. */
+  async write(subject: string, content: Uint8Array, writing: Writing): Promise<number | undefined> {
+    await this.#isThere(true);
+    const { id, lastOfSubject, lastOfStream } = writing;
+    return await this.#session.use(`write ${subject}`, async ({ jetstream }) => {
+      const own = headers();
+      for (const [name, value] of Object.entries(writing.headers ?? {})) own.set(name, value);
+      try {
+        const { seq } = await jetstream.publish(subject, content, {
+          msgID: id,
+          headers: own,
+          retries: 0,
+          expect: {
+            streamName: this.name,
+            ...(lastOfSubject === undefined ? {} : { lastSubjectSequence: lastOfSubject }),
+            ...(lastOfStream === undefined ? {} : { lastSequence: lastOfStream }),
+          },
+        });
+        return seq;
+      } catch (error) {
+        const code = apiCodeOf(error);
+        if (
+          code === JetStreamApiCodes.StreamWrongLastSequence ||
+          code === JetStreamApiCodes.StreamWrongLastSequenceUnknown
+        )
+          return undefined;
+        throw error;
+      }
+    });
+  }
+
+  /** The last message of a subject. */
+  async last(subject: string): Promise<StoredMsg | undefined> {
+    return await this.#message(subject, { last_by_subj: subject });
+  }
+
+  /** The first message of a subject that has this sequence number or a higher one. */
+  async next(subject: string, sequence: number): Promise<StoredMsg | undefined> {
+    return await this.#message(subject, { next_by_subj: subject, seq: sequence });
+  }
+
+  /** The sequence number of the last message that was written. */
+  async lastSequence(): Promise<number> {
+    if (!(await this.#isThere(false))) return 0;
+    return await this.#session.use(`look at ${this.name}`, async ({ manager }) => {
+      const { state } = await manager.streams.info(this.name);
+      return state.last_seq;
+    });
+  }
+
+  /** The subjects that have messages. */
+  async subjects(filter: string): Promise<string[]> {
+    if (!(await this.#isThere(false))) return [];
+    return await this.#session.use(`list ${filter}`, async ({ manager }) => {
+      const { state } = await manager.streams.info(this.name, { subjects_filter: filter });
+      return Object.keys(state.subjects ?? {});
+    });
+  }
+
+  /** Removes the messages of a subject that came up to a sequence number. */
+  async purge(filter: string, upTo: number): Promise<void> {
+    if (!(await this.#isThere(false))) return;
+    await this.#session.use(`remove ${filter}`, ({ manager }) =>
+      manager.streams.purge(this.name, { filter, seq: upTo + 1 }),
+    );
+  }
+
+  async #message(
+    subject: string,
+    query: { last_by_subj: string } | { next_by_subj: string; seq: number },
+  ): Promise<StoredMsg | undefined> {
+    if (!(await this.#isThere(false))) return undefined;
+    const message = await this.#session.use(`read ${subject}`, ({ manager }) =>
+      manager.streams.getMessage(this.name, query),
+    );
+    return message ?? undefined;
+  }
+
+  /** Whether the stream is there, as it should be. What is seen once is not looked at again. */
+  async #isThere(make: boolean): Promise<boolean> {
+    this.#wasThere ||= await this.#check(make);
+    return this.#wasThere;
+  }
+
+  async #check(make: boolean): Promise<boolean> {
+    const wanted = {
+      ...this.#settings,
+      storage: StorageType.File,
+      retention: RetentionPolicy.Limits,
+      max_age: 0,
+      duplicate_window: IDS_KEPT_NS,
+    };
+    const there = await this.#session.use(`open ${this.name}`, async ({ manager }) => {
+      try {
+        return (await manager.streams.info(this.name)).config;
+      } catch (error) {
+        if (apiCodeOf(error) !== JetStreamApiCodes.StreamNotFound) throw error;
+      }
+      if (!make) return undefined;
+      try {
+        return (await manager.streams.add(wanted)).config;
+      } catch (error) {
+        // Somebody else made it meanwhile, with other settings: these are compared.
+        if (apiCodeOf(error) !== NAME_IN_USE) throw error;
+        return (await manager.streams.info(this.name)).config;
+      }
+    });
+    if (!there) return false;
+    const differences = Object.entries(wanted).flatMap(([setting, value]) => {
+      const found = there[setting as keyof typeof wanted];
+      if (setting === "description" || isDeepStrictEqual(found, value)) return [];
+      return [`${setting} is ${JSON.stringify(found)}, wanted is ${JSON.stringify(value)}`];
+    });
+    if (differences.length === 0) return true;
+    throw this.#session.failed(
+      `the stream ${this.name} at ${this.#session.where} has other settings: ${differences.join("; ")}. ` +
+        `Change it (nats stream edit ${this.name}), ask for what is there, or use another prefix`,
+    );
+  }
+}
+
+const NAME_IN_USE = 10_058;

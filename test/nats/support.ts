@@ -1,0 +1,274 @@
+/** Debian's nats-server, one or three of them, on loopback. Where there is none, tests are left out; .ci/run installs it. */
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, connect as dial, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+
+/** On CI a test that needs one fails for want of it. */
+export const lacksNats: boolean =
+  process.env["CI"] === undefined && spawnSync("nats-server", ["--version"]).status !== 0;
+
+if (lacksNats)
+  process.stderr.write("tests of NATS are left out: apt-get install nats-server brings it\n");
+
+const PATIENCE_MS = 60_000;
+const POLL_MS = 25;
+
+/** Ports that are free now, no two alike. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  const ports: number[] = [];
+  for (const server of servers) {
+    if (!server.listening) await once(server, "listening");
+    const address = server.address();
+    ports.push(typeof address === "object" && address ? address.port : 0);
+  }
+  for (const server of servers) {
+    server.close();
+    await once(server, "close");
+  }
+  return ports;
+}
+
+/** Waits until it is so. */
+export async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
+  const endMs = performance.now() + PATIENCE_MS;
+  while (!(await isSo())) {
+    if (performance.now() > endMs) throw new Error(`waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** A server that keeps its streams in a directory of its own, also when it is killed and started again. */
+export class NatsServer {
+  readonly port: number;
+  readonly #directory: string;
+  readonly #config: string;
+  readonly #jetstream: boolean;
+  #child: ChildProcess | undefined;
+  #log = "";
+
+  private constructor(port: number, config: string, jetstream: boolean) {
+    this.port = port;
+    this.#directory = mkdtempSync(join(tmpdir(), "tidemark-nats-"));
+    this.#config = config;
+    this.#jetstream = jetstream;
+  }
+
+  /**
+   * Starts one on a free port, and waits until it answers.
+   * @param config more for its configuration: of a cluster, of users
+   */
+  static async start(config = "", jetstream = true): Promise<NatsServer> {
+    const [port = 0] = await freePorts(1);
+    const server = new NatsServer(port, config, jetstream);
+    await server.restart();
+    return server;
+  }
+
+  /** The same, without waiting, on a port that was chosen. */
+  static begin(port: number, config: string): NatsServer {
+    const server = new NatsServer(port, config, true);
+    server.#spawn();
+    return server;
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  get isUp(): boolean {
+    return this.#child !== undefined;
+  }
+
+  /** Starts it again, with what it had. */
+  async restart(): Promise<void> {
+    this.#spawn();
+    await this.answers();
+  }
+
+  /** Waits until it lets clients in. */
+  async answers(): Promise<void> {
+    await until(`nats-server listens:\n${this.#log}`, () => {
+      if (!this.isUp) throw new Error(`nats-server has ended:\n${this.#log}`);
+      return this.#log.includes("Server is ready");
+    });
+  }
+
+  /** As a power switch would end it, but for what the system has yet to write. */
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  /** Ends it, and removes what it had. */
+  async stop(): Promise<void> {
+    await this.#end("SIGKILL");
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  #spawn(): void {
+    const file = join(this.#directory, "nats.conf");
+    const jetstream = this.#jetstream
+      ? `jetstream { store_dir: "${join(this.#directory, "streams")}", max_file_store: 4G }\n`
+      : "";
+    writeFileSync(file, `listen: "127.0.0.1:${this.port}"\n${jetstream}${this.#config}`);
+    this.#log = "";
+    const child = spawn("nats-server", ["-c", file], { stdio: ["ignore", "ignore", "pipe"] });
+    this.#child = child;
+    child.stderr.on("data", (text) => {
+      // The end of it is enough to say what went wrong.
+      this.#log = (this.#log + text).slice(-100_000);
+    });
+    const ended = (): void => {
+      if (this.#child === child) this.#child = undefined;
+    };
+    child.on("exit", ended);
+    child.on("error", ended);
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (!child) return;
+    const ended = once(child, "exit");
+    child.kill(signal);
+    await ended;
+  }
+}
+
+/** Three servers that know each other. */
+export class NatsCluster {
+  readonly servers: readonly NatsServer[];
+
+  private constructor(servers: readonly NatsServer[]) {
+    this.servers = servers;
+  }
+
+  static async start(): Promise<NatsCluster> {
+    const ports = await freePorts(6);
+    const routes = ports.slice(3);
+    const servers = routes.map((route, i) =>
+      NatsServer.begin(
+        ports[i] as number,
+        `server_name: s${i}\ncluster { name: tidemark, listen: "127.0.0.1:${route}", routes: [${routes
+          .map((port) => `"nats://127.0.0.1:${port}"`)
+          .join(", ")}] }\n`,
+      ),
+    );
+    const cluster = new NatsCluster(servers);
+    for (const server of servers) await server.answers();
+    await cluster.hasLeader();
+    return cluster;
+  }
+
+  get urls(): string[] {
+    return this.servers.map(({ url }) => url);
+  }
+
+  /** Waits until streams can be made. */
+  async hasLeader(): Promise<void> {
+    const up = this.servers.filter(({ isUp }) => isUp).map(({ url }) => url);
+    const connection = await connect({ servers: up });
+    try {
+      await until("the cluster has a leader", async () => {
+        try {
+          const manager = await jetstreamManager(connection, { timeout: 1_000 });
+          await manager.streams.list().next();
+          return true;
+        } catch {
+          return false;
+        }
+      });
+    } finally {
+      await connection.close();
+    }
+  }
+
+  /** Which server leads a stream. */
+  async leaderOf(stream: string): Promise<NatsServer> {
+    const connection = await connect({
+      servers: this.servers.filter(({ isUp }) => isUp).map(({ url }) => url),
+    });
+    try {
+      const manager = await jetstreamManager(connection);
+      const leader = (await manager.streams.info(stream)).cluster?.leader;
+      return this.servers[Number(leader?.slice(1))] as NatsServer;
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const server of this.servers) await server.stop();
+  }
+}
+
+/** A connection of the test's own, to look at what is there and to meddle with it. */
+export async function withNats<T>(
+  servers: string | string[],
+  work: (connection: NatsConnection) => Promise<T>,
+): Promise<T> {
+  const connection = await connect({ servers });
+  try {
+    return await work(connection);
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Stands before a server, and loses what it answers when it is told to: the connection breaks instead. */
+export class LosingProxy implements AsyncDisposable {
+  /** Answers that were lost. */
+  lost = 0;
+  readonly #server: Server;
+  #losing: string | undefined;
+
+  private constructor(port: number) {
+    this.#server = createServer((client) => {
+      const server = dial(port, "127.0.0.1");
+      const end = (): void => {
+        client.destroy();
+        server.destroy();
+      };
+      client
+        .on("data", (bytes) => server.write(bytes))
+        .on("error", end)
+        .on("close", end);
+      server.on("error", end).on("close", end);
+      server.on("data", (bytes) => {
+        if (this.#losing === undefined || !bytes.includes(this.#losing)) {
+          client.write(bytes);
+          return;
+        }
+        this.#losing = undefined;
+        this.lost += 1;
+        end();
+      });
+    });
+  }
+
+  static async before(port: number): Promise<LosingProxy> {
+    const proxy = new LosingProxy(port);
+    proxy.#server.listen(0, "127.0.0.1");
+    await once(proxy.#server, "listening");
+    return proxy;
+  }
+
+  get url(): string {
+    const address = this.#server.address();
+    return `nats://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
+  }
+
+  /** Loses the next answer that has this text in it. */
+  lose(text: string): void {
+    this.#losing = text;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+  }
+}
