@@ -6,3 +6,4 @@
 
 export type { NatsOptions } from "./nats/connection.ts";
 export { type NatsStoreOptions, natsStore } from "./nats/nats-store.ts";
+export { type NatsTransportOptions, natsAddress, natsTransport } from "./nats/nats-transport.ts";

@@ -29,7 +29,13 @@ export const rooms: Readonly<Record<string, Room>> = {
     pure: false,
     mayImport: [
       ...["core", "process", "snapshot"],
-      ...["runtime/transport.ts", "runtime/snapshot-store.ts", "runtime/manifest-file.ts"],
+      ...[
+        "runtime/transport.ts",
+        "runtime/snapshot-store.ts",
+        "runtime/manifest-file.ts",
+        "runtime/stream-transport.ts",
+        "runtime/shared-read.ts",
+      ],
     ],
   },
   serve: { pure: false, mayImport: library },
