@@ -297,7 +297,7 @@ describe.skipIf(lacksNats)("a server that is killed in the middle of a write", (
     const cluster = await NatsCluster.start();
     onTestFinished(() => cluster.stop());
     // On a machine that is busy an election takes longer.
-    const patienceMs = 100_000;
+    const patienceMs = 60_000;
     const options = { servers: cluster.urls, prefix: "three", replicas: 3 as const, patienceMs };
     const store = natsStore(options);
     onTestFinished(() => store.close());
@@ -307,11 +307,17 @@ describe.skipIf(lacksNats)("a server that is killed in the middle of a write", (
       const id: SnapshotId = `p1/${1 + round}`;
       const writing = commit(store, { id, states: { p1: [bytes(3_000_000), bytes(1 + round)] } });
       await leader.kill();
-      kept.push(await writing);
-      for (const snapshot of kept) await expectWhole(store, snapshot);
+      const failure = await writing.then(
+        (snapshot) => void kept.push(snapshot),
+        (error: unknown) => error,
+      );
+      // After many kills nats-server 2.9 has now and then no leader for minutes while one is away. Then that is said.
+      if (round === 1 || !isTidemarkError(failure, "STORE_FAILED")) expect(failure).toBeUndefined();
       await leader.restart();
-      await cluster.hasLeader();
+      await cluster.isWhole();
+      for (const snapshot of kept) await expectWhole(store, snapshot);
     }
+    expect(kept.length).toBeGreaterThan(1);
     // As others see it.
     const other = natsStore(options);
     onTestFinished(() => other.close());

@@ -188,6 +188,25 @@ export class NatsCluster {
     }
   }
 
+  /** Waits until every server has all that the others have: only then another may be lost. */
+  async isWhole(): Promise<void> {
+    await withNats(this.urls, async (connection) => {
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 1_000 });
+      await until("every server has caught up", async () => {
+        try {
+          for await (const { cluster } of manager.streams.list()) {
+            const replicas = cluster?.replicas ?? [];
+            const others = this.servers.length - 1;
+            if (replicas.filter(({ current }) => current).length < others) return false;
+          }
+          return true;
+        } catch {
+          return false;
+        }
+      });
+    });
+  }
+
   /** Which server leads a stream. */
   async leaderOf(stream: string): Promise<NatsServer> {
     const connection = await connect({
