@@ -153,7 +153,7 @@ export class User {
     );
     return isAllowed
       ? undefined
-      : `ERR ${option} option of SORT denied due to insufficient ACL permissions`;
+      : `ERR ${option} option of SORT denied due to insufficient ACL permissions.`;
   }
 
   allowsChannel(channel: string, isPattern: boolean): boolean {

@@ -12,7 +12,6 @@ import { join } from "node:path";
 import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
 import { TidemarkError, textOf } from "../core/error.ts";
 
-/** So long a handshake may take, in milliseconds. */
 const HANDSHAKE_MS = 10_000;
 
 /** Why connections are refused. */
@@ -32,6 +31,8 @@ export interface ClientTlsOptions {
   /** A client can be talked to. */
   readonly secured: (socket: TLSSocket) => void;
   readonly problem: (reason: string) => void;
+  /** So long a handshake may take. @default 10,000 */
+  readonly handshakeMs?: number;
 }
 
 /** See the head of the file. */
@@ -43,17 +44,19 @@ export class ClientTls {
   readonly #refused = new Map<Kind, number>();
 
   /** @throws TidemarkError `BAD_OPTION` if the directory has not what is needed */
-  constructor(directory: string, { secured, problem }: ClientTlsOptions) {
-    const options = readClientTls(directory);
-    this.asksForCertificates = options.requestCert === true;
+  constructor(directory: string, options: ClientTlsOptions) {
+    const { secured, problem, handshakeMs = HANDSHAKE_MS } = options;
+    const files = readClientTls(directory);
+    this.asksForCertificates = files.requestCert === true;
     this.#problem = problem;
     this.#server = createServer({
-      ...options,
-      allowHalfOpen: true,
-      handshakeTimeout: HANDSHAKE_MS,
+      ...files,
+      handshakeTimeout: handshakeMs,
     });
     this.#server.on("secureConnection", (socket) => {
       this.#shaking.delete(rawOf(socket));
+      // Who sends no more may be owed something; before, it would only be waited for.
+      socket.allowHalfOpen = true;
       secured(socket);
     });
     this.#server.on("tlsClientError", (error, socket) => {

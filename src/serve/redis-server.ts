@@ -193,8 +193,8 @@ export class RedisServer implements ReplicaServer {
           });
     this.#writers = this.#begin();
     this.#net = createServer(
-      // Whoever is to speak TLS begins to at once.
-      { noDelay: true, allowHalfOpen: true, pauseOnConnect: this.#tls === undefined },
+      // Whoever is to speak TLS begins to at once, and has to be there for it.
+      { noDelay: true, allowHalfOpen: !this.#tls, pauseOnConnect: !this.#tls },
       (socket) => this.#accept(socket),
     );
     running.onUnasked((reply) => this.#hear(reply));

@@ -4,6 +4,7 @@
  *
  * Where it may differ:
  * - In which order single commands stand in a description: in Redis by chance.
+ * - Rules that allow or forbid commands which only the store has are shown there.
  * - A wrong password is not repeated in the error that it is no password of the user.
  * - Redis takes a first word with a space in it, and could not read that again (not tried here).
  */
@@ -130,12 +131,13 @@ class RandomRules {
   }
 }
 
-/** Words of a description that may stand in any order are put into one. */
+/** Words of a description that may stand in any order are put into one; of commands that only the store has, nothing is said. */
 function comparable(heard: Heard): Heard {
   if (typeof heard !== "string") return heard.map(comparable);
-  return /[-+]@all/.test(heard)
-    ? heard.replaceAll(/[-+]@all[^()]*/g, (rules) => rules.split(" ").sort().join(" "))
-    : heard;
+  return heard.replaceAll(/[-+]@all[^()]*/g, (rules) => {
+    const words = rules.split(" ").filter((word) => !/^[-+]tidemark\b/.test(word));
+    return words.sort().join(" ");
+  });
 }
 
 /** A reply as far as it is about what is allowed. */

@@ -24,8 +24,11 @@ export interface CertificateOptions {
    * @default "serverAuth, clientAuth"
    */
   readonly usage?: string;
-  /** The DNS names and addresses, as `DNS:a, IP:127.0.0.1`; nothing for a certificate with a common name alone. */
-  readonly names?: string;
+  /**
+   * The DNS names and addresses, as `DNS:a`, `IP:127.0.0.1`; none for a certificate with a common name alone.
+   * @default one DNS name, the same as the common name
+   */
+  readonly names?: readonly string[];
   /**
    * The certificate that signs it, if it is not the authority's own.
    * @default the authority
@@ -52,13 +55,16 @@ export class Authority {
     const {
       days = [-1, 30],
       usage = "serverAuth, clientAuth",
-      names = `DNS:${name}`,
+      names = [`DNS:${name}`],
       by = this.own,
     } = options;
     const extensions = [
       "basicConstraints = critical, CA:FALSE",
       `extendedKeyUsage = ${usage}`,
-      ...(names === "" ? [] : [`subjectAltName = ${names}`]),
+      ...(names.length > 0 ? ["subjectAltName = @names"] : []),
+      // In lines of their own, names may have commas.
+      "[names]",
+      ...names.map((text, i) => text.replace(":", `.${i} = `)),
     ];
     return this.#make(name, extensions, days, by);
   }
