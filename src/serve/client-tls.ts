@@ -11,6 +11,7 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
 import { TidemarkError, textOf } from "../core/error.ts";
+import type { AddressTls } from "./redis-connection.ts";
 
 const HANDSHAKE_MS = 10_000;
 
@@ -144,6 +145,13 @@ export function readClientTls(directory: string): TlsOptions {
     ...{ cert, key, minVersion: "TLSv1.2", maxVersion: "TLSv1.3" },
     ...(ca !== undefined && { ca, requestCert: true, rejectUnauthorized: true }),
   };
+}
+
+/** How a store with that directory is spoken to from here: by the very certificate, and showing it, should it ask for one. */
+export function ownAddressTls(directory: string): AddressTls {
+  const { cert, key } = readClientTls(directory);
+  const { fingerprint256 } = new X509Certificate(String(cert));
+  return { cert: String(cert), key: String(key), fingerprint: fingerprint256 };
 }
 
 const bad = (directory: string, reason: string, cause?: unknown): TidemarkError =>

@@ -11,17 +11,14 @@ import { isTidemarkError } from "../../src/index.ts";
 import { ClientTls, readClientTls } from "../../src/serve/client-tls.ts";
 import { until } from "../cli/support/command.ts";
 import {
-  Authority,
-  type Certificate,
+  directoryOf,
   directoryWith,
   lacksOpenssl,
-} from "../support/certificates.ts";
+  newAuthority,
+  serverCertificate,
+} from "./certified.ts";
 import { lacksRedis } from "./redis.ts";
 import { type StoreMember, startStore, TestClient } from "./store.ts";
-
-/** Of a server, as a directory. */
-const directoryOf = ({ cert, key }: Certificate, ca?: string): string =>
-  directoryWith({ "cert.pem": cert, "key.pem": key, ...(ca !== undefined && { "ca.pem": ca }) });
 
 async function startSecured(directory: string, settings = {}): Promise<StoreMember> {
   const [member] = await startStore(1, settings, {}, { clientTls: directory });
@@ -61,11 +58,11 @@ function warnings(): string[] {
 
 describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
   test.skipIf(lacksRedis)("serves redis-cli, ioredis and redis, which show theirs", async () => {
-    const authority = new Authority();
-    const own = authority.certificate("client", { purpose: "client" });
-    const server = authority.certificate("store", { purpose: "server" });
-    const { server: store } = await startSecured(directoryOf(server, authority.cert));
-    const files = directoryWith({ ...own, ca: authority.cert });
+    const authority = newAuthority();
+    const own = authority.sign("client", { usage: "clientAuth" });
+    const server = serverCertificate(authority);
+    const { server: store } = await startSecured(directoryOf(server, authority.ca));
+    const files = directoryWith({ cert: own.cert, key: own.key, ca: authority.ca });
     // It waits for its answer: not in this process.
     const cli = async (...words: readonly string[]): Promise<string> => {
       const { spawn } = await import("node:child_process");
@@ -81,7 +78,7 @@ describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
     expect(await cli(...shown, "SET", "from", "redis-cli")).toBe("OK\n");
     expect(await cli("GET", "from")).not.toContain("redis-cli\n");
 
-    const tls = { ca: authority.cert, cert: own.cert, key: own.key };
+    const tls = { ca: authority.ca, cert: own.cert, key: own.key };
     const ioredis = new Redis(store.port, "127.0.0.1", { tls });
     onTestFinished(() => ioredis.disconnect());
     expect(await ioredis.get("from")).toBe("redis-cli");
@@ -106,10 +103,10 @@ describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
   });
 
   test.each(["TLSv1.2", "TLSv1.3"] as const)("takes %s", async (version) => {
-    const authority = new Authority();
-    const { server } = await startSecured(directoryOf(authority.certificate("store")));
+    const authority = newAuthority();
+    const { server } = await startSecured(directoryOf(serverCertificate(authority)));
     const client = new TestClient(server.port, {
-      ...{ ca: authority.cert, minVersion: version, maxVersion: version },
+      ...{ ca: authority.ca, minVersion: version, maxVersion: version },
     });
     expect(await client.ask("SET", "a", "1")).toBe("+OK");
     expect((client.socket as TLSSocket).getProtocol()).toBe(version);
@@ -119,25 +116,25 @@ describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
   });
 
   test("refuses who does not fit, says why once, and counts the others", async () => {
-    const authority = new Authority();
-    const stranger = new Authority("stranger");
+    const authority = newAuthority();
+    const stranger = newAuthority("stranger");
     const heard = warnings();
-    const server = authority.certificate("store");
-    const { server: store } = await startSecured(directoryOf(server, authority.cert));
+    const server = serverCertificate(authority);
+    const { server: store } = await startSecured(directoryOf(server, authority.ca));
     const { port } = store;
-    const good = authority.certificate("client", { purpose: "client" });
-    const ca = authority.cert;
+    const good = authority.sign("client", { usage: "clientAuth" });
+    const ca = authority.ca;
     expect(await outcome(port, { ca, ...good })).toBe("+PONG\r\n");
     const asked = async (what: string, options: ConnectionOptions, refused: RegExp) =>
       expect(await outcome(port, { ca, ...options }), what).toMatch(refused);
     for (let i = 0; i < 2; i += 1) {
       await asked("none", {}, /CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE|ECONNRESET|closed/);
-      await asked("of a stranger", stranger.certificate("client"), /ECONNRESET|closed/);
-      const over = authority.certificate("client", { valid: "no more" });
+      await asked("of a stranger", stranger.sign("client"), /ECONNRESET|closed/);
+      const over = authority.sign("client", { days: [-3, -1] });
       await asked("that is over", over, /ECONNRESET|closed/);
-      const early = authority.certificate("client", { valid: "not yet" });
+      const early = authority.sign("client", { days: [1, 3] });
       await asked("that is not valid yet", early, /ECONNRESET|closed/);
-      const servers = authority.certificate("client", { purpose: "server" });
+      const servers = authority.sign("client", { usage: "serverAuth" });
       await asked("for another purpose", servers, /ECONNRESET|closed|UNSUPPORTED_CERTIFICATE/);
       const old = { ...good, minVersion: "TLSv1.1", maxVersion: "TLSv1.1" } as const;
       const ciphers = "DEFAULT:@SECLEVEL=0";
@@ -148,7 +145,7 @@ describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
       );
       await asked(
         "who trusts others",
-        { ...good, ca: stranger.cert },
+        { ...good, ca: stranger.ca },
         /SELF_SIGNED|UNABLE_TO|SIGNATURE/,
       );
       const plain = new TestClient(port);
@@ -168,9 +165,9 @@ describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
   });
 
   test("is left by who vanishes in the handshake, and goes on", async () => {
-    const authority = new Authority();
-    const { server } = await startSecured(directoryOf(authority.certificate("store")));
-    const client = new TestClient(server.port, { ca: authority.cert });
+    const authority = newAuthority();
+    const { server } = await startSecured(directoryOf(serverCertificate(authority)));
+    const client = new TestClient(server.port, { ca: authority.ca });
     const vanishing = Array.from({ length: 20 }, (_, i) => {
       const socket = connect(server.port, "127.0.0.1");
       socket.on("error", () => {});
@@ -194,33 +191,33 @@ describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
   });
 
   test("counts who has only begun as a client", async () => {
-    const authority = new Authority();
-    const { server } = await startSecured(directoryOf(authority.certificate("store")), {
+    const authority = newAuthority();
+    const { server } = await startSecured(directoryOf(serverCertificate(authority)), {
       maxclients: "3",
     });
-    const client = new TestClient(server.port, { ca: authority.cert });
+    const client = new TestClient(server.port, { ca: authority.ca });
     expect(await client.ask("PING")).toBe("+PONG");
     const begun = [0, 1].map(() => connect(server.port, "127.0.0.1"));
     await until(
       "they have begun",
       async () => (await statOf(client, "tidemark_tls_handshakes")) === "2",
     );
-    expect(await outcome(server.port, { ca: authority.cert })).toMatch(/ECONNRESET|closed/);
+    expect(await outcome(server.port, { ca: authority.ca })).toMatch(/ECONNRESET|closed/);
     for (const socket of begun) socket.destroy();
     await until(
       "there is room again",
-      async () => (await outcome(server.port, { ca: authority.cert })) === "+PONG\r\n",
+      async () => (await outcome(server.port, { ca: authority.ca })) === "+PONG\r\n",
     );
   });
 
   test("sends what it says at once in few records", async () => {
-    const authority = new Authority();
-    const { server } = await startSecured(directoryOf(authority.certificate("store")));
+    const authority = newAuthority();
+    const { server } = await startSecured(directoryOf(serverCertificate(authority)));
     const raw = connect(server.port, "127.0.0.1");
     onTestFinished(() => {
       raw.destroy();
     });
-    const client = new TestClient(0, { socket: raw, ca: authority.cert, servername: "localhost" });
+    const client = new TestClient(0, { socket: raw, ca: authority.ca, servername: "localhost" });
     expect(await client.ask("SET", "a", "1")).toBe("+OK");
     const before = raw.bytesRead;
     const many = 500;
@@ -242,8 +239,8 @@ describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
   });
 
   test("ends also while somebody shakes hands", async () => {
-    const authority = new Authority();
-    const { server } = await startSecured(directoryOf(authority.certificate("store")));
+    const authority = newAuthority();
+    const { server } = await startSecured(directoryOf(serverCertificate(authority)));
     const begun = connect(server.port, "127.0.0.1");
     begun.on("error", () => {});
     await new Promise((resolve) => begun.on("connect", resolve));
@@ -255,9 +252,9 @@ describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
 
 describe.skipIf(lacksOpenssl)("a handshake", () => {
   test.each(["nothing", "half of it"])("is cut off after %s", async (what) => {
-    const authority = new Authority();
+    const authority = newAuthority();
     const problems: string[] = [];
-    const tls = new ClientTls(directoryOf(authority.certificate("store")), {
+    const tls = new ClientTls(directoryOf(serverCertificate(authority)), {
       ...{ secured: () => expect.fail("it was not done"), handshakeMs: 100 },
       problem: (reason) => void problems.push(reason),
     });
@@ -291,9 +288,9 @@ describe.skipIf(lacksOpenssl)("a directory", () => {
   };
 
   test("without what is needed is refused, with what is wrong", () => {
-    const authority = new Authority();
-    const { cert, key } = authority.certificate("store");
-    const other = authority.certificate("other");
+    const authority = newAuthority();
+    const { cert, key } = serverCertificate(authority);
+    const other = authority.sign("other");
     expect(problemOf({})).toContain("cert.pem cannot be read");
     expect(problemOf({ "cert.pem": cert })).toContain("key.pem cannot be read");
     expect(problemOf({ "cert.pem": "x", "key.pem": key })).toContain("cert.pem cannot be used");
