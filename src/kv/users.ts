@@ -426,7 +426,7 @@ export class DenialLog {
       );
     const [known] = at < 0 ? [] : this.requests.splice(at, 1);
     this.requests.unshift({ ...denied, count: (known?.count ?? 0) + 1 });
-    this.requests.length = Math.min(this.requests.length, Math.max(limit, known ? 1 : 0));
+    this.requests.length = Math.min(this.requests.length, limit);
   }
 
   clear(): void {

@@ -865,7 +865,6 @@ class Connection implements Client {
   readonly patterns: Set<string> = new Set();
   readonly #server: RedisServer;
   readonly #socket: Socket;
-  readonly #isSecured: boolean;
   readonly #limits: RequestLimits;
   readonly #reader: RequestReader;
   /** What it asked through an order and has no answer to yet. */
@@ -912,9 +911,9 @@ class Connection implements Client {
     this.#user = server.users.byDefault;
     this.#isSignedIn = this.#user.isOpen;
     const take = (bytes: Uint8Array, length: number): void => this.#read(bytes, length);
-    this.#isSecured = accepted instanceof TLSSocket;
-    const socket = this.#isSecured ? accepted : readShared(accepted, take);
-    if (this.#isSecured) socket.pause().on("data", (bytes) => take(bytes, bytes.length));
+    const isSecured = accepted instanceof TLSSocket;
+    const socket = isSecured ? accepted : readShared(accepted, take);
+    if (isSecured) socket.pause().on("data", (bytes) => take(bytes, bytes.length));
     this.#socket = socket;
     this.address = `${socket.remoteAddress}:${socket.remotePort}`;
     this.localAddress = `${socket.localAddress}:${socket.localPort}`;
@@ -1449,9 +1448,8 @@ class Connection implements Client {
   /** Gives whether the system has taken all: then the bytes are needed no more. */
   write(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#isGone || start === end) return true;
-    const lent = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
-    if (this.#isSecured) this.#writeSecured(Buffer.from(lent));
-    else this.#socket.write(lent);
+    // One that is encrypted takes a while for the first part of a turn: the others wait, and become one.
+    this.#socket.write(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start));
     const { writableLength } = this.#socket;
     if (writableLength === 0) return true;
     if (writableLength > UNREAD_BYTES) {
@@ -1460,17 +1458,7 @@ class Connection implements Client {
     }
     const limit = this.#server.settingsOf.subscriberBytes;
     if (limit > 0 && writableLength > limit && this.#hearsUnasked) this.#socket.destroy();
-    return this.#isSecured;
-  }
-
-  /** What is said at once is encrypted and sent as one: each part would be a record of its own. */
-  #writeSecured(bytes: Buffer): void {
-    const socket = this.#socket;
-    if (socket.writableCorked === 0) {
-      socket.cork();
-      process.nextTick(() => socket.uncork());
-    }
-    socket.write(bytes);
+    return false;
   }
 
   /** It has read what it was sent. */
