@@ -5,7 +5,7 @@
 
 const RUN_BY_TIDEMARK = "replicas are processes of a system, which is run by tidemark";
 
-export const unsupported = (name: string, reason: string): string =>
+const unsupported = (name: string, reason: string): string =>
   `ERR ${name.toUpperCase()} is not supported by Tidemark: ${reason}`;
 
 const REASONS: readonly (readonly [reason: string, names: string])[] = [

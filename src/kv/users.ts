@@ -407,7 +407,7 @@ const ALIKE_MS = 60_000;
 const ALIKE_LOOKED_AT = 10;
 
 /** What was denied of late. */
-export class DenialLog {
+class DenialLog {
   /** The latest first. */
   readonly requests: DeniedRequest[] = [];
 
