@@ -225,6 +225,11 @@ export interface FileProblem {
   readonly reason: string;
 }
 
+const inOrder = (users: Iterable<User>): User[] =>
+  [...users].sort((a, b) => (a.name < b.name ? -1 : 1));
+
+const textOf = (users: readonly User[]): string => users.map(({ line }) => `${line}\n`).join("");
+
 /** What a server does when users change. */
 export interface UsersListener {
   /** It is about to be as another one. */
@@ -253,7 +258,7 @@ export class Users {
 
   /** In the order of their names. */
   get all(): readonly User[] {
-    return [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return inOrder(this.#byName.values());
   }
 
   /** The password of the default user; empty: it needs none. */
@@ -315,19 +320,13 @@ export class Users {
 
   /** All users, as a file has them. */
   get text(): string {
-    return this.all.map(({ line }) => `${line}\n`).join("");
+    return textOf(this.all);
   }
 
   /** Whether a file with that text has these users. */
   isIn(text: string): boolean {
     const read = this.#read(text);
-    return (
-      Array.isArray(read) &&
-      read
-        .map(({ line }) => `${line}\n`)
-        .sort()
-        .join("") === this.text
-    );
+    return Array.isArray(read) && textOf(inOrder(read)) === this.text;
   }
 
   /**
@@ -402,6 +401,8 @@ export interface DeniedRequest {
   client: string;
 }
 
+/** Of a long key, or of a client with a long name, the beginning is kept. */
+const NOTED_CHARACTERS = 1024;
 /** What is denied again within so long is counted, not noted anew; as far as it is among the latest. */
 const ALIKE_MS = 60_000;
 const ALIKE_LOOKED_AT = 10;
@@ -413,7 +414,12 @@ class DenialLog {
 
   /** @param limit as many are kept */
   add(denied: Omit<DeniedRequest, "count">, limit: number): void {
-    const { reason, context, object, user, atMs } = denied;
+    const { reason, context, atMs } = denied;
+    const [object, user, client] = [denied.object, denied.user, denied.client].map(beginning) as [
+      string,
+      string,
+      string,
+    ];
     const at = this.requests
       .slice(0, ALIKE_LOOKED_AT)
       .findIndex(
@@ -425,7 +431,7 @@ class DenialLog {
           Math.abs(one.atMs - atMs) <= ALIKE_MS,
       );
     const [known] = at < 0 ? [] : this.requests.splice(at, 1);
-    this.requests.unshift({ ...denied, count: (known?.count ?? 0) + 1 });
+    this.requests.unshift({ ...denied, object, user, client, count: (known?.count ?? 0) + 1 });
     this.requests.length = Math.min(this.requests.length, limit);
   }
 
@@ -433,3 +439,7 @@ class DenialLog {
     this.requests.length = 0;
   }
 }
+
+/** Another text, which does not keep the long one. */
+const beginning = (text: string): string =>
+  text.length > NOTED_CHARACTERS ? [...text.slice(0, NOTED_CHARACTERS)].join("") : text;

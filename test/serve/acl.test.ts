@@ -11,6 +11,8 @@ import {
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isTidemarkError } from "../../src/index.ts";
+import { keyPlaces } from "../../src/kv/command.ts";
+import { everyCommand, useOfKey } from "../../src/kv/commands/introspection.ts";
 import { commandTable } from "../../src/kv/commands.ts";
 import { Users } from "../../src/kv/users.ts";
 import { checkUsersFile } from "../../src/serve/users-file.ts";
@@ -341,6 +343,30 @@ describe("a store", () => {
   });
 });
 
+test("of what is denied, not more is kept than somebody can read", () => {
+  const users = new Users(commandTable.commands, { changing: () => {}, removed: () => {} });
+  const denied = { context: "toplevel", user: "u", client: "", atMs: 0, reason: "key" } as const;
+  for (let i = 0; i < 20; i += 1) users.log.add({ ...denied, object: `${i}${"x".repeat(1e6)}` }, 5);
+  expect(users.log.requests.map(({ object }) => object.slice(0, 3))).toEqual(
+    [19, 18, 17, 16, 15].map((i) => `${i}x`),
+  );
+  expect(users.log.requests.every(({ object }) => object.length <= 1024)).toBe(true);
+});
+
+test("of every command that has keys it is known what becomes of them", () => {
+  const every = [...everyCommand(commandTable.commands)].filter(([, , { keys }]) => keys);
+  expect(every.length).toBeGreaterThan(100);
+  for (const [name, , command] of every) {
+    const words = name === "sort" ? ["sort", "k", "STORE", "d"] : [name, ...Array(6).fill("1")];
+    const uses = keyPlaces(command, words).map((place) => useOfKey(name, words, place));
+    expect(uses.length, name).toBeGreaterThan(0);
+    expect(
+      uses.some(({ writes }) => writes),
+      name,
+    ).toBe(command.isWrite);
+  }
+});
+
 describe("a file of users", () => {
   const at = (text: string): string => join(directoryWith({ "users.acl": text }), "users.acl");
 
@@ -462,6 +488,7 @@ test("what a user is described as, makes the same user again", () => {
     ];
     users.set(`u${i}`, i % 2 === 0 ? rules : ["+@all", ...rules]);
   }
+  for (const name of ["a", "a\x01", "a1", "A", "\xff"]) users.set(name, ["on"]);
   expect(users.isIn(users.text)).toBe(true);
   expect(users.isIn(users.text.replace("%R~get*", "%W~get*"))).toBe(false);
 });

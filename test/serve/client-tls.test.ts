@@ -236,6 +236,34 @@ describe.skipIf(lacksOpenssl)("a store with a certificate", () => {
     expect(raw.bytesRead - before - said).toBeLessThan(40 * 22);
   });
 
+  test("does not pile up what a client does not read, and gives it all when it does", async () => {
+    const authority = newAuthority();
+    const { server } = await startSecured(directoryOf(serverCertificate(authority)));
+    const other = new TestClient(server.port, { ca: authority.ca });
+    const value = "x".repeat(300_000);
+    expect(await other.ask("SET", "big", value)).toBe("+OK");
+    const slow = connectSecured({ port: server.port, host: "127.0.0.1", ca: authority.ca });
+    slow.on("error", () => {});
+    onTestFinished(() => {
+      slow.destroy();
+    });
+    const many = 100;
+    slow.write("CLIENT SETNAME slow\r\n".concat("GET big\r\n".repeat(many)));
+    slow.pause();
+    const waiting = async (): Promise<number> =>
+      Number(/name=slow .* omem=(\d+)/.exec(String(await other.ask("CLIENT", "LIST")))?.[1] ?? 0);
+    await until("something waits for it", async () => (await waiting()) > value.length);
+    expect(await waiting()).toBeLessThan(4_000_000);
+    let bytes = 0;
+    slow.on("data", (some) => {
+      bytes += some.length;
+    });
+    slow.resume();
+    const all = "+OK\r\n".length + many * (value.length + "$300000\r\n\r\n".length);
+    await until("it has all of it", () => bytes === all);
+    expect(await waiting()).toBe(0);
+  });
+
   test("is not talked to by who speaks TLS to one that does not", async () => {
     const [member] = await startStore(1);
     const { port = 0 } = member?.server ?? {};
