@@ -1589,7 +1589,7 @@ const hasSecrets = (args: readonly string[]): boolean => withoutSecrets(args) !=
 const NO_LONGER: Readonly<Record<Denial["reason"], string>> = {
   command: "no permission to execute the command or subcommand",
   key: "no permission to touch the specified keys",
-  channel: "no permission to access one of the channels used as arguments to the command",
+  channel: "no permission to access one of the channels used as arguments",
 };
 
 function unknownCommand(name: string, args: readonly string[]): string {
