@@ -73,7 +73,8 @@ export class UsersFile {
     // A rule with a parenthesis in a pattern may not be the same when it is read: then there would be no server that starts with it.
     if (!this.#users.isIn(text))
       throw new Refusal(
-        "ERR There was an error trying to save the ACLs: a user could not be read again: look for a name that is empty, or a pattern with a parenthesis",
+        "ERR There was an error trying to save the ACLs: a user could not be read again: " +
+          "look for a name that is empty, or a pattern with a parenthesis",
       );
     try {
       write(existing(this.#path), text);
