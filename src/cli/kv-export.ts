@@ -13,7 +13,7 @@ import { RedisConnection } from "../serve/redis-connection.ts";
 import { KeyTally } from "./key-tally.ts";
 import { databasesOf, liveKeys } from "./live-keys.ts";
 import { directoryOption, jsonOption } from "./options.ts";
-import { parseRedisUrl, type RedisUrl } from "./redis-url.ts";
+import { parseRedisUrl, type RedisUrl, tlsOption, withTls } from "./redis-url.ts";
 import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
 import { grouped } from "./terminal.ts";
 import { Progress, STANDARD, writeTo } from "./transfer.ts";
@@ -23,6 +23,7 @@ interface ExportOptions extends KeyOptions {
   readonly snapshot?: string;
   readonly dir: string;
   readonly json?: true;
+  readonly tls?: string;
 }
 
 const STORE: RedisUrl = { host: "127.0.0.1", port: 7379 };
@@ -56,12 +57,13 @@ export function kvExportCommand(): Command {
         .default(undefined, "redis://127.0.0.1:7379")
         .argParser(parseRedisUrl),
     )
+    .addOption(tlsOption())
     .addOption(directoryOption())
     .addOption(keyOption())
     .addOption(jsonOption("print what was written as one line of JSON; not with -"))
     .addHelpText("after", HELP)
     .action(async (file: string, options: ExportOptions) => {
-      const { snapshot: name, from, dir, json } = options;
+      const { snapshot: name, from, dir, json, tls } = options;
       if (name !== undefined && from)
         throw new TidemarkError("BAD_OPTION", "--from and --snapshot are two ways: choose one");
       if (file === STANDARD && (json || process.stdout.isTTY))
@@ -69,7 +71,8 @@ export function kvExportCommand(): Command {
       const progress = new Progress();
       const tally = new KeyTally();
       const counter = { bytes: 0 };
-      const connection = name === undefined ? await RedisConnection.open(from ?? STORE) : undefined;
+      const connection =
+        name === undefined ? await RedisConnection.open(withTls(from ?? STORE, tls)) : undefined;
       try {
         const events = connection
           ? liveKeys(

@@ -11,7 +11,7 @@ import { RedisConnection } from "../serve/redis-connection.ts";
 import { KeyTally } from "./key-tally.ts";
 import { databasesOf, liveKeys } from "./live-keys.ts";
 import { jsonOption } from "./options.ts";
-import { isRedisUrl, parseRedisUrl, type RedisUrl } from "./redis-url.ts";
+import { isRedisUrl, parseRedisUrl, type RedisUrl, tlsOption, withTls } from "./redis-url.ts";
 import { grouped, printable } from "./terminal.ts";
 import { unreadable } from "./text-file.ts";
 import { Progress } from "./transfer.ts";
@@ -20,6 +20,7 @@ interface ImportOptions {
   readonly to: RedisUrl;
   readonly replace?: true;
   readonly json?: true;
+  readonly tls?: string;
 }
 
 /** So much is sent before its replies are waited for. */
@@ -31,7 +32,8 @@ A file is what SAVE or BGSAVE of Redis writes, up to Redis 7.2. It is read
 twice: nothing is sent of one that is damaged. A running server is asked for all
 its keys, by SCAN and DUMP, one at this moment and one at another.
 Of a server of Redis' protocol with a password, the address has it:
-redis://user:password@host:port, redis://:password@host:port.
+redis://user:password@host:port, redis://:password@host:port. One that speaks
+TLS is rediss://host:port.
 
 Keys keep their database and the time at which they expire; those that are past
 it are left out. Keys that the store has are left as they are, and counted,
@@ -60,15 +62,17 @@ export function kvImportCommand(): Command {
         .argParser(parseRedisUrl),
     )
     .option("--replace", "replace keys that are there")
+    .addOption(tlsOption())
     .addOption(jsonOption("print what came of it as one line of JSON"))
     .addHelpText("after", HELP)
-    .action(async (source: string, { to, replace, json }: ImportOptions) => {
+    .action(async (source: string, { to, replace, json, tls }: ImportOptions) => {
       if (to.db !== undefined)
         throw new TidemarkError("BAD_OPTION", "--to has no database: keys keep the one they have");
       const progress = new Progress();
       const tally = new KeyTally();
       try {
-        await importKeys(source, to, new KeySender(tally, replace === true), progress);
+        const from = isRedisUrl(source) ? withTls(addressOf(source), tls) : source;
+        await importKeys(from, withTls(to, tls), new KeySender(tally, replace === true), progress);
       } finally {
         progress.end();
       }
@@ -84,17 +88,18 @@ function shown(source: string): string {
 }
 
 async function importKeys(
-  source: string,
+  source: string | RedisUrl,
   to: RedisUrl,
   sender: KeySender,
   progress: Progress,
 ): Promise<void> {
-  const from = isRedisUrl(source) ? await RedisConnection.open(addressOf(source)) : undefined;
-  const file = from ? undefined : await provenFile(source, progress);
+  const from = typeof source === "string" ? undefined : await RedisConnection.open(source);
+  const file = typeof source === "string" ? await provenFile(source, progress) : undefined;
   try {
     const target = await RedisConnection.open(to);
     try {
-      const events = from ? keysOfServer(from, addressOf(source).db) : file?.events();
+      const db = typeof source === "string" ? undefined : source.db;
+      const events = from ? keysOfServer(from, db) : file?.events();
       for await (const event of events ?? []) {
         await sender.take(event, target);
         if (from) progress.tell(() => `${grouped(sender.tally.keys)} keys`);

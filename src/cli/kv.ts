@@ -1,12 +1,15 @@
 /** `tidemark kv`: the replicated store, for clients of the Redis protocol. */
 
+import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { isProcessId, type ProcessId } from "../core/id.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
+import { readClientTls } from "../serve/client-tls.ts";
 import type { KvSystemOptions } from "../serve/kv-system.ts";
 import { SAVE_TIMEOUT_MS } from "../serve/redis-server.ts";
 import { ServerSettings } from "../serve/server-settings.ts";
+import { checkUsersFile } from "../serve/users-file.ts";
 import { jsonAppReport, lineAppReport } from "./app-report.ts";
 import { type JoinPlan, type JoinReport, joinSystem } from "./join-system.ts";
 import { kvExportCommand } from "./kv-export.ts";
@@ -30,6 +33,8 @@ interface KvOptions extends RunOptions {
   readonly set?: Readonly<Record<string, string>>;
   readonly causal?: readonly string[];
   readonly fifo?: readonly string[];
+  readonly users?: string;
+  readonly clientTls?: string;
   readonly interval: number;
   readonly keep: number;
   readonly dir: string;
@@ -65,6 +70,10 @@ the others are. Snapshots and restores need a directory that all share, and that
 is safe on one machine only. With --tls what goes between the processes is
 encrypted, and each proves who it is; without, use a network that you trust.
 
+Who may do what, --users says: each process reads that file when it starts, and
+by ACL LOAD. With --client-tls nobody is served who does not speak TLS. See
+docs/operate/access.md.
+
 With import it takes keys from Redis into a running store, with export it writes
 them for redis-cli --pipe.
 
@@ -78,6 +87,7 @@ Examples:
   redis-cli -p 7381 GET greeting
   tidemark kv --processes 1 --log always
   tidemark kv --set requirepass=secret --set maxclients=100
+  tidemark kv --users users.acl --client-tls certificates
   tidemark kv --causal 'cart:*' --causal 'user:*' --fifo 'log:*'
   tidemark kv --join a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400 \\
     --tls certificates                     # ca.pem, a.pem, a.key`;
@@ -98,6 +108,18 @@ export function kvCommand(): Command {
     .option("--host <address>", "serve there; 0.0.0.0: everywhere", "127.0.0.1")
     .addOption(
       new Option("--set <name=value>", "a setting, as CONFIG SET takes it").argParser(parseSetting),
+    )
+    .addOption(
+      new Option(
+        "--users <file>",
+        "users and what each may do, as in an aclfile of Redis: user NAME rules",
+      ),
+    )
+    .addOption(
+      new Option(
+        "--client-tls <directory>",
+        "clients speak TLS: cert.pem, key.pem; with ca.pem, they show a certificate it signed",
+      ),
     )
     .addOption(
       new Option(
@@ -199,14 +221,19 @@ function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[])
     source: { kv },
     log: log === "off" ? undefined : log,
     restart: { ...rule, restarts: restarts ?? rule.restarts },
-    report: joinReport(id, `${host}:${port}`, options.json === true),
+    report: joinReport(id, `${host}:${port}`, options),
   };
 }
 
 /** Lines for people, or for programs. */
-function joinReport(id: ProcessId, serves: string, isJson: boolean): JoinReport {
+function joinReport(
+  id: ProcessId,
+  serves: string,
+  { json, clientTls }: Pick<KvOptions, "json" | "clientTls">,
+): JoinReport {
+  const tls = clientTls !== undefined;
   const print = (event: object, text: string): void => {
-    process.stdout.write(`${isJson ? JSON.stringify(event) : text}\n`);
+    process.stdout.write(`${json ? JSON.stringify(event) : text}\n`);
   };
   return {
     started(pid, address, beganWith) {
@@ -214,8 +241,8 @@ function joinReport(id: ProcessId, serves: string, isJson: boolean): JoinReport 
         beganWith === "nothing"
           ? "begins"
           : `goes on from ${beganWith === "log" ? "its log" : beganWith}`;
-      const text = `${id} ${begins}: clients at ${serves}, processes at ${address} (process ${pid}); Ctrl-C ends`;
-      print({ event: "started", process: id, pid, address, serves, beganWith }, text);
+      const text = `${id} ${begins}: clients at ${serves}${tls ? " with TLS" : ""}, processes at ${address} (process ${pid}); Ctrl-C ends`;
+      print({ event: "started", process: id, pid, address, serves, tls, beganWith }, text);
     },
     note(text) {
       process.stderr.write(`tidemark: ${printable(text)}\n`);
@@ -233,13 +260,16 @@ function planOf(options: KvOptions): Plan {
   const rule = wholeRule();
   const where = processes.map((id, i) => `${id} serves ${host}:${port + i}`).join(", ");
   const password = options.set?.["requirepass"];
+  const definition = definitionIn(options);
+  const spoken = definition.clientTls === undefined ? "" : ", with TLS";
   return {
     kind: "store",
     serves: {
       addresses: new Map(processes.map((id, i) => [id, { host, port: port + i }])),
       ...(password !== undefined && { password }),
+      ...(definition.clientTls !== undefined && { clientTls: definition.clientTls }),
     },
-    source: { kv: { processes, port, host, ...definitionIn(options) } },
+    source: { kv: { processes, port, host, ...definition } },
     processes,
     about: { processes },
     directory: options.dir,
@@ -249,16 +279,29 @@ function planOf(options: KvOptions): Plan {
     keep: options.keep,
     report: options.json
       ? jsonAppReport(process.stdout)
-      : lineAppReport(process.stdout, `a store (${where})`),
+      : lineAppReport(process.stdout, `a store (${where}${spoken})`),
   };
 }
 
 /** What processes are told of the store. @throws TidemarkError `BAD_OPTION` */
-function definitionIn(options: KvOptions): Pick<KvSystemOptions, "settings" | "namespaces"> {
+function definitionIn(
+  options: KvOptions,
+): Pick<KvSystemOptions, "settings" | "namespaces" | "users" | "clientTls"> {
   const { causal, fifo } = options;
   return {
     ...settingsIn(options),
+    ...accessIn(options),
     ...((causal || fifo) && { namespaces: { ...(causal && { causal }), ...(fifo && { fifo }) } }),
+  };
+}
+
+/** Looked at before anything is started. @throws TidemarkError `BAD_OPTION` */
+function accessIn({ users, clientTls }: KvOptions): Pick<KvSystemOptions, "users" | "clientTls"> {
+  if (users !== undefined) checkUsersFile(resolve(users));
+  if (clientTls !== undefined) readClientTls(resolve(clientTls));
+  return {
+    ...(users !== undefined && { users: resolve(users) }),
+    ...(clientTls !== undefined && { clientTls: resolve(clientTls) }),
   };
 }
 

@@ -3,6 +3,7 @@
 import { TidemarkError } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import { shellWord } from "../core/shell-word.ts";
+import { ownAddressTls } from "../serve/client-tls.ts";
 import type { RedisAddress } from "../serve/redis-connection.ts";
 import type { SystemStatus } from "../serve/system-methods.ts";
 import type { PageStoreBackend } from "../serve/web/backend.ts";
@@ -11,10 +12,13 @@ import type { PageStoreBackend } from "../serve/web/backend.ts";
 export interface StoreService {
   readonly addresses: ReadonlyMap<ProcessId, RedisAddress>;
   readonly password?: string;
+  /** The directory with the certificate of a store whose clients speak TLS. */
+  readonly clientTls?: string;
 }
 
-export function storeBackend({ addresses, password }: StoreService): PageStoreBackend {
-  const reached = new Map([...addresses].map(([id, one]) => [id, reachable(one)]));
+export function storeBackend({ addresses, password, clientTls }: StoreService): PageStoreBackend {
+  const tls = tlsIn(clientTls);
+  const reached = new Map([...addresses].map(([id, one]) => [id, { ...reachable(one), ...tls }]));
   return { serves: async () => reached, ...(password !== undefined && { password }) };
 }
 
@@ -32,15 +36,20 @@ export function runningStoreBackend(
           `what runs in ${directory} is no store: tidemark kv --dir ${shellWord(directory)} starts one`,
         );
       return new Map(
-        processes.flatMap(({ process, serves = "" }) => {
+        processes.flatMap(({ process, serves = "", clientTls }) => {
           const colon = serves.lastIndexOf(":");
           const address = { host: serves.slice(0, colon), port: Number(serves.slice(colon + 1)) };
-          return colon > 0 ? [[process, reachable(address)] as const] : [];
+          return colon > 0
+            ? [[process, { ...reachable(address), ...tlsIn(clientTls) }] as const]
+            : [];
         }),
       );
     },
   };
 }
+
+const tlsIn = (directory: string | undefined): Pick<RedisAddress, "tls"> =>
+  directory === undefined ? {} : { tls: ownAddressTls(directory) };
 
 /** Who serves everywhere is reached here. */
 function reachable(address: RedisAddress): RedisAddress {

@@ -1,7 +1,10 @@
-/** How a server of Redis' protocol is named: `redis://user:password@host:port/database`. */
+/** How a server of Redis' protocol is named: `redis://user:password@host:port/database`, or `rediss://` if it speaks TLS. */
 
-import { InvalidArgumentError } from "commander";
-import type { RedisAddress } from "../serve/redis-connection.ts";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { InvalidArgumentError, Option } from "commander";
+import { TidemarkError, textOf } from "../core/error.ts";
+import type { AddressTls, RedisAddress } from "../serve/redis-connection.ts";
 
 /** An address, and perhaps one of its databases. */
 export interface RedisUrl extends RedisAddress {
@@ -14,10 +17,8 @@ export const isRedisUrl = (text: string): boolean => /^rediss?:\/\//i.test(text)
 
 export function parseRedisUrl(text: string): RedisUrl {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === "rediss:")
-    throw new InvalidArgumentError("TLS is not spoken here: use a tunnel, and redis://.");
   const [, db] = /^\/(\d{0,9})$/.exec(url?.pathname || "/") ?? [];
-  if (url?.protocol !== "redis:" || url.hostname === "" || db === undefined)
+  if (!url || !isRedisUrl(text) || url.hostname === "" || db === undefined)
     throw new InvalidArgumentError("Use redis://host:port, as in redis://127.0.0.1:7379.");
   const user = decoded(url.username);
   const password = decoded(url.password);
@@ -27,7 +28,33 @@ export function parseRedisUrl(text: string): RedisUrl {
     ...(user !== "" && { user }),
     ...(password !== "" && { password }),
     ...(db !== "" && { db: Number(db) }),
+    ...(url.protocol === "rediss:" && { tls: {} }),
   };
+}
+
+/** What addresses with `rediss://` need, if it is not all with Node. */
+export const tlsOption = (): Option =>
+  new Option(
+    "--tls <directory>",
+    "for rediss://: ca.pem to trust, cert.pem and key.pem to show, if they are in it",
+  );
+
+/** An address with what is in that directory. @throws TidemarkError `BAD_OPTION` */
+export function withTls<T extends RedisAddress>(address: T, directory: string | undefined): T {
+  if (!address.tls || directory === undefined) return address;
+  const read = (name: keyof AddressTls): Partial<AddressTls> => {
+    const path = join(directory, `${name}.pem`);
+    if (!existsSync(path)) return {};
+    try {
+      return { [name]: readFileSync(path, "utf8") };
+    } catch (cause) {
+      throw new TidemarkError("BAD_OPTION", `--tls: ${textOf(cause)}`, { cause });
+    }
+  };
+  const tls = { ...read("ca"), ...read("cert"), ...read("key") };
+  if (Object.keys(tls).length === 0)
+    throw new TidemarkError("BAD_OPTION", `--tls: ${directory} has no ca.pem, and no cert.pem`);
+  return { ...address, tls };
 }
 
 function decoded(text: string): string {

@@ -189,7 +189,12 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       const { chaos } = system ?? {};
       const statuses = ((await system?.status()) ?? []).map((one) => {
         const serves = plan.serves?.addresses.get(one.process);
-        return { ...one, ...(serves && { serves: `${serves.host}:${serves.port}` }) };
+        const { clientTls } = plan.serves ?? {};
+        return {
+          ...one,
+          ...(serves && { serves: `${serves.host}:${serves.port}` }),
+          ...(clientTls !== undefined && { clientTls }),
+        };
       });
       return { ...known, snapshots, ...(chaos && { chaos }), processes: statuses };
     },

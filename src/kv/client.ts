@@ -3,6 +3,7 @@
 import type { KnownCommand } from "./command.ts";
 import type { Reply } from "./reply.ts";
 import type { SlowLog } from "./slow-log.ts";
+import type { Users } from "./users.ts";
 
 /** One connection. */
 export interface Client {
@@ -11,8 +12,9 @@ export interface Client {
   resp3: boolean;
   /** As `CLIENT SETNAME` gave it; empty if it did not. */
   name: string;
-  user: string;
-  isAuthenticated: boolean;
+  /** Its name. */
+  readonly user: string;
+  readonly isAuthenticated: boolean;
   /** `host:port` of both ends. */
   readonly address: string;
   readonly localAddress: string;
@@ -39,6 +41,8 @@ export interface Client {
   /** Is told of what is said on that channel, or on those like a pattern. Gives how many it listens to now. */
   subscribe(kind: "channel" | "pattern", name: string): number;
   unsubscribe(kind: "channel" | "pattern", name: string): number;
+  /** It is that user, if the password is right; if not, that is noted. */
+  signIn(user: string, password: string): boolean;
   /** As it was when it came. */
   reset(): void;
   /** Begins a transaction, gives it up. */
@@ -71,8 +75,11 @@ export interface Server {
    * @throws Refusal
    */
   configure(settings: readonly (readonly [name: string, value: string])[]): void;
-  /** Whether the password is the one that is asked for. */
-  admits(user: string, password: string): boolean;
+  readonly users: Users;
+  /** Where users are kept, if they are. @throws Refusal also if it cannot be read or written */
+  readonly usersFile: { load(): void; save(): void } | undefined;
+  /** So many hexadecimal digits that nobody can guess. */
+  secret(digits: number): string;
   /** The sections of `INFO`, by name: lines of `name:value`. */
   info(): ReadonlyMap<string, ReadonlyMap<string, string | number>>;
   command(name: string): KnownCommand | undefined;

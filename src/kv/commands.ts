@@ -1,6 +1,7 @@
 /** The table of all commands: what there is, and what `COMMAND` tells of it. */
 
 import { CommandTable } from "./command.ts";
+import { aclCommands } from "./commands/acl.ts";
 import { bitCommands } from "./commands/bits.ts";
 import { connectionCommands } from "./commands/connection.ts";
 import { hashCommands } from "./commands/hashes.ts";
@@ -28,5 +29,6 @@ export const commandTable: CommandTable = new CommandTable([
   ...pubsubCommands,
   ...introspectionCommands,
   ...serverCommands,
+  ...aclCommands,
   ...tidemarkCommands,
 ]);

@@ -45,6 +45,12 @@ import { RequestReader } from "./request-reader.ts";
 /** The group of the total order. */
 export const GROUP = "kv";
 
+/**
+ * The name of what stands in a transaction for a request that is refused; the other word of it is the error. No client can name a command
+ * so.
+ */
+export const REFUSED = "";
+
 /** The group of another order. */
 export const groupOfLevel = (level: ConvergingLevel): string => `${GROUP}-${level}`;
 
@@ -904,6 +910,10 @@ export class Replica
     for (const args of requests) {
       // Databases may have been swapped.
       call.select(call.dbNumber);
+      if (args[0] === REFUSED) {
+        call.reply.error(args[1] as string);
+        continue;
+      }
       const command = this.#table.get(args[0] as string);
       if (!command || !(isOwn || command.isEverywhere)) continue;
       if (this.#namespaces === undefined || this.#isTotal(command, args))

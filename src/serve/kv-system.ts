@@ -32,6 +32,10 @@ export interface KvSystemOptions {
   readonly host?: string;
   /** As `CONFIG SET` takes them. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** A file of users; each process reads it for itself. @default none: there is the default user alone */
+  readonly users?: string;
+  /** A directory with `cert.pem`, `key.pem` and perhaps `ca.pem`: clients speak TLS. @default none */
+  readonly clientTls?: string;
   /** Keys that are not in total order, and converge; the same for all processes. @default none */
   readonly namespaces?: NamespacePatterns;
   /** Hears of each server that serves, and of the replica beside it. */
@@ -49,7 +53,7 @@ const NAME_CHARACTERS = 256;
 export function kvSystem(
   options: KvSystemOptions,
 ): SystemDefinition<Uint8Array, unknown, ReplicaRequest, ReplicaReply> {
-  const { processes, port, isOnePort, host, settings, namespaces } = options;
+  const { processes, port, isOnePort, host, settings, users, clientTls, namespaces } = options;
   const levels = CONVERGING.filter((level) => (namespaces?.[level]?.length ?? 0) > 0);
   const groups = [GROUP, ...levels.map(groupOfLevel)];
   const applications = new Map<ProcessId, readonly [StoreApplication, Replica]>();
@@ -96,6 +100,8 @@ export function kvSystem(
         port: port === 0 || isOnePort ? port : port + processes.indexOf(running.id),
         ...(host === undefined ? {} : { host }),
         ...(settings && { settings }),
+        ...(users !== undefined && { users }),
+        ...(clientTls !== undefined && { clientTls }),
         sweeps: running.id === processes[0],
         otherReplicas: processes.length - 1,
         system: new OwnSystem({ running, replica, processes, store, explainGroup }),

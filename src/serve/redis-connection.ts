@@ -1,6 +1,7 @@
 /** A connection to a server that speaks Redis' protocol. */
 
-import { connect, type Socket } from "node:net";
+import { connect, isIP, type Socket } from "node:net";
+import { connect as connectSecured, type TLSSocket } from "node:tls";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import { byteSize } from "../core/quantity.ts";
 import { Reply } from "../kv/reply.ts";
@@ -18,6 +19,19 @@ export interface RedisAddress {
   readonly port: number;
   readonly user?: string;
   readonly password?: string;
+  /** TLS is to be spoken. */
+  readonly tls?: AddressTls;
+}
+
+/** Whom to trust, and what to show. */
+export interface AddressTls {
+  /** Certificates of authorities, in PEM. @default those of Node */
+  readonly ca?: string;
+  /** A certificate and its key, for a server that asks for them. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** The SHA-256 of the one certificate that is taken, whoever signed it and whatever it is for. @default any that is signed */
+  readonly fingerprint?: string;
 }
 
 /** What is to be done with replies. */
@@ -79,12 +93,12 @@ export class RedisConnection<T = ServerReply> {
 
   /** The same, with replies of another form. */
   static async openAs<T>(
-    { host, port, user, password }: RedisAddress,
+    { host, port, user, password, tls }: RedisAddress,
     options: ReplyOptions<T>,
   ): Promise<RedisConnection<T>> {
     const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
     const { first = ["PING"], openMs = OPEN_MS } = options;
-    const socket = await connected(name, host, port, openMs);
+    const socket = await connected(name, host, port, openMs, tls);
     const connection = new RedisConnection(name, socket, options);
     // A process that is halted takes connections, and says nothing.
     const late = setTimeout(() => connection.#fail(lateness(name, openMs)), openMs);
@@ -183,20 +197,48 @@ export class RedisConnection<T = ServerReply> {
 const lateness = (name: string, openMs: number): string =>
   `${name} does not answer: not within ${openMs / 1000} s`;
 
-function connected(name: string, host: string, port: number, openMs: number): Promise<Socket> {
+function connected(
+  name: string,
+  host: string,
+  port: number,
+  openMs: number,
+  tls: AddressTls | undefined,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, noDelay: true, timeout: openMs });
+    const socket = tls ? secured(host, port, tls) : connect({ host, port, noDelay: true });
+    const late = setTimeout(() => fail(lateness(name, openMs)), openMs);
     const fail = (what: string): void => {
+      clearTimeout(late);
       socket.destroy();
       reject(new TidemarkError("PEER_UNREACHABLE", what));
     };
     const failed = (error: Error): void =>
       fail(`${name} does not answer: ${error.message || textOf(error)}`);
+    const ended = (): void => fail(`${name} closed the connection before TLS was agreed on`);
     socket.once("error", failed);
-    socket.once("timeout", () => fail(lateness(name, openMs)));
-    socket.once("connect", () => {
-      socket.off("error", failed).removeAllListeners("timeout").setTimeout(0);
+    if (tls) socket.once("close", ended);
+    socket.once(tls ? "secureConnect" : "connect", () => {
+      if (tls?.fingerprint !== undefined && fingerprintOf(socket) !== tls.fingerprint) {
+        fail(`${name} shows another certificate than the one of its directory`);
+        return;
+      }
+      clearTimeout(late);
+      socket.off("error", failed).off("close", ended);
       resolve(socket);
     });
   });
 }
+
+function secured(host: string, port: number, { fingerprint, ...files }: AddressTls): TLSSocket {
+  const socket = connectSecured({
+    ...{ host, port, ...files, minVersion: "TLSv1.2" },
+    // Of an address there is no name to ask for.
+    ...(isIP(host) === 0 && { servername: host }),
+    // It is compared as a whole.
+    ...(fingerprint !== undefined && { rejectUnauthorized: false }),
+  });
+  return socket.setNoDelay(true);
+}
+
+const fingerprintOf = (socket: Socket): string | undefined =>
+  (socket as TLSSocket).getPeerX509Certificate()?.fingerprint256;

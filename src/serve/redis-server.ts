@@ -15,7 +15,9 @@
 import { randomBytes } from "node:crypto";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
 import { totalmem } from "node:os";
+import { TLSSocket } from "node:tls";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { absence } from "../kv/absent.ts";
 import type { Client, Server } from "../kv/client.ts";
 import {
   chosen,
@@ -25,15 +27,17 @@ import {
   keyPlaces,
   Refusal,
 } from "../kv/command.ts";
-import { absence } from "../kv/commands/server.ts";
+import { describeClient } from "../kv/commands/connection.ts";
 import { commandTable } from "../kv/commands.ts";
 import { matches } from "../kv/glob.ts";
 import { quoted } from "../kv/line.ts";
 import { CONVERGING } from "../kv/namespaces.ts";
+import type { Denial } from "../kv/permissions.ts";
 import { CONVERGING_BYTES, KIND, RecordWriter } from "../kv/record.ts";
 import {
   type News,
   Output,
+  REFUSED,
   type Replica,
   type ReplicaReply,
   type ReplicaRequest,
@@ -42,11 +46,14 @@ import {
 import type { Reply } from "../kv/reply.ts";
 import { encodeRequest, type RequestLimits, RequestReader } from "../kv/request-reader.ts";
 import { SlowLog } from "../kv/slow-log.ts";
+import { type DeniedRequest, type User, Users } from "../kv/users.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
 import { readShared } from "../runtime/shared-read.ts";
+import { ClientTls } from "./client-tls.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import type { OwnSystem } from "./own-system.ts";
 import { ServerSettings } from "./server-settings.ts";
+import { UsersFile } from "./users-file.ts";
 
 /** How a server is set up. */
 export interface RedisServerOptions {
@@ -56,6 +63,10 @@ export interface RedisServerOptions {
   readonly host?: string;
   /** As `CONFIG SET` takes them. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** A file of users; `ACL LOAD` and `ACL SAVE` read and write it. @default none: there is the default user alone */
+  readonly users?: string;
+  /** A directory with a certificate: clients speak TLS, and nothing else. @default none */
+  readonly clientTls?: string;
   /** This server has keys expire that are past their deadline and that nobody asks for; one of a group is to. */
   readonly sweeps: boolean;
   /** How many replicas there are beside the one of this server. @default 0 */
@@ -94,7 +105,6 @@ const FLUSH_MODES: ReadonlySet<string> = new Set(["", "sync", "async"]);
 /** Words of a web browser: no page is to make it send commands here. Its connection is closed. */
 const FOREIGN: ReadonlySet<string> = new Set(["post", "host:"]);
 const ABORTED = "EXECABORT Transaction discarded";
-const WRONG_NUMBER = "ERR wrong number of arguments";
 const SHOWN_CHARACTERS = 128;
 /** A snapshot that takes longer is abandoned. Of many million keys, while clients have nearly all of the time, it takes minutes. */
 export const SAVE_TIMEOUT_MS = 600_000;
@@ -112,6 +122,9 @@ export class RedisServer implements ReplicaServer {
   readonly #running: Running;
   readonly #replica: Replica;
   readonly #net: NetServer;
+  readonly #tls: ClientTls | undefined;
+  readonly users: Users;
+  readonly usersFile: UsersFile | undefined;
   readonly #connections = new Map<number, Connection>();
   /** They end when this round is over. */
   readonly #leaving = new Set<Connection>();
@@ -162,9 +175,26 @@ export class RedisServer implements ReplicaServer {
     this.settingsOf = new ServerSettings(options.settings ?? {});
     this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
     this.watch();
+    this.users = new Users(commandTable.commands, {
+      changing: (user, next) => this.#endListening(user, next),
+      removed: (user) => this.#endAll(user),
+    });
+    const password = (): string => this.settings.get("requirepass") ?? "";
+    this.users.setDefaultPassword(password());
+    this.usersFile =
+      options.users === undefined ? undefined : new UsersFile(options.users, this.users, password);
+    this.usersFile?.begin();
+    this.#tls =
+      options.clientTls === undefined
+        ? undefined
+        : new ClientTls(options.clientTls, {
+            secured: (socket) => this.#begun(socket),
+            problem: (reason) => this.problem(reason),
+          });
     this.#writers = this.#begin();
     this.#net = createServer(
-      { noDelay: true, allowHalfOpen: true, pauseOnConnect: true },
+      // Whoever is to speak TLS begins to at once, and has to be there for it.
+      { noDelay: true, allowHalfOpen: !this.#tls, pauseOnConnect: !this.#tls },
       (socket) => this.#accept(socket),
     );
     running.onUnasked((reply) => this.#hear(reply));
@@ -199,6 +229,7 @@ export class RedisServer implements ReplicaServer {
     const left = new Promise<void>((resolve) => {
       this.#emptied = resolve;
     });
+    this.#tls?.close();
     for (const connection of this.#connections.values()) connection.kill();
     if (this.#connections.size > 0) await left;
     await closed;
@@ -244,14 +275,25 @@ export class RedisServer implements ReplicaServer {
   }
 
   #accept(socket: Socket): void {
-    if (this.#connections.size >= Number(this.settings.get("maxclients"))) {
+    const many = this.#connections.size + (this.#tls?.handshakes ?? 0);
+    if (many >= Number(this.settings.get("maxclients"))) {
       this.counts.rejected += 1;
       socket.on("error", () => {});
+      if (this.#tls) {
+        // It could not read why.
+        socket.destroy();
+        return;
+      }
       socket.resume();
       socket.end("-ERR max number of clients reached\r\n");
       setTimeout(() => socket.destroy(), LINGER_MS).unref();
       return;
     }
+    if (this.#tls) this.#tls.accept(socket);
+    else this.#begun(socket);
+  }
+
+  #begun(socket: Socket): void {
     this.counts.connections += 1;
     this.#lastClient += 1;
     const connection = new Connection(this, this.#lastClient, socket);
@@ -565,14 +607,40 @@ export class RedisServer implements ReplicaServer {
 
   configure(settings: readonly (readonly [string, string])[]): void {
     this.settingsOf.change(settings);
+    for (const [name, value] of settings)
+      if (name.toLowerCase() === "requirepass") this.users.setDefaultPassword(value);
     this.#memoryWatch.limit(Number(this.settings.get("maxmemory")));
     this.watch();
     for (const connection of this.#connections.values()) connection.limit(this.settingsOf);
   }
 
-  admits(user: string, password: string): boolean {
-    const asked = this.settings.get("requirepass") ?? "";
-    return user === "default" && (asked === "" || asked === password);
+  secret(digits: number): string {
+    return randomBytes(Math.ceil(digits / 2))
+      .toString("hex")
+      .slice(0, digits);
+  }
+
+  /** Who listens to what that user may not listen to any more is closed. */
+  #endListening(user: User, next: User): void {
+    const allows = ({ channels, patterns }: Connection): boolean =>
+      [...channels].every((one) => next.allowsChannel(one, false)) &&
+      [...patterns].every((one) => next.allowsChannel(one, true));
+    for (const connection of this.#connections.values())
+      if (connection.isOf(user) && !allows(connection)) connection.kill();
+  }
+
+  #endAll(user: User): void {
+    for (const connection of this.#connections.values())
+      if (connection.isOf(user)) connection.kill();
+  }
+
+  /** Something was denied to a client, or its password was wrong. */
+  denied(client: Client, denied: Pick<DeniedRequest, "reason" | "object" | "user">): void {
+    const atMs = nowMs();
+    const context = client.queued === undefined ? "toplevel" : "multi";
+    const description = describeClient(client, atMs);
+    const limit = this.settingsOf.deniedRequests;
+    this.users.log.add({ ...denied, context, atMs, client: description }, limit);
   }
 
   get memory(): Server["memory"] {
@@ -612,6 +680,7 @@ export class RedisServer implements ReplicaServer {
         process_supervised: "no",
         run_id: this.runId,
         tcp_port: this.port,
+        tidemark_tls: this.#tls ? "yes" : "no",
         server_time_usec: nowMs() * 1000,
         uptime_in_seconds: uptime,
         uptime_in_days: Math.floor(uptime / 86_400),
@@ -626,6 +695,10 @@ export class RedisServer implements ReplicaServer {
         maxclients: this.settings.get("maxclients") ?? "",
         blocked_clients: blocked,
         tracking_clients: 0,
+        ...(this.#tls && {
+          tidemark_tls_handshakes: this.#tls.handshakes,
+          tidemark_tls_client_certificates: this.#tls.asksForCertificates ? "required" : "no",
+        }),
       },
       Memory: {
         used_memory: usedBytes,
@@ -663,6 +736,7 @@ export class RedisServer implements ReplicaServer {
         total_commands_processed: this.counts.commands,
         rejected_connections: this.counts.rejected,
         evicted_keys: this.counts.evicted,
+        ...(this.#tls && { tidemark_tls_refused: this.#tls.refusals }),
         pubsub_channels: this.channels.size,
         pubsub_patterns: this.patterns.size,
         tidemark_records: this.#replica.applied,
@@ -777,8 +851,9 @@ class Connection implements Client {
   readonly localAddress: string;
   resp3: boolean = false;
   name = "";
-  user = "default";
-  isAuthenticated: boolean;
+  /** Who it is, if it is signed in; a store that is open takes everybody for the default user. */
+  #user: User;
+  #isSignedIn: boolean = false;
   lastCommand = "";
   db = 0;
   silence: "none" | "all" | "next" = "none";
@@ -833,11 +908,15 @@ class Connection implements Client {
   constructor(server: RedisServer, id: number, accepted: Socket) {
     this.#server = server;
     this.id = id;
-    const socket = readShared(accepted, (bytes, length) => this.#read(bytes, length));
+    this.#user = server.users.byDefault;
+    this.#isSignedIn = this.#user.isOpen;
+    const take = (bytes: Uint8Array, length: number): void => this.#read(bytes, length);
+    const isSecured = accepted instanceof TLSSocket;
+    const socket = isSecured ? accepted : readShared(accepted, take);
+    if (isSecured) socket.pause().on("data", (bytes) => take(bytes, bytes.length));
     this.#socket = socket;
     this.address = `${socket.remoteAddress}:${socket.remotePort}`;
     this.localAddress = `${socket.localAddress}:${socket.localPort}`;
-    this.isAuthenticated = server.admits("default", "");
     this.#limits = { bulkBytes: 0, queryBytes: 0, authenticated: true };
     this.#reader = new RequestReader(this.#limits);
     this.limit(server.settingsOf);
@@ -849,6 +928,29 @@ class Connection implements Client {
     socket.on("drain", () => this.#drained());
     socket.on("error", () => {});
     socket.on("close", () => this.#end());
+  }
+
+  get user(): string {
+    return this.#user.name;
+  }
+
+  isOf(user: User): boolean {
+    return this.#user === user;
+  }
+
+  get isAuthenticated(): boolean {
+    return this.#isSignedIn || this.#server.users.byDefault.isOpen;
+  }
+
+  signIn(name: string, password: string): boolean {
+    const user = this.#server.users.identify(name, password);
+    if (user) {
+      this.#user = user;
+      this.#isSignedIn = true;
+      return true;
+    }
+    this.#server.denied(this, { reason: "auth", object: this.lastCommand, user: name });
+    return false;
   }
 
   get queued(): number | undefined {
@@ -930,10 +1032,13 @@ class Connection implements Client {
     const reader = this.#reader;
     const server = this.#server;
     const command = commandTable.find(reader.bytes, reader.start(0), reader.end(0));
-    if (server.isWatchful && command && this.#isStopped(command)) return;
-    if (server.namespaces && command && this.#isElsewhere(command)) return;
+    const isDenied = !this.#user.isFree && command !== undefined && this.#isDenied(command);
+    if (!isDenied) {
+      if (server.isWatchful && command && this.#isStopped(command)) return;
+      if (server.namespaces && command && this.#isElsewhere(command)) return;
+    }
     this.#isLooked = false;
-    const isSure = command !== undefined && this.#accepts(command, reader.count);
+    const isSure = command !== undefined && !isDenied && this.#accepts(command, reader.count);
     // What is in order needs no more than this.
     if (isSure && command.isOrdered && !command.isBlocking) {
       server.counts.commands += 1;
@@ -953,13 +1058,44 @@ class Connection implements Client {
     } catch (thrown) {
       if (!(thrown instanceof Refusal)) throw thrown;
       const { message } = thrown;
-      // With a word too many it ends a transaction, also one that is not there.
-      const isEnd = command?.name === "exec" && message.startsWith(WRONG_NUMBER);
+      // With a word too many, or if it is denied, it ends a transaction, also one that is not there.
+      const isEnd = command?.name === "exec" && /^(NOPERM|ERR wrong number)/.test(message);
       if (isEnd) this.discard();
       else if (this.#queue) this.#isSpoiled = true;
-      const problem = isEnd ? `${ABORTED} because of: ${message.slice("ERR ".length)}` : message;
+      const problem = isEnd ? `${ABORTED} because of: ${message.replace(/^ERR /, "")}` : message;
       this.#reply((reply) => reply.error(problem));
     }
+  }
+
+  /** Whether its user, who may not do everything, may not do this; only then why not is looked for. */
+  #isDenied(given: KnownCommand): boolean {
+    const { count } = this.#reader;
+    if (!this.isAuthenticated || !fitsArity(given, count)) return false;
+    const args = this.#reader.arguments(given);
+    const name = args[1]?.toLowerCase();
+    const command = given.subcommands?.find((one) => one.name === name) ?? given;
+    if (!fitsArity(command, count)) return false;
+    return (
+      this.#user.denial(command, args) !== undefined ||
+      this.#user.sortRefusal(command, args) !== undefined
+    );
+  }
+
+  /** @throws Refusal if its user may not do that */
+  #checkAllowed(command: KnownCommand, args: readonly string[]): void {
+    const denial = this.#user.denial(command, args);
+    if (!denial) return;
+    this.#noteDenial(denial, args);
+    throw new Refusal(
+      denial.reason === "command"
+        ? `NOPERM this user has no permissions to run the '${this.lastCommand}' command`
+        : `NOPERM this user has no permissions to access one of the ${denial.reason}s used as arguments`,
+    );
+  }
+
+  #noteDenial({ reason, at }: Denial, args: readonly string[]): void {
+    const object = reason === "command" ? this.lastCommand : (args[at] ?? "");
+    this.#server.denied(this, { reason, object, user: this.#user.name });
   }
 
   /**
@@ -1086,6 +1222,11 @@ class Connection implements Client {
     this.lastCommand = given === command ? given.name : `${given.name}|${command.name}`;
     if (!this.isAuthenticated && !command.flags.includes("no_auth"))
       throw new Refusal("NOAUTH Authentication required.");
+    if (!this.#user.isFree) this.#checkAllowed(command, args);
+    if (this.#queue && hasSecrets(args))
+      throw new Refusal(
+        "ERR Command not allowed inside a transaction: what is in one goes to all replicas and into logs, and no password is to",
+      );
     if (this.#queue && command.flags.includes("no_multi") && !NOT_QUEUED.has(given.name))
       throw new Refusal("ERR Command not allowed inside a transaction");
     const isListening = this.channels.size + this.patterns.size > 0;
@@ -1105,12 +1246,21 @@ class Connection implements Client {
       this.#reply((reply) => reply.error("ERR MULTI calls can not be nested"));
     else if (this.#queue && given.name === "watch")
       this.#reply((reply) => reply.error("ERR WATCH inside MULTI is not allowed"));
+    else if (this.#isRefusedSort(command, args)) return;
     else if (command.isOrdered || this.#pending > 0 || this.#isInOrder(command))
       this.#submit(KIND.command, command);
     else {
       this.#reply(() => this.#server.run(this, given, args));
       this.#limits.authenticated = this.isAuthenticated;
     }
+  }
+
+  /** Of patterns, `SORT` finds out for itself which keys it reads: that is looked at here, where it is known who asks. */
+  #isRefusedSort(command: KnownCommand, args: readonly string[]): boolean {
+    const refusal = this.#user.isFree ? undefined : this.#user.sortRefusal(command, args);
+    if (refusal === undefined) return false;
+    this.#reply((reply) => reply.error(refusal));
+    return true;
   }
 
   #isInOrder({ flags }: KnownCommand): boolean {
@@ -1143,11 +1293,33 @@ class Connection implements Client {
       this.#reply((reply) => reply.nullArray());
       return;
     }
-    const bytes = Buffer.concat(queue);
+    const bytes = Buffer.concat(this.#user.isFree ? queue : queue.map((one) => this.#allowed(one)));
     this.#pending += 1;
     // Which database it selects is known afterwards.
     this.#waits = true;
     this.#server.submit(KIND.transaction, this.db, this.id, bytes, 0, bytes.length);
+  }
+
+  /** A request of a transaction as it is to be done: the user may have been changed since it was queued. */
+  #allowed(request: Uint8Array): Uint8Array {
+    const reader = new RequestReader(this.#limits);
+    reader.feed(request, 0, request.length);
+    reader.next();
+    const args = reader.arguments();
+    const given = commandTable.get(args[0] as string) as KnownCommand;
+    const command = chosen(given, args);
+    const denial = this.#user.denial(command, args);
+    if (!denial) {
+      const refusal = this.#user.sortRefusal(command, args);
+      return refusal === undefined ? request : encodeRequest([REFUSED, refusal]);
+    }
+    this.lastCommand = given === command ? given.name : `${given.name}|${command.name}`;
+    this.#noteDenial(denial, args);
+    return encodeRequest([
+      REFUSED,
+      "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. " +
+        `This command is no longer allowed for the following reason: ${NO_LONGER[denial.reason]}`,
+    ]);
   }
 
   #forgetWatches(): void {
@@ -1276,6 +1448,7 @@ class Connection implements Client {
   /** Gives whether the system has taken all: then the bytes are needed no more. */
   write(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#isGone || start === end) return true;
+    // One that is encrypted takes a while for the first part of a turn: the others wait, and become one.
     this.#socket.write(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start));
     const { writableLength } = this.#socket;
     if (writableLength === 0) return true;
@@ -1337,7 +1510,8 @@ class Connection implements Client {
     this.silence = "none";
     this.readsInOrder = false;
     this.isMonitor = false;
-    this.isAuthenticated = this.#server.admits("default", "");
+    this.#user = this.#server.users.byDefault;
+    this.#isSignedIn = this.#user.isOpen;
   }
 
   multi(): void {
@@ -1396,13 +1570,27 @@ function humanBytes(bytes: number): string {
 function withoutSecrets(args: readonly string[]): readonly string[] {
   const name = args[0]?.toLowerCase();
   if (name === "auth") return args.map((word, i) => (i === 0 ? word : REDACTED));
+  if (name === "acl" && args[1]?.toLowerCase() === "setuser")
+    return args.map((word, i) => (i > 1 ? REDACTED : word));
   const from = name === "hello" ? args.findIndex((word) => word.toLowerCase() === "auth") : -1;
-  const isSetting = name === "config" && args.some((word) => /^requirepass$/i.test(word));
+  const isSetting =
+    name === "config" &&
+    args[1]?.toLowerCase() === "set" &&
+    args.some((word) => /^requirepass$/i.test(word));
   if (isSetting) return args.map((word, i) => (i > 2 ? REDACTED : word));
   return from < 0 ? args : args.map((word, i) => (i > from && i <= from + 2 ? REDACTED : word));
 }
 
 const REDACTED = "(redacted)";
+
+const hasSecrets = (args: readonly string[]): boolean => withoutSecrets(args) !== args;
+
+/** What `EXEC` says of a request that was allowed when it was queued. */
+const NO_LONGER: Readonly<Record<Denial["reason"], string>> = {
+  command: "no permission to execute the command or subcommand",
+  key: "no permission to touch the specified keys",
+  channel: "no permission to access one of the channels used as arguments",
+};
 
 function unknownCommand(name: string, args: readonly string[]): string {
   let shown = "";

@@ -88,6 +88,7 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
   },
   appendonly: { byDefault: "no", check: oneOf("no") },
   "slowlog-log-slower-than": { byDefault: "10000", check: whole(-1, LONG_MAX) },
+  "acllog-max-len": { byDefault: "128", check: whole(0, LONG_MAX) },
   "slowlog-max-len": { byDefault: "128", check: whole(0, LONG_MAX) },
 };
 
@@ -101,6 +102,8 @@ export class ServerSettings {
   /** What takes longer is noted; and so much of it is kept. */
   slowMs: number = Number.POSITIVE_INFINITY;
   slowRequests = 0;
+  /** So much of what was denied is kept. */
+  deniedRequests = 0;
   #events = "";
 
   /** @throws Refusal */
@@ -149,6 +152,7 @@ export class ServerSettings {
     const slow = Number(this.values.get("slowlog-log-slower-than"));
     this.slowMs = slow < 0 ? Number.POSITIVE_INFINITY : slow / 1000;
     this.slowRequests = Number(this.values.get("slowlog-max-len"));
+    this.deniedRequests = Number(this.values.get("acllog-max-len"));
     this.#events = this.values.get("notify-keyspace-events") ?? "";
     const limits = this.values.get("client-output-buffer-limit") ?? "";
     this.subscriberBytes = Number(/pubsub (\d+)/.exec(limits)?.[1] ?? 0);

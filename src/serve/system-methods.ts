@@ -125,6 +125,8 @@ export interface ProcessStatus {
   readonly address: string;
   /** Of a store: where clients reach it, as `host:port`. */
   readonly serves?: string;
+  /** Of one whose clients speak TLS: the directory with its certificate. */
+  readonly clientTls?: string;
   readonly up: boolean;
   readonly epoch: number;
   /** Messages since it started; absent when it does not answer. */

@@ -92,5 +92,5 @@ test("an address of Redis is read whole", () => {
   expect(parseRedisUrl("redis://:secret@a:1/")).toEqual({ host: "a", port: 1, password: "secret" });
   for (const text of ["127.0.0.1:7379", "http://a", "redis://", "redis://a/b", "redis://a:99999"])
     expect(() => parseRedisUrl(text)).toThrow("Use redis://host:port");
-  expect(() => parseRedisUrl("rediss://a")).toThrow("TLS is not spoken here");
+  expect(parseRedisUrl("rediss://a:1")).toEqual({ host: "a", port: 1, tls: {} });
 });

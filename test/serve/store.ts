@@ -1,12 +1,13 @@
 /** A store in this operating-system process, and clients of it that say what they hear. */
 
 import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectSecured } from "node:tls";
 import { onTestFinished } from "vitest";
 import { MemoryNetwork, memoryStore, type RunningProcess, startProcess } from "../../src/index.ts";
 import type { NamespacePatterns } from "../../src/kv/namespaces.ts";
 import type { Replica, ReplicaReply, ReplicaRequest } from "../../src/kv/replica.ts";
 import { DelayedTransport } from "../../src/runtime/delayed-transport.ts";
-import { kvSystem } from "../../src/serve/kv-system.ts";
+import { type KvSystemOptions, kvSystem } from "../../src/serve/kv-system.ts";
 import type { RedisServer } from "../../src/serve/redis-server.ts";
 
 type Running = RunningProcess<Uint8Array, unknown, ReplicaRequest, ReplicaReply>;
@@ -25,11 +26,12 @@ export async function startStore(
   many: number,
   settings: Readonly<Record<string, string>> = {},
   namespaces: NamespacePatterns = {},
+  access: Pick<KvSystemOptions, "users" | "clientTls"> = {},
 ): Promise<readonly StoreMember[]> {
   const processes = Array.from({ length: many }, (_, i) => `p${i + 1}`);
   const served = new Map<string, readonly [RedisServer, Replica]>();
   const system = kvSystem({
-    ...{ processes, port: 0, settings, namespaces },
+    ...{ processes, port: 0, settings, namespaces, ...access },
     onServing: (id, server, replica) => served.set(id, [server, replica]),
   });
   const { messageCodec, stateCodec, windowBytes } = system;
@@ -69,8 +71,11 @@ export class TestClient {
   readonly #heard: Heard[] = [];
   readonly #waiting: ((heard: Heard) => void)[] = [];
 
-  constructor(port: number) {
-    this.socket = connect(port, "127.0.0.1");
+  /** @param secured how it speaks TLS; if it does */
+  constructor(port: number, secured?: ConnectionOptions) {
+    this.socket = secured
+      ? connectSecured({ port, host: "127.0.0.1", ...secured })
+      : connect(port, "127.0.0.1");
     this.socket.on("data", (bytes) => {
       this.#text += bytes.toString("latin1");
       this.#cut();

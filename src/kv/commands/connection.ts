@@ -3,6 +3,7 @@
 import { indexIn, integerIn } from "../arguments.ts";
 import type { Client } from "../client.ts";
 import { type Call, type Command, Refusal, SYNTAX } from "../command.ts";
+import { DEFAULT_USER } from "../users.ts";
 import { help } from "./help.ts";
 import { databaseNumber } from "./keys.ts";
 
@@ -24,18 +25,16 @@ function ping(call: Call, args: readonly string[]): void {
   else reply.bulk(text);
 }
 
-function signIn(call: Call, user: string, password: string): void {
-  if (!call.server.admits(user, password)) throw new Refusal(AUTH_FAILED);
-  call.client.isAuthenticated = true;
-  call.client.user = user;
+function signIn({ client }: Call, user: string, password: string): void {
+  if (!client.signIn(user, password)) throw new Refusal(AUTH_FAILED);
 }
 
 function auth(call: Call, args: readonly string[]): void {
   if (args.length > 3) throw new Refusal(SYNTAX);
-  if (args.length === 2 && (call.server.settings.get("requirepass") ?? "") === "")
+  if (args.length === 2 && call.server.users.byDefault.needsNoPassword)
     throw new Refusal(NO_PASSWORD);
   const password = args.at(-1) as string;
-  signIn(call, args.length === 3 ? (args[1] as string) : "default", password);
+  signIn(call, args.length === 3 ? (args[1] as string) : DEFAULT_USER, password);
   call.reply.ok();
 }
 
@@ -96,7 +95,7 @@ function select(call: Call, args: readonly string[]): void {
 }
 
 /** One line of `CLIENT LIST`. */
-function describeClient(client: Client, nowMs: number): string {
+export function describeClient(client: Client, nowMs: number): string {
   const seconds = (sinceMs: number): number => Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
   const flags = [
     ...(client.isMonitor ? ["O"] : []),

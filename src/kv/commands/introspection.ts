@@ -1,6 +1,5 @@
-/** What `COMMAND` and `ACL CAT` tell of commands, and what more there is to tell than their tables have. */
+/** What `COMMAND` tells of commands, and what more there is to tell than their tables have. */
 
-import type { Server } from "../client.ts";
 import {
   type Call,
   type Command,
@@ -26,8 +25,12 @@ import { help } from "./help.ts";
  */
 const FACTS = `
 acl|cat [categoryname]
+acl|deluser username...
+acl|dryrun username command [arg...]
 acl|genpass [bits:int]
 acl|getuser username
+acl|log [count | RESET]
+acl|setuser username [rule...]
 append {RW insert} key value
 auth [username] password
 bgsave [SCHEDULE]
@@ -376,7 +379,7 @@ const FLAGS: readonly Command["flags"][number][] = [
 ];
 
 /** In the order in which Redis has them. */
-const CATEGORIES: readonly string[] = [
+export const CATEGORIES: readonly string[] = [
   ...["keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap"],
   ...["hyperloglog", "geo", "stream", "pubsub", "admin", "fast", "slow", "blocking"],
   ...["dangerous", "connection", "transaction", "scripting"],
@@ -585,19 +588,19 @@ function commandDocs(call: Call, args: readonly string[]): void {
   for (const found of known) docs(call.reply, ...found);
 }
 
-/** All commands and all that are in containers, by their full names. */
-function* everyCommand(
-  server: Server,
-): Iterable<readonly [name: string, categories: readonly string[]]> {
-  for (const command of server.commands) {
-    yield [command.name, categoriesOf(command)];
+/** All commands and all that are in containers, each by its full name. */
+export function* everyCommand(
+  commands: readonly KnownCommand[],
+): Iterable<readonly [name: string, categories: readonly string[], command: KnownCommand]> {
+  for (const command of commands) {
+    yield [command.name, categoriesOf(command), command];
     for (const one of command.subcommands ?? [])
-      yield [fullName(one.name, command.name), categoriesOf(one, command.name)];
+      yield [fullName(one.name, command.name), categoriesOf(one, command.name), one];
   }
 }
 
 function commandList(call: Call, args: readonly string[]): void {
-  let chosen = [...everyCommand(call.server)];
+  let chosen = [...everyCommand(call.server.commands)];
   if (args.length > 2) {
     const [, , filter, by, value = ""] = args;
     const kind = by?.toUpperCase();
@@ -636,21 +639,55 @@ function getKeys(call: Call, args: readonly string[]): void {
 
 /** What becomes of the key at that place. */
 function keyFlags(words: readonly string[], { keys }: Facts, place: number): readonly string[] {
-  const found = keys.find((kind) => {
-    if (!kind.place) return true;
-    if ("numberAt" in kind.place) return place > kind.place.numberAt;
-    const { first, last, step } = kind.place;
+  const placed = keys.find(({ place: where }) => {
+    if (!where) return false;
+    if ("numberAt" in where) return place > where.numberAt;
+    const { first, last, step } = where;
     const end = last < 0 ? words.length + last : first + last;
     return place >= first && place <= end && (place - first) % step === 0;
   });
-  const flags = found?.flags ?? [];
+  // Of `SORT`, whose patterns give no places, it is where it stores to.
+  const flags = (placed ?? keys.findLast((kind) => !kind.place))?.flags ?? [];
   if (!flags.includes("variable_flags")) return flags;
-  const rest = words.map((word) => word.toUpperCase());
   // `SET` and `BITFIELD`: only with some options they read, or write.
-  if (rest[0] === "SET")
-    return rest.indexOf("GET", 3) > 0 ? ["RW", "access", "update"] : ["OW", "update"];
-  const writes = rest.slice(2).some((word) => word === "SET" || word === "INCRBY");
-  return writes ? ["RW", "access", "update"] : ["RO", "access"];
+  if (isWord(words[0], "SET"))
+    return words.some((word, i) => i > 2 && isWord(word, "GET")) ? READ_WRITE : OVERWRITE;
+  return bitfieldWrites(words) ? READ_WRITE : READ;
+}
+
+const READ: readonly string[] = ["RO", "access"];
+const READ_WRITE: readonly string[] = ["RW", "access", "update"];
+const OVERWRITE: readonly string[] = ["OW", "update"];
+
+/** A long word is not written anew to be compared. */
+const isWord = (word: string | undefined, upper: string): boolean =>
+  word?.length === upper.length && word.toUpperCase() === upper;
+
+/** What is no option that reads is taken for one that writes. */
+function bitfieldWrites(words: readonly string[]): boolean {
+  for (let i = 2; i < words.length; ) {
+    const left = words.length - i - 1;
+    if (isWord(words[i], "GET") && left >= 2) i += 3;
+    else if (isWord(words[i], "OVERFLOW") && left >= 1) i += 2;
+    else return true;
+  }
+  return false;
+}
+
+/**
+ * Whether a command reads what a key has, and changes it.
+ * @param name its full name
+ */
+export function useOfKey(
+  name: string,
+  words: readonly string[],
+  place: number,
+): { readonly reads: boolean; readonly writes: boolean } {
+  const flags = keyFlags(words, factsOf(name), place);
+  return {
+    reads: flags.includes("access"),
+    writes: ["insert", "delete", "update"].some((flag) => flags.includes(flag)),
+  };
 }
 
 function getKeysAndFlags(call: Call, args: readonly string[]): void {
@@ -732,16 +769,3 @@ export const introspectionCommands: readonly Command[] = [
     ],
   },
 ];
-
-/** `ACL CAT`: all categories, or the commands of one. */
-export function categories({ reply, server }: Call, category: string | undefined): void {
-  if (category === undefined) {
-    reply.bulks(CATEGORIES);
-    return;
-  }
-  const name = category.toLowerCase();
-  if (!CATEGORIES.includes(name)) throw new Refusal(`ERR Unknown category '${category}'`);
-  reply.bulks(
-    [...everyCommand(server)].filter(([, all]) => all.includes(name)).map(([one]) => one),
-  );
-}

@@ -1,13 +1,13 @@
 /** Commands about the server. */
 
 import { textOf } from "../../core/error.ts";
+import { replicasAreOfSystem } from "../absent.ts";
 import { indexIn, rangeIn } from "../arguments.ts";
 import { type Call, type Command, Refusal, SYNTAX } from "../command.ts";
 import { matches } from "../glob.ts";
 import type { Reply } from "../reply.ts";
 import { slotOf } from "../slot.ts";
 import { help } from "./help.ts";
-import { categories } from "./introspection.ts";
 
 // INFO and CONFIG.
 
@@ -151,7 +151,7 @@ function wait(call: Call, args: readonly string[]): void {
 function replicaOf(call: Call, args: readonly string[]): void {
   const [name = "", host, port] = args;
   if (host?.toLowerCase() !== "no" || port?.toLowerCase() !== "one")
-    throw new Refusal(unsupported(name, RUN_BY_TIDEMARK));
+    throw new Refusal(replicasAreOfSystem(name));
   call.reply.ok();
 }
 
@@ -169,71 +169,6 @@ function debug(call: Call, args: readonly string[]): void {
   if (!(seconds >= 0 && seconds <= 60)) throw new Refusal("ERR DEBUG SLEEP takes 0 to 60 seconds");
   call.server.sleep(seconds * 1000);
   call.reply.ok();
-}
-
-const isOpen = ({ server }: Call): boolean => (server.settings.get("requirepass") ?? "") === "";
-
-function aclUser(call: Call, args: readonly string[]): void {
-  const { reply } = call;
-  if (args[2] !== "default") {
-    reply.null();
-    return;
-  }
-  reply.map(6);
-  reply.bulk("flags");
-  const flags = isOpen(call) ? ["on", "nopass"] : ["on"];
-  reply.set(flags.length);
-  for (const flag of flags) reply.bulk(flag);
-  reply.bulk("passwords");
-  reply.array(0);
-  for (const text of ["commands", "+@all", "keys", "~*", "channels", "&*", "selectors"])
-    reply.bulk(text);
-  reply.array(0);
-}
-
-// What there is not.
-
-const RUN_BY_TIDEMARK = "replicas are processes of a system, which is run by tidemark";
-const ONE_USER = "there is one user, default, and its password is the setting requirepass";
-
-const unsupported = (name: string, reason: string): string =>
-  `ERR ${name.toUpperCase()} is not supported by Tidemark: ${reason}`;
-
-/** What Redis has and the store has not, with why. */
-const ABSENT: readonly (readonly [reason: string, names: string])[] = [
-  [
-    "scripts and functions do not run here; MULTI and EXEC do several commands as one",
-    "eval evalsha eval_ro evalsha_ro script fcall fcall_ro function",
-  ],
-  [
-    "there are no streams",
-    "xadd xack xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup xrevrange xsetid xtrim",
-  ],
-  [
-    "there are no geographic indexes",
-    "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch geosearchstore",
-  ],
-  ["there are no HyperLogLogs", "pfadd pfcount pfdebug pfmerge pfselftest"],
-  ["it loads no modules", "module"],
-  [
-    "it has no values in the format of Redis; COPY copies a key",
-    "dump restore restore-asking migrate",
-  ],
-  ["channels of shards need a cluster of Redis", "spublish ssubscribe sunsubscribe"],
-  ["it is no cluster of Redis; every replica has all keys", "asking readonly readwrite"],
-  [RUN_BY_TIDEMARK, "failover psync sync replconf"],
-  ["whoever runs the system stops it", "shutdown"],
-  ["each process keeps its log itself", "bgrewriteaof"],
-];
-
-const reasons: ReadonlyMap<string, string> = new Map(
-  ABSENT.flatMap(([reason, names]) => names.split(" ").map((name) => [name, reason] as const)),
-);
-
-/** Why there is no such command here, if Redis has it. */
-export function absence(name: string): string | undefined {
-  const reason = reasons.get(name.toLowerCase());
-  return reason === undefined ? undefined : unsupported(name, reason);
 }
 
 // The table.
@@ -274,9 +209,6 @@ const refuses =
   () => {
     throw new Refusal(problem);
   };
-
-const refusesAcl = (name: string, arity: number, summary: string): Command =>
-  of(name, arity, ADMIN, "6.0.0", summary, refuses(unsupported(`ACL ${name}`, ONE_USER)));
 
 const ofCluster = (name: string, arity: number, since: string, summary: string): Command =>
   of(
@@ -457,64 +389,6 @@ export const serverCommands: readonly Command[] = [
       "    Return the length of the slowlog.",
       "RESET",
       "    Reset the slowlog.",
-    ]),
-  ]),
-  container("acl", "6.0.0", "A container for Access List Control commands", [
-    of(
-      ...(["cat", -2, ["noscript", ...PLAIN], "6.0.0"] as const),
-      "List the ACL categories or the commands inside a category",
-      (call, args) => {
-        if (args.length > 3) throw new Refusal(wrongWords(args, "ACL"));
-        categories(call, args[2]);
-      },
-    ),
-    of(
-      ...(["whoami", 2, ["noscript", ...PLAIN], "6.0.0"] as const),
-      "Return the name of the user associated to the current connection",
-      ({ client, reply }) => reply.bulk(client.user),
-    ),
-    of("users", 2, ADMIN, "6.0.0", "List the username of all the configured ACL rules", (call) =>
-      call.reply.bulks(["default"]),
-    ),
-    of("list", 2, ADMIN, "6.0.0", "List the current ACL rules in ACL config file format", (call) =>
-      call.reply.bulks([`user default on ${isOpen(call) ? "nopass " : ""}~* &* +@all`]),
-    ),
-    of(
-      ...([
-        "log",
-        -2,
-        ADMIN,
-        "6.0.0",
-        "List latest events denied because of ACLs in place",
-      ] as const),
-      (call, args) => {
-        if (args.length > 3) throw new Refusal(wrongWords(args, "ACL"));
-        if (args[2]?.toUpperCase() === "RESET") call.reply.ok();
-        else {
-          if (args[2] !== undefined) indexIn(args[2]);
-          call.reply.array(0);
-        }
-      },
-    ),
-    of("getuser", 3, ADMIN, "6.0.0", "Get the rules for a specific ACL user", aclUser),
-    refusesAcl("setuser", -3, "Modify or create the rules for a specific ACL user"),
-    refusesAcl("deluser", -3, "Remove the specified ACL users and the associated rules"),
-    refusesAcl("load", 2, "Reload the ACLs from the configured ACL file"),
-    refusesAcl("save", 2, "Save the current ACL rules in the configured ACL file"),
-    helps("ACL", "6.0.0", [
-      "CAT [<category>]",
-      "    List all commands that belong to <category>, or all command categories",
-      "    when no category is specified.",
-      "GETUSER <username>",
-      "    Get the user's details.",
-      "LIST",
-      "    Show users details in config file format.",
-      "LOG [<count> | RESET]",
-      "    Show the ACL log entries.",
-      "USERS",
-      "    List all the registered usernames.",
-      "WHOAMI",
-      "    Return the current connection username.",
     ]),
   ]),
   container("cluster", "3.0.0", "A container for cluster commands", [

@@ -1,7 +1,7 @@
 /** Commands of sets. */
 
 import { rangeIn } from "../arguments.ts";
-import { asType, type Call, type Command, Refusal, SYNTAX } from "../command.ts";
+import { asType, type Call, type Command, numbered, Refusal, SYNTAX } from "../command.ts";
 import { SetValue } from "../values/set-value.ts";
 import { Table } from "../values/table.ts";
 import { chanceCount, chosenByChance } from "./chance.ts";
@@ -324,8 +324,7 @@ export const setCommands: readonly Command[] = [
     name: "sintercard",
     arity: -3,
     flags: READ,
-    keys: (args) =>
-      Array.from({ length: Math.min(Number(args[1]) || 0, args.length) }, (_, i) => 2 + i),
+    keys: numbered(1),
     group: "set",
     since: "7.0.0",
     summary: "Intersect multiple sets and return the cardinality of the result",

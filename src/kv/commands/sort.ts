@@ -26,7 +26,12 @@ function seen(text: string): string {
 
 const starIn = (pattern: string): number => seen(pattern).indexOf("*");
 
-function requestIn(args: readonly string[], isReadOnly: boolean): SortRequest {
+/** @param reads hears of options that have it read keys which nothing names */
+function requestIn(
+  args: readonly string[],
+  isReadOnly: boolean,
+  reads: (option: "BY" | "GET") => void = () => {},
+): SortRequest {
   let by: string | undefined;
   const get: string[] = [];
   let limit: readonly [number, number] | undefined;
@@ -47,10 +52,12 @@ function requestIn(args: readonly string[], isReadOnly: boolean): SortRequest {
     } else if (word === "BY" && left >= 1) {
       i += 1;
       by = args[i] as string;
-      isUnsorted ||= starIn(by) < 0;
+      if (starIn(by) < 0) isUnsorted = true;
+      else reads("BY");
     } else if (word === "GET" && left >= 1) {
       i += 1;
       get.push(args[i] as string);
+      reads("GET");
     } else throw new Refusal(SYNTAX);
   }
   return { by, isUnsorted, get, limit, isDescending, isAlpha, destination };
@@ -178,12 +185,29 @@ function sort(isReadOnly: boolean) {
 }
 
 /** The last `STORE` counts. */
+/** The first option by which a request may read any key at all; none if it is refused before that. */
+export function optionReadingAny(args: readonly string[]): "BY" | "GET" | undefined {
+  const found: ("BY" | "GET")[] = [];
+  try {
+    requestIn(args, args[0]?.toLowerCase() === "sort_ro", (option) => void found.push(option));
+  } catch (thrown) {
+    if (!(thrown instanceof Refusal)) throw thrown;
+  }
+  return found[0];
+}
+
+/** As it is read: what stands behind `BY`, say, is no option. Of several places to store to, the last. */
 function sortKeys(args: readonly string[]): readonly number[] {
   let stored: number | undefined;
-  for (let i = 2; i + 1 < args.length; i += 1)
-    if ((args[i] as string).toUpperCase() === "STORE") stored = i + 1;
+  for (let i = 2; i + 1 < args.length; i += 1) {
+    const word = (args[i] as string).toUpperCase();
+    if (word === "STORE") stored = i + 1;
+    i += WORDS_BEHIND[word] ?? 0;
+  }
   return stored === undefined ? [1] : [1, stored];
 }
+
+const WORDS_BEHIND: Readonly<Record<string, number>> = { STORE: 1, BY: 1, GET: 1, LIMIT: 2 };
 
 export const sortCommands: readonly Command[] = [
   {
