@@ -9,7 +9,7 @@ import { Topology } from "../../src/core/topology.ts";
 import { beyondBounds } from "../support/bounded.ts";
 import { Forger } from "../support/forger.ts";
 import { HandDriven } from "../support/hand-driven.ts";
-import { cases } from "../support/soak.ts";
+import { cases, fuzzed } from "../support/soak.ts";
 import { LIMIT_BYTES, MAX_FRAME_BYTES, World, type WorldOptions } from "../support/world.ts";
 import { worldOf } from "../support/worlds.ts";
 
@@ -83,6 +83,7 @@ test(
       sum.forged += forged;
       sum.complete += complete;
     }
+    fuzzed("frames", sum.forged);
     // Where the forger is clumsy.
     expect(sum.complete).toBeGreaterThan(sum.seeds / 4);
   },
@@ -109,6 +110,7 @@ test(
         readonly problems: Readonly<Record<string, number>>;
       } = JSON.parse(stdout);
       expect(outcome.failed).toBe(false);
+      fuzzed("frames", frames);
       // Much of it got past the link, and much was reported.
       expect(outcome.accepted).toBeGreaterThan(frames / 5);
       expect(outcome.problems["MALFORMED_FRAME"]).toBeGreaterThan(frames / 5);

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { Random } from "../../src/index.ts";
 import { encodeRequest, RequestReader } from "../../src/kv/request-reader.ts";
-import { cases, seeds } from "../support/soak.ts";
+import { cases, fuzzed, seeds } from "../support/soak.ts";
 
 const LIMITS = { bulkBytes: 1_000_000, queryBytes: 10_000_000, authenticated: true };
 
@@ -153,5 +153,6 @@ describe("a request reader", () => {
       reader.feed(bytesOf("PING\r\n"));
       expect(reader.next()).toBe(false);
     }
+    fuzzed("RESP", cases("resp-fuzz", 8_000, 1_000_000));
   });
 });

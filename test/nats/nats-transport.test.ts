@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { type NatsTransportOptions, natsAddress, natsTransport } from "../../src/nats.ts";
 import type { TransportIdentity } from "../../src/runtime/transport.ts";
 import { transportContract } from "../../src/runtime/transport-contract.ts";
-import { cases } from "../support/soak.ts";
+import { cases, fuzzed } from "../support/soak.ts";
 import { TransportOwner } from "../support/transport-owner.ts";
 import { LosingProxy, lacksNats, NatsCluster, NatsServer, withNats } from "./support.ts";
 
@@ -308,6 +308,7 @@ describe.skipIf(lacksNats)("what NATS loses", () => {
         }),
         { numRuns: cases("nats-fuzz", 200, 20_000) },
       );
+      fuzzed("NATS", cases("nats-fuzz", 200, 20_000));
       await connection.flush();
     });
     const a = await start("a");

@@ -12,6 +12,7 @@ import {
   type ControlHandlers,
   ControlServer,
 } from "../../src/runtime/control-socket.ts";
+import { cases, fuzzed } from "../support/soak.ts";
 
 type Methods = {
   readonly echo: readonly [unknown, unknown];
@@ -279,10 +280,11 @@ describe("bad input", () => {
         stranger.socket.end();
         await stranger.closed;
       }),
-      { numRuns: 200 },
+      { numRuns: cases("control-fuzz", 200, 50_000) },
     );
+    fuzzed("control socket", cases("control-fuzz", 200, 50_000));
     expect(await (await ask(directory)).call("echo", "unharmed")).toBe("unharmed");
-  });
+  }, 3_600_000);
 });
 
 describe("a client", () => {

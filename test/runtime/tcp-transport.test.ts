@@ -8,7 +8,7 @@ import { type TcpOptions, tcpTransport } from "../../src/runtime/tcp-transport.t
 import type { TransportIdentity } from "../../src/runtime/transport.ts";
 import { transportContract } from "../../src/runtime/transport-contract.ts";
 import { CuttingProxy } from "../support/cutting-proxy.ts";
-import { cases } from "../support/soak.ts";
+import { cases, fuzzed } from "../support/soak.ts";
 import { TransportOwner } from "../support/transport-owner.ts";
 
 describe("a TCP transport keeps the contract", () => {
@@ -1065,6 +1065,7 @@ describe("whatever bytes come in", () => {
       ),
       { numRuns: cases("tcp-answers", 300, 20_000) },
     );
+    fuzzed("connections", cases("tcp-answers", 300, 20_000));
     // It was welcomed now and then, came up, and went down again; and it still dials.
     expect(ends()).toBeGreaterThan(0);
     expect(a.laterEpochs.length).toBeGreaterThan(0);
@@ -1114,6 +1115,7 @@ describe("whatever bytes come in", () => {
       ),
       { numRuns: cases("tcp-fuzz", 400, 20_000) },
     );
+    fuzzed("connections", cases("tcp-fuzz", 400, 20_000));
     await reach(b, a);
     expect(a.log).toEqual(["up b 1"]);
     expect(b.log.filter((line) => line.includes("a"))).toEqual([`up a ${incarnation}`]);

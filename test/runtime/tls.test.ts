@@ -14,7 +14,7 @@ import type { TlsIdentity } from "../../src/runtime/tls.ts";
 import { transportContract } from "../../src/runtime/transport-contract.ts";
 import { Authority, type Certificate, type CertificateOptions } from "../support/certificates.ts";
 import { CuttingProxy } from "../support/cutting-proxy.ts";
-import { cases } from "../support/soak.ts";
+import { cases, fuzzed } from "../support/soak.ts";
 import { TransportOwner } from "../support/transport-owner.ts";
 
 const ours = new Authority("ours");
@@ -510,6 +510,7 @@ describe("what strangers do costs little", () => {
       ),
       { numRuns: cases("tls-fuzz", 200, 20_000) },
     );
+    fuzzed("TLS", cases("tls-fuzz", 200, 20_000));
     const a = await start("a");
     introduce(a, b);
     await reach(a, b);

@@ -11,7 +11,7 @@
 import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { Random } from "../../src/index.ts";
-import { seeds } from "../support/soak.ts";
+import { fuzzed, seeds } from "../support/soak.ts";
 import { lacksRedis, startRedis } from "./redis.ts";
 import { startStore } from "./store.ts";
 
@@ -162,12 +162,15 @@ test.skipIf(lacksRedis)(
       }
     };
     let batch: Promise<void>[] = [];
+    let count = 0;
     for (const seed of seeds("resp-differential", 120, 100_000)) {
       batch.push(compare(seed));
+      count += 1;
       if (batch.length < AT_ONCE) continue;
       await Promise.all(batch);
       batch = [];
     }
     await Promise.all(batch);
+    fuzzed("RESP", count);
   },
 );

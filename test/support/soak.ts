@@ -7,6 +7,11 @@ export function cases<T>(name: string, sample: T, whole: T): T {
   return soaked === name || soaked === "all" ? whole : sample;
 }
 
+/** Says how many cases a test has given to an entrance; `npm run fuzz` adds them up. */
+export function fuzzed(entrance: string, count: number): void {
+  if (process.env["TIDEMARK_SOAK"]) process.stderr.write(`fuzzed ${entrance} ${count}\n`);
+}
+
 const SAY_EVERY_MS = 20_000;
 
 /**
