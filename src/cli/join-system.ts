@@ -4,11 +4,16 @@ import { resolve } from "node:path";
 import type { ProcessId } from "../core/id.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
+import { healthOf, readinessOf } from "../serve/health.ts";
+import type { OperationsSource } from "../serve/operations.ts";
+import type { SystemStatus } from "../serve/system-methods.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import type { Address } from "./options.ts";
+import { serveMetrics, versionOf } from "./page.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type KeyOptions, openStore, readKey } from "./store.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
+import { measuresOf, statusOf } from "./system.ts";
 import { logOf } from "./system-directory.ts";
 import type { SystemSource } from "./system-file.ts";
 
@@ -26,6 +31,8 @@ export interface JoinPlan extends KeyOptions {
   readonly compress?: number;
   readonly log: LogPolicy | undefined;
   readonly restart: Required<RestartRule>;
+  /** Where metrics are served, and health and readiness. @default nowhere */
+  readonly metrics?: Address;
   readonly report: JoinReport;
 }
 
@@ -44,6 +51,7 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
   const { id, source, processes, listen, peers, sync, compress: compressLevel = 0 } = plan;
   const { log, restart, report, directory } = plan;
   const stop = stopSignal();
+  const startedAtMs = Date.now();
   const key = readKey(plan);
   // Before anything is started: is it the key of what there is?
   const store = openStore(directory, plan, { sync, compressLevel });
@@ -67,12 +75,36 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
     return hosted;
   };
   const { promise: lost, resolve: lose } = Promise.withResolvers<string>();
-  const supervised = new SupervisedProcess(await start(), start, restart, {
+  let supervised: SupervisedProcess | undefined;
+  const status = async (): Promise<SystemStatus> => ({
+    ...{ kind: "store", pid: process.pid, directory, startedAtMs, snapshots: 0 },
+    // Which epoch it is in is known once it says so.
+    processes: supervised ? [await statusOf(supervised, 1)] : [],
+  });
+  const operations: OperationsSource = {
+    async measures() {
+      const measured = supervised ? [await measuresOf(supervised)] : [];
+      return { version: versionOf(), kind: "store", processes: measured };
+    },
+    health: async () => healthOf(await status()),
+    readiness: async () =>
+      readinessOf(await status(), {
+        nowMs: Date.now(),
+        alone: { processes: processes.length },
+      }),
+  };
+  const metrics = await serveMetrics(plan.metrics, operations, (text) => report.note(text));
+  const first = await start().catch(async (error) => {
+    await metrics?.close();
+    throw error;
+  });
+  supervised = new SupervisedProcess(first, start, restart, {
     back: () => {},
     note: (text) => report.note(text),
     givenUp: (_, { message }) => lose(message),
   });
-  const kill = (): void => supervised.kill();
+  const joined = supervised;
+  const kill = (): void => joined.kill();
   process.once("exit", kill);
   const stopped = new Promise<undefined>((settle) => {
     if (stop.aborted) settle(undefined);
@@ -80,8 +112,9 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
   });
   const why = await Promise.race([lost, stopped]);
   if (why !== undefined) report.note(why);
-  if (supervised.up) await supervised.hosted.call("drain", { timeoutMs: DRAIN_MS }).catch(() => {});
-  await supervised.stop(STOP_MS);
+  if (joined.up) await joined.hosted.call("drain", { timeoutMs: DRAIN_MS }).catch(() => {});
+  await joined.stop(STOP_MS);
+  await metrics?.close();
   process.off("exit", kill);
   report.end();
   return why === undefined ? 0 : 1;

@@ -180,7 +180,7 @@ const OF_WHOLE_SYSTEMS = [
 
 /** @throws TidemarkError `BAD_OPTION` */
 function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[]): JoinPlan {
-  const { port, host, listen, peer, log, restarts, sync, compress, keyFile } = options;
+  const { port, host, listen, peer, log, restarts, sync, compress, keyFile, metrics } = options;
   const bad = (reason: string): TidemarkError => new TidemarkError("BAD_OPTION", reason);
   if (given[0] !== undefined)
     throw bad(`--${given[0]} is for a store on one machine: with --join, nobody decides it alone`);
@@ -194,6 +194,7 @@ function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[])
     ...{ id, processes, listen, peers: peer, sync, directory: options.dir },
     ...(compress !== undefined && { compress }),
     ...(keyFile !== undefined && { keyFile }),
+    ...(metrics && { metrics }),
     source: { kv },
     log: log === "off" ? undefined : log,
     restart: { ...rule, restarts: restarts ?? rule.restarts },

@@ -2,9 +2,10 @@
 
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
+import { OperationsServer, type OperationsSource } from "../serve/operations.ts";
 import type { PageBackend } from "../serve/web/backend.ts";
 import { WebServer } from "../serve/web-server.ts";
-import { PORT_MAX, wholeNumber } from "./options.ts";
+import { type Address, PORT_MAX, parseAddress, wholeNumber } from "./options.ts";
 
 /** What `addPageOptions` gives. */
 export interface PageOptions {
@@ -38,6 +39,27 @@ export async function servePage(
 ): Promise<WebServer | undefined> {
   if (!ui || (json && uiPort === undefined)) return undefined;
   return await WebServer.start({ backend, port: uiPort ?? 0, host: uiHost });
+}
+
+/** Where it is served, for whoever operates the system. */
+export function metricsOption(): Option {
+  return new Option(
+    "--metrics <host:port>",
+    "serve /metrics, /healthz and /readyz there, to anybody who reaches it",
+  ).argParser(parseAddress);
+}
+
+/** @throws TidemarkError as `OperationsServer.start` */
+export async function serveMetrics(
+  address: Address | undefined,
+  source: OperationsSource,
+  note: (text: string) => void,
+): Promise<OperationsServer | undefined> {
+  if (!address) return undefined;
+  const server = await OperationsServer.start(source, address);
+  note(`metrics, health and readiness are at ${server.url}`);
+  if (server.warning !== undefined) note(server.warning);
+  return server;
 }
 
 /** Of Tidemark. */

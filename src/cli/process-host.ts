@@ -19,6 +19,8 @@ import {
 import { type SpoiledOptions, spoiledTransport } from "../runtime/spoiled-transport.ts";
 import type { Closing } from "../runtime/system-definition.ts";
 import { tcpTransport } from "../runtime/tcp-transport.ts";
+import { type HostMeasures, UsageWatch } from "../serve/host-measures.ts";
+import type { RedisServer } from "../serve/redis-server.ts";
 import type { RecordingHead } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { ManualAccount, type RunningAccount, type Taken } from "./manual-account.ts";
@@ -101,6 +103,8 @@ export interface HostMethods<M = unknown, State = unknown, Request = unknown, Re
       readonly explanation: Explanation;
     },
   ];
+  /** For those who watch it over time. */
+  measure: [null, HostMeasures];
   /** Records for so long, or until `stopTrace`. */
   startTrace: [{ readonly options: RecorderOptions; readonly forMs: number }, null];
   /** What was recorded, but for the events; null if nothing was. */
@@ -144,6 +148,9 @@ let closing: Closing | undefined;
 let manual: ManualAccount | undefined;
 let cuttable: CutTransport | undefined;
 let traced: TraceWindow | undefined;
+/** Of a store. */
+let clientServer: RedisServer | undefined;
+const usage = new UsageWatch();
 /** What goes when the parent has died. */
 let temporary: string | undefined;
 
@@ -167,7 +174,7 @@ const methods: {
   async start(options) {
     if (options.temporary) temporary = options.directory;
     const { id, source, processes, log } = options;
-    const system = await loadSystem(source);
+    const system = await loadSystem(heard(source));
     const { serve, requestCodec, captureBytes, ...same } = system;
     const { directory, sync, compressLevel = 0, key, host, port } = options;
     const tcp = tcpTransport({ port, ...(host !== undefined && { host }) });
@@ -249,6 +256,10 @@ const methods: {
     const { epoch, counters } = running();
     return { epoch, counters, explanation: running().explain() };
   },
+  async measure() {
+    const store = clientServer?.measures;
+    return { running: running().measures, usage: usage.usage, ...(store && { store }) };
+  },
   async startTrace({ options, forMs }) {
     traced?.open(options, forMs);
     return null;
@@ -272,6 +283,15 @@ const methods: {
     return null;
   },
 };
+
+/** The same; of a store, the server is known here once it serves. */
+function heard(source: SystemSource): SystemSource {
+  if (!("kv" in source)) return source;
+  const onServing = (_: ProcessId, server: RedisServer): void => {
+    clientServer = server;
+  };
+  return { kv: { ...source.kv, onServing } };
+}
 
 /** What a definition says of each process, and says itself. */
 function configured(

@@ -13,12 +13,22 @@ import type { Restoration } from "../runtime/restoration.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
+import { healthOf, readinessOf } from "../serve/health.ts";
+import type { SystemMeasures } from "../serve/metrics.ts";
+import type { OperationsServer, OperationsSource } from "../serve/operations.ts";
 import type { SystemMethods, SystemNote } from "../serve/system-methods.ts";
 import type { SystemCaller } from "../serve/web/backend.ts";
 import type { WebServer } from "../serve/web-server.ts";
 import { audit, prove } from "./audit.ts";
-import { directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
-import { addPageOptions, type PageOptions, servePage, versionOf } from "./page.ts";
+import { type Address, directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
+import {
+  addPageOptions,
+  metricsOption,
+  type PageOptions,
+  serveMetrics,
+  servePage,
+  versionOf,
+} from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
 import { type StoreService, storeBackend } from "./page-store.ts";
 import { watchSource } from "./page-watch.ts";
@@ -60,6 +70,7 @@ export function addRunOptions(
   },
 ): Command {
   return addPageOptions(command)
+    .addOption(metricsOption())
     .addOption(
       new Option("--timeout <time>", "abandon a snapshot that takes longer")
         .default(...about.timeout)
@@ -114,6 +125,7 @@ export interface RunOptions extends KeyOptions, PageOptions {
   readonly new?: true;
   readonly chaos?: true;
   readonly trace?: true;
+  readonly metrics?: Address;
 }
 
 /** What is to run, whatever it is. */
@@ -155,6 +167,8 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
   let whole = true;
   let system: HostedSystem | undefined;
   let page: WebServer | undefined;
+  let metrics: OperationsServer | undefined;
+  let watched: SystemMeasures["watch"];
   let pageStore: PageSnapshotStore | undefined;
   let isStarted = (_: HostedSystem): void => {};
   const started = new Promise<HostedSystem>((settle) => {
@@ -188,7 +202,8 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
         const serves = plan.serves?.addresses.get(one.process);
         return { ...one, ...(serves && { serves: `${serves.host}:${serves.port}` }) };
       });
-      return { ...known, snapshots, ...(chaos && { chaos }), processes: statuses };
+      const restoring = system?.isRestoring ? { restoring: true as const } : {};
+      return { ...known, snapshots, ...(chaos && { chaos }), ...restoring, processes: statuses };
     },
     async disturb(parameter) {
       await (await running()).disturb(checkDisturbance(parameter));
@@ -234,6 +249,15 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     },
     notes: async () => ({ notes }),
   };
+  const operations: OperationsSource = {
+    async measures() {
+      const measured = (await system?.measures()) ?? [];
+      const known = { version: versionOf(), kind: plan.kind, processes: measured };
+      return { ...known, ...(watched && { watch: watched }) };
+    },
+    health: async () => healthOf(await handlers.status(null)),
+    readiness: async () => readinessOf(await handlers.status(null), { nowMs: Date.now() }),
+  };
   const control = await ControlServer.listen<SystemMethods>(dir, handlers);
   const retention = new Retention(store, plan.keep, (text) => report.note(text));
   const listener = {
@@ -270,9 +294,16 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       }),
       system: caller,
       snapshots: pageStore,
-      watch: watchSource({ system: caller, store, source }),
+      operations,
+      watch: {
+        ...watchSource({ system: caller, store, source }),
+        onLooked: (found) => {
+          watched = found;
+        },
+      },
       ...(plan.serves && { store: storeBackend(plan.serves) }),
     });
+    metrics = await serveMetrics(options.metrics, operations, listener.note);
     system = await HostedSystem.start({ ...what, trace, chaos }, store, listener, stop);
     isStarted(system);
     void system.lost.then(({ message }) => {
@@ -294,6 +325,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     if (!stop.aborted) throw error;
   } finally {
     await page?.close();
+    await metrics?.close();
     await pageStore?.close();
     await system?.stop();
     await retention.close();

@@ -12,6 +12,7 @@ import type { Restoration } from "../runtime/restoration.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
+import type { SystemMeasures } from "../serve/metrics.ts";
 import type {
   ChaosStatus,
   Disturbance,
@@ -460,21 +461,17 @@ export class HostedSystem {
   }
 
   status(): Promise<ProcessStatus[]> {
-    return Promise.all(
-      this.#members.map(async ({ id: process, hosted, up, restarts, lastEnd }) => {
-        const { pid, address } = hosted;
-        const again = restarts > 0 || lastEnd !== undefined ? { restarts, lastEnd } : {};
-        const known = { process, pid, address, up, epoch: this.#options.epoch };
-        try {
-          const asked = hosted.call("status", null);
-          const { epoch, counters, explanation } = await within(STATUS_TIMEOUT_MS, process, asked);
-          return { ...known, epoch, ...counters, explanation, ...again } as ProcessStatus;
-        } catch {
-          // That it does not answer is what there is to know.
-          return { ...known, ...again } as ProcessStatus;
-        }
-      }),
-    );
+    return Promise.all(this.#members.map((member) => statusOf(member, this.#options.epoch)));
+  }
+
+  /** Whether a restore is under way. */
+  get isRestoring(): boolean {
+    return this.#restoring !== undefined;
+  }
+
+  /** What all say of themselves who answer in time. */
+  measures(): Promise<SystemMeasures["processes"]> {
+    return Promise.all(this.#members.map(measuresOf));
   }
 
   /** Ends all processes: first all answer what they were asked, for one may need another for that. */
@@ -528,6 +525,39 @@ function startOne(
     ({ message }) => note(message),
     signal,
   );
+}
+
+/** @param byDefault its epoch, as long as it does not say in which it is */
+export async function statusOf(
+  { id: process, hosted, up, restarts, lastEnd, givenUp }: SupervisedProcess,
+  byDefault: number,
+): Promise<ProcessStatus> {
+  const { pid, address } = hosted;
+  const again = {
+    ...(restarts > 0 || lastEnd !== undefined ? { restarts, lastEnd } : {}),
+    ...(givenUp && { givenUp: givenUp.message }),
+  };
+  const known = { process, pid, address, up, epoch: byDefault };
+  try {
+    const asked = hosted.call("status", null);
+    const { epoch, counters, explanation } = await within(STATUS_TIMEOUT_MS, process, asked);
+    return { ...known, epoch, ...counters, explanation, ...again } as ProcessStatus;
+  } catch {
+    // That it does not answer is what there is to know.
+    return { ...known, ...again } as ProcessStatus;
+  }
+}
+
+/** What one says of itself; one that does not answer within a second says nothing. */
+export async function measuresOf({
+  id: process,
+  up,
+  restarts,
+  hosted,
+}: SupervisedProcess): Promise<SystemMeasures["processes"][number]> {
+  const asked = up ? within(STATUS_TIMEOUT_MS, process, hosted.call("measure", null)) : undefined;
+  const host = await asked?.catch(() => undefined);
+  return { process, up, restarts, ...(host && { host }) };
 }
 
 /** @throws TidemarkError `PEER_UNREACHABLE` when it takes longer */

@@ -18,6 +18,7 @@ import {
 } from "../snapshot/attempt.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import type { RecordedChannels } from "../snapshot/recordings.ts";
+import { SnapshotCounts } from "./snapshot-counts.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 
 /** Whoever stops waits so long for the store to take the last notes. */
@@ -30,6 +31,7 @@ type Unsigned<N> = N extends AttemptNote ? Omit<N, "by" | "atMs"> : never;
 
 /** See the head of the file. */
 export class AttemptNotes {
+  readonly counts: SnapshotCounts = new SnapshotCounts();
   readonly #process: ProcessId;
   readonly #store: SnapshotStore;
   readonly #nowMs: () => number;
@@ -65,6 +67,7 @@ export class AttemptNotes {
   recorded(snapshot: SnapshotId, captureMs: number): void {
     const process = this.#process;
     this.#shares.set(snapshot, { process, recordedAtMs: this.#nowMs(), captureMs });
+    this.counts.recorded(captureMs);
   }
 
   /** All channels are closed. Gives how far it has come. */
@@ -89,6 +92,7 @@ export class AttemptNotes {
   stored(snapshot: SnapshotId, storedMs: number, stateBytes: number): void {
     const share = this.#shares.get(snapshot);
     if (share) this.#shares.set(snapshot, { ...share, storedMs, stateBytes });
+    this.counts.stored(storedMs, stateBytes, share?.inFlightBytes ?? 0);
   }
 
   /** Its manifest is written. By its initiator. @param atMs as for `completeNote` */
@@ -127,11 +131,12 @@ export class AttemptNotes {
   }
 
   #add(note: Unsigned<AttemptNote>): void {
+    const signed = { ...note, by: this.#process, atMs: this.#nowMs() } as AttemptNote;
+    this.counts.noted(signed);
     if (this.#waiting === WAITING_MAX) {
       this.#fail(`${WAITING_MAX} notes wait for the store already`);
       return;
     }
-    const signed = { ...note, by: this.#process, atMs: this.#nowMs() } as AttemptNote;
     this.#waiting += 1;
     this.#taken = this.#taken.then(async () => {
       try {

@@ -19,6 +19,7 @@ import {
   type ProcessCounters,
   type ProcessEffect,
   type ProcessInput,
+  type ProcessMeasures,
   type Received,
   type RestoredPiece,
 } from "../process/process.ts";
@@ -37,6 +38,7 @@ import { msgpackCodec } from "./msgpack-codec.ts";
 import { type LogConfiguration, ProcessLog } from "./process-log.ts";
 import { inTurns, rest } from "./rest.ts";
 import type { Restoration } from "./restoration.ts";
+import type { SnapshotMeasures } from "./snapshot-counts.ts";
 import type { EpochRecord, SnapshotStore, StoredSnapshot } from "./snapshot-store.ts";
 import type { Transport } from "./transport.ts";
 
@@ -101,6 +103,8 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
   /** Where the transport can be reached. */
   readonly address: string;
   readonly counters: ProcessCounters;
+  /** What it counts and holds, for those who watch it over time. Cheap: what it takes to say so does not depend on its state. */
+  readonly measures: RunningMeasures;
   /** Raised by every restore. */
   readonly epoch: number;
   /** What it had when it was started: what its log says, what it had in the snapshot from which the epoch began, or nothing. */
@@ -209,6 +213,31 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
   drain(options?: { readonly timeoutMs?: number }): Promise<number>;
   /** Ends the process: what was sent leaves, what waits is rejected. */
   stop(): Promise<void>;
+}
+
+/** What a running process counts and holds; what is counted begins at 0 when the program starts. */
+export interface RunningMeasures extends ProcessMeasures {
+  readonly epoch: number;
+  /** How often it has gone to a later epoch. */
+  readonly restores: number;
+  readonly snapshots: SnapshotMeasures;
+  /** Requests that wait for an answer; and those among them that are held back, for a channel or the log is congested. */
+  readonly requests: { readonly waiting: number; readonly held: number };
+  /** Absent if its inputs are not logged. */
+  readonly log?: {
+    /** Bytes ever appended, with what frames the records. */
+    readonly appendedBytes: number;
+    /** Of these: not settled, and not known to be on the disk. */
+    readonly unsettledBytes: number;
+    readonly unsyncedBytes: number;
+    readonly flushes: number;
+    readonly bytesSinceCapture: number;
+    /** It cannot be written at present. */
+    readonly stalled: boolean;
+    /** What was replayed when the process came back, and how long that took. */
+    readonly replayedRecords: number;
+    readonly replayMs: number;
+  };
 }
 
 /** One process' share of a snapshot that is under way. */
@@ -352,6 +381,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** No more requests are taken. */
   #draining: boolean = false;
   #beganWith: "log" | SnapshotId | "nothing" = "nothing";
+  #restores = 0;
+  #replayed: { readonly records: number; readonly ms: number } = { records: 0, ms: 0 };
   #settleStopped!: (error: TidemarkError | undefined) => void;
 
   constructor(configuration: ProcessConfiguration<M, State, Request, Reply>, lastCount: number) {
@@ -395,6 +426,29 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   get counters(): ProcessCounters {
     return this.#process.counters;
+  }
+
+  get measures(): RunningMeasures {
+    const { log } = this.#log ?? {};
+    return {
+      ...this.#process.measures,
+      epoch: this.#epoch,
+      restores: this.#restores,
+      snapshots: this.#notes.counts.measures,
+      requests: { waiting: this.#requests.size, held: this.#held.length },
+      ...(log && {
+        log: {
+          appendedBytes: log.position,
+          unsettledBytes: Math.max(0, log.position - log.settled),
+          unsyncedBytes: Math.max(0, log.position - log.synced),
+          flushes: log.flushes,
+          bytesSinceCapture: log.bytesSinceCapture,
+          stalled: log.stalled !== undefined,
+          replayedRecords: this.#replayed.records,
+          replayMs: this.#replayed.ms,
+        },
+      }),
+    };
   }
 
   get epoch(): number {
@@ -533,7 +587,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#tellOfOthers(topology, "its input log");
     // By the options that it was logged with: on them it depends what the inputs led to.
     this.#process = this.#newLife(topology, image, image.settings);
-    await log.replay(this.#process);
+    const replayedFromMs = performance.now();
+    const records = await log.replay(this.#process);
+    this.#replayed = { records, ms: performance.now() - replayedFromMs };
     const now = this.#process.image;
     this.#lastRequest = now.lastRequest;
     const asSet = this.#newLife(topology, now);
@@ -696,6 +752,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       this.#endLife(record);
       this.#lastCount = this.#process.lastCount;
       this.#epoch = record.epoch;
+      this.#restores += 1;
       restoreApplication(this.#configuration.application, state, record.snapshot, renamed);
       this.#process = this.#newLife(topology, piece);
       this.#transport.advance({ incarnation: this.#incarnation, epoch: this.#epoch });

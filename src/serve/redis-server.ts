@@ -44,6 +44,7 @@ import { encodeRequest, type RequestLimits, RequestReader } from "../kv/request-
 import { SlowLog } from "../kv/slow-log.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
 import { readShared } from "../runtime/shared-read.ts";
+import type { StoreMeasures } from "./host-measures.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import type { OwnSystem } from "./own-system.ts";
 import { ServerSettings } from "./server-settings.ts";
@@ -690,6 +691,25 @@ export class RedisServer implements ReplicaServer {
     return new Map(
       Object.entries(sections).map(([name, lines]) => [name, new Map(Object.entries(lines))]),
     );
+  }
+
+  /** What of it is watched over time; of no key anything. */
+  get measures(): StoreMeasures {
+    const { keyspace, applied, expiries } = this.#replica;
+    let keys = 0;
+    let deadlines = 0;
+    for (const database of keyspace.databases) {
+      keys += database.size;
+      deadlines += database.deadlines;
+    }
+    let blocked = 0;
+    for (const { isBlocked } of this.#connections.values()) if (isBlocked) blocked += 1;
+    return {
+      ...{ clients: this.#connections.size, blocked, keys, deadlines, records: applied, expiries },
+      ...this.counts,
+      memoryBytes: this.memory.usedBytes,
+      memoryLimitBytes: Number(this.settings.get("maxmemory")),
+    };
   }
 
   command(name: string): KnownCommand | undefined {

@@ -33,6 +33,8 @@ export interface SystemStatus {
   readonly snapshots: number;
   /** Present if it may be disturbed. */
   readonly chaos?: ChaosStatus;
+  /** It is being restored. */
+  readonly restoring?: true;
   /** Empty while it is starting. */
   readonly processes: readonly ProcessStatus[];
 }
@@ -136,6 +138,8 @@ export interface ProcessStatus {
   /** How often it has been started again, and how it ended before that; absent if it never was. */
   readonly restarts?: number;
   readonly lastEnd?: string;
+  /** Why it is not started again any more. */
+  readonly givenUp?: string;
 }
 
 /** A recording without its events: these are read page by page. */
