@@ -1,10 +1,10 @@
 /**
  * What a running system says of itself to Prometheus: the table of all metrics, and the two text formats in which they are read.
  *
- * Theory of operation. Nothing is counted for this. When somebody asks, each process says what its machines count anyway, and this table makes
- * samples of it. So there is no registry whose values have to be kept in step, and one process can speak for others, which is
- * what libraries for it (`prom-client` counts in place, in one process) are not made for. Labels are names of processes, groups and a
- * few fixed words: never a key, a value or a text of somebody.
+ * Theory of operation. Nothing is counted for this. When somebody asks, each process says what its machines count anyway, and this table
+ * makes samples of it. So there is no registry whose values have to be kept in step, and one process can speak for others, which
+ * is what libraries are not made for (`prom-client` counts in place, in one process, and in one format). Labels are names of processes,
+ * groups and a few fixed words: never a key, a value or a text of somebody.
  */
 
 import type { ProcessId } from "../core/id.ts";
@@ -12,6 +12,8 @@ import { ORDER_LEVELS, type OrderLevel } from "../core/order-level.ts";
 import type { Detection } from "../detect/verdict.ts";
 import type { HistogramMeasures, SnapshotMeasures } from "../runtime/snapshot-counts.ts";
 import type { HostMeasures } from "./host-measures.ts";
+
+type Found = Pick<Detection, "detector" | "detected">;
 
 /** All that is known of a system when somebody asks. */
 export interface SystemMeasures {
@@ -25,7 +27,7 @@ export interface SystemMeasures {
     readonly host?: HostMeasures;
   }[];
   /** What standing detectors found the last time; absent if none ever looked. */
-  readonly watch?: { readonly atMs: number; readonly detections: readonly Detection[] };
+  readonly watch?: { readonly atMs: number; readonly detections: readonly Found[] };
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -497,10 +499,7 @@ export const METRICS: readonly Metric[] = [
 ];
 
 /** By kind: what stands behind a `=` is somebody's text. */
-function kindsOf(
-  detections: readonly Detection[],
-  detected: Detection["detected"],
-): readonly Sample[] {
+function kindsOf(detections: readonly Found[], detected: Detection["detected"]): readonly Sample[] {
   const kinds = new Map<string, number>();
   for (const one of detections) {
     const kind = /^(deadlock|termination|garbage|sum|token)\b/.exec(one.detector)?.[0] ?? "other";
@@ -522,7 +521,7 @@ export function formatFor(accept: string | undefined): MetricsFormat {
   let best: { readonly format: MetricsFormat; readonly quality: number } | undefined;
   for (const part of (accept ?? "").toLowerCase().split(",")) {
     const [type = "", ...parameters] = part.split(";").map((one) => one.trim());
-    const format = FORMAT_OF_TYPE[type];
+    const format = FORMATS.get(type);
     const said = parameters.find((one) => one.startsWith("q="))?.slice("q=".length);
     const quality = said === undefined ? 1 : Number(said);
     if (format && quality > 0 && quality > (best?.quality ?? 0)) best = { format, quality };
@@ -530,12 +529,12 @@ export function formatFor(accept: string | undefined): MetricsFormat {
   return best?.format ?? "text";
 }
 
-const FORMAT_OF_TYPE: Readonly<Partial<Record<string, MetricsFormat>>> = {
-  "application/openmetrics-text": "openmetrics",
-  "text/plain": "text",
-  "text/*": "text",
-  "*/*": "text",
-};
+const FORMATS: ReadonlyMap<string, MetricsFormat> = new Map([
+  ["application/openmetrics-text", "openmetrics"],
+  ["text/plain", "text"],
+  ["text/*", "text"],
+  ["*/*", "text"],
+]);
 
 /** All metrics that have a value. */
 export function metricsText(system: SystemMeasures, format: MetricsFormat): string {

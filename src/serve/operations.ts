@@ -1,8 +1,9 @@
 /**
- * What a system says to whoever operates it, over HTTP: `/metrics`, `/healthz` and `/readyz`; on the server of the page, or on one of its own.
+ * What a system says to whoever operates it, over HTTP: `/metrics`, `/healthz` and `/readyz`; on the server of the page, or on one of
+ * its own.
  *
- * Assumptions. What is said here is no secret of the system's users, but tells what runs and how much. On the server of the page metrics are
- * for whoever has its token; a server of their own has none, so it listens on loopback unless it was told otherwise.
+ * Assumptions. What is said here is no secret of the system's users, but tells what runs and how much. On the server of the page metrics
+ * are for whoever has its token; a server of their own has none, and its owner says where it listens.
  *
  * Theory of operation. Nothing is looked at until somebody asks, and all who ask at the same time get what the first one asked for.
  */
