@@ -9,13 +9,14 @@ import type { OperationsSource } from "../serve/operations.ts";
 import type { SystemStatus } from "../serve/system-methods.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import type { Address } from "./options.ts";
-import { serveMetrics, versionOf } from "./page.ts";
+import { serveMetrics } from "./page.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type KeyOptions, openStore, readKey } from "./store.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
 import { measuresOf, statusOf } from "./system.ts";
 import { logOf } from "./system-directory.ts";
 import type { SystemSource } from "./system-file.ts";
+import { VERSION } from "./version.ts";
 
 /** Which process, of which system. */
 export interface JoinPlan extends KeyOptions {
@@ -84,7 +85,7 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
   const operations: OperationsSource = {
     async measures() {
       const measured = supervised ? [await measuresOf(supervised)] : [];
-      return { version: versionOf(), kind: "store", processes: measured };
+      return { version: VERSION, kind: "store", processes: measured };
     },
     health: async () => healthOf(await status()),
     readiness: async () =>

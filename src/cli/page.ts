@@ -1,6 +1,5 @@
 /** The page that a command serves: its options, and how it is opened. */
 
-import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { OperationsServer, type OperationsSource } from "../serve/operations.ts";
 import type { PageBackend } from "../serve/web/backend.ts";
@@ -60,10 +59,4 @@ export async function serveMetrics(
   note(`metrics, health and readiness are at ${server.url}`);
   if (server.warning !== undefined) note(server.warning);
   return server;
-}
-
-/** Of Tidemark. */
-export function versionOf(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { readonly version: string }).version;
 }

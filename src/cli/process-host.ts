@@ -21,11 +21,12 @@ import type { Closing } from "../runtime/system-definition.ts";
 import { tcpTransport } from "../runtime/tcp-transport.ts";
 import { type HostMeasures, UsageWatch } from "../serve/host-measures.ts";
 import type { RedisServer } from "../serve/redis-server.ts";
-import type { RecordingHead } from "../serve/system-methods.ts";
+import type { HostVersions, RecordingHead } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { ManualAccount, type RunningAccount, type Taken } from "./manual-account.ts";
 import { type AnySystem, applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
 import { TraceWindow } from "./trace-window.ts";
+import { VERSION } from "./version.ts";
 
 /** What a host is started with. */
 export interface HostOptions {
@@ -103,6 +104,7 @@ export interface HostMethods<M = unknown, State = unknown, Request = unknown, Re
       readonly explanation: Explanation;
     },
   ];
+  versions: [null, Omit<HostVersions, "process">];
   /** For those who watch it over time. */
   measure: [null, HostMeasures];
   /** Records for so long, or until `stopTrace`. */
@@ -255,6 +257,10 @@ const methods: {
   async status() {
     const { epoch, counters } = running();
     return { epoch, counters, explanation: running().explain() };
+  },
+  async versions() {
+    const clockSetMs = Date.now() - (performance.timeOrigin + performance.now());
+    return { version: VERSION, node: process.versions.node, clockSetMs };
   },
   async measure() {
     const store = clientServer?.measures;

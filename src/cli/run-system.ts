@@ -27,7 +27,6 @@ import {
   type PageOptions,
   serveMetrics,
   servePage,
-  versionOf,
 } from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
 import { type StoreService, storeBackend } from "./page-store.ts";
@@ -51,6 +50,7 @@ import { type About, beginIn } from "./system-directory.ts";
 import type { SystemSource } from "./system-file.ts";
 import type { Report } from "./up-report.ts";
 import { jsonLine } from "./values.ts";
+import { VERSION } from "./version.ts";
 
 const RESTARTS_MAX = 1_000_000;
 /** What is asked of a system that is starting waits so long for it: by then another one of its processes may serve already. */
@@ -205,6 +205,10 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
       const restoring = system?.isRestoring ? { restoring: true as const } : {};
       return { ...known, snapshots, ...(chaos && { chaos }), ...restoring, processes: statuses };
     },
+    async versions() {
+      const own = { version: VERSION, node: process.versions.node };
+      return { ...own, processes: (await system?.versions()) ?? [] };
+    },
     async disturb(parameter) {
       await (await running()).disturb(checkDisturbance(parameter));
       return null;
@@ -252,7 +256,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
   const operations: OperationsSource = {
     async measures() {
       const measured = (await system?.measures()) ?? [];
-      const known = { version: versionOf(), kind: plan.kind, processes: measured };
+      const known = { version: VERSION, kind: plan.kind, processes: measured };
       return { ...known, ...(watched && { watch: watched }) };
     },
     health: async () => healthOf(await handlers.status(null)),
@@ -290,7 +294,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     );
     page = await servePage(options, {
       about: async () => ({
-        ...{ kind: plan.kind, title: dir, version: versionOf(), chaos: chaos === true, processes },
+        ...{ kind: plan.kind, title: dir, version: VERSION, chaos: chaos === true, processes },
       }),
       system: caller,
       snapshots: pageStore,

@@ -16,6 +16,7 @@ import type { SystemMeasures } from "../serve/metrics.ts";
 import type {
   ChaosStatus,
   Disturbance,
+  HostVersions,
   ProcessStatus,
   RecordingHead,
 } from "../serve/system-methods.ts";
@@ -472,6 +473,16 @@ export class HostedSystem {
   /** What all say of themselves who answer in time. */
   measures(): Promise<SystemMeasures["processes"]> {
     return Promise.all(this.#members.map(measuresOf));
+  }
+
+  /** Of those that answer in time. */
+  async versions(): Promise<readonly HostVersions[]> {
+    const asked = this.#members.map(async ({ id: process, hosted }) => ({
+      process,
+      ...(await within(STATUS_TIMEOUT_MS, process, hosted.call("versions", null))),
+    }));
+    const told = await Promise.allSettled(asked);
+    return told.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
   }
 
   /** Ends all processes: first all answer what they were asked, for one may need another for that. */

@@ -9,6 +9,7 @@ import type { RecordedEvent, RecorderOptions, Recording } from "../trace/recorde
 /** Parameter and result of each method. */
 export type SystemMethods = {
   readonly status: readonly [null, SystemStatus];
+  readonly versions: readonly [null, SystemVersions];
   readonly notes: readonly [null, { readonly notes: readonly SystemNote[] }];
   readonly snapshot: readonly [SnapshotRequest, SnapshotResult];
   readonly restore: readonly [RestoreRequest, Restoration];
@@ -37,6 +38,24 @@ export interface SystemStatus {
   readonly restoring?: true;
   /** Empty while it is starting. */
   readonly processes: readonly ProcessStatus[];
+}
+
+/** Of what versions a running system is. */
+export interface SystemVersions {
+  /** Of Tidemark and of Node, in the parent of all processes. */
+  readonly version: string;
+  readonly node: string;
+  /** Of those that answer. */
+  readonly processes: readonly HostVersions[];
+}
+
+/** The same of one of its processes. */
+export interface HostVersions {
+  readonly process: ProcessId;
+  readonly version: string;
+  readonly node: string;
+  /** By how much the clock of the machine has been set since the process was started, whose own time goes on. */
+  readonly clockSetMs: number;
 }
 
 /** What disturbs a system now, and what follows when a process is killed. */
