@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { exitStatusOf, USAGE_STATUS } from "./exit-status.ts";
 import { printable } from "./terminal.ts";
 import { VERSION } from "./version.ts";
 
@@ -36,9 +37,6 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   explore: async () => (await import("./explore.ts")).exploreCommand(),
   trace: async () => (await import("./trace.ts")).traceCommand(),
 };
-
-const USAGE_STATUS = 2;
-const USAGE_CODES: readonly string[] = ["BAD_OPTION", "BAD_ID", "UNKNOWN_PROCESS", "NO_CHANNEL"];
 
 const HELP = `
 Exit status: 0 when all is well; 1 when something failed or is not consistent;
@@ -127,5 +125,5 @@ function tellError(error: unknown): number {
     console.error(
       `tidemark: ${printable(textOf(error))} (this should not happen; TIDEMARK_DEBUG=1 shows where)`,
     );
-  return isTidemarkError(error) && USAGE_CODES.includes(error.code) ? USAGE_STATUS : 1;
+  return exitStatusOf(error);
 }

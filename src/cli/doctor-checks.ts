@@ -1,4 +1,4 @@
-/** What `tidemark doctor` looks at: each check says what it found, whether that is well, and what to do if it is not. None changes anything. */
+/** What `tidemark doctor` looks at. Each check says what it found, whether that is well, and what to do if not; none changes anything. */
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { type Dirent, readdirSync, readFileSync, readlinkSync } from "node:fs";

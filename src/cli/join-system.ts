@@ -7,6 +7,8 @@ import type { RestartRule } from "../runtime/system-definition.ts";
 import { healthOf, readinessOf } from "../serve/health.ts";
 import type { OperationsSource } from "../serve/operations.ts";
 import type { SystemStatus } from "../serve/system-methods.ts";
+import { type LogOptions, openEventLog, type Tell } from "./event-log.ts";
+import { exitStatusOf } from "./exit-status.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import type { Address } from "./options.ts";
 import { serveMetrics } from "./page.ts";
@@ -35,6 +37,9 @@ export interface JoinPlan extends KeyOptions {
   /** Where metrics are served, and health and readiness. @default nowhere */
   readonly metrics?: Address;
   readonly report: JoinReport;
+  readonly events: LogOptions;
+  /** Of the store. */
+  readonly password?: string;
 }
 
 export interface JoinReport {
@@ -49,6 +54,21 @@ const STOP_MS = 20_000;
 
 /** Gives the exit status. */
 export async function joinSystem(plan: JoinPlan): Promise<number> {
+  const key = readKey(plan);
+  const secrets = [plan.password ?? "", key ? Buffer.from(key).toString("hex") : ""];
+  const log = await openEventLog(plan.events, secrets);
+  try {
+    return await join(
+      plan,
+      log.through((text) => plan.report.note(text)),
+    );
+  } catch (error) {
+    if (!log.fail(error)) throw error;
+    return exitStatusOf(error);
+  }
+}
+
+async function join(plan: JoinPlan, tell: Tell): Promise<number> {
   const { id, source, processes, listen, peers, sync, compress: compressLevel = 0 } = plan;
   const { log, restart, report, directory } = plan;
   const stop = stopSignal();
@@ -69,7 +89,7 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
         ...(key && { key: Buffer.from(key).toString("hex") }),
         ...(log && { log: { directory: logOf(resolve(directory), id), policy: log } }),
       },
-      ({ message }) => report.note(message),
+      ({ code, message }) => tell(message, { event: "process_problem", process: id, code }),
     );
     await hosted.call("connect", peers);
     report.started(hosted.pid, hosted.address, hosted.beganWith);
@@ -94,14 +114,14 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
         alone: { processes: processes.length },
       }),
   };
-  const metrics = await serveMetrics(plan.metrics, operations, (text) => report.note(text));
+  const metrics = await serveMetrics(plan.metrics, operations, tell);
   const first = await start().catch(async (error) => {
     await metrics?.close();
     throw error;
   });
   supervised = new SupervisedProcess(first, start, restart, {
     back: () => {},
-    note: (text) => report.note(text),
+    note: tell,
     givenUp: (_, { message }) => lose(message),
   });
   const joined = supervised;
@@ -112,7 +132,7 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
     stop.addEventListener("abort", () => settle(undefined));
   });
   const why = await Promise.race([lost, stopped]);
-  if (why !== undefined) report.note(why);
+  if (why !== undefined) tell(why, { event: "process_given_up", process: id });
   if (joined.up) await joined.hosted.call("drain", { timeoutMs: DRAIN_MS }).catch(() => {});
   await joined.stop(STOP_MS);
   await metrics?.close();

@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import { OperationsServer, type OperationsSource } from "../serve/operations.ts";
 import type { PageBackend } from "../serve/web/backend.ts";
 import { WebServer } from "../serve/web-server.ts";
+import type { Tell } from "./event-log.ts";
 import { type Address, PORT_MAX, parseAddress, wholeNumber } from "./options.ts";
 
 /** What `addPageOptions` gives. */
@@ -52,11 +53,12 @@ export function metricsOption(): Option {
 export async function serveMetrics(
   address: Address | undefined,
   source: OperationsSource,
-  note: (text: string) => void,
+  tell: Tell,
 ): Promise<OperationsServer | undefined> {
   if (!address) return undefined;
   const server = await OperationsServer.start(source, address);
-  note(`metrics, health and readiness are at ${server.url}`);
-  if (server.warning !== undefined) note(server.warning);
+  const { url, warning } = server;
+  tell(`metrics, health and readiness are at ${url}`, { event: "metrics_served", url });
+  if (warning !== undefined) tell(warning, { event: "metrics_exposed", url });
   return server;
 }

@@ -20,6 +20,14 @@ import type { SystemMethods, SystemNote } from "../serve/system-methods.ts";
 import type { SystemCaller } from "../serve/web/backend.ts";
 import type { WebServer } from "../serve/web-server.ts";
 import { audit, prove } from "./audit.ts";
+import {
+  addLogOptions,
+  type EventLog,
+  type LogOptions,
+  openEventLog,
+  type Tell,
+} from "./event-log.ts";
+import { exitStatusOf } from "./exit-status.ts";
 import { type Address, directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
 import {
   addPageOptions,
@@ -69,7 +77,7 @@ export function addRunOptions(
     readonly timeout: readonly [ms: number, text: string];
   },
 ): Command {
-  return addPageOptions(command)
+  return addLogOptions(addPageOptions(command))
     .addOption(metricsOption())
     .addOption(
       new Option("--timeout <time>", "abandon a snapshot that takes longer")
@@ -112,7 +120,7 @@ export function addRunOptions(
 }
 
 /** How it is run, as its command was told. */
-export interface RunOptions extends KeyOptions, PageOptions {
+export interface RunOptions extends KeyOptions, PageOptions, LogOptions {
   readonly count?: number;
   readonly timeout: number;
   /** Of transports: this one and the ones after it; 0: any. */
@@ -149,9 +157,21 @@ export interface Plan {
 
 /** Runs it until it is to stop. Gives the exit status. */
 export async function runSystem(plan: Plan, options: RunOptions): Promise<number> {
-  const { processes, source, log, restart, seed, about } = plan;
+  const key = readKey(options);
+  const { password = "" } = plan.serves ?? {};
+  const log = await openEventLog(options, [password, key ? hexOf(key) : ""]);
+  try {
+    return await run(plan, options, log);
+  } catch (error) {
+    if (!log.fail(error)) throw error;
+    return exitStatusOf(error);
+  }
+}
+
+async function run(plan: Plan, options: RunOptions, eventLog: EventLog): Promise<number> {
+  const { processes, source, log, restart, seed, about, report } = plan;
   const notes: SystemNote[] = [];
-  const report = noting(plan.report, notes);
+  const tell = noting(eventLog, report, notes);
   const { port, sync, timeout: timeoutMs } = options;
   if (port + processes.length - 1 > PORT_MAX)
     throw new TidemarkError("BAD_OPTION", `there are no ${processes.length} ports from ${port} on`);
@@ -229,7 +249,8 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     async restore(parameter) {
       const request = checkRestoreRequest(parameter);
       const done = await (await running()).restore(request.snapshot, request.timeoutMs);
-      report.note(restoredText(done));
+      const { snapshot, epoch, absent } = done;
+      tell(restoredText(done), { event: "restored", snapshot, epoch, absent });
       if (done.proof !== undefined) retention.add(done.proof);
       return done;
     },
@@ -263,9 +284,11 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     readiness: async () => readinessOf(await handlers.status(null), { nowMs: Date.now() }),
   };
   const control = await ControlServer.listen<SystemMethods>(dir, handlers);
-  const retention = new Retention(store, plan.keep, (text) => report.note(text));
+  const retention = new Retention(store, plan.keep, (text) =>
+    tell(text, { event: "retention_failed" }),
+  );
   const listener = {
-    note: (text: string) => report.note(text),
+    note: tell,
     round(round: Round) {
       // That a snapshot is abandoned is part of a restart.
       const excused = restart.restarts > 0 && !round.audit && !round.proof;
@@ -312,14 +335,19 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     isStarted(system);
     void system.lost.then(({ message }) => {
       whole = false;
-      report.note(message);
+      tell(message, { event: "process_given_up" });
     });
     const statuses = await system.status();
     report.started(statuses, expected, dir);
-    if (page) report.page(page.url);
+    if (page && eventLog.isJson)
+      tell("the page is served", { event: "page_served", url: new URL(page.url).origin });
+    else if (page) report.page(page.url);
     // A bank that neither logs nor was restored always begins.
     if (!bank || log || restored || options.new)
-      report.note(`${beginningText(system.began)}, in epoch ${statuses[0]?.epoch ?? epoch}`);
+      tell(`${beginningText(system.began)}, in epoch ${statuses[0]?.epoch ?? epoch}`, {
+        ...{ event: "system_began", epoch: statuses[0]?.epoch ?? epoch },
+        began: Object.fromEntries(system.began),
+      });
     const count = options.count ?? Number.POSITIVE_INFINITY;
     const rounds = { intervalMs: plan.intervalMs, count, timeoutMs, random, bank };
     await makeRounds(system, store, rounds, listener, stop);
@@ -337,22 +365,22 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     await store.close();
   }
   if (totals.consistent < totals.snapshots)
-    report.note(`tidemark history --failed --dir ${shellWord(dir)} says what came of attempts`);
+    tell(`tidemark history --failed --dir ${shellWord(dir)} says what came of attempts`, {
+      event: "attempts_failed",
+    });
   report.end(totals, whole);
   return whole ? 0 : 1;
 }
 
-/** Keeps the last notes as well. */
-function noting(report: Report, notes: SystemNote[]): Report {
+/** Keeps the last ones for those who come later. */
+function noting(log: EventLog, report: Report, notes: SystemNote[]): Tell {
+  const through = log.through((text) => report.note(text));
   let number = 0;
-  return {
-    ...report,
-    note(text) {
-      number += 1;
-      notes.push({ number, atMs: Date.now(), text });
-      if (notes.length > NOTES_MAX) notes.shift();
-      report.note(text);
-    },
+  return (text, fields) => {
+    number += 1;
+    notes.push({ number, atMs: Date.now(), text });
+    if (notes.length > NOTES_MAX) notes.shift();
+    through(text, fields);
   };
 }
 

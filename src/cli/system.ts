@@ -21,6 +21,7 @@ import type {
   RecordingHead,
 } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
+import type { Tell } from "./event-log.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import type { Begun, Taking } from "./process-host.ts";
 import { checkRestorable, newestSnapshot } from "./restore-plan.ts";
@@ -61,7 +62,7 @@ type Cuts = ReadonlyMap<ProcessId, ReadonlySet<ProcessId>>;
 /** Who hears what happens. */
 export interface SystemEvents {
   /** What people should know: a problem of a process, an end, a restart. */
-  readonly note: (text: string) => void;
+  readonly note: Tell;
 }
 
 /** How long processes may take to reach each other before the first snapshot is tried all the same. */
@@ -190,7 +191,10 @@ export class HostedSystem {
     const { beganWith } = hosted;
     const from = beganWith === "log" ? "goes on from its log" : `goes on from ${beganWith}`;
     const how = beganWith === "nothing" ? "begins without its state" : from;
-    this.#events.note(`${id} runs again (process ${hosted.pid}) and ${how}; restarts: ${restarts}`);
+    this.#events.note(
+      `${id} runs again (process ${hosted.pid}) and ${how}; restarts: ${restarts}`,
+      { event: "process_restarted", process: id, pid: hosted.pid, beganWith, restarts },
+    );
     const others = this.#members.filter((member) => member.id !== id);
     const addresses = Object.fromEntries(others.map((one) => [one.id, one.hosted.address]));
     const told = others.map((one) => one.hosted.call("connect", { [id]: hosted.address }));
@@ -207,15 +211,19 @@ export class HostedSystem {
       return;
     }
     this.#rolledBack = true;
-    this.#events.note(why.message);
+    this.#events.note(why.message, { event: "process_given_up", process: member.id });
     try {
       const snapshot = (await newestSnapshot(this.#store))?.id;
       if (snapshot === undefined)
         throw new TidemarkError("NOT_FOUND", `there is no snapshot in ${directory}`);
-      this.#events.note(`the system is restored to its newest snapshot, ${snapshot}`);
+      this.#events.note(`the system is restored to its newest snapshot, ${snapshot}`, {
+        ...{ event: "restore_begun", snapshot },
+      });
       const done = await this.restore(snapshot, RESTORE_TIMEOUT_MS);
       if (!done.proof) throw new TidemarkError("UNREACHABLE", String(done.reason));
-      this.#events.note(`the system was restored to ${snapshot}, in epoch ${done.epoch}`);
+      this.#events.note(`the system was restored to ${snapshot}, in epoch ${done.epoch}`, {
+        ...{ event: "restored", snapshot, epoch: done.epoch, absent: [] },
+      });
     } catch (error) {
       this.#lose(
         new TidemarkError(
@@ -319,7 +327,9 @@ export class HostedSystem {
     for (const member of this.#members) {
       if (!member.givenUp) continue;
       if (isTidemarkError(member.givenUp.cause, "LOG_DAMAGED"))
-        this.#events.note(await moveLogAside(this.#options.directory, member.id));
+        this.#events.note(await moveLogAside(this.#options.directory, member.id), {
+          ...{ event: "logs_moved_aside", process: member.id },
+        });
       member.revive();
     }
   }
@@ -431,6 +441,7 @@ export class HostedSystem {
         what === "cut"
           ? `${from} → ${to} is cut: nothing gets through`
           : `${from} → ${to} is healed`,
+        { event: "disturbed", what, from, to },
       );
       return;
     }
@@ -440,7 +451,9 @@ export class HostedSystem {
     if (what === "kill") hosted.kill();
     else if (what === "halt") hosted.halt();
     else hosted.resume();
-    note(`${process} (process ${hosted.pid}) is ${DONE[what]}, as somebody wanted`);
+    note(`${process} (process ${hosted.pid}) is ${DONE[what]}, as somebody wanted`, {
+      ...{ event: "disturbed", what, process },
+    });
   }
 
   /** Who can begin a snapshot: not who is down or halted, if anybody else is there. */
@@ -498,7 +511,10 @@ export class HostedSystem {
     const drained = up.map(async ({ id, hosted }) => {
       const asked = hosted.call("drain", { timeoutMs: DRAIN_MS });
       const left = await within(DRAIN_MS + PATIENCE_MS, id, asked).catch(() => 0);
-      if (left > 0) this.#events.note(`${id} ends with ${left} requests that it has not answered`);
+      if (left > 0)
+        this.#events.note(`${id} ends with ${left} requests that it has not answered`, {
+          ...{ event: "requests_unanswered", process: id, requests: left },
+        });
     });
     await Promise.all(drained);
     const withinMs = this.#options.log ? STOP_LOGGED_MS : STOP_MS;
@@ -533,7 +549,7 @@ function startOne(
       ...(trace && { trace }),
       ...(chaos && { cuts: [...(cuts?.get(id) ?? [])] }),
     },
-    ({ message }) => note(message),
+    ({ code, message }) => note(message, { event: "process_problem", process: id, code }),
     signal,
   );
 }

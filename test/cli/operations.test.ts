@@ -75,6 +75,66 @@ async function command(port: number, text: string, replies: number): Promise<voi
   socket.destroy();
 }
 
+/** What the dashboard asks for: of its panels, and of the choice above them. */
+function dashboardExpressions(): readonly string[] {
+  const file = new URL("../../deploy/grafana/tidemark.json", import.meta.url);
+  const { panels, templating } = JSON.parse(readFileSync(file, "utf8")) as {
+    readonly panels: readonly { readonly targets?: readonly { readonly expr: string }[] }[];
+    readonly templating: { readonly list: readonly { readonly query: { query?: string } }[] };
+  };
+  const asked = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+  const chosen = templating.list.flatMap(({ query }) => query.query ?? []);
+  expect(asked.length).toBeGreaterThan(40);
+  return [...asked, ...chosen];
+}
+
+/** Labels that Prometheus adds when it scrapes. */
+const ADDED = ["instance", "job"];
+
+/** Names of metrics and labels that are in no scrape; what only detectors have is in the table. */
+function wrongIn(
+  expressions: readonly string[],
+  families: ReadonlyMap<string, Family>,
+): readonly string[] {
+  const labelsOf = new Map<string, ReadonlySet<string>>();
+  for (const { series } of families.values())
+    for (const { name, labels } of series)
+      labelsOf.set(name, new Set([...(labelsOf.get(name) ?? []), ...Object.keys(labels)]));
+  for (const { name, labels } of METRICS)
+    if (name.startsWith("tidemark_detector_")) labelsOf.set(name, new Set(labels));
+  return expressions.flatMap((expression) => {
+    const names = expression.match(/\btidemark_\w+/g) ?? [];
+    const known = new Set([...ADDED, ...names.flatMap((name) => [...(labelsOf.get(name) ?? [])])]);
+    const labels = [
+      ...[...expression.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list = ""]) =>
+        list.split(/,\s*/),
+      ),
+      ...[...expression.matchAll(/[{,]\s*(\w+)\s*(?:=~|!=|!~|=)/g)].map(([, label = ""]) => label),
+    ];
+    return [
+      ...names.filter((name) => !labelsOf.has(name)).map((name) => `${expression}: no ${name}`),
+      ...labels.filter((label) => !known.has(label)).map((label) => `${expression}: no ${label}`),
+      ...(names.length === 0 ? [`${expression}: of no metric`] : []),
+    ];
+  });
+}
+
+test("a dashboard that asks for what there is not is found out", () => {
+  const families = readMetrics(
+    '# TYPE tidemark_epoch gauge\n# HELP tidemark_epoch x.\ntidemark_epoch{process="a"} 1\n',
+  );
+  const right = ['max by (process) (tidemark_epoch{instance=~"x"})', "tidemark_detector_true"];
+  expect(wrongIn(right, families)).toEqual([]);
+  for (const wrong of [
+    "tidemark_epochs",
+    "rate(tidemark_epoch_total[1m])",
+    "sum by (peer) (tidemark_epoch)",
+    'tidemark_epoch{process="a",peer="b"}',
+    "up",
+  ])
+    expect(wrongIn([wrong], families), wrong).toHaveLength(1);
+});
+
 test("a store is watched: every metric has its place, and says what was done", async () => {
   const port = await freePorts(2);
   const store = ["kv", "--no-ui", "--processes", "2", "--port", String(port), "--interval", "50ms"];
@@ -109,6 +169,8 @@ test("a store is watched: every metric has its place, and says what was done", a
     .get("tidemark_snapshots_ended_total")
     ?.series.reduce((sum, { value }) => sum + value, 0);
   expect(complete).toBeGreaterThanOrEqual(3);
+
+  expect(wrongIn(dashboardExpressions(), families)).toEqual([]);
 
   // As a scraper asks that knows OpenMetrics; and many at once.
   const accept = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;q=0.5";
