@@ -49,8 +49,7 @@ test("what was abandoned is counted where it was begun, what was stored everywhe
     abandoned: { view_changed: 1 },
     refused: { other: 1 },
   });
-  const bucketOf = ({ bounds, counts: many }: typeof cutSeconds) =>
-    bounds[many.indexOf(1)];
+  const bucketOf = ({ bounds, counts: many }: typeof cutSeconds) => bounds[many.indexOf(1)];
   expect([cutSeconds.sum, bucketOf(cutSeconds)]).toEqual([0.02, 0.025]);
   expect([tookSeconds.sum, bucketOf(tookSeconds)]).toEqual([1, 1]);
   expect([captureSeconds.sum, bucketOf(captureSeconds)]).toEqual([0.003, 0.005]);
