@@ -40,6 +40,7 @@ export interface JoinPlan extends KeyOptions {
   readonly events: LogOptions;
   /** Of the store. */
   readonly password?: string;
+  readonly spans?: true;
 }
 
 export interface JoinReport {
@@ -86,6 +87,7 @@ async function join(plan: JoinPlan, tell: Tell): Promise<number> {
       {
         ...{ id, source, processes, ...listen, sync, compressLevel },
         directory: resolve(directory),
+        ...(plan.spans && { spans: plan.spans }),
         ...(key && { key: Buffer.from(key).toString("hex") }),
         ...(log && { log: { directory: logOf(resolve(directory), id), policy: log } }),
       },

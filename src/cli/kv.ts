@@ -196,6 +196,7 @@ function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[])
     ...(compress !== undefined && { compress }),
     ...(keyFile !== undefined && { keyFile }),
     ...(metrics && { metrics }),
+    ...(options.spans && { spans: options.spans }),
     events: { logLevel: options.logLevel, logFormat: options.logFormat },
     ...(password !== undefined && { password }),
     source: { kv },

@@ -62,6 +62,8 @@ export interface HostOptions {
   readonly cuts?: readonly ProcessId[];
   /** Records what it does, all the time. @default what the source says */
   readonly trace?: true | RecorderOptions;
+  /** Spans of OpenTelemetry. @default what the source says */
+  readonly spans?: true;
 }
 
 /** How taking a snapshot ended: `problem` is absent if it is complete, `snapshot` if it was refused at once. */
@@ -204,6 +206,7 @@ const methods: {
         },
       }),
       ...(options.trace && { trace: options.trace }),
+      ...(options.spans && { spans: true }),
       receive: options.receive ?? "auto",
       ...(options.receive === "manual" ? { windowBytes: MANUAL_WINDOW_BYTES } : {}),
       onProblem: ({ code, message }) => tell({ problem: { code, message } }),
@@ -302,11 +305,14 @@ function heard(source: SystemSource): SystemSource {
 /** What a definition says of each process, and says itself. */
 function configured(
   system: Partial<AnySystem>,
-): Pick<AnySystem, "channels" | "order" | "algorithm" | "messageCodec" | "stateCodec" | "trace"> {
+): Pick<
+  AnySystem,
+  "channels" | "order" | "algorithm" | "messageCodec" | "stateCodec" | "trace" | "spans"
+> {
   const { channels, order, algorithm, messageCodec, stateCodec, ...rest } = system;
-  const { windowBytes, limitBytes, lostAfterMs, trace, system: name } = rest;
+  const { windowBytes, limitBytes, lostAfterMs, trace, spans, system: name } = rest;
   const all = { channels, order, algorithm, messageCodec, stateCodec, windowBytes, limitBytes };
-  const said = Object.entries({ ...all, lostAfterMs, trace, system: name });
+  const said = Object.entries({ ...all, lostAfterMs, trace, spans, system: name });
   return Object.fromEntries(said.filter(([, value]) => value !== undefined));
 }
 

@@ -116,6 +116,7 @@ export function addRunOptions(
     )
     .option("--chaos", "let the page kill and halt processes, and cut channels: for demos")
     .option("--trace", "record what happens, all the time: tidemark trace record reads it")
+    .option("--spans", "make spans of OpenTelemetry, by the provider that Node is told to import")
     .option("--new", "begin with nothing, whatever there was; logs are moved aside");
 }
 
@@ -133,6 +134,7 @@ export interface RunOptions extends KeyOptions, PageOptions, LogOptions {
   readonly new?: true;
   readonly chaos?: true;
   readonly trace?: true;
+  readonly spans?: true;
   readonly metrics?: Address;
 }
 
@@ -305,7 +307,7 @@ async function run(plan: Plan, options: RunOptions, eventLog: EventLog): Promise
     const spoil = spoilOf(options, seed ?? Math.floor(Math.random() * 2 ** 32));
     const kept = { directory, sync, compressLevel, ...(key && { key: hexOf(key) }) };
     const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart };
-    const { trace, chaos } = options;
+    const { trace, spans, chaos } = options;
     // Before anything is started: is there room for it where it is to be? What it asks meanwhile waits, or is told why not.
     const caller: SystemCaller = (method, parameter) =>
       handlers[method](parameter) as Promise<never>;
@@ -331,7 +333,7 @@ async function run(plan: Plan, options: RunOptions, eventLog: EventLog): Promise
       ...(plan.serves && { store: storeBackend(plan.serves) }),
     });
     metrics = await serveMetrics(options.metrics, operations, listener.note);
-    system = await HostedSystem.start({ ...what, trace, chaos }, store, listener, stop);
+    system = await HostedSystem.start({ ...what, trace, spans, chaos }, store, listener, stop);
     isStarted(system);
     void system.lost.then(({ message }) => {
       whole = false;

@@ -53,6 +53,8 @@ export interface SystemOptions {
   readonly restart: Required<RestartRule>;
   /** All record what they do, all the time. */
   readonly trace?: true | undefined;
+  /** They make spans of OpenTelemetry. */
+  readonly spans?: true | undefined;
   /** It may be disturbed. */
   readonly chaos?: true | undefined;
 }
@@ -531,7 +533,7 @@ function startOne(
   cuts?: Cuts,
 ): Promise<HostedProcess> {
   const { processes, source, epoch, seed, port, directory, sync, spoil, log } = options;
-  const { compressLevel, key, trace, chaos } = options;
+  const { compressLevel, key, trace, spans, chaos } = options;
   return HostedProcess.start(
     {
       id,
@@ -547,6 +549,7 @@ function startOne(
       ...(spoil && { spoil }),
       ...(log && { log: { directory: logOf(directory, id), policy: log } }),
       ...(trace && { trace }),
+      ...(spans && { spans }),
       ...(chaos && { cuts: [...(cuts?.get(id) ?? [])] }),
     },
     ({ code, message }) => note(message, { event: "process_problem", process: id, code }),

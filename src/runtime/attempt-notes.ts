@@ -20,6 +20,7 @@ import type { Manifest } from "../snapshot/manifest.ts";
 import type { RecordedChannels } from "../snapshot/recordings.ts";
 import { SnapshotCounts } from "./snapshot-counts.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
+import type { Spans } from "./spans.ts";
 
 /** Whoever stops waits so long for the store to take the last notes. */
 const TAKEN_MS = 2_000;
@@ -36,6 +37,7 @@ export class AttemptNotes {
   readonly #store: SnapshotStore;
   readonly #nowMs: () => number;
   readonly #problem: (problem: TidemarkError) => void;
+  readonly #spans: Spans | undefined;
   /** Of snapshots that are under way. */
   readonly #shares = new Map<SnapshotId, AttemptShare>();
   /** All notes so far are with the store, or could not be. */
@@ -48,11 +50,13 @@ export class AttemptNotes {
     store: SnapshotStore,
     nowMs: () => number,
     problem: (problem: TidemarkError) => void,
+    spans: Spans | undefined,
   ) {
     this.#process = process;
     this.#store = store;
     this.#nowMs = nowMs;
     this.#problem = problem;
+    this.#spans = spans;
   }
 
   begun(snapshot: SnapshotId, said: Omit<Unsigned<BegunNote>, "note" | "snapshot">): void {
@@ -113,6 +117,7 @@ export class AttemptNotes {
   /** It is complete, and nothing more is to be noted of it here. */
   settled(snapshot: SnapshotId): void {
     this.#shares.delete(snapshot);
+    this.#spans?.settled(snapshot, this.#nowMs());
   }
 
   /** Of these, and of all that are under way here, nobody will say any more what came of them. */
@@ -133,6 +138,7 @@ export class AttemptNotes {
   #add(note: Unsigned<AttemptNote>): void {
     const signed = { ...note, by: this.#process, atMs: this.#nowMs() } as AttemptNote;
     this.counts.noted(signed);
+    this.#spans?.noted(signed);
     if (this.#waiting === WAITING_MAX) {
       this.#fail(`${WAITING_MAX} notes wait for the store already`);
       return;

@@ -40,6 +40,7 @@ import { inTurns, rest } from "./rest.ts";
 import type { Restoration } from "./restoration.ts";
 import type { SnapshotMeasures } from "./snapshot-counts.ts";
 import type { EpochRecord, SnapshotStore, StoredSnapshot } from "./snapshot-store.ts";
+import type { Spans } from "./spans.ts";
 import type { Transport } from "./transport.ts";
 
 /** What `startProcess` takes. */
@@ -92,6 +93,11 @@ export interface ProcessConfiguration<M, State, Request, Reply> {
   readonly maxWaitingRequests?: number;
   /** What is recorded for a trace, from the beginning on; `true`: by default options. @default nothing */
   readonly trace?: true | RecorderOptions;
+  /**
+   * Spans of OpenTelemetry for snapshots that it begins, restores and the replay of its log, by the provider that the program has
+   * registered. Not even loaded if not wanted. @default false
+   */
+  readonly spans?: boolean;
   /** Hears of everything that went wrong without stopping the process. @default a process warning */
   readonly onProblem?: (problem: TidemarkError) => void;
 }
@@ -294,7 +300,9 @@ export interface SnapshotOptions {
 export async function startProcess<M, State, Request = never, Reply = never>(
   configuration: ProcessConfiguration<M, State, Request, Reply>,
 ): Promise<RunningProcess<M, State, Request, Reply>> {
-  const driver = new Driver(configuration, await configuration.store.lastCount(configuration.id));
+  const { id, store, spans } = configuration;
+  const made = spans ? new (await import("./spans.ts")).Spans(id) : undefined;
+  const driver = new Driver(configuration, await store.lastCount(id), made);
   await driver.open();
   return driver;
 }
@@ -312,6 +320,8 @@ interface Receiver<M> {
 
 interface SnapshotWaiter<State, M> extends Waiter<GlobalSnapshot<State, M>> {
   readonly options: SnapshotOptions;
+  /** Where it was asked for, if there are spans. */
+  readonly parent: Spans["here"] | undefined;
 }
 
 /** When time runs: milliseconds since 1970 that never go back, whatever is done to the computer's clock. */
@@ -359,6 +369,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** Those for whom something has been taken, which they do not have yet. */
   readonly #receiving: Receiver<M>[] = [];
   readonly #notes: AttemptNotes;
+  readonly #spans: Spans | undefined;
   /** Pieces that are being stored; aborted when they are no longer wanted. */
   readonly #storing = new Map<SnapshotId, AbortController>();
   #unasked: ((reply: Reply) => void) | undefined;
@@ -385,7 +396,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   #replayed: { readonly records: number; readonly ms: number } = { records: 0, ms: 0 };
   #settleStopped!: (error: TidemarkError | undefined) => void;
 
-  constructor(configuration: ProcessConfiguration<M, State, Request, Reply>, lastCount: number) {
+  constructor(
+    configuration: ProcessConfiguration<M, State, Request, Reply>,
+    lastCount: number,
+    spans: Spans | undefined,
+  ) {
     const { id, processes, channels, transport, application } = configuration;
     if (!isApplication(application))
       throw new TidemarkError("BAD_OPTION", "an application needs the methods capture and restore");
@@ -399,7 +414,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#configuration = configuration;
     this.#transport = transport;
     this.#store = configuration.store;
-    this.#notes = new AttemptNotes(id, this.#store, nowMs, this.#problems);
+    this.#spans = spans;
+    this.#notes = new AttemptNotes(id, this.#store, nowMs, this.#problems, spans);
     this.#messageCodec = configuration.messageCodec ?? msgpackCodec<M>();
     this.#stateCodec = (configuration.stateCodec ?? msgpackCodec()) as Codec<unknown>;
     this.#lastCount = lastCount;
@@ -514,7 +530,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       }
       if (restored && (await this.#isIn(restored))) {
         this.#beganWith = restored.snapshot;
-        await this.#goOnFrom(restored);
+        await this.#during("tidemark.restore.state", spanOf(restored), () =>
+          this.#goOnFrom(restored),
+        );
       } else if (restored) {
         // In the epoch that there is: nothing was known of it when this process was made.
         this.#process = this.#newLife(this.#process.topology);
@@ -588,7 +606,11 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     // By the options that it was logged with: on them it depends what the inputs led to.
     this.#process = this.#newLife(topology, image, image.settings);
     const replayedFromMs = performance.now();
-    const records = await log.replay(this.#process);
+    const records = await this.#during("tidemark.log.replay", {}, async (note) => {
+      const many = await log.replay(this.#process);
+      note({ "tidemark.log.records": many });
+      return many;
+    });
     this.#replayed = { records, ms: performance.now() - replayedFromMs };
     const now = this.#process.image;
     this.#lastRequest = now.lastRequest;
@@ -729,7 +751,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         return undefined;
       });
       if (record && record.epoch > this.#epoch) {
-        await this.#goTo(record);
+        await this.#during("tidemark.restore.state", spanOf(record), () => this.#goTo(record));
         // Of a still later one it may have been told while it went there, and is not told again.
         tries = -1;
         continue;
@@ -767,6 +789,17 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     }
   }
 
+  /** Does the work, within a span if there are to be any. */
+  #during<T>(
+    name: string,
+    attributes: Readonly<Record<string, string | number>>,
+    work: (
+      note: (more: Readonly<Record<string, string | number | string[]>>) => void,
+    ) => Promise<T>,
+  ): Promise<T> {
+    return this.#spans ? this.#spans.during(name, attributes, work) : work(() => {});
+  }
+
   /** Whoever waits for something of this life hears that it is over; its timers and writes end. */
   #endLife({ epoch, snapshot }: EpochRecord): void {
     const message = `the system was restored to ${snapshot}, in epoch ${epoch}`;
@@ -795,9 +828,20 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     return this.#epoch;
   }
 
-  async restore(
+  restore(
     snapshot: SnapshotId,
     options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<Restoration> {
+    return this.#during("tidemark.restore", { "tidemark.snapshot": snapshot }, async (note) => {
+      const done = await this.#restore(snapshot, options);
+      note({ "tidemark.epoch": done.epoch, "tidemark.restore.absent": [...done.absent] });
+      return done;
+    });
+  }
+
+  async #restore(
+    snapshot: SnapshotId,
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
   ): Promise<Restoration> {
     this.#checkRunning();
     const { timeoutMs = SNAPSHOT_TIMEOUT_MS, signal } = options;
@@ -912,6 +956,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       });
       const waiter: SnapshotWaiter<State, M> = {
         options,
+        parent: this.#spans?.here,
         resolve: (snapshot) => {
           forget();
           resolve(snapshot);
@@ -1218,6 +1263,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         const waiter = this.#starting.get(effect.token);
         this.#starting.delete(effect.token);
         if (waiter) this.#snapshots.set(effect.snapshot, waiter);
+        if (waiter?.parent) this.#spans?.begun(effect.snapshot, waiter.parent, nowMs());
         this.#notes.begun(effect.snapshot, {
           epoch: this.#epoch,
           processes: this.#process.topology.processes.length,
@@ -1453,6 +1499,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     }
   }
 }
+
+/** What a span says of going on from a record. */
+const spanOf = ({ epoch, snapshot }: EpochRecord): Readonly<Record<string, string | number>> => ({
+  "tidemark.snapshot": snapshot,
+  "tidemark.epoch": epoch,
+});
 
 /** @throws TidemarkError `BAD_MESSAGE` */
 function restoreApplication<State>(

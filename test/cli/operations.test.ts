@@ -1,6 +1,7 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { createConnection } from "node:net";
+import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { METRICS } from "../../src/serve/metrics.ts";
 import { isLoopback } from "../../src/serve/web/access.ts";
@@ -293,6 +294,37 @@ test("on the page's server probes need no token, and metrics do", async () => {
   await until("detectors have looked", async () => (await scraped()).has("tidemark_detector_true"));
   const found = valuesOf(await scraped(), "tidemark_detector_true", "detector");
   expect(found).toEqual({ sum: 0, termination: 0 });
+});
+
+test("spans are made by what Node is told to import, in the process of each", async () => {
+  const directory = temporaryDirectory();
+  const told = join(directory, "spans");
+  const telemetry = join(directory, "telemetry.mjs");
+  writeFileSync(
+    telemetry,
+    `import { appendFileSync } from "node:fs";
+import { trace } from ${JSON.stringify(import.meta.resolve("@opentelemetry/api"))};
+const span = new Proxy({}, { get: () => () => span });
+trace.setGlobalTracerProvider({
+  getTracer: () => ({
+    startSpan(name, { attributes }) {
+      appendFileSync(${JSON.stringify(told)}, JSON.stringify({ name, ...attributes }) + "\\n");
+      return span;
+    },
+  }),
+});
+`,
+  );
+  const args = ["up", "--dir", join(directory, "bank"), "--count", "2", "--no-ui", "--no-sync"];
+  const env = { NODE_OPTIONS: `--import ${telemetry}` };
+  expect((await tidemark(args, env)).status).toBe(0);
+  expect(existsSync(told)).toBe(false);
+  expect((await tidemark([...args, "--spans"], env)).status).toBe(0);
+  const spans = parseLines(readFileSync(told, "utf8"));
+  const roots = spans.filter(({ name }) => name === "tidemark.snapshot");
+  expect(roots).toHaveLength(2);
+  for (const one of roots)
+    expect(one["tidemark.snapshot"]).toMatch(new RegExp(`^${one["tidemark.process"]}/`));
 });
 
 test("who can be reached from elsewhere is told from who cannot", () => {
