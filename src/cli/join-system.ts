@@ -101,6 +101,7 @@ async function join(plan: JoinPlan, tell: Tell): Promise<number> {
   let supervised: SupervisedProcess | undefined;
   const status = async (): Promise<SystemStatus> => ({
     ...{ kind: "store", pid: process.pid, directory, startedAtMs, snapshots: 0 },
+    ...(stop.aborted && { stopping: true }),
     // Which epoch it is in is known once it says so.
     processes: supervised ? [await statusOf(supervised, 1)] : [],
   });

@@ -224,8 +224,11 @@ async function run(plan: Plan, options: RunOptions, eventLog: EventLog): Promise
         const serves = plan.serves?.addresses.get(one.process);
         return { ...one, ...(serves && { serves: `${serves.host}:${serves.port}` }) };
       });
-      const restoring = system?.isRestoring ? { restoring: true as const } : {};
-      return { ...known, snapshots, ...(chaos && { chaos }), ...restoring, processes: statuses };
+      return {
+        ...{ ...known, snapshots, ...(chaos && { chaos }), processes: statuses },
+        ...(system?.isRestoring && { restoring: true }),
+        ...(stop.aborted && { stopping: true }),
+      };
     },
     async versions() {
       const own = { version: VERSION, node: process.versions.node };
@@ -359,9 +362,10 @@ async function run(plan: Plan, options: RunOptions, eventLog: EventLog): Promise
     if (!stop.aborted) throw error;
   } finally {
     await page?.close();
-    await metrics?.close();
     await pageStore?.close();
     await system?.stop();
+    // Who probes sees that it ends.
+    await metrics?.close();
     await retention.close();
     await control.close();
     await store.close();

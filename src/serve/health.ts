@@ -35,7 +35,8 @@ export function readinessOf(
   status: SystemStatus,
   { nowMs, alone }: { readonly nowMs: number; readonly alone?: { readonly processes: number } },
 ): Verdict {
-  const { processes, restoring } = status;
+  const { processes, restoring, stopping } = status;
+  if (stopping) return { isWell: false, reasons: ["the system is stopping"] };
   if (processes.length === 0) return { isWell: false, reasons: ["the system is starting"] };
   const absences = processes.flatMap(absencesOf);
   const reasons = [

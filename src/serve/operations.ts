@@ -101,6 +101,8 @@ export class OperationsServer {
       });
       one.#server.listen(port, host, settle);
     });
+    // An error from now on is one of accepting, which whoever was to be accepted sees.
+    one.#server.on("error", () => {});
     // Beyond this machine it goes by whatever name there is for it.
     if (isLoopback(host)) one.#access = new Access(host, one.#port);
     return one;

@@ -36,6 +36,8 @@ export interface SystemStatus {
   readonly chaos?: ChaosStatus;
   /** It is being restored. */
   readonly restoring?: true;
+  /** It ends, once it has answered what it was asked. */
+  readonly stopping?: true;
   /** Empty while it is starting. */
   readonly processes: readonly ProcessStatus[];
 }

@@ -78,6 +78,8 @@ export class WebServer {
       });
       one.#server.listen(port, one.#host, settle);
     });
+    // An error from now on is one of accepting, which whoever was to be accepted sees.
+    one.#server.on("error", () => {});
     one.#access = new Access(one.#host, one.port);
     return one;
   }

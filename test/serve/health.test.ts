@@ -80,6 +80,11 @@ describe("readiness", () => {
       ["p1 does not reach p2: it has not been reached yet"],
     ],
     [
+      "one that is stopping",
+      system([one("p1"), silent("p2", false)], { stopping: true }),
+      ["the system is stopping"],
+    ],
+    [
       "one that is restored",
       system([one("p1")], { restoring: true }),
       ["the system is being restored"],
