@@ -80,7 +80,13 @@ export {
   groupedCodecs,
   type MessageInGroup,
 } from "./process/grouped.ts";
-export type { Explanation, ProcessCounters, Received } from "./process/process.ts";
+export type {
+  Explanation,
+  PeerMeasures,
+  ProcessCounters,
+  ProcessMeasures,
+  Received,
+} from "./process/process.ts";
 export { ReadableSnapshot, type SnapshotSource } from "./process/readable-snapshot.ts";
 export { type CloneOptions, cloneSnapshot } from "./runtime/clone-snapshot.ts";
 export {
@@ -106,10 +112,16 @@ export type { Restoration } from "./runtime/restoration.ts";
 export {
   type ProcessConfiguration,
   type RecordedHere,
+  type RunningMeasures,
   type RunningProcess,
   type SnapshotOptions,
   startProcess,
 } from "./runtime/running-process.ts";
+export type {
+  AbandonCause,
+  HistogramMeasures,
+  SnapshotMeasures,
+} from "./runtime/snapshot-counts.ts";
 export { exportSnapshot, type ImportOptions, importSnapshot } from "./runtime/snapshot-file.ts";
 export type {
   EpochRecord,

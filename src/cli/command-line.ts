@@ -1,9 +1,10 @@
 /** The command line as a whole: which commands there are, and how everything that goes wrong is told. */
 
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
+import { exitStatusOf, USAGE_STATUS } from "./exit-status.ts";
 import { printable } from "./terminal.ts";
+import { VERSION } from "./version.ts";
 
 /** In the order of the help. A file is loaded when its command is named: to load them all takes longer than most commands. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -12,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   ui: async () => (await import("./ui.ts")).uiCommand(),
   init: async () => (await import("./init.ts")).initCommand(),
   status: async () => (await import("./status.ts")).statusCommand(),
+  doctor: async () => (await import("./doctor.ts")).doctorCommand(),
   request: async () => (await import("./request.ts")).requestCommand(),
   snapshot: async () => (await import("./snapshot.ts")).snapshotCommand(),
   snapshots: async () => (await import("./snapshots.ts")).snapshotsCommand(),
@@ -35,9 +37,6 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   explore: async () => (await import("./explore.ts")).exploreCommand(),
   trace: async () => (await import("./trace.ts")).traceCommand(),
 };
-
-const USAGE_STATUS = 2;
-const USAGE_CODES: readonly string[] = ["BAD_OPTION", "BAD_ID", "UNKNOWN_PROCESS", "NO_CHANNEL"];
 
 const HELP = `
 Exit status: 0 when all is well; 1 when something failed or is not consistent;
@@ -80,14 +79,11 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
 
 /** With the command that is named, or, if none is, with all. */
 async function program(named: string | undefined): Promise<Command> {
-  const { version } = JSON.parse(
-    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
-  ) as { readonly version: string };
   const tidemark = new Command("tidemark")
     .description(
       "Inspect, back up and check a running distributed Node.js system without stopping it.",
     )
-    .version(version, "-V, --version", "print the version")
+    .version(VERSION, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this")
     .helpCommand("help [command]", "print what a command does")
     .addHelpText("after", HELP)
@@ -129,5 +125,5 @@ function tellError(error: unknown): number {
     console.error(
       `tidemark: ${printable(textOf(error))} (this should not happen; TIDEMARK_DEBUG=1 shows where)`,
     );
-  return isTidemarkError(error) && USAGE_CODES.includes(error.code) ? USAGE_STATUS : 1;
+  return exitStatusOf(error);
 }

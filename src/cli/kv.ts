@@ -203,7 +203,9 @@ const OF_WHOLE_SYSTEMS = [
 
 /** @throws TidemarkError `BAD_OPTION` */
 function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[]): JoinPlan {
-  const { port, host, listen, peer, log, restarts, sync, compress, keyFile, tls } = options;
+  const { port, host, listen, peer, log, restarts, sync, compress, keyFile, tls, metrics } =
+    options;
+  const password = options.set?.["requirepass"];
   const bad = (reason: string): TidemarkError => new TidemarkError("BAD_OPTION", reason);
   if (given[0] !== undefined)
     throw bad(`--${given[0]} is for a store on one machine: with --join, nobody decides it alone`);
@@ -218,6 +220,10 @@ function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[])
     ...(compress !== undefined && { compress }),
     ...(keyFile !== undefined && { keyFile }),
     ...(tls !== undefined && { tls }),
+    ...(metrics && { metrics }),
+    ...(options.spans && { spans: options.spans }),
+    events: { logLevel: options.logLevel, logFormat: options.logFormat },
+    ...(password !== undefined && { password }),
     source: { kv },
     log: log === "off" ? undefined : log,
     restart: { ...rule, restarts: restarts ?? rule.restarts },

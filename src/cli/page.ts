@@ -1,10 +1,11 @@
 /** The page that a command serves: its options, and how it is opened. */
 
-import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
+import { OperationsServer, type OperationsSource } from "../serve/operations.ts";
 import type { PageBackend } from "../serve/web/backend.ts";
 import { WebServer } from "../serve/web-server.ts";
-import { PORT_MAX, wholeNumber } from "./options.ts";
+import type { Tell } from "./event-log.ts";
+import { type Address, PORT_MAX, parseAddress, wholeNumber } from "./options.ts";
 
 /** What `addPageOptions` gives. */
 export interface PageOptions {
@@ -40,8 +41,24 @@ export async function servePage(
   return await WebServer.start({ backend, port: uiPort ?? 0, host: uiHost });
 }
 
-/** Of Tidemark. */
-export function versionOf(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { readonly version: string }).version;
+/** Where it is served, for whoever operates the system. */
+export function metricsOption(): Option {
+  return new Option(
+    "--metrics <host:port>",
+    "serve /metrics, /healthz and /readyz there, to anybody who reaches it",
+  ).argParser(parseAddress);
+}
+
+/** @throws TidemarkError as `OperationsServer.start` */
+export async function serveMetrics(
+  address: Address | undefined,
+  source: OperationsSource,
+  tell: Tell,
+): Promise<OperationsServer | undefined> {
+  if (!address) return undefined;
+  const server = await OperationsServer.start(source, address);
+  const { url, warning } = server;
+  tell(`metrics, health and readiness are at ${url}`, { event: "metrics_served", url });
+  if (warning !== undefined) tell(warning, { event: "metrics_exposed", url });
+  return server;
 }

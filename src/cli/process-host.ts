@@ -19,12 +19,15 @@ import {
 import { type SpoiledOptions, spoiledTransport } from "../runtime/spoiled-transport.ts";
 import type { Closing } from "../runtime/system-definition.ts";
 import { tcpTransport } from "../runtime/tcp-transport.ts";
-import type { RecordingHead } from "../serve/system-methods.ts";
+import { type HostMeasures, UsageWatch } from "../serve/host-measures.ts";
+import type { RedisServer } from "../serve/redis-server.ts";
+import type { HostVersions, RecordingHead } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { ManualAccount, type RunningAccount, type Taken } from "./manual-account.ts";
 import { type AnySystem, applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
 import { tlsFiles } from "./tls-files.ts";
 import { TraceWindow } from "./trace-window.ts";
+import { VERSION } from "./version.ts";
 
 /** What a host is started with. */
 export interface HostOptions {
@@ -62,6 +65,8 @@ export interface HostOptions {
   readonly cuts?: readonly ProcessId[];
   /** Records what it does, all the time. @default what the source says */
   readonly trace?: true | RecorderOptions;
+  /** Spans of OpenTelemetry. @default what the source says */
+  readonly spans?: true;
 }
 
 /** How taking a snapshot ended: `problem` is absent if it is complete, `snapshot` if it was refused at once. */
@@ -104,6 +109,9 @@ export interface HostMethods<M = unknown, State = unknown, Request = unknown, Re
       readonly explanation: Explanation;
     },
   ];
+  versions: [null, Omit<HostVersions, "process">];
+  /** For those who watch it over time. */
+  measure: [null, HostMeasures];
   /** Records for so long, or until `stopTrace`. */
   startTrace: [{ readonly options: RecorderOptions; readonly forMs: number }, null];
   /** What was recorded, but for the events; null if nothing was. */
@@ -147,6 +155,9 @@ let closing: Closing | undefined;
 let manual: ManualAccount | undefined;
 let cuttable: CutTransport | undefined;
 let traced: TraceWindow | undefined;
+/** Of a store. */
+let clientServer: RedisServer | undefined;
+const usage = new UsageWatch();
 /** What goes when the parent has died. */
 let temporary: string | undefined;
 
@@ -170,7 +181,7 @@ const methods: {
   async start(options) {
     if (options.temporary) temporary = options.directory;
     const { id, source, processes, log } = options;
-    const system = await loadSystem(source);
+    const system = await loadSystem(heard(source));
     const { serve, requestCodec, captureBytes, ...same } = system;
     const { directory, sync, compressLevel = 0, key, host, port, tls } = options;
     const tcp = tcpTransport({
@@ -202,6 +213,7 @@ const methods: {
         },
       }),
       ...(options.trace && { trace: options.trace }),
+      ...(options.spans && { spans: true }),
       receive: options.receive ?? "auto",
       ...(options.receive === "manual" ? { windowBytes: MANUAL_WINDOW_BYTES } : {}),
       onProblem: ({ code, message }) => tell({ problem: { code, message } }),
@@ -256,6 +268,14 @@ const methods: {
     const { epoch, counters } = running();
     return { epoch, counters, explanation: running().explain() };
   },
+  async versions() {
+    const clockSetMs = Date.now() - (performance.timeOrigin + performance.now());
+    return { version: VERSION, node: process.versions.node, clockSetMs };
+  },
+  async measure() {
+    const store = clientServer?.measures;
+    return { running: running().measures, usage: usage.usage, ...(store && { store }) };
+  },
   async startTrace({ options, forMs }) {
     traced?.open(options, forMs);
     return null;
@@ -280,14 +300,26 @@ const methods: {
   },
 };
 
+/** The same; of a store, the server is known here once it serves. */
+function heard(source: SystemSource): SystemSource {
+  if (!("kv" in source)) return source;
+  const onServing = (_: ProcessId, server: RedisServer): void => {
+    clientServer = server;
+  };
+  return { kv: { ...source.kv, onServing } };
+}
+
 /** What a definition says of each process, and says itself. */
 function configured(
   system: Partial<AnySystem>,
-): Pick<AnySystem, "channels" | "order" | "algorithm" | "messageCodec" | "stateCodec" | "trace"> {
+): Pick<
+  AnySystem,
+  "channels" | "order" | "algorithm" | "messageCodec" | "stateCodec" | "trace" | "spans"
+> {
   const { channels, order, algorithm, messageCodec, stateCodec, ...rest } = system;
-  const { windowBytes, limitBytes, lostAfterMs, trace, system: name } = rest;
+  const { windowBytes, limitBytes, lostAfterMs, trace, spans, system: name } = rest;
   const all = { channels, order, algorithm, messageCodec, stateCodec, windowBytes, limitBytes };
-  const said = Object.entries({ ...all, lostAfterMs, trace, system: name });
+  const said = Object.entries({ ...all, lostAfterMs, trace, spans, system: name });
   return Object.fromEntries(said.filter(([, value]) => value !== undefined));
 }
 

@@ -13,6 +13,7 @@ import type { ProcessId, SnapshotId } from "../core/id.ts";
 import type { Random } from "../core/random.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import { type Audit, audit, type Proof, prove as proofOf } from "./audit.ts";
+import type { Tell } from "./event-log.ts";
 import { whatIsLate } from "./late.ts";
 import type { HostedSystem } from "./system.ts";
 
@@ -55,7 +56,7 @@ export interface RoundOptions {
 export interface RoundListener {
   round(round: Round): void;
   /** Something that people should know. */
-  note(text: string): void;
+  readonly note: Tell;
 }
 
 /** What is recorded. */
@@ -164,6 +165,7 @@ async function prove(
   }
 }
 
-async function noteLate(system: RoundSystem, note: (text: string) => void): Promise<void> {
-  for (const text of whatIsLate(await system.status(), Date.now())) note(text);
+async function noteLate(system: RoundSystem, note: Tell): Promise<void> {
+  for (const text of whatIsLate(await system.status(), Date.now()))
+    note(text, { event: "something_late" });
 }

@@ -13,12 +13,29 @@ import type { Restoration } from "../runtime/restoration.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
+import { healthOf, readinessOf } from "../serve/health.ts";
+import type { SystemMeasures } from "../serve/metrics.ts";
+import type { OperationsServer, OperationsSource } from "../serve/operations.ts";
 import type { SystemMethods, SystemNote } from "../serve/system-methods.ts";
 import type { SystemCaller } from "../serve/web/backend.ts";
 import type { WebServer } from "../serve/web-server.ts";
 import { audit, prove } from "./audit.ts";
-import { directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
-import { addPageOptions, type PageOptions, servePage, versionOf } from "./page.ts";
+import {
+  addLogOptions,
+  type EventLog,
+  type LogOptions,
+  openEventLog,
+  type Tell,
+} from "./event-log.ts";
+import { exitStatusOf } from "./exit-status.ts";
+import { type Address, directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
+import {
+  addPageOptions,
+  metricsOption,
+  type PageOptions,
+  serveMetrics,
+  servePage,
+} from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
 import { type StoreService, storeBackend } from "./page-store.ts";
 import { watchSource } from "./page-watch.ts";
@@ -42,6 +59,7 @@ import type { SystemSource } from "./system-file.ts";
 import { checkTlsFiles, type TlsFileOptions, tlsOption } from "./tls-files.ts";
 import type { Report } from "./up-report.ts";
 import { jsonLine } from "./values.ts";
+import { VERSION } from "./version.ts";
 
 const RESTARTS_MAX = 1_000_000;
 /** What is asked of a system that is starting waits so long for it: by then another one of its processes may serve already. */
@@ -60,7 +78,8 @@ export function addRunOptions(
     readonly timeout: readonly [ms: number, text: string];
   },
 ): Command {
-  return addPageOptions(command)
+  return addLogOptions(addPageOptions(command))
+    .addOption(metricsOption())
     .addOption(
       new Option("--timeout <time>", "abandon a snapshot that takes longer")
         .default(...about.timeout)
@@ -99,11 +118,12 @@ export function addRunOptions(
     )
     .option("--chaos", "let the page kill and halt processes, and cut channels: for demos")
     .option("--trace", "record what happens, all the time: tidemark trace record reads it")
+    .option("--spans", "make spans of OpenTelemetry, by the provider that Node is told to import")
     .option("--new", "begin with nothing, whatever there was; logs are moved aside");
 }
 
 /** How it is run, as its command was told. */
-export interface RunOptions extends KeyOptions, PageOptions, TlsFileOptions {
+export interface RunOptions extends KeyOptions, PageOptions, LogOptions, TlsFileOptions {
   readonly count?: number;
   readonly timeout: number;
   /** Of transports: this one and the ones after it; 0: any. */
@@ -116,6 +136,8 @@ export interface RunOptions extends KeyOptions, PageOptions, TlsFileOptions {
   readonly new?: true;
   readonly chaos?: true;
   readonly trace?: true;
+  readonly spans?: true;
+  readonly metrics?: Address;
 }
 
 /** What is to run, whatever it is. */
@@ -139,9 +161,21 @@ export interface Plan {
 
 /** Runs it until it is to stop. Gives the exit status. */
 export async function runSystem(plan: Plan, options: RunOptions): Promise<number> {
-  const { processes, source, log, restart, seed, about } = plan;
+  const key = readKey(options);
+  const { password = "" } = plan.serves ?? {};
+  const log = await openEventLog(options, [password, key ? hexOf(key) : ""]);
+  try {
+    return await run(plan, options, log);
+  } catch (error) {
+    if (!log.fail(error)) throw error;
+    return exitStatusOf(error);
+  }
+}
+
+async function run(plan: Plan, options: RunOptions, eventLog: EventLog): Promise<number> {
+  const { processes, source, log, restart, seed, about, report } = plan;
   const notes: SystemNote[] = [];
-  const report = noting(plan.report, notes);
+  const tell = noting(eventLog, report, notes);
   const { port, sync, timeout: timeoutMs } = options;
   if (port + processes.length - 1 > PORT_MAX)
     throw new TidemarkError("BAD_OPTION", `there are no ${processes.length} ports from ${port} on`);
@@ -157,6 +191,8 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
   let whole = true;
   let system: HostedSystem | undefined;
   let page: WebServer | undefined;
+  let metrics: OperationsServer | undefined;
+  let watched: SystemMeasures["watch"];
   let pageStore: PageSnapshotStore | undefined;
   let isStarted = (_: HostedSystem): void => {};
   const started = new Promise<HostedSystem>((settle) => {
@@ -196,7 +232,15 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
           ...(clientTls !== undefined && { clientTls }),
         };
       });
-      return { ...known, snapshots, ...(chaos && { chaos }), processes: statuses };
+      return {
+        ...{ ...known, snapshots, ...(chaos && { chaos }), processes: statuses },
+        ...(system?.isRestoring && { restoring: true }),
+        ...(stop.aborted && { stopping: true }),
+      };
+    },
+    async versions() {
+      const own = { version: VERSION, node: process.versions.node };
+      return { ...own, processes: (await system?.versions()) ?? [] };
     },
     async disturb(parameter) {
       await (await running()).disturb(checkDisturbance(parameter));
@@ -218,7 +262,8 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     async restore(parameter) {
       const request = checkRestoreRequest(parameter);
       const done = await (await running()).restore(request.snapshot, request.timeoutMs);
-      report.note(restoredText(done));
+      const { snapshot, epoch, absent } = done;
+      tell(restoredText(done), { event: "restored", snapshot, epoch, absent });
       if (done.proof !== undefined) retention.add(done.proof);
       return done;
     },
@@ -242,10 +287,21 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     },
     notes: async () => ({ notes }),
   };
+  const operations: OperationsSource = {
+    async measures() {
+      const measured = (await system?.measures()) ?? [];
+      const known = { version: VERSION, kind: plan.kind, processes: measured };
+      return { ...known, ...(watched && { watch: watched }) };
+    },
+    health: async () => healthOf(await handlers.status(null)),
+    readiness: async () => readinessOf(await handlers.status(null), { nowMs: Date.now() }),
+  };
   const control = await ControlServer.listen<SystemMethods>(dir, handlers);
-  const retention = new Retention(store, plan.keep, (text) => report.note(text));
+  const retention = new Retention(store, plan.keep, (text) =>
+    tell(text, { event: "retention_failed" }),
+  );
   const listener = {
-    note: (text: string) => report.note(text),
+    note: tell,
     round(round: Round) {
       // That a snapshot is abandoned is part of a restart.
       const excused = restart.restarts > 0 && !round.audit && !round.proof;
@@ -263,7 +319,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     const kept = { directory, sync, compressLevel, ...(key && { key: hexOf(key) }) };
     const tls = options.tls === undefined ? undefined : resolve(options.tls);
     const what = { processes, source, epoch, seed, port, ...kept, spoil, log, restart, tls };
-    const { trace, chaos } = options;
+    const { trace, spans, chaos } = options;
     // Before anything is started: is there room for it where it is to be? What it asks meanwhile waits, or is told why not.
     const caller: SystemCaller = (method, parameter) =>
       handlers[method](parameter) as Promise<never>;
@@ -275,25 +331,37 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     );
     page = await servePage(options, {
       about: async () => ({
-        ...{ kind: plan.kind, title: dir, version: versionOf(), chaos: chaos === true, processes },
+        ...{ kind: plan.kind, title: dir, version: VERSION, chaos: chaos === true, processes },
       }),
       system: caller,
       snapshots: pageStore,
-      watch: watchSource({ system: caller, store, source }),
+      operations,
+      watch: {
+        ...watchSource({ system: caller, store, source }),
+        onLooked: (found) => {
+          watched = found;
+        },
+      },
       ...(plan.serves && { store: storeBackend(plan.serves) }),
     });
-    system = await HostedSystem.start({ ...what, trace, chaos }, store, listener, stop);
+    metrics = await serveMetrics(options.metrics, operations, listener.note);
+    system = await HostedSystem.start({ ...what, trace, spans, chaos }, store, listener, stop);
     isStarted(system);
     void system.lost.then(({ message }) => {
       whole = false;
-      report.note(message);
+      tell(message, { event: "process_given_up" });
     });
     const statuses = await system.status();
     report.started(statuses, expected, dir);
-    if (page) report.page(page.url);
+    if (page && eventLog.isJson)
+      tell("the page is served", { event: "page_served", url: new URL(page.url).origin });
+    else if (page) report.page(page.url);
     // A bank that neither logs nor was restored always begins.
     if (!bank || log || restored || options.new)
-      report.note(`${beginningText(system.began)}, in epoch ${statuses[0]?.epoch ?? epoch}`);
+      tell(`${beginningText(system.began)}, in epoch ${statuses[0]?.epoch ?? epoch}`, {
+        ...{ event: "system_began", epoch: statuses[0]?.epoch ?? epoch },
+        began: Object.fromEntries(system.began),
+      });
     const count = options.count ?? Number.POSITIVE_INFINITY;
     const rounds = { intervalMs: plan.intervalMs, count, timeoutMs, random, bank };
     await makeRounds(system, store, rounds, listener, stop);
@@ -305,27 +373,29 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
     await page?.close();
     await pageStore?.close();
     await system?.stop();
+    // Who probes sees that it ends.
+    await metrics?.close();
     await retention.close();
     await control.close();
     await store.close();
   }
   if (totals.consistent < totals.snapshots)
-    report.note(`tidemark history --failed --dir ${shellWord(dir)} says what came of attempts`);
+    tell(`tidemark history --failed --dir ${shellWord(dir)} says what came of attempts`, {
+      event: "attempts_failed",
+    });
   report.end(totals, whole);
   return whole ? 0 : 1;
 }
 
-/** Keeps the last notes as well. */
-function noting(report: Report, notes: SystemNote[]): Report {
+/** Keeps the last ones for those who come later. */
+function noting(log: EventLog, report: Report, notes: SystemNote[]): Tell {
+  const through = log.through((text) => report.note(text));
   let number = 0;
-  return {
-    ...report,
-    note(text) {
-      number += 1;
-      notes.push({ number, atMs: Date.now(), text });
-      if (notes.length > NOTES_MAX) notes.shift();
-      report.note(text);
-    },
+  return (text, fields) => {
+    number += 1;
+    notes.push({ number, atMs: Date.now(), text });
+    if (notes.length > NOTES_MAX) notes.shift();
+    through(text, fields);
   };
 }
 

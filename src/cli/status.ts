@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import { duration } from "../core/quantity.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
+import { readinessOf } from "../serve/health.ts";
 import type { SystemMethods, SystemStatus } from "../serve/system-methods.ts";
 import { whatIsLate } from "./late.ts";
 import { directoryOption, jsonOption } from "./options.ts";
@@ -14,21 +15,38 @@ const paint = painter(process.stdout);
 
 const HELP = `
 Exit status: 0 if a system is running and all of its processes answer; else 1.
+With --ready: 0 if, besides, they all reach each other, none is restored or
+catches up; else 1, with the reasons.
 
 Examples:
   tidemark status
+  tidemark status --ready
   tidemark status --dir backups/bank --json`;
+
+interface StatusOptions {
+  readonly dir: string;
+  readonly ready?: true;
+  readonly json?: true;
+}
 
 export function statusCommand(): Command {
   return new Command("status")
     .description("show the processes of the running system, and what is late or held")
     .addOption(directoryOption())
+    .option("--ready", "say only whether the system is ready, and why not: for probes")
     .addOption(jsonOption("print everything as one line of JSON"))
     .addHelpText("after", HELP)
-    .action(async ({ dir, json }: { readonly dir: string; readonly json?: true }) => {
+    .action(async ({ dir, ready, json }: StatusOptions) => {
       const client = await ControlClient.connect<SystemMethods>(dir);
       try {
         const status = await client.call("status", null, { timeoutMs: TIMEOUT_MS });
+        if (ready) {
+          const { isWell, reasons } = readinessOf(status, { nowMs: Date.now() });
+          const text = isWell ? "ready" : `not ready\n${printableLines(reasons)}`;
+          console.log(json ? JSON.stringify({ ready: isWell, reasons }) : text);
+          process.exitCode = isWell ? 0 : 1;
+          return;
+        }
         console.log(json ? JSON.stringify(status) : describe(status));
         const { processes } = status;
         const well = processes.every(({ up, explanation }) => up && explanation);
@@ -38,6 +56,9 @@ export function statusCommand(): Command {
       }
     });
 }
+
+const printableLines = (lines: readonly string[]): string =>
+  lines.map((line) => `  ${printable(line)}`).join("\n");
 
 function describe(status: SystemStatus): string {
   const { pid, directory, startedAtMs, snapshots, processes } = status;

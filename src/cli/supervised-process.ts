@@ -11,13 +11,14 @@ import { type ErrorCode, isTidemarkError, TidemarkError, textOf } from "../core/
 import type { ProcessId } from "../core/id.ts";
 import { duration } from "../core/quantity.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
+import type { Tell } from "./event-log.ts";
 import type { HostedProcess } from "./hosted-process.ts";
 
 /** Who hears what happens to it. */
 export interface SupervisedEvents {
   /** It runs again. */
   readonly back: (process: SupervisedProcess) => void;
-  readonly note: (text: string) => void;
+  readonly note: Tell;
   /** It is not started again. */
   readonly givenUp: (process: SupervisedProcess, why: TidemarkError) => void;
 }
@@ -124,6 +125,7 @@ export class SupervisedProcess {
     this.#delayMs = Math.min(maxDelayMs, 2 * delayMs);
     this.#events.note(
       `${what}; it is started again in ${duration(delayMs)} (${times} of ${restarts})`,
+      { event: "process_ended", process: this.id, delayMs, ends: times, restarts },
     );
     this.#timer = setTimeout(() => void this.#again(), delayMs);
   }

@@ -15,6 +15,7 @@ import { isDeepStrictEqual } from "node:util";
 import { isTidemarkError, TidemarkError, textOf } from "../core/error.ts";
 import type { ProcessId } from "../core/id.ts";
 import type { EpochRecord, SnapshotStore } from "../runtime/snapshot-store.ts";
+import type { Tell } from "./event-log.ts";
 import { makeDirectory } from "./text-file.ts";
 
 /** On what it depends whether a system can go on from the logs of an earlier one: on its processes, and whatever else shapes its turns. */
@@ -59,7 +60,7 @@ export async function beginIn(
   store: SnapshotStore,
   about: About,
   options: { readonly logs: boolean; readonly anew: boolean },
-  note: (text: string) => void,
+  note: Tell,
 ): Promise<Beginning> {
   const record = await store.epoch();
   const begun = readBegun(directory);
@@ -70,7 +71,7 @@ export async function beginIn(
     const epoch = used ? Math.max(1, newest) + 1 : 1;
     // The file first: who dies in between finds logs of an earlier epoch, which it may still move aside.
     writeBegun(directory, { format: FORMAT, epoch, about });
-    if (logs) note(await moveLogAside(directory));
+    if (logs) note(await moveLogAside(directory), { event: "logs_moved_aside" });
     return { epoch };
   }
   const epoch = begun?.epoch ?? 1;
@@ -90,7 +91,8 @@ export async function beginIn(
         `the system in ${directory} was restored to ${restored.snapshot}, which has ${manifest.processes.join(", ")}: ${how}`,
       );
   }
-  if (!options.logs && logs) note(`the logs in ${join(directory, "logs")} are not used`);
+  if (!options.logs && logs)
+    note(`the logs in ${join(directory, "logs")} are not used`, { event: "logs_unused" });
   if (options.logs && !(logs && begun)) writeBegun(directory, { format: FORMAT, epoch, about });
   return { epoch, restored };
 }

@@ -164,6 +164,7 @@ const CHECKS: Readonly<Record<keyof SystemDefinition, Check>> = {
     afterwards: oneOf("stop", "restore"),
   }),
   directory: text,
+  spans: oneOf(true, false),
   trace: (value) => {
     if (value !== true) checkRecorderOptions(value);
   },

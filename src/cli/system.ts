@@ -12,13 +12,16 @@ import type { Restoration } from "../runtime/restoration.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
+import type { SystemMeasures } from "../serve/metrics.ts";
 import type {
   ChaosStatus,
   Disturbance,
+  HostVersions,
   ProcessStatus,
   RecordingHead,
 } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
+import type { Tell } from "./event-log.ts";
 import { HostedProcess } from "./hosted-process.ts";
 import type { Begun, Taking } from "./process-host.ts";
 import { checkRestorable, newestSnapshot } from "./restore-plan.ts";
@@ -52,6 +55,8 @@ export interface SystemOptions {
   readonly restart: Required<RestartRule>;
   /** All record what they do, all the time. */
   readonly trace?: true | undefined;
+  /** They make spans of OpenTelemetry. */
+  readonly spans?: true | undefined;
   /** It may be disturbed. */
   readonly chaos?: true | undefined;
 }
@@ -61,7 +66,7 @@ type Cuts = ReadonlyMap<ProcessId, ReadonlySet<ProcessId>>;
 /** Who hears what happens. */
 export interface SystemEvents {
   /** What people should know: a problem of a process, an end, a restart. */
-  readonly note: (text: string) => void;
+  readonly note: Tell;
 }
 
 /** How long processes may take to reach each other before the first snapshot is tried all the same. */
@@ -190,7 +195,10 @@ export class HostedSystem {
     const { beganWith } = hosted;
     const from = beganWith === "log" ? "goes on from its log" : `goes on from ${beganWith}`;
     const how = beganWith === "nothing" ? "begins without its state" : from;
-    this.#events.note(`${id} runs again (process ${hosted.pid}) and ${how}; restarts: ${restarts}`);
+    this.#events.note(
+      `${id} runs again (process ${hosted.pid}) and ${how}; restarts: ${restarts}`,
+      { event: "process_restarted", process: id, pid: hosted.pid, beganWith, restarts },
+    );
     const others = this.#members.filter((member) => member.id !== id);
     const addresses = Object.fromEntries(others.map((one) => [one.id, one.hosted.address]));
     const told = others.map((one) => one.hosted.call("connect", { [id]: hosted.address }));
@@ -207,15 +215,19 @@ export class HostedSystem {
       return;
     }
     this.#rolledBack = true;
-    this.#events.note(why.message);
+    this.#events.note(why.message, { event: "process_given_up", process: member.id });
     try {
       const snapshot = (await newestSnapshot(this.#store))?.id;
       if (snapshot === undefined)
         throw new TidemarkError("NOT_FOUND", `there is no snapshot in ${directory}`);
-      this.#events.note(`the system is restored to its newest snapshot, ${snapshot}`);
+      this.#events.note(`the system is restored to its newest snapshot, ${snapshot}`, {
+        ...{ event: "restore_begun", snapshot },
+      });
       const done = await this.restore(snapshot, RESTORE_TIMEOUT_MS);
       if (!done.proof) throw new TidemarkError("UNREACHABLE", String(done.reason));
-      this.#events.note(`the system was restored to ${snapshot}, in epoch ${done.epoch}`);
+      this.#events.note(`the system was restored to ${snapshot}, in epoch ${done.epoch}`, {
+        ...{ event: "restored", snapshot, epoch: done.epoch, absent: [] },
+      });
     } catch (error) {
       this.#lose(
         new TidemarkError(
@@ -319,7 +331,9 @@ export class HostedSystem {
     for (const member of this.#members) {
       if (!member.givenUp) continue;
       if (isTidemarkError(member.givenUp.cause, "LOG_DAMAGED"))
-        this.#events.note(await moveLogAside(this.#options.directory, member.id));
+        this.#events.note(await moveLogAside(this.#options.directory, member.id), {
+          ...{ event: "logs_moved_aside", process: member.id },
+        });
       member.revive();
     }
   }
@@ -431,6 +445,7 @@ export class HostedSystem {
         what === "cut"
           ? `${from} → ${to} is cut: nothing gets through`
           : `${from} → ${to} is healed`,
+        { event: "disturbed", what, from, to },
       );
       return;
     }
@@ -440,7 +455,9 @@ export class HostedSystem {
     if (what === "kill") hosted.kill();
     else if (what === "halt") hosted.halt();
     else hosted.resume();
-    note(`${process} (process ${hosted.pid}) is ${DONE[what]}, as somebody wanted`);
+    note(`${process} (process ${hosted.pid}) is ${DONE[what]}, as somebody wanted`, {
+      ...{ event: "disturbed", what, process },
+    });
   }
 
   /** Who can begin a snapshot: not who is down or halted, if anybody else is there. */
@@ -462,21 +479,27 @@ export class HostedSystem {
   }
 
   status(): Promise<ProcessStatus[]> {
-    return Promise.all(
-      this.#members.map(async ({ id: process, hosted, up, restarts, lastEnd }) => {
-        const { pid, address } = hosted;
-        const again = restarts > 0 || lastEnd !== undefined ? { restarts, lastEnd } : {};
-        const known = { process, pid, address, up, epoch: this.#options.epoch };
-        try {
-          const asked = hosted.call("status", null);
-          const { epoch, counters, explanation } = await within(STATUS_TIMEOUT_MS, process, asked);
-          return { ...known, epoch, ...counters, explanation, ...again } as ProcessStatus;
-        } catch {
-          // That it does not answer is what there is to know.
-          return { ...known, ...again } as ProcessStatus;
-        }
-      }),
-    );
+    return Promise.all(this.#members.map((member) => statusOf(member, this.#options.epoch)));
+  }
+
+  /** Whether a restore is under way. */
+  get isRestoring(): boolean {
+    return this.#restoring !== undefined;
+  }
+
+  /** What all say of themselves who answer in time. */
+  measures(): Promise<SystemMeasures["processes"]> {
+    return Promise.all(this.#members.map(measuresOf));
+  }
+
+  /** Of those that answer in time. */
+  async versions(): Promise<readonly HostVersions[]> {
+    const asked = this.#members.map(async ({ id: process, hosted }) => ({
+      process,
+      ...(await within(STATUS_TIMEOUT_MS, process, hosted.call("versions", null))),
+    }));
+    const told = await Promise.allSettled(asked);
+    return told.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
   }
 
   /** Ends all processes: first all answer what they were asked, for one may need another for that. */
@@ -492,7 +515,10 @@ export class HostedSystem {
     const drained = up.map(async ({ id, hosted }) => {
       const asked = hosted.call("drain", { timeoutMs: DRAIN_MS });
       const left = await within(DRAIN_MS + PATIENCE_MS, id, asked).catch(() => 0);
-      if (left > 0) this.#events.note(`${id} ends with ${left} requests that it has not answered`);
+      if (left > 0)
+        this.#events.note(`${id} ends with ${left} requests that it has not answered`, {
+          ...{ event: "requests_unanswered", process: id, requests: left },
+        });
     });
     await Promise.all(drained);
     const withinMs = this.#options.log ? STOP_LOGGED_MS : STOP_MS;
@@ -509,7 +535,7 @@ function startOne(
   cuts?: Cuts,
 ): Promise<HostedProcess> {
   const { processes, source, epoch, seed, port, directory, sync, spoil, log } = options;
-  const { compressLevel, key, trace, chaos, tls } = options;
+  const { compressLevel, key, trace, spans, chaos, tls } = options;
   return HostedProcess.start(
     {
       id,
@@ -526,11 +552,45 @@ function startOne(
       ...(spoil && { spoil }),
       ...(log && { log: { directory: logOf(directory, id), policy: log } }),
       ...(trace && { trace }),
+      ...(spans && { spans }),
       ...(chaos && { cuts: [...(cuts?.get(id) ?? [])] }),
     },
-    ({ message }) => note(message),
+    ({ code, message }) => note(message, { event: "process_problem", process: id, code }),
     signal,
   );
+}
+
+/** @param byDefault its epoch, as long as it does not say in which it is */
+export async function statusOf(
+  { id: process, hosted, up, restarts, lastEnd, givenUp }: SupervisedProcess,
+  byDefault: number,
+): Promise<ProcessStatus> {
+  const { pid, address } = hosted;
+  const again = {
+    ...(restarts > 0 || lastEnd !== undefined ? { restarts, lastEnd } : {}),
+    ...(givenUp && { givenUp: givenUp.message }),
+  };
+  const known = { process, pid, address, up, epoch: byDefault };
+  try {
+    const asked = hosted.call("status", null);
+    const { epoch, counters, explanation } = await within(STATUS_TIMEOUT_MS, process, asked);
+    return { ...known, epoch, ...counters, explanation, ...again } as ProcessStatus;
+  } catch {
+    // That it does not answer is what there is to know.
+    return { ...known, ...again } as ProcessStatus;
+  }
+}
+
+/** What one says of itself; one that does not answer within a second says nothing. */
+export async function measuresOf({
+  id: process,
+  up,
+  restarts,
+  hosted,
+}: SupervisedProcess): Promise<SystemMeasures["processes"][number]> {
+  const asked = up ? within(STATUS_TIMEOUT_MS, process, hosted.call("measure", null)) : undefined;
+  const host = await asked?.catch(() => undefined);
+  return { process, up, restarts, ...(host && { host }) };
 }
 
 /** @throws TidemarkError `PEER_UNREACHABLE` when it takes longer */

@@ -12,7 +12,7 @@ import type { PageAbout } from "../serve/web/api.ts";
 import type { PageBackend, SystemCaller } from "../serve/web/backend.ts";
 import { WebServer } from "../serve/web-server.ts";
 import { jsonOption } from "./options.ts";
-import { addAddressOptions, type PageOptions, versionOf } from "./page.ts";
+import { addAddressOptions, type PageOptions } from "./page.ts";
 import { PageSnapshotStore } from "./page-snapshots.ts";
 import { runningStoreBackend } from "./page-store.ts";
 import { watchSource } from "./page-watch.ts";
@@ -20,6 +20,7 @@ import { PATIENCE_MS } from "./restore.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type KeyOptions, keyOption, openStore } from "./store.ts";
 import { printable } from "./terminal.ts";
+import { VERSION } from "./version.ts";
 
 interface UiOptions extends PageOptions, KeyOptions {
   readonly module?: string;
@@ -93,7 +94,7 @@ function isFile(path: string): boolean {
 
 function fileBackend(path: string): PageBackend {
   const name = basename(path);
-  const about = { kind: "file", title: name, version: versionOf() } as const;
+  const about = { kind: "file", title: name, version: VERSION } as const;
   return {
     about: async () => ({ ...about, chaos: false, processes: [] }),
     file: { name, read: () => readFile(path) },
@@ -112,7 +113,7 @@ function directoryBackend(
   const source = module === undefined ? undefined : { file: module };
   const backend: PageBackend = {
     async about(): Promise<PageAbout> {
-      const known = { title: directory, version: versionOf() };
+      const known = { title: directory, version: VERSION };
       try {
         const { kind, processes, chaos } = await system("status", null);
         return {

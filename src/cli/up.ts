@@ -191,7 +191,10 @@ async function filePlan(file: string, options: UpOptions, command: Command): Pro
   };
 }
 
-function makeReport({ json }: UpOptions): Report {
+function makeReport({ json, logFormat }: UpOptions): Report {
   if (json) return jsonReport(process.stdout);
-  return isLive(process.stdout) ? tableReport(process.stdout) : lineReport(process.stdout);
+  // Lines of JSON are no part of a table.
+  return isLive(process.stdout) && logFormat === "text"
+    ? tableReport(process.stdout)
+    : lineReport(process.stdout);
 }

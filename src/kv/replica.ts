@@ -297,6 +297,9 @@ export class Replica
     return this.#nowMs;
   }
 
+  /** Keys that were taken away here because their deadline was over, since this object was made. */
+  expiries: number = 0;
+
   /** How many records have been done here: the same number, the same state. */
   get applied(): number {
     return this.#applied;
@@ -574,6 +577,7 @@ export class Replica
     const deadline = db.deadline(key);
     if (deadline === undefined || deadline >= this.#asideMs) return;
     convergence.do([{ ...CLEAR, key }], [["x", "expired", key]]);
+    this.expiries += 1;
     this.changed("x", "expired", key, 0);
   }
 
@@ -928,8 +932,10 @@ export class Replica
       const db = Number(reader.argument(i));
       const key = reader.argument(i + 1);
       const database = this.keyspace.databases[db];
-      if (database?.expire(key)) this.changed("x", "expired", key, db);
-      else if (isEviction && database?.delete(key)) this.changed("e", "evicted", key, db);
+      if (database?.expire(key)) {
+        this.expiries += 1;
+        this.changed("x", "expired", key, db);
+      } else if (isEviction && database?.delete(key)) this.changed("e", "evicted", key, db);
     }
   }
 

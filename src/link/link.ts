@@ -147,6 +147,19 @@ export interface LinkState {
   deviationMs: number;
 }
 
+/** What a link counts. In another life of either end it may begin at 0 again. */
+export interface LinkMeasures {
+  /** Of bodies: given to it for the peer, and handed up here. */
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  /** Of those that were given, not acknowledged. */
+  readonly waitingBytes: number;
+  /** Frames that were sent again. */
+  readonly resent: number;
+  /** Batches that came again, and were dropped. */
+  readonly repeated: number;
+}
+
 /** A stream whose application takes nothing lets this many early batches wait at most. */
 const MAX_EARLY = 1024;
 const FIRST_RESEND_MS = 100;
@@ -162,6 +175,9 @@ const ASK_MS = 100;
 /** See the head of the file. */
 export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
   readonly state: LinkState;
+  /** Frames that were sent again, and batches that came again, since this object was made: of no turn, so no part of the state. */
+  resent: number = 0;
+  repeated: number = 0;
   readonly #options: LinkOptions;
 
   /** @param state of a link as it was; it is taken over */
@@ -183,6 +199,13 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
   /** Bytes of bodies given to this link since its stream began. */
   get givenBytes(): number {
     return this.state.givenBytes;
+  }
+
+  /** What it has carried and what waits, for those who watch it over time. */
+  get measures(): LinkMeasures {
+    const { resent, repeated, waitingBytes } = this;
+    const { givenBytes: sentBytes, receivedBytes } = this.state;
+    return { sentBytes, receivedBytes, waitingBytes, resent, repeated };
   }
 
   /** Bytes of bodies that the peer has acknowledged. */
@@ -297,6 +320,7 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
       this.#settle();
     } else {
       this.state.twiceBytes = Math.max(this.state.twiceBytes, batch.endBytes);
+      this.resent += 1;
     }
     batch.sendings += 1;
     batch.sentAtMs = nowMs;
@@ -380,6 +404,7 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     const { body, first, count } = batch;
     if (first + count <= state.expected) {
       // Had already: the acknowledgement was lost, so it is owed again.
+      this.repeated += 1;
       state.ackAtMs = Math.min(state.ackAtMs, nowMs + this.#options.ackDelayMs);
       return;
     }
@@ -432,7 +457,11 @@ export class Link implements Machine<LinkInput, LinkEffect, LinkState> {
     const { state } = this;
     const { first, count, body } = batch;
     const bytes = body.length;
-    if (state.early.has(first) || state.early.size >= MAX_EARLY) return;
+    if (state.early.has(first)) {
+      this.repeated += 1;
+      return;
+    }
+    if (state.early.size >= MAX_EARLY) return;
     if (state.earlyBytes + bytes > this.#options.windowBytes * 2 && state.early.size > 0) return;
     state.earlyBytes += bytes;
     if (this.#ordered) {

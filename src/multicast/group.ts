@@ -209,6 +209,19 @@ interface Waits {
   readonly gap?: number;
 }
 
+/** What a member counts and holds, for those who watch it over time. */
+export interface GroupMeasures {
+  /** Messages delivered here since this object was made, by their level. */
+  readonly delivered: Readonly<Partial<Record<OrderLevel, number>>>;
+  /** Messages that are here and not delivered, by their level. */
+  readonly held: Readonly<Partial<Record<OrderLevel, number>>>;
+  /** Bytes of own packets that not all members have. */
+  readonly unstableBytes: number;
+  /** Origins of whom a packet is missing; and since when the oldest of these gaps is there. */
+  readonly gaps: number;
+  readonly gapSinceMs?: number;
+}
+
 const NONE: readonly Place[] = [];
 /** What goes so many windows beyond is dropped. */
 const BEYOND = 4;
@@ -243,6 +256,8 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     [];
   #effects: GroupEffect[] = [];
   #nowMs = 0;
+  /** Of no turn, so no part of the state. */
+  readonly #delivered: Partial<Record<OrderLevel, number>> = {};
 
   /**
    * @param state of a member as it was; it is taken over
@@ -380,6 +395,24 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   }
 
   /** What waits, and for what. */
+  /** Without a look into what waits for what, as `explain` takes it. */
+  get measures(): GroupMeasures {
+    const held: Partial<Record<OrderLevel, number>> = {};
+    let gaps = 0;
+    let gapSinceMs = Number.POSITIVE_INFINITY;
+    for (const origin of this.state.origins) {
+      for (const { kind, count } of heldAt(origin))
+        if (kind in ORDER_LEVELS)
+          held[kind as OrderLevel] = (held[kind as OrderLevel] ?? 0) + count;
+      if (origin.missingSinceMs === Number.POSITIVE_INFINITY) continue;
+      gaps += 1;
+      gapSinceMs = Math.min(gapSinceMs, origin.missingSinceMs);
+    }
+    const { keptBytes: unstableBytes } = this.#origin(this.#self);
+    const known = { delivered: { ...this.#delivered }, held, unstableBytes, gaps };
+    return gaps > 0 ? { ...known, gapSinceMs } : known;
+  }
+
   explain(): GroupExplanation {
     const { origins } = this.state;
     const held = origins.flatMap((origin) => heldAt(origin).map((one) => this.#explainHeld(one)));
@@ -1035,6 +1068,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const level = kind as OrderLevel;
     const alone = to !== ALL;
     const body = messagesOf(bytes);
+    this.#delivered[level] = (this.#delivered[level] ?? 0) + count;
     const delivered = { from, alone, level, number, count, body, stamp, sinceMs };
     this.#effects.push({ type: "deliver", ...delivered });
   }

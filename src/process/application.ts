@@ -4,6 +4,7 @@ import type { ProcessId } from "../core/id.ts";
 import type { ProcessObserver } from "../core/observer.ts";
 import type { Random } from "../core/random.ts";
 import type { GroupExplanation } from "../multicast/explanation.ts";
+import type { GroupMeasures } from "../multicast/group.ts";
 import type { Declarations } from "./declarations.ts";
 
 /**
@@ -39,6 +40,8 @@ export interface Application<M, State = unknown, Request = never, Reply = never>
   peer?(id: ProcessId, change: PeerChange, turn: Turn<M, Reply>): void;
   /** What waits in groups, by their names; of an application that has groups (`Grouped`), so that it is explained with the rest. */
   explainGroups?(): Readonly<Record<string, GroupExplanation>>;
+  /** What they have delivered and hold, for those who watch them over time. */
+  measureGroups?(): Readonly<Record<string, GroupMeasures>>;
   /**
    * The state as it is now. Must not change the application. A value is encoded at once; a `FrozenState` is
    * fixed now and encoded in slices while the process goes on.

@@ -26,7 +26,13 @@ import {
 } from "../core/record.ts";
 import { decodeUtf8, encodeUtf8 } from "../core/utf8.ts";
 import { describeStall, type GroupExplanation } from "../multicast/explanation.ts";
-import { Group, type GroupEffect, type GroupState, undeliveredIn } from "../multicast/group.ts";
+import {
+  Group,
+  type GroupEffect,
+  type GroupMeasures,
+  type GroupState,
+  undeliveredIn,
+} from "../multicast/group.ts";
 import {
   ALL,
   type Draft,
@@ -370,6 +376,12 @@ export class Grouped<M, State, Request, Reply>
   /** What waits in that group, and for what; `describeGroup` says it in sentences. `undefined` of a group that this process is not in. */
   explain(group: string): GroupExplanation | undefined {
     return this.#groups.get(group)?.machine.explain();
+  }
+
+  measureGroups(): Readonly<Record<string, GroupMeasures>> {
+    return Object.fromEntries(
+      [...this.#groups].map(([name, { machine }]) => [name, machine.measures]),
+    );
   }
 
   explainGroups(): Readonly<Record<string, GroupExplanation>> {

@@ -31,9 +31,11 @@ import {
   Link,
   type LinkEffect,
   type LinkInput,
+  type LinkMeasures,
   type LinkState,
 } from "../link/link.ts";
 import type { GroupExplanation } from "../multicast/explanation.ts";
+import type { GroupMeasures } from "../multicast/group.ts";
 import { ChandyLamport } from "../snapshot/chandy-lamport.ts";
 import {
   Collector,
@@ -320,6 +322,27 @@ export interface ProcessCounters {
   readonly peers: Readonly<Record<ProcessId, { readonly sent: number; readonly received: number }>>;
 }
 
+/** What a process counts and holds, for those who watch it over time. What it takes to say so does not depend on the state. */
+export interface ProcessMeasures {
+  readonly peers: Readonly<Record<ProcessId, PeerMeasures>>;
+  /** Of the application, by their names. */
+  readonly groups: Readonly<Record<string, GroupMeasures>>;
+  /** Snapshots that are recorded or collected here now. */
+  readonly snapshotsUnderWay: number;
+}
+
+/** What there is between a process and another one. */
+export interface PeerMeasures {
+  readonly up: boolean;
+  /** Messages since the process started. */
+  readonly sent: number;
+  readonly received: number;
+  /** Messages and markers that have come and that the process has not taken. */
+  readonly untaken: number;
+  /** The link that carries messages and markers, and the one for what is said of snapshots. */
+  readonly links: Readonly<Record<"channel" | "control", LinkMeasures>>;
+}
+
 /** Who is late, what is held, and by whom. */
 export interface Explanation {
   readonly process: ProcessId;
@@ -527,6 +550,21 @@ export class Process<M, State, Request = never, Reply = never>
       ]),
     );
     return { sent, received, peers };
+  }
+
+  get measures(): ProcessMeasures {
+    const peers: Record<ProcessId, PeerMeasures> = {};
+    for (const { id, up, sent, received, inbox, channel, control } of this.#peers.values()) {
+      const links = { channel: channel.measures, control: control.measures };
+      peers[id] = { up, sent, received, untaken: inbox.count, links };
+    }
+    const { recordings } = this.#snapshots.state;
+    const { collections } = this.#collector.state;
+    return {
+      peers,
+      groups: this.#application.measureGroups?.() ?? {},
+      snapshotsUnderWay: new Set([...recordings.keys(), ...collections.keys()]).size,
+    };
   }
 
   /** Manual mode: how many messages and markers wait in the channel from that process. */

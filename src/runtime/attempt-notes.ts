@@ -18,7 +18,9 @@ import {
 } from "../snapshot/attempt.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import type { RecordedChannels } from "../snapshot/recordings.ts";
+import { SnapshotCounts } from "./snapshot-counts.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
+import type { Spans } from "./spans.ts";
 
 /** Whoever stops waits so long for the store to take the last notes. */
 const TAKEN_MS = 2_000;
@@ -30,10 +32,12 @@ type Unsigned<N> = N extends AttemptNote ? Omit<N, "by" | "atMs"> : never;
 
 /** See the head of the file. */
 export class AttemptNotes {
+  readonly counts: SnapshotCounts = new SnapshotCounts();
   readonly #process: ProcessId;
   readonly #store: SnapshotStore;
   readonly #nowMs: () => number;
   readonly #problem: (problem: TidemarkError) => void;
+  readonly #spans: Spans | undefined;
   /** Of snapshots that are under way. */
   readonly #shares = new Map<SnapshotId, AttemptShare>();
   /** All notes so far are with the store, or could not be. */
@@ -46,11 +50,13 @@ export class AttemptNotes {
     store: SnapshotStore,
     nowMs: () => number,
     problem: (problem: TidemarkError) => void,
+    spans: Spans | undefined,
   ) {
     this.#process = process;
     this.#store = store;
     this.#nowMs = nowMs;
     this.#problem = problem;
+    this.#spans = spans;
   }
 
   begun(snapshot: SnapshotId, said: Omit<Unsigned<BegunNote>, "note" | "snapshot">): void {
@@ -65,6 +71,7 @@ export class AttemptNotes {
   recorded(snapshot: SnapshotId, captureMs: number): void {
     const process = this.#process;
     this.#shares.set(snapshot, { process, recordedAtMs: this.#nowMs(), captureMs });
+    this.counts.recorded(captureMs);
   }
 
   /** All channels are closed. Gives how far it has come. */
@@ -89,6 +96,7 @@ export class AttemptNotes {
   stored(snapshot: SnapshotId, storedMs: number, stateBytes: number): void {
     const share = this.#shares.get(snapshot);
     if (share) this.#shares.set(snapshot, { ...share, storedMs, stateBytes });
+    this.counts.stored(storedMs, stateBytes, share?.inFlightBytes ?? 0);
   }
 
   /** Its manifest is written. By its initiator. @param atMs as for `completeNote` */
@@ -109,6 +117,7 @@ export class AttemptNotes {
   /** It is complete, and nothing more is to be noted of it here. */
   settled(snapshot: SnapshotId): void {
     this.#shares.delete(snapshot);
+    this.#spans?.settled(snapshot, this.#nowMs());
   }
 
   /** Of these, and of all that are under way here, nobody will say any more what came of them. */
@@ -127,11 +136,13 @@ export class AttemptNotes {
   }
 
   #add(note: Unsigned<AttemptNote>): void {
+    const signed = { ...note, by: this.#process, atMs: this.#nowMs() } as AttemptNote;
+    this.counts.noted(signed);
+    this.#spans?.noted(signed);
     if (this.#waiting === WAITING_MAX) {
       this.#fail(`${WAITING_MAX} notes wait for the store already`);
       return;
     }
-    const signed = { ...note, by: this.#process, atMs: this.#nowMs() } as AttemptNote;
     this.#waiting += 1;
     this.#taken = this.#taken.then(async () => {
       try {

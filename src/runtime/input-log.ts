@@ -116,6 +116,10 @@ export interface InputLog extends AsyncDisposable {
   readonly settled: number;
   /** Bytes of the records after the newest capture. */
   readonly bytesSinceCapture: number;
+  /** Everything up to there is on the disk, as far as this program has seen to it. */
+  readonly synced: number;
+  /** How often what was written has been flushed to the disk since it was opened. */
+  readonly flushes: number;
   /** Why nothing is settled at the moment, or ever again; undefined if all is well. */
   readonly stalled: TidemarkError | undefined;
   /**
@@ -280,6 +284,7 @@ class DiskLog implements InputLog {
   readonly #found: Survey;
   readonly #identity: Uint8Array;
   readonly capture: LogCapture | undefined;
+  flushes: number = 0;
 
   #position: number;
   #written: number;
@@ -391,6 +396,10 @@ class DiskLog implements InputLog {
 
   get position(): number {
     return this.#position;
+  }
+
+  get synced(): number {
+    return this.#synced;
   }
 
   get settled(): number {
@@ -720,6 +729,7 @@ class DiskLog implements InputLog {
     this.#left = this.#left.filter((segment) => !left.includes(segment));
     for (const { handle } of left) await handle.close().catch(() => {});
     this.#synced = Math.max(this.#synced, position);
+    this.flushes += 1;
   }
 
   async #flushFolder(): Promise<void> {

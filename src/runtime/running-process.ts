@@ -19,6 +19,7 @@ import {
   type ProcessCounters,
   type ProcessEffect,
   type ProcessInput,
+  type ProcessMeasures,
   type Received,
   type RestoredPiece,
 } from "../process/process.ts";
@@ -37,7 +38,9 @@ import { msgpackCodec } from "./msgpack-codec.ts";
 import { type LogConfiguration, ProcessLog } from "./process-log.ts";
 import { inTurns, rest } from "./rest.ts";
 import type { Restoration } from "./restoration.ts";
+import type { SnapshotMeasures } from "./snapshot-counts.ts";
 import type { EpochRecord, SnapshotStore, StoredSnapshot } from "./snapshot-store.ts";
+import type { Spans } from "./spans.ts";
 import type { Transport } from "./transport.ts";
 
 /** What `startProcess` takes. */
@@ -90,6 +93,11 @@ export interface ProcessConfiguration<M, State, Request, Reply> {
   readonly maxWaitingRequests?: number;
   /** What is recorded for a trace, from the beginning on; `true`: by default options. @default nothing */
   readonly trace?: true | RecorderOptions;
+  /**
+   * Spans of OpenTelemetry for snapshots that it begins, restores and the replay of its log, by the provider that the program has
+   * registered. Not even loaded if not wanted. @default false
+   */
+  readonly spans?: boolean;
   /** Hears of everything that went wrong without stopping the process. @default a process warning */
   readonly onProblem?: (problem: TidemarkError) => void;
 }
@@ -101,6 +109,8 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
   /** Where the transport can be reached. */
   readonly address: string;
   readonly counters: ProcessCounters;
+  /** What it counts and holds, for those who watch it over time. Cheap: what it takes to say so does not depend on its state. */
+  readonly measures: RunningMeasures;
   /** Raised by every restore. */
   readonly epoch: number;
   /** What it had when it was started: what its log says, what it had in the snapshot from which the epoch began, or nothing. */
@@ -211,6 +221,31 @@ export interface RunningProcess<M = unknown, State = unknown, Request = never, R
   stop(): Promise<void>;
 }
 
+/** What a running process counts and holds; what is counted begins at 0 when the program starts. */
+export interface RunningMeasures extends ProcessMeasures {
+  readonly epoch: number;
+  /** How often it has gone to a later epoch. */
+  readonly restores: number;
+  readonly snapshots: SnapshotMeasures;
+  /** Requests that wait for an answer; and those among them that are held back, for a channel or the log is congested. */
+  readonly requests: { readonly waiting: number; readonly held: number };
+  /** Absent if its inputs are not logged. */
+  readonly log?: {
+    /** Bytes ever appended, with what frames the records. */
+    readonly appendedBytes: number;
+    /** Of these: not settled, and not known to be on the disk. */
+    readonly unsettledBytes: number;
+    readonly unsyncedBytes: number;
+    readonly flushes: number;
+    readonly bytesSinceCapture: number;
+    /** It cannot be written at present. */
+    readonly stalled: boolean;
+    /** What was replayed when the process came back, and how long that took. */
+    readonly replayedRecords: number;
+    readonly replayMs: number;
+  };
+}
+
 /** One process' share of a snapshot that is under way. */
 export interface RecordedHere<State, M> {
   readonly state: State | undefined;
@@ -265,7 +300,9 @@ export interface SnapshotOptions {
 export async function startProcess<M, State, Request = never, Reply = never>(
   configuration: ProcessConfiguration<M, State, Request, Reply>,
 ): Promise<RunningProcess<M, State, Request, Reply>> {
-  const driver = new Driver(configuration, await configuration.store.lastCount(configuration.id));
+  const { id, store, spans } = configuration;
+  const made = spans ? new (await import("./spans.ts")).Spans(id) : undefined;
+  const driver = new Driver(configuration, await store.lastCount(id), made);
   await driver.open();
   return driver;
 }
@@ -283,6 +320,8 @@ interface Receiver<M> {
 
 interface SnapshotWaiter<State, M> extends Waiter<GlobalSnapshot<State, M>> {
   readonly options: SnapshotOptions;
+  /** Where it was asked for, if there are spans. */
+  readonly parent: Spans["here"] | undefined;
 }
 
 /** When time runs: milliseconds since 1970 that never go back, whatever is done to the computer's clock. */
@@ -330,6 +369,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** Those for whom something has been taken, which they do not have yet. */
   readonly #receiving: Receiver<M>[] = [];
   readonly #notes: AttemptNotes;
+  readonly #spans: Spans | undefined;
   /** Pieces that are being stored; aborted when they are no longer wanted. */
   readonly #storing = new Map<SnapshotId, AbortController>();
   #unasked: ((reply: Reply) => void) | undefined;
@@ -352,9 +392,15 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   /** No more requests are taken. */
   #draining: boolean = false;
   #beganWith: "log" | SnapshotId | "nothing" = "nothing";
+  #restores = 0;
+  #replayed: { readonly records: number; readonly ms: number } = { records: 0, ms: 0 };
   #settleStopped!: (error: TidemarkError | undefined) => void;
 
-  constructor(configuration: ProcessConfiguration<M, State, Request, Reply>, lastCount: number) {
+  constructor(
+    configuration: ProcessConfiguration<M, State, Request, Reply>,
+    lastCount: number,
+    spans: Spans | undefined,
+  ) {
     const { id, processes, channels, transport, application } = configuration;
     if (!isApplication(application))
       throw new TidemarkError("BAD_OPTION", "an application needs the methods capture and restore");
@@ -368,7 +414,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#configuration = configuration;
     this.#transport = transport;
     this.#store = configuration.store;
-    this.#notes = new AttemptNotes(id, this.#store, nowMs, this.#problems);
+    this.#spans = spans;
+    this.#notes = new AttemptNotes(id, this.#store, nowMs, this.#problems, spans);
     this.#messageCodec = configuration.messageCodec ?? msgpackCodec<M>();
     this.#stateCodec = (configuration.stateCodec ?? msgpackCodec()) as Codec<unknown>;
     this.#lastCount = lastCount;
@@ -395,6 +442,29 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
 
   get counters(): ProcessCounters {
     return this.#process.counters;
+  }
+
+  get measures(): RunningMeasures {
+    const { log } = this.#log ?? {};
+    return {
+      ...this.#process.measures,
+      epoch: this.#epoch,
+      restores: this.#restores,
+      snapshots: this.#notes.counts.measures,
+      requests: { waiting: this.#requests.size, held: this.#held.length },
+      ...(log && {
+        log: {
+          appendedBytes: log.position,
+          unsettledBytes: Math.max(0, log.position - log.settled),
+          unsyncedBytes: Math.max(0, log.position - log.synced),
+          flushes: log.flushes,
+          bytesSinceCapture: log.bytesSinceCapture,
+          stalled: log.stalled !== undefined,
+          replayedRecords: this.#replayed.records,
+          replayMs: this.#replayed.ms,
+        },
+      }),
+    };
   }
 
   get epoch(): number {
@@ -460,7 +530,9 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       }
       if (restored && (await this.#isIn(restored))) {
         this.#beganWith = restored.snapshot;
-        await this.#goOnFrom(restored);
+        await this.#during("tidemark.restore.state", spanOf(restored), () =>
+          this.#goOnFrom(restored),
+        );
       } else if (restored) {
         // In the epoch that there is: nothing was known of it when this process was made.
         this.#process = this.#newLife(this.#process.topology);
@@ -533,7 +605,13 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     this.#tellOfOthers(topology, "its input log");
     // By the options that it was logged with: on them it depends what the inputs led to.
     this.#process = this.#newLife(topology, image, image.settings);
-    await log.replay(this.#process);
+    const replayedFromMs = performance.now();
+    const records = await this.#during("tidemark.log.replay", {}, async (note) => {
+      const many = await log.replay(this.#process);
+      note({ "tidemark.log.records": many });
+      return many;
+    });
+    this.#replayed = { records, ms: performance.now() - replayedFromMs };
     const now = this.#process.image;
     this.#lastRequest = now.lastRequest;
     const asSet = this.#newLife(topology, now);
@@ -673,7 +751,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         return undefined;
       });
       if (record && record.epoch > this.#epoch) {
-        await this.#goTo(record);
+        await this.#during("tidemark.restore.state", spanOf(record), () => this.#goTo(record));
         // Of a still later one it may have been told while it went there, and is not told again.
         tries = -1;
         continue;
@@ -696,6 +774,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       this.#endLife(record);
       this.#lastCount = this.#process.lastCount;
       this.#epoch = record.epoch;
+      this.#restores += 1;
       restoreApplication(this.#configuration.application, state, record.snapshot, renamed);
       this.#process = this.#newLife(topology, piece);
       this.#transport.advance({ incarnation: this.#incarnation, epoch: this.#epoch });
@@ -708,6 +787,17 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
           });
       this.#stopping ??= this.#stop(error);
     }
+  }
+
+  /** Does the work, within a span if there are to be any. */
+  #during<T>(
+    name: string,
+    attributes: Readonly<Record<string, string | number>>,
+    work: (
+      note: (more: Readonly<Record<string, string | number | string[]>>) => void,
+    ) => Promise<T>,
+  ): Promise<T> {
+    return this.#spans ? this.#spans.during(name, attributes, work) : work(() => {});
   }
 
   /** Whoever waits for something of this life hears that it is over; its timers and writes end. */
@@ -738,9 +828,20 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     return this.#epoch;
   }
 
-  async restore(
+  restore(
     snapshot: SnapshotId,
     options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<Restoration> {
+    return this.#during("tidemark.restore", { "tidemark.snapshot": snapshot }, async (note) => {
+      const done = await this.#restore(snapshot, options);
+      note({ "tidemark.epoch": done.epoch, "tidemark.restore.absent": [...done.absent] });
+      return done;
+    });
+  }
+
+  async #restore(
+    snapshot: SnapshotId,
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
   ): Promise<Restoration> {
     this.#checkRunning();
     const { timeoutMs = SNAPSHOT_TIMEOUT_MS, signal } = options;
@@ -855,6 +956,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       });
       const waiter: SnapshotWaiter<State, M> = {
         options,
+        parent: this.#spans?.here,
         resolve: (snapshot) => {
           forget();
           resolve(snapshot);
@@ -1161,6 +1263,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         const waiter = this.#starting.get(effect.token);
         this.#starting.delete(effect.token);
         if (waiter) this.#snapshots.set(effect.snapshot, waiter);
+        if (waiter?.parent) this.#spans?.begun(effect.snapshot, waiter.parent, nowMs());
         this.#notes.begun(effect.snapshot, {
           epoch: this.#epoch,
           processes: this.#process.topology.processes.length,
@@ -1396,6 +1499,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     }
   }
 }
+
+/** What a span says of going on from a record. */
+const spanOf = ({ epoch, snapshot }: EpochRecord): Readonly<Record<string, string | number>> => ({
+  "tidemark.snapshot": snapshot,
+  "tidemark.epoch": epoch,
+});
 
 /** @throws TidemarkError `BAD_MESSAGE` */
 function restoreApplication<State>(

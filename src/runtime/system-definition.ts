@@ -84,6 +84,8 @@ export interface SystemDefinition<M = unknown, State = unknown, Request = never,
   readonly lostAfterMs?: number;
   /** What each process records for a trace, all the time; `true`: by default options. `tidemark trace record` reads it. @default nothing */
   readonly trace?: true | RecorderOptions;
+  /** Spans of OpenTelemetry, by the provider that the file registers: docs/operate/spans.md. @default false */
+  readonly spans?: boolean;
   readonly snapshots?: {
     /** From one snapshot that is taken unasked to the next; 0: one right after the other. @default 10000 */
     readonly everyMs?: number;

@@ -50,6 +50,7 @@ import { type DeniedRequest, type User, Users } from "../kv/users.ts";
 import type { RunningProcess } from "../runtime/running-process.ts";
 import { readShared } from "../runtime/shared-read.ts";
 import { ClientTls } from "./client-tls.ts";
+import type { StoreMeasures } from "./host-measures.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import type { OwnSystem } from "./own-system.ts";
 import { ServerSettings } from "./server-settings.ts";
@@ -764,6 +765,25 @@ export class RedisServer implements ReplicaServer {
     return new Map(
       Object.entries(sections).map(([name, lines]) => [name, new Map(Object.entries(lines))]),
     );
+  }
+
+  /** What of it is watched over time; of no key anything. */
+  get measures(): StoreMeasures {
+    const { keyspace, applied, expiries } = this.#replica;
+    let keys = 0;
+    let deadlines = 0;
+    for (const database of keyspace.databases) {
+      keys += database.size;
+      deadlines += database.deadlines;
+    }
+    let blocked = 0;
+    for (const { isBlocked } of this.#connections.values()) if (isBlocked) blocked += 1;
+    return {
+      ...{ clients: this.#connections.size, blocked, keys, deadlines, records: applied, expiries },
+      ...this.counts,
+      memoryBytes: this.memory.usedBytes,
+      memoryLimitBytes: Number(this.settings.get("maxmemory")),
+    };
   }
 
   command(name: string): KnownCommand | undefined {

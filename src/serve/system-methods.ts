@@ -9,6 +9,7 @@ import type { RecordedEvent, RecorderOptions, Recording } from "../trace/recorde
 /** Parameter and result of each method. */
 export type SystemMethods = {
   readonly status: readonly [null, SystemStatus];
+  readonly versions: readonly [null, SystemVersions];
   readonly notes: readonly [null, { readonly notes: readonly SystemNote[] }];
   readonly snapshot: readonly [SnapshotRequest, SnapshotResult];
   readonly restore: readonly [RestoreRequest, Restoration];
@@ -33,8 +34,30 @@ export interface SystemStatus {
   readonly snapshots: number;
   /** Present if it may be disturbed. */
   readonly chaos?: ChaosStatus;
+  /** It is being restored. */
+  readonly restoring?: true;
+  /** It ends, once it has answered what it was asked. */
+  readonly stopping?: true;
   /** Empty while it is starting. */
   readonly processes: readonly ProcessStatus[];
+}
+
+/** Of what versions a running system is. */
+export interface SystemVersions {
+  /** Of Tidemark and of Node, in the parent of all processes. */
+  readonly version: string;
+  readonly node: string;
+  /** Of those that answer. */
+  readonly processes: readonly HostVersions[];
+}
+
+/** The same of one of its processes. */
+export interface HostVersions {
+  readonly process: ProcessId;
+  readonly version: string;
+  readonly node: string;
+  /** By how much the clock of the machine has been set since the process was started, whose own time goes on. */
+  readonly clockSetMs: number;
 }
 
 /** What disturbs a system now, and what follows when a process is killed. */
@@ -138,6 +161,8 @@ export interface ProcessStatus {
   /** How often it has been started again, and how it ended before that; absent if it never was. */
   readonly restarts?: number;
   readonly lastEnd?: string;
+  /** Why it is not started again any more. */
+  readonly givenUp?: string;
 }
 
 /** A recording without its events: these are read page by page. */

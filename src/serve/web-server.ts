@@ -6,7 +6,7 @@
  *
  * Theory of operation. A socket is opened at once, so that the address can be told. The page is a file, sent as it is; all else, Fastify
  * and the routes, is loaded once somebody has the page, while a browser is still reading it: a system that nobody looks at does not pay
- * for it.
+ * for it. Nor does one that is only scraped and probed: operations.ts answers that without them.
  */
 
 import { createHash } from "node:crypto";
@@ -14,6 +14,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { TidemarkError, textOf } from "../core/error.ts";
+import { isForMetrics, Operations, refuse } from "./operations.ts";
 import { Access, GUARDS } from "./web/access.ts";
 import type { PageBackend } from "./web/backend.ts";
 
@@ -43,6 +44,7 @@ export class WebServer {
   readonly #server: Server;
   readonly #backend: PageBackend;
   readonly #host: string;
+  readonly #operations: Operations | undefined;
   #access: Access | undefined;
   #page: Promise<Page> | undefined;
   #loading: Promise<Handler> | undefined;
@@ -51,6 +53,7 @@ export class WebServer {
   private constructor({ backend, host = "127.0.0.1" }: WebServerOptions) {
     this.#backend = backend;
     this.#host = host;
+    this.#operations = backend.operations && new Operations(backend.operations);
     this.#server = createServer(
       { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS },
       (request, response) => void this.#take(request, response),
@@ -75,6 +78,8 @@ export class WebServer {
       });
       one.#server.listen(port, one.#host, settle);
     });
+    // An error from now on is one of accepting, which whoever was to be accepted sees.
+    one.#server.on("error", () => {});
     one.#access = new Access(one.#host, one.port);
     return one;
   }
@@ -100,6 +105,10 @@ export class WebServer {
 
   async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
+      if (this.#operations?.isFor(request)) {
+        await this.#operate(this.#operations, request, response);
+        return;
+      }
       // Who may not come in is told so like everybody else.
       if (isForPage(request) && !this.#access?.refuseStranger(request)) await this.#send(response);
       else (await this.#routes())(request, response);
@@ -107,6 +116,20 @@ export class WebServer {
       response.writeHead(500, { "content-type": "text/plain; charset=utf-8" });
       response.end(`the page cannot be served: ${textOf(error)}\n`);
     }
+  }
+
+  /** Probes have no token; what they are told has no figures. */
+  async #operate(
+    operations: Operations,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const access = this.#access as Access;
+    const refusal =
+      access.refuseStranger(request) ??
+      (isForMetrics(request) ? access.refuseUnknown(request) : undefined);
+    if (refusal) refuse(response, refusal);
+    else await operations.answer(request, response);
   }
 
   async #send(response: ServerResponse): Promise<void> {

@@ -25,7 +25,7 @@ import {
 } from "./support/command.ts";
 
 const COMMANDS = [
-  ...["up", "kv", "init", "status", "request", "snapshot", "snapshots", "show", "diff"],
+  ...["up", "kv", "init", "status", "doctor", "request", "snapshot", "snapshots", "show", "diff"],
   ...["ui", "verify", "restore", "log", "chat", "label", "prune", "export", "import", "clone"],
 ];
 

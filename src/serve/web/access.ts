@@ -31,6 +31,10 @@ export interface Refusal {
   readonly message: string;
 }
 
+/** Whether who listens there is reached from this machine alone. */
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+
 /** See the head of the file. */
 export class Access {
   readonly token: string = randomBytes(TOKEN_BYTES).toString("hex");

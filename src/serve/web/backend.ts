@@ -3,6 +3,7 @@
 import type { ProcessId, SnapshotId } from "../../core/id.ts";
 import type { StoredSnapshot } from "../../runtime/snapshot-store.ts";
 import type { Attempt } from "../../snapshot/attempt.ts";
+import type { OperationsSource } from "../operations.ts";
 import type { RedisAddress } from "../redis-connection.ts";
 import type { SystemMethods } from "../system-methods.ts";
 import type {
@@ -31,6 +32,8 @@ export interface PageBackend {
   about(): Promise<PageAbout>;
   /** Asks the system that runs, if one does. */
   readonly system?: SystemCaller;
+  /** The same system, as those ask who operate it. */
+  readonly operations?: OperationsSource;
   /** The same system, as detectors look at it. */
   readonly watch?: WatchSource;
   /** The store that runs; present also where one may be started. */

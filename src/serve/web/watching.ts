@@ -25,6 +25,8 @@ export interface WatchSource {
   snapshot(): Promise<GlobalSnapshot>;
   /** Removes one of these. */
   discard(id: SnapshotId): Promise<unknown>;
+  /** Hears what was found at each look. */
+  readonly onLooked?: (found: { atMs: number; detections: readonly Detection[] }) => void;
   /** Makes an application to ask; after the first snapshot. */
   application(id: ProcessId): ReturnType<InspectOptions["application"]>;
 }
@@ -165,6 +167,7 @@ export class Watching {
   #looked(snapshot: SnapshotId, detections: readonly Detection[]): void {
     const atMs = Date.now();
     this.#lookingSinceMs = undefined;
+    this.#source.onLooked?.({ atMs, detections });
     const { looks, verdicts: before } = this.#found;
     for (const { detector, detected, sentence } of detections) {
       const last = before.find(({ detection }) => detection.detector === detector)?.detection;
