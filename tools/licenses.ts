@@ -7,7 +7,16 @@ export const LICENSES_FILE: string = "THIRD-PARTY-LICENSES.md";
 
 /** Licences that ask for no more than to be named. */
 const ALLOWED: readonly string[] = [
-  ...["MIT", "ISC", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "0BSD", "BlueOak-1.0.0"],
+  ...[
+    "MIT",
+    "ISC",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "Apache-2.0",
+    "0BSD",
+    "BlueOak-1.0.0",
+    "Unlicense",
+  ],
 ];
 
 /** What Vite builds into the page, though it is not installed with the package. */
