@@ -14,7 +14,7 @@ import { printResult, type Result } from "./result.ts";
 import { sim } from "./sim.ts";
 import { snapshot } from "./snapshot.ts";
 import { store } from "./store.ts";
-import { tcp, workers } from "./tcp.ts";
+import { tcp, tls, workers } from "./tcp.ts";
 
 /** What benches are told. */
 interface Options {
@@ -25,6 +25,7 @@ interface Options {
 const BENCHES: Readonly<Record<string, (options: Options) => AsyncGenerator<Result>>> = {
   machine,
   tcp,
+  tls,
   workers,
   latency,
   snapshot,
@@ -43,6 +44,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N] [--minutes
 
   machine   messages through the composite machine, memory transport, one operating-system process
   tcp       3 processes, full mesh, everyone sends to all; beside it plain sockets, and what recording costs
+  tls       the same with certificates; beside it sockets of TLS that do the least, and Tidemark without
   workers   the same in 3 threads of one operating-system process; beside it Tidemark over TCP
   latency   one-way times at 2,000 messages a second and process; beside it plain sockets
   snapshot  time of a cut, idle and under full load, and what back-to-back snapshots cost

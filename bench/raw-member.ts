@@ -4,15 +4,20 @@
  * No sequence numbers, acknowledgements, hashes, snapshots or application.
  *
  * With the word `relay` it is the raw limit of a sequencer: everyone sends to p1, which passes all on to everybody, the sender too.
- * With `stamps` a mesh whose batches each begin with a number for every member.
+ * With `stamps` a mesh whose batches each begin with a number for every member. With `tls` and a folder of certificates the sockets are of TLS,
+ * and each side looks at the other's certificate.
  */
 
+import { readFileSync } from "node:fs";
 import { createServer, connect as dial, type Socket } from "node:net";
+import { join } from "node:path";
+import { createServer as createTlsServer, connect as dialTls } from "node:tls";
 import { type MemberOrder, serveMember } from "./member.ts";
 
 const BATCH_BYTES = 64 * 1024;
 
 const relays = process.argv[2] === "relay";
+const isTls = process.argv[2] === "tls";
 const stampBytes = process.argv[2] === "stamps" ? 3 * 8 : 0;
 const sockets: Socket[] = [];
 let self = "";
@@ -39,6 +44,19 @@ function readMessages(socket: Socket): void {
     }
     rest = bytes.subarray(at);
   });
+}
+
+/** What a member shows, and believes. */
+function pemOf(id: string) {
+  const pem = (name: string) => readFileSync(join(process.argv[3] ?? "", name));
+  return {
+    ...{ ca: pem("ca.pem"), cert: pem(`${id}.pem`), key: pem(`${id}.key`) },
+    ...({
+      requestCert: true,
+      minVersion: "TLSv1.3",
+      checkServerIdentity: () => undefined,
+    } as const),
+  };
 }
 
 const numberOf = (id: string): number => Number(id.slice(1));
@@ -92,7 +110,7 @@ function flood(message: Uint8Array): void {
 serveMember({
   async open(id) {
     self = id;
-    const server = createServer(adopt);
+    const server = isTls ? createTlsServer(pemOf(id), adopt) : createServer(adopt);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const address = server.address();
     return typeof address === "object" && address ? `127.0.0.1:${address.port}` : "";
@@ -102,8 +120,10 @@ serveMember({
     for (const [id, address] of Object.entries(order.addresses)) {
       if (id <= order.self || (relays && self !== "p1")) continue;
       const [host, port] = address.split(":");
-      const socket = dial(Number(port), host);
-      await new Promise<void>((resolve) => socket.once("connect", resolve));
+      const socket = isTls
+        ? dialTls({ port: Number(port), host: String(host), ...pemOf(order.self) })
+        : dial(Number(port), host);
+      await new Promise((resolve) => socket.once(isTls ? "secureConnect" : "connect", resolve));
       adopt(socket);
     }
     while (sockets.length < wanted) await new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,6 +1,9 @@
 /** Throughput: three processes, full mesh, everyone sends to all, beside plain sockets doing the same; and in threads. */
 
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { WorkerNetwork } from "tidemark";
+import { Authority } from "../test/support/certificates.ts";
 import { throughput, withMesh } from "./member.ts";
 import { median, type Result } from "./result.ts";
 
@@ -61,6 +64,42 @@ export async function* tcp(): AsyncGenerator<Result> {
       ...{ value: median(traced), limit: median(own) },
       ratio: median(traced.map((value, i) => value / (own[i] as number))),
     };
+  }
+}
+
+/** The same with TLS, each side with a certificate; beside plain sockets of TLS that do the same, and Tidemark without. */
+export async function* tls(): AsyncGenerator<Result> {
+  const authority = new Authority();
+  const { folder } = authority;
+  try {
+    writeFileSync(join(folder, "ca.pem"), authority.ca);
+    for (const id of ["p1", "p2", "p3"]) {
+      const { cert, key } = authority.sign(id);
+      writeFileSync(join(folder, `${id}.pem`), cert);
+      writeFileSync(join(folder, `${id}.key`), key);
+    }
+    for (const bytes of [100, 1024]) {
+      const raw: number[] = [];
+      const own: number[] = [];
+      const plain: number[] = [];
+      for (let round = 0; round < ROUNDS; round += 1) {
+        raw.push(await rate(RAW_MEMBER, bytes, undefined, ["tls", folder]));
+        own.push(await rate(TIDEMARK_MEMBER, bytes, undefined, ["tls", folder]));
+        plain.push(await rate(TIDEMARK_MEMBER, bytes));
+      }
+      const unit = "deliveries/s/member";
+      for (const [what, limit] of [
+        ["limit: sockets of TLS", raw],
+        ["limit: without TLS", plain],
+      ] as const)
+        yield {
+          ...{ bench: "tls", case: `3 processes, mesh, ${bytes} B; ${what}`, unit },
+          ...{ value: median(own), limit: median(limit) },
+          ratio: median(own.map((value, i) => value / (limit[i] as number))),
+        };
+    }
+  } finally {
+    authority.close();
   }
 }
 

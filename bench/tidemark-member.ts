@@ -1,5 +1,7 @@
 /** A Tidemark process as a member of a measured mesh: the public API, default options, bytes as messages. */
 
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { isMainThread, workerData } from "node:worker_threads";
 import {
   type Application,
@@ -8,6 +10,7 @@ import {
   lentBytesCodec,
   type RunningProcess,
   startProcess,
+  type TlsIdentity,
   type Turn,
   tcpTransport,
   workerTransport,
@@ -59,10 +62,15 @@ class Load implements Application<Uint8Array, null, Request, null> {
   }
 }
 
-/** How inputs are logged, if they are; or that all is recorded. */
-const [, , word] = process.argv;
+/** How inputs are logged, if they are; or that all is recorded; or with which certificates members show who they are. */
+const [, , word, folder = ""] = process.argv;
 const isTraced = word === "trace";
-const policy = isTraced ? undefined : (word as LogPolicy | undefined);
+const isTls = word === "tls";
+const policy = isTraced || isTls ? undefined : (word as LogPolicy | undefined);
+const tlsOf = (self: string): TlsIdentity => {
+  const pem = (name: string) => readFileSync(join(folder, name));
+  return { ca: pem("ca.pem"), cert: pem(`${self}.pem`), key: pem(`${self}.key`) };
+};
 const load = new Load();
 let running: RunningProcess<Uint8Array, null, Request, null>;
 
@@ -73,7 +81,9 @@ serveMember({
       processes: Array.from({ length: count }, (_, i) => `p${i + 1}`),
       application: load,
       messageCodec: lentBytesCodec,
-      transport: isMainThread ? tcpTransport() : workerTransport(workerData),
+      transport: isMainThread
+        ? tcpTransport(isTls ? { tls: tlsOf(self) } : {})
+        : workerTransport(workerData),
       store: directory === "" ? forgetfulStore() : directoryStore(directory),
       ...(isTraced && { trace: true }),
       ...(policy && { log: { directory: `${directory}/log-${self}`, policy } }),
