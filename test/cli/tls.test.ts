@@ -71,7 +71,17 @@ test("a system of one machine, whose processes each show their own", {
     cwd: home,
     stdio: "pipe",
   });
-  const args = ["up", "--processes", "3", "--count", "2", "--interval", "100ms", "--json", "--no-ui"];
+  const args = [
+    "up",
+    "--processes",
+    "3",
+    "--count",
+    "2",
+    "--interval",
+    "100ms",
+    "--json",
+    "--no-ui",
+  ];
   const done = await tidemark([...args, "--tls", folder, "--dir", temporaryDirectory()]);
   expect(done).toMatchObject({ status: 0, stderr: "" });
   expect(JSON.parse(done.stdout.trim().split("\n").at(-1) as string)).toMatchObject({
