@@ -35,6 +35,11 @@ export function checkTlsFiles({ tls }: TlsFileOptions, processes: readonly Proce
  * @throws TidemarkError `BAD_OPTION`, from the function that it gives
  */
 export function tlsFiles(folder: string, id: ProcessId): () => TlsIdentity {
+  if (id === "ca")
+    throw new TidemarkError(
+      "BAD_OPTION",
+      "a process called ca has no certificate of its own: ca.pem is that of the authority",
+    );
   const files = { ca: "ca.pem", cert: `${id}.pem`, key: `${id}.key` } as const;
   let lookedAtMs = Number.NEGATIVE_INFINITY;
   let stamp = "";

@@ -216,6 +216,8 @@ export class NatsSession {
       reconnectTimeWait: 250,
       pingInterval: 10_000,
       noAsyncTraces: true,
+      // A server that is slow to look somebody up says so, too.
+      ignoreAuthErrorAbort: true,
       ...(authenticator ? { authenticator: credsAuthenticator(authenticator) } : {}),
       ...(this.#insistsOnTls
         ? { tls: { ...(ca ? { ca } : {}), ...(cert && key ? { cert, key } : {}) } }

@@ -21,12 +21,14 @@
  * A sender has at most a window of bytes on the way that the receiver has not said to have taken, so no server ever takes a
  * receiver for too slow; beyond it, what is to be sent waits here, and counts against `maxBufferedBytes`.
  *
- * A listener first asks on its own subject whether somebody is there, and does not begin where another one answers.
+ * A listener asks on its own subject whether somebody is there, before it listens and once more when it does, and does not begin where
+ * another one answers; of two that begin at once one gives way.
  */
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { Duplex } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { checkProcessId, type ProcessId } from "../core/id.ts";
@@ -56,7 +58,7 @@ export interface NatsTransportOptions extends StreamOptions, NatsOptions {
 
 const PREFIX = "tidemark";
 const SUBJECT = /^[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*$/;
-const SUBJECT_CHARACTERS = 512;
+const SUBJECT_CHARACTERS = 2_048;
 
 const DATA = 0;
 const TAKEN = 1;
@@ -75,8 +77,12 @@ const CHUNK_BYTES = 262_144;
 const WINDOW_BYTES = 1_048_576;
 const PING_MS = 1_000;
 const SILENT_MS = 10_000;
-/** A listener whose subject somebody had, but whose server does not know of the end yet, waits so long for a word. */
-const ALREADY_THERE_MS = 500;
+/** So long a listener waits for the answer of another one, at most. */
+const ANSWER_MS = 500;
+/** And so long after its own answer, for others may be further away. */
+const OTHERS_MS = 50;
+const TOKEN_BYTES = 8;
+const CLOSE_MS = 1_000;
 const REASON_BYTES = 500;
 
 /**
@@ -116,6 +122,12 @@ class NatsCarrier implements Carrier {
   readonly #prefix: string;
   readonly #given: string | undefined;
   readonly #streams = new Set<NatsStream>();
+  /** By which this listener knows its own answers. */
+  readonly #token = randomBytes(TOKEN_BYTES);
+  /** Of two that begin on one subject the one with the lower rank goes on; who has begun has none. */
+  #rank = randomBytes(4).readUInt32LE() || 1;
+  #giveWay: (() => void) | undefined;
+  #incoming: Incoming | undefined;
   #connection: NatsConnection | undefined;
   #isConnected: boolean = false;
   #subscription: Subscription | undefined;
@@ -133,27 +145,35 @@ class NatsCarrier implements Carrier {
   }
 
   async listen({ system, self }: TransportIdentity, incoming: Incoming): Promise<string> {
-    const address = this.#given ?? natsAddress(system, self, this.#prefix);
+    const address = checkSubject(
+      "the address",
+      this.#given ?? natsAddress(system, self, this.#prefix),
+    );
+    this.#incoming = incoming;
+    const use = <T>(work: (connection: NatsConnection) => Promise<T>): Promise<T> =>
+      this.#session.use("open a transport", ({ connection }) => work(connection));
+    const taken = new TidemarkError(
+      "ADDRESS_IN_USE",
+      `a process listens on ${address} already: stop it, or choose another address`,
+    );
     try {
-      const connection = await this.#session.use("open a transport", async (opened) => {
-        const { connection } = opened;
-        if (await isThere(connection, address, this.#unguessable()))
-          throw new TidemarkError(
-            "ADDRESS_IN_USE",
-            `a process listens on ${address} already: stop it, or choose another address`,
-          );
-        return connection;
-      });
-      this.#connection = connection;
-      this.#isConnected = true;
-      void this.#watch(connection);
-      this.#subscription = connection.subscribe(address, {
+      if (await use((connection) => this.#isAnother(connection, address))) throw taken;
+      let refused: Error | undefined;
+      this.#connection = await use(async (connection) => connection);
+      this.#subscription = this.#connection.subscribe(address, {
         callback: (error, message) => {
-          if (error) incoming.problem("PEER_UNREACHABLE", "accept", notAllowed(address, error));
-          else this.#accept(message, incoming);
+          if (error) refused = error;
+          else this.#safely(() => this.#accept(message, incoming));
         },
       });
-      await connection.flush();
+      if (await use((connection) => this.#isAnother(connection, address))) throw taken;
+      if (refused)
+        throw new TidemarkError("PEER_UNREACHABLE", notAllowed(address, refused), {
+          cause: refused,
+        });
+      this.#rank = 0;
+      this.#isConnected = true;
+      void this.#watch(this.#connection, address);
     } catch (thrown) {
       await this.#session.close();
       throw thrown;
@@ -165,10 +185,14 @@ class NatsCarrier implements Carrier {
   }
 
   dial(peer: ProcessId, address: string, read: SharedReader, ready: () => void): Duplex {
+    if (!this.#isConnected) {
+      const none = new Duplex({ read() {}, write() {} });
+      none.destroy(new Error(`${peer} cannot be dialled: there is no server of NATS`));
+      return none;
+    }
     const stream = this.#add(read);
     stream.once("ready", ready);
-    if (this.#isConnected) stream.open(address);
-    else stream.destroy(new Error(`${peer} cannot be dialled: there is no server of NATS`));
+    stream.open(address);
     return stream;
   }
 
@@ -176,15 +200,26 @@ class NatsCarrier implements Carrier {
     clearInterval(this.#pinging);
     this.#subscription?.unsubscribe();
     await Promise.all([...this.#streams].map((stream) => stream.over));
-    await this.#connection?.flush().catch(() => undefined);
+    // Without a server it would wait for one.
+    const flushed = this.#isConnected && this.#connection?.flush().catch(() => undefined);
+    await Promise.race([flushed, pause(CLOSE_MS, undefined, { ref: false })]);
     await this.#session.close();
   }
 
   #accept(message: Msg, incoming: Incoming): void {
     const { data, reply } = message;
     if (!isSubject(reply)) return;
-    if (data[0] === PING) message.respond(Uint8Array.of(PING, 0, 0, 0, 0));
+    if (data[0] === PING) {
+      message.respond(this.#asking());
+      const other = rankIn(data, this.#token);
+      if (other !== undefined && other < this.#rank) this.#giveWay?.();
+    }
     if (data[0] !== OPEN) return;
+    // It may have to give way yet: who dials tries again in a moment.
+    if (this.#rank !== 0) {
+      message.respond(Buffer.concat([numbered(RESET, 0), Buffer.from("it is about to begin")]));
+      return;
+    }
     incoming.stream("a client of NATS", (read) => {
       const stream = this.#add(read);
       stream.accept(reply);
@@ -193,7 +228,12 @@ class NatsCarrier implements Carrier {
   }
 
   #add(read: SharedReader): NatsStream {
-    const stream = new NatsStream(this.#connection as NatsConnection, this.#unguessable(), read);
+    const stream = new NatsStream(
+      this.#connection as NatsConnection,
+      this.#unguessable(),
+      read,
+      (work) => this.#safely(work),
+    );
     this.#streams.add(stream);
     void stream.over.then(() => this.#streams.delete(stream));
     return stream;
@@ -203,15 +243,75 @@ class NatsCarrier implements Carrier {
     return `${this.#prefix}.streams.${randomBytes(18).toString("base64url")}`;
   }
 
+  /** Asks who listens there, and says so. */
+  #asking(): Uint8Array {
+    return Buffer.concat([numbered(PING, this.#rank), this.#token]);
+  }
+
+  /** What an owner throws must not end the client's reading: it ends the process, or whatever its owner wants. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (thrown) {
+      process.nextTick(() => {
+        throw thrown;
+      });
+    }
+  }
+
+  /**
+   * Whether another one listens there that this one has to give way to.
+   * @throws Error if NATS does not let it ask
+   */
+  async #isAnother(connection: NatsConnection, address: string): Promise<boolean> {
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const own = this.#unguessable();
+    const timers = [setTimeout(() => resolve(false), ANSWER_MS)];
+    const subscription = connection.subscribe(own, {
+      callback: (error, { data, headers }) => {
+        if (error) reject(error);
+        else if (headers?.code === 503) resolve(false);
+        else if (data[0] === PING) {
+          const rank = rankIn(data, this.#token);
+          if (rank === undefined) timers.push(setTimeout(() => resolve(false), OTHERS_MS));
+          // Of two that have begun, each is told.
+          else if (rank <= this.#rank) resolve(true);
+        }
+      },
+    });
+    this.#giveWay = () => resolve(true);
+    try {
+      connection.publish(address, this.#asking(), { reply: own });
+      return await promise;
+    } finally {
+      for (const timer of timers) clearTimeout(timer);
+      subscription.unsubscribe();
+    }
+  }
+
   /** What was on the way when the connection to a server is lost may be lost, and nothing tells how much. */
-  async #watch(connection: NatsConnection): Promise<void> {
-    for await (const { type } of connection.status()) {
-      if (type === "reconnect") this.#isConnected = true;
+  async #watch(connection: NatsConnection, address: string): Promise<void> {
+    for await (const status of connection.status()) {
+      const { type } = status;
+      if (type === "reconnect") {
+        this.#isConnected = true;
+        void this.#lookAround(connection, address);
+      }
+      if (type === "error")
+        this.#incoming?.problem("PEER_UNREACHABLE", "NATS", `NATS says: ${textOf(status.error)}`);
       if (type !== "disconnect" && type !== "close") continue;
       this.#isConnected = false;
       for (const stream of this.#streams)
         stream.destroy(new Error("the connection to the server of NATS was lost"));
     }
+  }
+
+  /** While there was no server another process may have begun on the subject. */
+  async #lookAround(connection: NatsConnection, address: string): Promise<void> {
+    const isAnother = await this.#isAnother(connection, address).catch(() => false);
+    if (!isAnother) return;
+    const text = `a second process listens on ${address}: stop one of the two`;
+    this.#incoming?.problem("DUPLICATE_ID", address, text);
   }
 }
 
@@ -243,7 +343,12 @@ class NatsStream extends Duplex {
   #gotBytes = 0;
   #toldBytes = 0;
 
-  constructor(connection: NatsConnection, subject: string, read: SharedReader) {
+  constructor(
+    connection: NatsConnection,
+    subject: string,
+    read: SharedReader,
+    safely: (work: () => void) => void,
+  ) {
     super({ allowHalfOpen: false, decodeStrings: true });
     this.#connection = connection;
     this.#subject = subject;
@@ -254,7 +359,7 @@ class NatsStream extends Duplex {
     this.#subscription = connection.subscribe(subject, {
       callback: (error, message) => {
         if (error) this.destroy(new Error(notAllowed(subject, error)));
-        else this.#take(message);
+        else safely(() => this.#take(message));
       },
     });
   }
@@ -275,6 +380,8 @@ class NatsStream extends Duplex {
     if (performance.now() - this.#heardAtMs > SILENT_MS)
       this.destroy(new Error(`nothing was heard for ${SILENT_MS / 1_000} s`));
     else if (!this.#ended) this.#tell(numbered(PING, this.#sent));
+    // Again, for nothing else would tell that it was lost.
+    this.#tellTaken();
   }
 
   override _read(): void {
@@ -362,7 +469,7 @@ class NatsStream extends Duplex {
         this.#to = reply;
         this.emit("ready");
         this.#flush();
-      }
+      } else if (kind === RESET) this.destroy(new Error("it is about to begin, or to end"));
       return;
     }
     // Two that listen on one subject answer both.
@@ -390,6 +497,10 @@ class NatsStream extends Duplex {
     this.#gotBytes += bytes.length;
     this.#read(bytes, bytes.length);
     if (this.destroyed || this.#gotBytes - this.#toldBytes < WINDOW_BYTES / 4) return;
+    this.#tellTaken();
+  }
+
+  #tellTaken(): void {
     this.#toldBytes = this.#gotBytes;
     const taken = Buffer.alloc(TAKEN_BYTES);
     taken[0] = TAKEN;
@@ -423,20 +534,10 @@ class NatsStream extends Duplex {
   }
 }
 
-/** Whether somebody answers on a subject. */
-async function isThere(connection: NatsConnection, subject: string, own: string): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const subscription = connection.subscribe(own, {
-    callback: (_, { headers }) => resolve(headers?.code !== 503),
-  });
-  const late = setTimeout(() => resolve(false), ALREADY_THERE_MS);
-  try {
-    connection.publish(subject, numbered(PING, 0), { reply: own });
-    return await promise;
-  } finally {
-    clearTimeout(late);
-    subscription.unsubscribe();
-  }
+/** The rank of a listener that asks or answers, unless it is the one with that token, or says it in another way. */
+function rankIn(data: Uint8Array, own: Buffer): number | undefined {
+  const isOwn = data.length === HEAD_BYTES + TOKEN_BYTES && own.equals(data.subarray(HEAD_BYTES));
+  return data.length < HEAD_BYTES || isOwn ? undefined : viewOf(data).getUint32(1, true);
 }
 
 function numbered(kind: number, number: number): Uint8Array {

@@ -102,7 +102,7 @@ class TcpCarrier implements Carrier {
       throw new TidemarkError("BAD_OPTION", "host must be a host name or an address");
     this.#host = host;
     this.#port = checkWhole("port", port, 0, 65_535);
-    this.#tls = tls && new TlsSockets(tls, handshakeTimeoutMs);
+    this.#tls = tls === undefined ? undefined : new TlsSockets(tls, handshakeTimeoutMs);
   }
 
   checkAddress(peer: ProcessId, address: string): void {

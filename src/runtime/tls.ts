@@ -41,6 +41,9 @@ const NO_TLS = "it does not speak TLS: was it given certificates?";
 /** Sockets that have not finished the handshake of TLS; when there are more, the oldest is cut. */
 const MAX_SHAKING = 256;
 
+/** serverAuth and clientAuth. */
+const USES = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
+
 /** Makes the sockets of one process. */
 export class TlsSockets {
   readonly #given: TlsIdentity | (() => TlsIdentity);
@@ -49,6 +52,8 @@ export class TlsSockets {
   readonly #shaking = new Map<string, Socket>();
   #identity: TlsIdentity;
   #certificate: X509Certificate;
+  #self: ProcessId | undefined;
+  #incoming: Incoming | undefined;
 
   /** @throws TidemarkError `BAD_OPTION` */
   constructor(given: TlsIdentity | (() => TlsIdentity), handshakeTimeoutMs: number) {
@@ -64,10 +69,12 @@ export class TlsSockets {
    */
   checkSelf(self: ProcessId): void {
     checkOwn(this.#certificate, self);
+    this.#self = self;
   }
 
   /** A server that brings its sockets when their certificates have been seen. */
   server(options: object, incoming: Incoming): Server {
+    this.#incoming = incoming;
     const server = createServer({
       ...options,
       ...TLS,
@@ -76,12 +83,7 @@ export class TlsSockets {
     });
     // Before the server itself, which takes for a socket the certificates that it has at that moment.
     server.prependListener("connection", (socket: Socket) => {
-      const before = this.#identity;
-      try {
-        if (this.#renewed() !== before) server.setSecureContext({ ...TLS, ...this.#material() });
-      } catch (thrown) {
-        incoming.problem("UNTRUSTED", "certificates", notRenewed(thrown));
-      }
+      if (this.#renew()) server.setSecureContext({ ...TLS, ...this.#material() });
       const from = portOf(socket);
       this.#shaking.set(from, socket);
       socket.once("close", () => {
@@ -112,11 +114,7 @@ export class TlsSockets {
 
   /** Opens a socket; `ready` follows when the certificate of the other side has been seen. */
   dial(options: SocketConnectOpts, ready: (doubt: Doubt) => void): TLSSocket {
-    try {
-      this.#renewed();
-    } catch {
-      // The server has told it, or will.
-    }
+    this.#renew();
     // Names are those of processes, not of hosts: Node has none to compare.
     const checkServerIdentity = () => undefined;
     const socket = dial({ ...options, ...TLS, ...this.#material(), checkServerIdentity });
@@ -140,14 +138,21 @@ export class TlsSockets {
     incoming.problem("STRANGER", from, text);
   }
 
-  /** What holds now. */
-  #renewed(): TlsIdentity {
-    if (typeof this.#given !== "function") return this.#identity;
-    const identity = this.#given();
-    if (identity === this.#identity) return identity;
-    this.#certificate = checkIdentity(identity);
-    this.#identity = identity;
-    return identity;
+  /** Looks for other certificates; true if they are. What cannot be used is told, and those of before hold. */
+  #renew(): boolean {
+    if (typeof this.#given !== "function") return false;
+    try {
+      const identity = this.#given();
+      if (isSame(identity, this.#identity)) return false;
+      const certificate = checkIdentity(identity);
+      if (this.#self !== undefined) checkOwn(certificate, this.#self);
+      this.#certificate = certificate;
+      this.#identity = identity;
+      return true;
+    } catch (thrown) {
+      this.#incoming?.problem("UNTRUSTED", "certificates", notRenewed(thrown));
+      return false;
+    }
   }
 
   #material(): SecureContextOptions {
@@ -174,22 +179,59 @@ function contextOf({ ca, cert, key }: TlsIdentity): SecureContextOptions {
   return { ca: bytes(ca), cert: bytes(cert), key: bytes(key) };
 }
 
+function isSame(one: TlsIdentity, other: TlsIdentity): boolean {
+  if (one === other) return true;
+  const bytes = (pem: unknown) => Buffer.from(pem as string);
+  return (["ca", "cert", "key"] as const).every(
+    (name) => isPem(one?.[name]) && bytes(one[name]).equals(bytes(other[name])),
+  );
+}
+
+function isPem(value: unknown): value is string | Uint8Array {
+  return typeof value === "string" || value instanceof Uint8Array;
+}
+
 /**
  * Gives the certificate of the process.
  * @throws TidemarkError `BAD_OPTION`
  */
 function checkIdentity(identity: TlsIdentity): X509Certificate {
-  for (const name of ["ca", "cert", "key"] as const) {
-    const pem: unknown = identity[name];
-    if (typeof pem !== "string" && !(pem instanceof Uint8Array))
+  // Whatever JavaScript gives for it.
+  for (const name of ["ca", "cert", "key"] as const)
+    if (!isPem((identity as TlsIdentity | undefined)?.[name]))
       throw new TidemarkError("BAD_OPTION", `tls.${name} must be text in PEM`);
-  }
-  const certificate = read("tls.cert", "a certificate", () => {
-    return new X509Certificate(contextOf(identity).cert as string);
-  });
-  read("tls.ca", "certificates", () => new X509Certificate(contextOf(identity).ca as string));
+  const [certificate, ...between] = certificatesIn("tls.cert", "a certificate", identity.cert);
+  const authorities = certificatesIn("tls.ca", "certificates", identity.ca);
   read("tls.key", "the key of that certificate", () => createSecureContext(contextOf(identity)));
+  if (certificate === undefined || !isSigned(certificate, between, authorities))
+    throw new TidemarkError("BAD_OPTION", "tls.cert was not signed by an authority in tls.ca");
   return certificate;
+}
+
+/** All certificates in a text. One that was written by half would be left out without a word. */
+function certificatesIn(name: string, what: string, pem: string | Uint8Array): X509Certificate[] {
+  const text = Buffer.from(pem as string).toString("latin1");
+  const whole = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  return read(name, what, () => {
+    if (whole.length === 0) throw new Error("there is none");
+    if (whole.length !== text.split("-----BEGIN").length - 1)
+      throw new Error("it ends within one, or has something else in it");
+    return whole.map((one) => new X509Certificate(one));
+  });
+}
+
+/** Whether authorities stand behind it, through certificates between. */
+function isSigned(
+  certificate: X509Certificate,
+  between: readonly X509Certificate[],
+  authorities: readonly X509Certificate[],
+): boolean {
+  const by = (issuer: X509Certificate) =>
+    certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+  if (authorities.some(by)) return true;
+  const next = between.find(by);
+  const rest = between.filter((one) => one !== next);
+  return next !== undefined && isSigned(next, rest, authorities);
 }
 
 function read<T>(name: string, what: string, make: () => T): T {
@@ -219,7 +261,9 @@ function doubtOf(certificate: X509Certificate, process: ProcessId): string | und
   if (nowMs < certificate.validFromDate.getTime())
     return refusal("CERT_NOT_YET_VALID", certificate);
   const names = namesOf(certificate);
-  if (names.includes(process)) return undefined;
+  const isForBoth = USES.every((use) => certificate.keyUsage?.includes(use) ?? true);
+  if (names.includes(process))
+    return isForBoth ? undefined : refusal("INVALID_PURPOSE", certificate);
   const named = names.filter(isProcessId).slice(0, 8).join(", ");
   return `the certificate is that of ${named || "no process"}, and not of ${process}`;
 }

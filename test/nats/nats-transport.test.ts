@@ -131,6 +131,17 @@ describe.skipIf(lacksNats)("processes and servers that end", () => {
     }
   });
 
+  test("closing while there is no server does not wait for one", { timeout: 60_000 }, async () => {
+    const own = await NatsServer.start("", false);
+    open.push(() => own.stop());
+    const [a, b] = [await start("a", { servers: own.url }), await start("b", { servers: own.url })];
+    introduce(a, b);
+    await reach(a, b);
+    await own.kill();
+    await a.until(({ log }) => log.includes("down b"));
+    await Promise.all([a.transport.close(), b.transport.close()]);
+  });
+
   test("no server", async () => {
     const own = await NatsServer.start("", false);
     await own.stop();
@@ -150,6 +161,77 @@ describe.skipIf(lacksNats)("processes and servers that end", () => {
     expect(a.problems[0]?.message).toMatch(/cannot be reached: nobody listens there/);
   });
 
+  test("of many that begin on one subject at once one does", async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const address = place("b");
+      const begun = await Promise.allSettled(
+        Array.from({ length: 3 }, () => start("b", { address })),
+      );
+      expect(begun.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+      for (const one of begun)
+        if (one.status === "rejected") expect(one.reason).toMatchObject({ code: "ADDRESS_IN_USE" });
+    }
+  });
+
+  test("one that began while another had no server is told of", { timeout: 60_000 }, async () => {
+    const own = await NatsServer.start("", false);
+    open.push(() => own.stop());
+    const address = place("b");
+    await using proxy = await LosingProxy.before(own.port);
+    const first = await start("b", { servers: proxy.url, address });
+    proxy.cut();
+    const second = await start("b", { servers: own.url, address });
+    proxy.resume();
+    await first.until(({ codes }) => codes.includes("DUPLICATE_ID"), 30_000);
+    expect(first.problems.at(-1)?.message).toMatch(/a second process listens on/);
+    expect(second.codes).toEqual([]);
+  });
+
+  test("a password that is changed and put back: told, and all is as before", {
+    timeout: 60_000,
+  }, async () => {
+    const own = await NatsServer.start(users("one"), false);
+    open.push(() => own.stop());
+    const servers = own.url.replace("//", "//u:one@");
+    const [a, b] = [await start("a", { servers }), await start("b", { servers })];
+    introduce(a, b);
+    await reach(a, b);
+    await own.kill();
+    await own.restart(users("other"));
+    await a.until(
+      ({ problems }) => problems.some(({ message }) => /uthoriz/.test(message)),
+      30_000,
+    );
+    // Several times, each of which is refused.
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await own.kill();
+    await own.restart(users("one"));
+    await reach(a, b);
+    await reach(b, a);
+  });
+
+  test("what may not be done is told when it opens, in the words of the server", async () => {
+    for (const [denied, words] of [
+      ["subscribe: { deny: ['tidemark.streams.>'] }", /refuses: .*subscription/i],
+      [
+        "subscribe: { deny: ['tidemark.mine'] }",
+        /does not let this process listen on tidemark.mine/,
+      ],
+    ] as const) {
+      const own = await NatsServer.start(
+        `authorization { users: [ { user: u, password: p, permissions: { ${denied} } } ] }\n`,
+        false,
+      );
+      open.push(() => own.stop());
+      const servers = own.url.replace("//", "//u:p@");
+      const transport = natsTransport({ servers, address: "tidemark.mine" });
+      await expect(TransportOwner.open("a", transport)).rejects.toMatchObject({
+        code: "PEER_UNREACHABLE",
+        message: expect.stringMatching(words),
+      });
+    }
+  });
+
   test("two processes cannot listen on one subject, and the second may when the first has ended", async () => {
     const address = place("b");
     const b = await start("b", { address });
@@ -164,6 +246,9 @@ describe.skipIf(lacksNats)("processes and servers that end", () => {
     await reach(a, third);
   });
 });
+
+const users = (password: string): string =>
+  `authorization { users: [ { user: u, password: ${password} } ] }\n`;
 
 describe.skipIf(lacksNats)("what NATS loses", () => {
   /** A dialler of the test's own, which has said its hello as `a` and been welcomed. */
@@ -246,6 +331,45 @@ describe.skipIf(lacksNats)("what NATS loses", () => {
     expect(b.reasons[0]).toMatch(/nobody listens there/);
   });
 
+  test("how much was taken is said each second, for one word of it may be lost", async () => {
+    const b = await waiting();
+    await withNats(server.url, async (connection) => {
+      const { say, hello, told } = await pose(connection, b);
+      say(message(0, 0, hello));
+      await b.untilUp("a");
+      say(message(0, 1, frame("x".repeat(50))));
+      await b.until(({ frames }) => frames.length === 1);
+      const words = () => told.filter(({ data }) => data[0] === 1);
+      await vi.waitUntil(() => words().length >= 3, { timeout: 10_000 });
+      const last = Buffer.from(words().at(-1)?.data ?? []);
+      expect(last.readDoubleLE(1)).toBe(hello.length + 54);
+    });
+  });
+
+  test("what an owner throws ends no reading", async () => {
+    const thrown: unknown[] = [];
+    const before = process.listeners("uncaughtException");
+    process.removeAllListeners("uncaughtException");
+    const note = (error: unknown) => thrown.push(error);
+    process.on("uncaughtException", note);
+    try {
+      const [a, b] = [await start("a"), await start("b")];
+      introduce(a, b);
+      await reach(a, b);
+      b.onFrame = () => {
+        b.onFrame = undefined;
+        throw new Error("of the owner");
+      };
+      await reach(a, b);
+      await reach(a, b);
+      expect(thrown.map(String)).toEqual(["Error: of the owner"]);
+      expect(b.log).toEqual(["up a 1"]);
+    } finally {
+      process.off("uncaughtException", note);
+      for (const one of before) process.on("uncaughtException", one);
+    }
+  });
+
   test("what others say on the subject of a stream is not heard", async () => {
     const b = await waiting();
     await withNats(server.url, async (connection) => {
@@ -279,6 +403,7 @@ describe.skipIf(lacksNats)("what NATS loses", () => {
       await new Promise((resolve) => setTimeout(resolve, 300));
       expect(bytes()).toBe(1_048_576);
       expect(b.transport.buffered("a")).toBeGreaterThan(100_000);
+      // One that is lost is said again: here, only the second time.
       say(taken(1_048_576));
       await vi.waitUntil(() => bytes() === 2 * 1_048_576, { timeout: 10_000 });
     });
@@ -346,7 +471,7 @@ describe("options", () => {
   test("what is no subject, no address and no server is refused", () => {
     const refuse = (options: object) =>
       expect(() => natsTransport({ servers: "nats://127.0.0.1:4222", ...options }));
-    for (const prefix of ["", "a b", "a.", ".a", "a..b", "a.*", ">", "x".repeat(600), 7])
+    for (const prefix of ["", "a b", "a.", ".a", "a..b", "a.*", ">", "x".repeat(3_000), 7])
       refuse({ prefix }).toThrow(expect.objectContaining({ code: "BAD_OPTION" }));
     refuse({ address: "a.>" }).toThrow(expect.objectContaining({ code: "BAD_OPTION" }));
     refuse({ peers: { b: "127.0.0.1 7001" } }).toThrow(

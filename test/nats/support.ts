@@ -48,7 +48,7 @@ export async function until(what: string, isSo: () => Promise<boolean> | boolean
 export class NatsServer {
   readonly port: number;
   readonly #directory: string;
-  readonly #config: string;
+  #config: string;
   readonly #jetstream: boolean;
   #child: ChildProcess | undefined;
   #log = "";
@@ -87,7 +87,8 @@ export class NatsServer {
   }
 
   /** Starts it again, with what it had. */
-  async restart(): Promise<void> {
+  async restart(config: string = this.#config): Promise<void> {
+    this.#config = config;
     this.#spawn();
     await this.answers();
   }
@@ -245,14 +246,19 @@ export class LosingProxy implements AsyncDisposable {
   lost = 0;
   readonly #server: Server;
   #losing: string | undefined;
+  #isCut: boolean = false;
+  readonly #open = new Set<() => void>();
 
   private constructor(port: number) {
     this.#server = createServer((client) => {
       const server = dial(port, "127.0.0.1");
       const end = (): void => {
+        this.#open.delete(end);
         client.destroy();
         server.destroy();
       };
+      this.#open.add(end);
+      if (this.#isCut) end();
       client
         .on("data", (bytes) => server.write(bytes))
         .on("error", end)
@@ -280,6 +286,16 @@ export class LosingProxy implements AsyncDisposable {
   get url(): string {
     const address = this.#server.address();
     return `nats://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
+  }
+
+  /** Ends all connections, and lets none through until `resume`. */
+  cut(): void {
+    this.#isCut = true;
+    for (const end of this.#open) end();
+  }
+
+  resume(): void {
+    this.#isCut = false;
   }
 
   /** Loses the next answer that has this text in it. */

@@ -228,8 +228,8 @@ describe("who is not believed is told why, and nothing else", () => {
 
   test("between two transports each side tells its owner", async () => {
     const [a, b] = [
-      await start("a"),
-      await start("b", { tls: { ...identityOf("b"), ca: theirs.ca } }),
+      await start("a", { tls: { ...identityOf("a"), ca: ours.ca + theirs.ca } }),
+      await start("b", { tls: { ca: theirs.ca, ...theirs.sign("b") } }),
     ];
     introduce(a, b);
     for (const owner of [a, b]) await owner.until(({ problems }) => problems.length > 0);
@@ -239,8 +239,8 @@ describe("who is not believed is told why, and nothing else", () => {
       /not signed by an authority of this system \(UNTRUSTED\)/,
     );
     const [c, d] = [
-      await start("c", { tls: { ...identityOf("c"), ca: theirs.ca } }),
-      await start("d"),
+      await start("c", { tls: { ca: theirs.ca, ...theirs.sign("c") } }),
+      await start("d", { tls: { ...identityOf("d"), ca: ours.ca + theirs.ca } }),
     ];
     introduce(c, d);
     for (const owner of [c, d]) await owner.until(({ problems }) => problems.length > 0);
@@ -350,7 +350,7 @@ describe("names", () => {
     // Its own certificate is not signed by ours, so what it signs is trusted by whoever has it in `ca` alone.
     const signed = between.sign("a");
     const [a, b] = [
-      await start("a", { tls: { ca: ours.ca, ...signed } }),
+      await start("a", { tls: { ca: ours.ca + between.ca, ...signed } }),
       await start("b", { tls: { ...identityOf("b"), ca: ours.ca + between.ca } }),
     ];
     introduce(a, b);
@@ -389,7 +389,23 @@ describe("one's own mistakes", () => {
       { ca: null, cert, key },
     ])
       expect(refuse(wrong)).toMatch(/BAD_OPTION: tls\.(ca|cert|key) must be text in PEM/);
-    expect(refuse("x")).toMatch(/BAD_OPTION/);
+    for (const wrong of ["x", null, false, 0, "", () => undefined])
+      expect(refuse(wrong)).toMatch(/BAD_OPTION/);
+  });
+
+  test("what every peer would refuse is refused here", () => {
+    const { ca, cert, key } = identityOf("a");
+    expect(refuse({ ca: theirs.ca, cert, key })).toMatch(/not signed by an authority in tls\.ca/);
+    const half = `${ca}${theirs.ca.slice(0, 300)}`;
+    expect(refuse({ ca: half, cert, key })).toMatch(
+      /tls\.ca is not certificates .* ends within one/,
+    );
+    expect(refuse({ ca: `${ca}${theirs.ca}`, cert, key })).toBe("taken");
+    const process = ours.sign("p");
+    const signed = ours.sign("a", { by: process });
+    expect(refuse({ ca, cert: signed.cert, key: signed.key })).toMatch(
+      /not signed by an authority/,
+    );
   });
 
   test("bytes are taken as well as text", async () => {
@@ -407,6 +423,8 @@ describe("one's own mistakes", () => {
     ["of another process", () => ours.sign("c"), /a cannot show who it is: .* that of c/],
     ["expired", () => ours.sign("a", { days: [-9, -1] }), /a cannot show .* held until/],
     ["not valid yet", () => ours.sign("a", { days: [1, 9] }), /a cannot show .* holds only from/],
+    ["for listeners", () => ours.sign("a", close), /a cannot show .* need clientAuth/],
+    ["for mail", () => ours.sign("a", { usage: "emailProtection" }), /a cannot .* need clientAuth/],
   ])("a certificate %s is refused when it opens", async (_, make, words) => {
     const transport = tcpTransport({ tls: identity(make()) });
     await expect(TransportOwner.open("a", transport)).rejects.toThrow(words);
@@ -446,6 +464,19 @@ describe("certificates are renewed in a running system", () => {
     await reach(a, b);
     expect(b.codes).toEqual(["UNTRUSTED"]);
     expect(b.problems[0]?.message).toMatch(/cannot be read anew, .* before hold: EACCES/);
+    // Whoever dials alone is told as well, and what is good but somebody else's is not taken.
+    let [own, times] = [before, 0];
+    const d = await start("a2", {
+      tls: () => {
+        times += 1;
+        return times === 1 ? identityOf("a2") : own;
+      },
+    });
+    own = identity(ours.sign("b", { days: [-9, -1] }));
+    introduce(d, b);
+    await reach(d, b);
+    expect(d.codes).toEqual(["UNTRUSTED"]);
+    expect(d.problems[0]?.message).toMatch(/cannot be read anew, .* before hold: a2 cannot show/);
     read = () => ({ ...before, key: identityOf("a").key });
     const c = await start("c");
     introduce(b, c);
