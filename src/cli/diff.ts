@@ -57,7 +57,8 @@ Examples:
   tidemark diff p2/7 latest
   tidemark diff p2/7 p2/7 --other-dir backups/monday
   tidemark diff p2/7 p1/9 --process p1 --path '$.orders'
-  tidemark diff p2/7 p1/9 --json`;
+  tidemark diff p2/7 p1/9 --json
+  tidemark diff p2/7 p2/7 --nats nats://10.0.0.9:4222 --other-dir backups`;
 
 export function diffCommand(): Command {
   const command = new Command("diff")

@@ -16,6 +16,7 @@ import {
 import { clientWhenServed } from "./support/store-clients.ts";
 
 const SECRET = "s3cret-Ünd-20";
+const JSON_LOG = ["--log-format", "json"];
 const NAMES = ["a", "b", "c"];
 const USERS = `authorization { users: [ { user: shop, password: "${SECRET}" } ] }\n`;
 
@@ -68,7 +69,7 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
         id,
         port,
         dirs[NAMES.indexOf(id)] as string,
-        [...namesWithout(id), ...nats, "--log", "always"],
+        [...namesWithout(id), ...nats, "--log", "always", ...(id === "c" ? JSON_LOG : [])],
         env,
       );
     const processes = NAMES.map(start);
@@ -95,6 +96,14 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     const [{ beganWith }] = parseLines((await processes[1].lines(1)).join("\n"));
     expect(beganWith).toBe("log");
 
+    // Of another one only what it runs dies, and that is started again by it.
+    const c = processes[2] as Started;
+    const [{ pid: below }] = parseLines((await c.lines(1)).join("\n"));
+    process.kill(below, "SIGKILL");
+    const [, { event }] = parseLines((await c.lines(2)).join("\n"));
+    expect(event).toBe("started");
+    await clientWhenServed(port + 2);
+
     await asked(again, "TIDEMARK", "RESTORE", id);
     for (const i of NAMES.keys()) {
       const client = await clientWhenServed(port + i);
@@ -115,18 +124,25 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     expect(JSON.parse(shown.stdout)).toMatchObject({ manifest: { id, label: "good" } });
     expect((await run("label", "good", "better")).stdout).toBe(`${id} is better\n`);
     expect((await run("diff", "better", id)).status).toBe(0);
+    const other = await run("snapshots", "--nats-replicas", "3");
+    expect(other.stderr).toContain("num_replicas is 1, wanted is 3");
+    expect(other.status).toBe(1);
     expect((await run("history", "--json")).stdout).toContain(`"snapshot":"${id}"`);
     expect((await run("explain", "better")).stdout).toContain("good");
-    const exported = join(temporaryDirectory(), "keys.resp");
+    const copies = temporaryDirectory();
+    const exported = join(copies, "keys.resp");
     expect(await run("kv", "export", "--snapshot", "better", exported)).toMatchObject({
       status: 0,
     });
     expect(readFileSync(exported, "latin1")).toContain("before");
-    const file = join(temporaryDirectory(), "snapshot.tar");
+    const file = join(copies, "snapshot.tar");
     expect(await run("export", id, file)).toMatchObject({ status: 0, stderr: "" });
     const elsewhere = ["import", file, "--nats", "--nats-prefix", "copy"];
     const imported = await tidemark(elsewhere, env);
     expect(imported.stdout).toContain(`${id} is in copy on NATS at 127.0.0.1:${server.port}`);
+    await tidemark(["import", file, "--dir", join(copies, "store")]);
+    const same = await run("diff", id, id, "--other-dir", join(copies, "store"));
+    expect(same).toMatchObject({ status: 0, stderr: "" });
     const pruned = await run("prune", "--keep", "1", "--json");
     const sum = parseLines(pruned.stdout).at(-1);
     expect(sum.removed + sum.kept).toBe(ids.length);
