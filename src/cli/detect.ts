@@ -9,14 +9,15 @@ import type { Detection } from "../detect/verdict.ts";
 import type { Codec } from "../process/codec.ts";
 import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import { type InspectOptions, inspectSnapshot } from "../runtime/inspect-snapshot.ts";
+import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import { summarise } from "../snapshot/manifest.ts";
+import { addNatsStoreOptions } from "./nats-options.ts";
 import { directoryOption, jsonOption } from "./options.ts";
-import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
+import { keyOption, openSnapshot, SNAPSHOT_NAME, type StoreOptions, withStore } from "./store.ts";
 import { applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
 import { grouped, type Paint, painter, printable } from "./terminal.ts";
 
-interface DetectOptions extends KeyOptions {
-  readonly dir: string;
+interface DetectOptions extends StoreOptions {
   readonly module?: string;
   readonly since?: string;
   readonly json?: true;
@@ -55,7 +56,7 @@ Examples:
   tidemark detect latest deadlock,termination,garbage --module system.ts`;
 
 export function detectCommand(): Command {
-  return new Command("detect")
+  const command = new Command("detect")
     .description("find out what is true of the whole system at a snapshot")
     .argument("<snapshot>", SNAPSHOT_NAME)
     .argument("<what>", "what to detect: see below", parseDetectors)
@@ -66,11 +67,15 @@ export function detectCommand(): Command {
     .addOption(jsonOption("print a line of JSON for each verdict"))
     .addHelpText("after", HELP)
     .action(async (name: string, detectors: readonly Detector[], options: DetectOptions) => {
-      const { dir, module, since, json } = options;
+      const { module, since, json } = options;
       const inspected = await inspectedBy(module);
       const needs = detectors.flatMap((one) => one.needs);
-      const inspect = async (named: string): Promise<[GlobalSnapshot, GlobalState]> => {
-        const snapshot = await openSnapshot(named, dir, options, inspected.codecs);
+      const inspect = async (
+        store: SnapshotStore,
+        named: string,
+        where: string,
+      ): Promise<[GlobalSnapshot, GlobalState]> => {
+        const snapshot = await openSnapshot(store, named, where, inspected.codecs);
         const verdict = await snapshot.verify();
         if (!verdict.consistent)
           throw new TidemarkError(
@@ -81,8 +86,14 @@ export function detectCommand(): Command {
         const application = inspected.application(snapshot);
         return [snapshot, await inspectSnapshot(snapshot, { application, only: needs })];
       };
-      const before = since === undefined ? undefined : (await inspect(since))[1];
-      const [snapshot, state] = await inspect(name);
+      const [before, [snapshot, state]] = await withStore(
+        options,
+        async (store, where) =>
+          [
+            since === undefined ? undefined : (await inspect(store, since, where))[1],
+            await inspect(store, name, where),
+          ] as const,
+      );
       const verdicts = detectors.map((one) => one.detect(state, before));
       if (json)
         for (const verdict of verdicts)
@@ -92,6 +103,7 @@ export function detectCommand(): Command {
       else if (verdicts.some(({ detected }) => detected === null))
         process.exitCode = UNKNOWN_STATUS;
     });
+  return addNatsStoreOptions(command);
 }
 
 export const parseDetectors = (text: string): readonly Detector[] =>

@@ -13,13 +13,20 @@ import {
 import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Difference } from "../snapshot/diff.ts";
 import { formatPath, type PathExpression, parsePath } from "../snapshot/value-path.ts";
+import { addNatsStoreOptions } from "./nats-options.ts";
 import { collect, directoryName, directoryOption, jsonOption, wholeNumber } from "./options.ts";
-import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
+import {
+  keyOption,
+  openSnapshot,
+  openStore,
+  SNAPSHOT_NAME,
+  type StoreOptions,
+  withStore,
+} from "./store.ts";
 import { grouped, isLive, painter, printable } from "./terminal.ts";
 import { jsonLine, literal, literals, shownPath } from "./values.ts";
 
-interface DiffOptions extends KeyOptions {
-  readonly dir: string;
+interface DiffOptions extends StoreOptions {
   readonly otherDir?: string;
   readonly process?: readonly ProcessId[];
   readonly path?: PathExpression;
@@ -50,10 +57,11 @@ Examples:
   tidemark diff p2/7 latest
   tidemark diff p2/7 p2/7 --other-dir backups/monday
   tidemark diff p2/7 p1/9 --process p1 --path '$.orders'
-  tidemark diff p2/7 p1/9 --json`;
+  tidemark diff p2/7 p1/9 --json
+  tidemark diff p2/7 p2/7 --nats nats://10.0.0.9:4222 --other-dir backups`;
 
 export function diffCommand(): Command {
-  return new Command("diff")
+  const command = new Command("diff")
     .description("show what changed from one snapshot to another")
     .argument("<before>", SNAPSHOT_NAME)
     .argument("<after>", "the same")
@@ -71,13 +79,18 @@ export function diffCommand(): Command {
     .addHelpText("after", HELP)
     .action(async (before: string, after: string, options: DiffOptions) => {
       process.exitCode = FAILED;
-      const { dir, otherDir = dir } = options;
-      const snapshots = [
-        await openSnapshot(before, dir, options),
-        await openSnapshot(after, otherDir, options),
-      ] as const;
-      process.exitCode = (await tellDifferences(...snapshots, options)) ? 1 : 0;
+      const { otherDir } = options;
+      process.exitCode = await withStore(options, async (store, where) => {
+        const [other, otherWhere] =
+          otherDir === undefined ? [store, where] : [openStore(otherDir, options), otherDir];
+        const snapshots = [
+          await openSnapshot(store, before, where),
+          await openSnapshot(other, after, otherWhere),
+        ] as const;
+        return (await tellDifferences(...snapshots, options)) ? 1 : 0;
+      });
     });
+  return addNatsStoreOptions(command);
 }
 
 /** What all comparisons come to. */

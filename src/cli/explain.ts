@@ -10,12 +10,12 @@ import type { SystemMethods } from "../serve/system-methods.ts";
 import { type Attempt, type AttemptShare, doneAtMs } from "../snapshot/attempt.ts";
 import { attemptsIn, named, ranOut } from "./history.ts";
 import { describeCauses, explainProcesses } from "./late.ts";
+import { addNatsStoreOptions } from "./nats-options.ts";
 import { directoryOption, jsonOption } from "./options.ts";
-import { type KeyOptions, keyOption, openStore, SNAPSHOT_NAME } from "./store.ts";
+import { keyOption, SNAPSHOT_NAME, type StoreOptions, withStore } from "./store.ts";
 import { grouped, painter, printable, table } from "./terminal.ts";
 
-interface ExplainOptions extends KeyOptions {
-  readonly dir: string;
+interface ExplainOptions extends StoreOptions {
   readonly json?: true;
 }
 
@@ -61,7 +61,7 @@ Examples:
   tidemark explain p2/7 --json | jq .shares`;
 
 export function explainCommand(): Command {
-  return new Command("explain")
+  const command = new Command("explain")
     .description("say who holds up the system, or what came of an attempt at a snapshot")
     .argument("[attempt]", SNAPSHOT_NAME)
     .addOption(directoryOption())
@@ -69,21 +69,30 @@ export function explainCommand(): Command {
     .addOption(jsonOption("print what is known as one line of JSON"))
     .addHelpText("after", HELP)
     .action(async (name: string | undefined, options: ExplainOptions) => {
-      const { dir, json } = options;
+      const { dir, nats, json } = options;
       if (name === undefined) {
+        if (nats !== undefined)
+          throw new TidemarkError(
+            "BAD_OPTION",
+            "--nats goes with an attempt: what is late is asked of the system that runs in --dir",
+          );
         process.exitCode = await explainAll(dir, json === true);
         return;
       }
-      let attempt = await find(name, dir, options);
-      let now = attempt.outcome === "open" ? await askSystem(dir, attempt) : undefined;
+      let attempt = await find(name, options);
+      let now =
+        attempt.outcome === "open" && nats === undefined
+          ? await askSystem(dir, attempt)
+          : undefined;
       if (now?.waits.length === 0 && attempt.snapshot !== undefined) {
         // It may have come to its end meanwhile.
-        attempt = await find(attempt.snapshot, dir, options);
+        attempt = await find(attempt.snapshot, options);
         if (attempt.outcome !== "open") now = undefined;
       }
       if (json) console.log(JSON.stringify(now ? { ...attempt, waits: now.waits } : attempt));
       else console.log(describe(attempt, now).join("\n"));
     });
+  return addNatsStoreOptions(command);
 }
 
 /** Gives the exit status. */
@@ -117,12 +126,13 @@ async function explainAll(directory: string, isJson: boolean): Promise<number> {
  * The newest that has that name; what is an id is no label.
  * @throws TidemarkError `NOT_FOUND`, `BAD_OPTION`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`
  */
-async function find(name: string, directory: string, options: KeyOptions): Promise<Attempt> {
-  const attempts = await attemptsIn(directory, options);
+async function find(name: string, options: StoreOptions): Promise<Attempt> {
+  const { attempts, where } = await attemptsIn(options);
   const labelled = new Set<SnapshotId | undefined>();
   if (name !== LATEST && !isSnapshotId(name)) {
-    for await (const { id, label } of openStore(directory, options).list())
-      if (label === name) labelled.add(id);
+    await withStore(options, async (store) => {
+      for await (const { id, label } of store.list()) if (label === name) labelled.add(id);
+    });
   }
   const found = attempts.find(({ snapshot, label }) =>
     isSnapshotId(name)
@@ -132,8 +142,8 @@ async function find(name: string, directory: string, options: KeyOptions): Promi
   if (found) return found;
   const message =
     name === LATEST
-      ? `no attempts are noted in ${directory}`
-      : `no attempt ${printable(name)} is noted in ${directory}: tidemark history lists those that are`;
+      ? `no attempts are noted in ${where}`
+      : `no attempt ${printable(name)} is noted in ${where}: tidemark history lists those that are`;
   throw new TidemarkError("NOT_FOUND", message);
 }
 

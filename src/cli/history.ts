@@ -5,13 +5,13 @@ import type { ProcessId } from "../core/id.ts";
 import { byteSize, duration } from "../core/quantity.ts";
 import { readAttempts } from "../runtime/read-attempts.ts";
 import type { Attempt } from "../snapshot/attempt.ts";
+import { addNatsStoreOptions } from "./nats-options.ts";
 import { directoryOption, jsonOption, limitOption } from "./options.ts";
 import { checkDirectory } from "./snapshots.ts";
-import { type KeyOptions, keyOption, openStore } from "./store.ts";
+import { keyOption, type StoreOptions, withStore } from "./store.ts";
 import { grouped, type Paint, painter, printable, table } from "./terminal.ts";
 
-interface HistoryOptions extends KeyOptions {
-  readonly dir: string;
+interface HistoryOptions extends StoreOptions {
   readonly limit: number;
   readonly failed?: true;
   readonly json?: true;
@@ -34,7 +34,7 @@ Examples:
   tidemark history --json | jq 'select(.outcome == "abandoned") | .reason'`;
 
 export function historyCommand(): Command {
-  return new Command("history")
+  const command = new Command("history")
     .description("list the attempts at snapshots, newest first, and what came of them")
     .addOption(directoryOption())
     .addOption(keyOption())
@@ -43,24 +43,30 @@ export function historyCommand(): Command {
     .addOption(jsonOption("print a line of JSON for each"))
     .addHelpText("after", HELP)
     .action(async (options: HistoryOptions) => {
-      const { dir, limit, failed, json } = options;
-      const all = await attemptsIn(dir, options);
+      const { limit, failed, json } = options;
+      const { attempts: all, where } = await attemptsIn(options);
       const wanted = failed ? all.filter(({ outcome }) => outcome !== "complete") : all;
       if (json) for (const attempt of wanted.slice(0, limit)) console.log(JSON.stringify(attempt));
       else if (wanted.length === 0)
-        console.error(`tidemark: no ${failed ? "failed " : ""}attempts are noted in ${dir}`);
+        console.error(`tidemark: no ${failed ? "failed " : ""}attempts are noted in ${where}`);
       else console.log(describe(wanted, limit, painter(process.stdout)).join("\n"));
     });
+  return addNatsStoreOptions(command);
 }
 
 /**
- * The attempts that are noted in a directory, newest first; what is damaged is told.
+ * The attempts that are noted in a store, newest first; what is damaged is told. And where that is, for messages.
  * @throws TidemarkError `NOT_FOUND`, `BAD_OPTION`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`
  */
-export async function attemptsIn(directory: string, keyOptions: KeyOptions): Promise<Attempt[]> {
-  checkDirectory(directory);
-  return await readAttempts(openStore(directory, keyOptions), (error) => {
-    console.error(`tidemark: ${printable(error.message)}`);
+export async function attemptsIn(
+  options: StoreOptions,
+): Promise<{ readonly attempts: Attempt[]; readonly where: string }> {
+  checkDirectory(options);
+  return await withStore(options, async (store, where) => {
+    const attempts = await readAttempts(store, (error) => {
+      console.error(`tidemark: ${printable(error.message)}`);
+    });
+    return { attempts, where };
   });
 }
 

@@ -10,10 +10,11 @@ import type { SystemStatus } from "../serve/system-methods.ts";
 import { type LogOptions, openEventLog, type Tell } from "./event-log.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { HostedProcess } from "./hosted-process.ts";
+import { type NatsPlace, natsSecrets } from "./nats-options.ts";
 import type { Address } from "./options.ts";
 import { serveMetrics } from "./page.ts";
 import { stopSignal } from "./stop-signal.ts";
-import { type KeyOptions, openStore, readKey } from "./store.ts";
+import { type KeyOptions, openNatsStore, openStore, readKey } from "./store.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
 import { measuresOf, statusOf } from "./system.ts";
 import { logOf } from "./system-directory.ts";
@@ -27,9 +28,10 @@ export interface JoinPlan extends KeyOptions {
   readonly source: SystemSource;
   /** All of the system, this one too. */
   readonly processes: readonly ProcessId[];
-  readonly listen: Address;
+  /** Where the others reach it. @default over NATS */
+  readonly listen?: Address;
   readonly tls?: string;
-  /** Where the others listen. */
+  /** Where the others listen; none over NATS, where that follows from their names. */
   readonly peers: Readonly<Record<ProcessId, string>>;
   readonly directory: string;
   readonly sync: boolean;
@@ -40,6 +42,8 @@ export interface JoinPlan extends KeyOptions {
   readonly metrics?: Address;
   readonly report: JoinReport;
   readonly events: LogOptions;
+  /** Where snapshots are instead of in the directory, and what carries frames if it listens nowhere. */
+  readonly nats?: NatsPlace;
   /** Of the store. */
   readonly password?: string;
   readonly spans?: true;
@@ -58,7 +62,10 @@ const STOP_MS = 20_000;
 /** Gives the exit status. */
 export async function joinSystem(plan: JoinPlan): Promise<number> {
   const key = readKey(plan);
-  const secrets = [plan.password ?? "", key ? Buffer.from(key).toString("hex") : ""];
+  const secrets = [
+    ...[plan.password ?? "", key ? Buffer.from(key).toString("hex") : ""],
+    ...(plan.nats ? natsSecrets(plan.nats) : []),
+  ];
   const log = await openEventLog(plan.events, secrets);
   try {
     return await join(
@@ -73,13 +80,15 @@ export async function joinSystem(plan: JoinPlan): Promise<number> {
 
 async function join(plan: JoinPlan, tell: Tell): Promise<number> {
   const { id, source, processes, listen, peers, sync, compress: compressLevel = 0 } = plan;
-  const { log, restart, report, directory } = plan;
+  const { log, restart, report, directory, nats } = plan;
   const stop = stopSignal();
   const startedAtMs = Date.now();
   const key = readKey(plan);
   checkTlsFiles(plan, [id]);
-  // Before anything is started: is it the key of what there is?
-  const store = openStore(directory, plan, { sync, compressLevel });
+  // Before anything is started: is it the key of what there is, and do the servers answer?
+  const store = nats
+    ? await openNatsStore(nats)
+    : openStore(directory, plan, { sync, compressLevel });
   try {
     for await (const _ of store.list()) break;
   } finally {
@@ -92,6 +101,7 @@ async function join(plan: JoinPlan, tell: Tell): Promise<number> {
         directory: resolve(directory),
         ...(plan.tls !== undefined && { tls: resolve(plan.tls) }),
         ...(plan.spans && { spans: plan.spans }),
+        ...(nats && { nats }),
         ...(key && { key: Buffer.from(key).toString("hex") }),
         ...(log && { log: { directory: logOf(resolve(directory), id), policy: log } }),
       },

@@ -12,16 +12,16 @@ import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import { RedisConnection } from "../serve/redis-connection.ts";
 import { KeyTally } from "./key-tally.ts";
 import { databasesOf, liveKeys } from "./live-keys.ts";
+import { addNatsStoreOptions } from "./nats-options.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { parseRedisUrl, type RedisUrl, tlsOption, withTls } from "./redis-url.ts";
-import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
+import { keyOption, openSnapshot, SNAPSHOT_NAME, type StoreOptions, withStore } from "./store.ts";
 import { grouped } from "./terminal.ts";
 import { Progress, STANDARD, writeTo } from "./transfer.ts";
 
-interface ExportOptions extends KeyOptions {
+interface ExportOptions extends StoreOptions {
   readonly from?: RedisUrl;
   readonly snapshot?: string;
-  readonly dir: string;
   readonly json?: true;
   readonly tls?: string;
 }
@@ -48,7 +48,7 @@ Examples:
   tidemark kv export --from redis://127.0.0.1:7380/2 keys.resp   # one database`;
 
 export function kvExportCommand(): Command {
-  return new Command("export")
+  const command = new Command("export")
     .description("write keys of a snapshot or of a running store for redis-cli --pipe")
     .argument("[file]", "is made, and not overwritten; -: standard output", STANDARD)
     .option("--snapshot <snapshot>", SNAPSHOT_NAME)
@@ -63,24 +63,32 @@ export function kvExportCommand(): Command {
     .addOption(jsonOption("print what was written as one line of JSON; not with -"))
     .addHelpText("after", HELP)
     .action(async (file: string, options: ExportOptions) => {
-      const { snapshot: name, from, dir, json, tls } = options;
+      const { snapshot: name, from, nats, json, tls } = options;
       if (name !== undefined && from)
         throw new TidemarkError("BAD_OPTION", "--from and --snapshot are two ways: choose one");
+      if (name === undefined && nats !== undefined)
+        throw new TidemarkError("BAD_OPTION", "--nats goes with --snapshot");
       if (file === STANDARD && (json || process.stdout.isTTY))
         throw new TidemarkError("BAD_OPTION", "keys are not for a terminal, nor among JSON");
       const progress = new Progress();
       const tally = new KeyTally();
       const counter = { bytes: 0 };
+      const write = (events: AsyncIterable<RdbEvent>): Promise<void> =>
+        writeTo(file, requestsOf(events, tally, counter, progress));
       const connection =
         name === undefined ? await RedisConnection.open(withTls(from ?? STORE, tls)) : undefined;
       try {
-        const events = connection
-          ? liveKeys(
+        if (connection)
+          await write(
+            liveKeys(
               connection,
               from?.db === undefined ? (await databasesOf(connection)).keys() : [from.db],
-            )
-          : snapshotKeys(await openSnapshot(name as string, dir, options));
-        await writeTo(file, requestsOf(events, tally, counter, progress));
+            ),
+          );
+        else
+          await withStore(options, async (store, where) =>
+            write(snapshotKeys(await openSnapshot(store, name as string, where))),
+          );
       } finally {
         progress.end();
         connection?.close();
@@ -93,6 +101,7 @@ export function kvExportCommand(): Command {
         );
       if (!tally.isWhole) process.exitCode = 1;
     });
+  return addNatsStoreOptions(command);
 }
 
 async function* requestsOf(

@@ -14,6 +14,7 @@ import { jsonAppReport, lineAppReport } from "./app-report.ts";
 import { type JoinPlan, type JoinReport, joinSystem } from "./join-system.ts";
 import { kvExportCommand } from "./kv-export.ts";
 import { kvImportCommand } from "./kv-import.ts";
+import { addNatsOptions, type NatsCommandOptions } from "./nats-options.ts";
 import {
   type Address,
   jsonOption,
@@ -24,10 +25,11 @@ import {
   wholeNumber,
 } from "./options.ts";
 import { addRunOptions, type Plan, type RunOptions, runSystem } from "./run-system.ts";
+import { natsPlaceOf } from "./store.ts";
 import { PROCESSES_MAX, processNames, wholeRule } from "./system-file.ts";
 import { printable } from "./terminal.ts";
 
-interface KvOptions extends RunOptions {
+interface KvOptions extends RunOptions, NatsCommandOptions {
   readonly processes: number;
   readonly host: string;
   readonly set?: Readonly<Record<string, string>>;
@@ -44,7 +46,8 @@ interface KvOptions extends RunOptions {
   readonly json?: true;
   readonly join?: ProcessId;
   readonly listen?: Address;
-  readonly peer: Readonly<Record<ProcessId, string>>;
+  /** Where each listens, if that was said. */
+  readonly peer: Readonly<Record<ProcessId, string | undefined>>;
 }
 
 const HELP = `
@@ -65,10 +68,12 @@ need the same patterns.
 A process that dies is started again and comes back with all it knew, from its
 log. Ctrl-C ends all processes.
 
-On several machines each runs one process: --join says which it is, --peer where
-the others are. Snapshots and restores need a directory that all share, and that
-is safe on one machine only. With --tls what goes between the processes is
-encrypted, and each proves who it is; without, use a network that you trust.
+On several machines each runs one process: --join says which it is, --peer who
+the others are. With --nats servers of NATS keep the snapshots and carry what
+processes say; with --listen as well, and where each peer listens, they keep the
+snapshots alone. Without --nats there are snapshots on one machine only, in a
+directory that all processes share. With --tls what goes between processes that
+listen is encrypted, and each proves who it is; without, trust the network.
 
 Who may do what, --users says: each process reads that file when it starts, and
 by ACL LOAD. With --client-tls nobody is served who does not speak TLS. See
@@ -89,6 +94,7 @@ Examples:
   tidemark kv --set requirepass=secret --set maxclients=100
   tidemark kv --users users.acl --client-tls certificates
   tidemark kv --causal 'cart:*' --causal 'user:*' --fifo 'log:*'
+  tidemark kv --join a --peer b --peer c --nats nats://10.0.0.9:4222
   tidemark kv --join a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400 \\
     --tls certificates                     # ca.pem, a.pem, a.key`;
 
@@ -141,7 +147,8 @@ export function kvCommand(): Command {
   command.addCommand(kvImportCommand()).addCommand(kvExportCommand());
   const logged = "what is written";
   const timeout = [SAVE_TIMEOUT_MS, "10m"] as const;
-  return addRunOptions(command, { keep: 100, logged, log, restarts: "5", timeout })
+  addRunOptions(command, { keep: 100, logged, log, restarts: "5", timeout });
+  return addNatsOptions(command, "with --join: where snapshots are")
     .addOption(
       new Option("--join <name>", "run this one process of a store on several machines").argParser(
         parseProcess,
@@ -154,9 +161,9 @@ export function kvCommand(): Command {
       ).argParser(parseAddress),
     )
     .addOption(
-      new Option("--peer <name=host:port>", "with --join: another process, and where it listens")
+      new Option("--peer <name[=host:port]>", "with --join: another process, and where it listens")
         .default({}, "none")
-        .argParser(parsePeer),
+        .argParser(parseNamedPeer),
     )
     .addOption(jsonOption("print a line of JSON for each snapshot, and one for all at the end"))
     .addHelpText("after", HELP)
@@ -181,6 +188,11 @@ export function kvCommand(): Command {
       }
       if (options.listen || Object.keys(options.peer).length > 0)
         throw new TidemarkError("BAD_OPTION", "--listen and --peer are for --join");
+      if (natsPlaceOf(options))
+        throw new TidemarkError(
+          "BAD_OPTION",
+          "--nats is for --join: a store on one machine has --dir",
+        );
       const transports = { port: 0, loss: 0, repeat: 0 };
       process.exitCode = await runSystem(planOf(options), { ...options, ...transports });
     });
@@ -209,14 +221,31 @@ function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[])
   const bad = (reason: string): TidemarkError => new TidemarkError("BAD_OPTION", reason);
   if (given[0] !== undefined)
     throw bad(`--${given[0]} is for a store on one machine: with --join, nobody decides it alone`);
-  if (!listen) throw bad("with --join, say where the others reach it: --listen 10.0.0.1:7400");
-  if (peer[id] !== undefined) throw bad(`--peer names ${id}, which is this process`);
+  const nats = natsPlaceOf(options);
+  const [unsaid] = Object.keys(peer).filter((name) => peer[name] === undefined);
+  const [said] = Object.keys(peer).filter((name) => peer[name] !== undefined);
+  if (!listen && !nats)
+    throw bad(
+      "with --join, say where the others reach it: --listen 10.0.0.1:7400; or --nats, and they find each other there",
+    );
+  if (listen && unsaid !== undefined)
+    throw bad(`with --listen, say where ${unsaid} listens: --peer ${unsaid}=10.0.0.2:7400`);
+  if (!listen && said !== undefined)
+    throw bad(
+      `--peer says where ${said} listens, and --listen is missing: give both and it is TCP, neither (--peer ${said}) and it is NATS`,
+    );
+  if (!listen && tls !== undefined)
+    throw bad("--tls is for processes that --listen: to the servers of NATS, --nats-tls is");
+  if (Object.hasOwn(peer, id)) throw bad(`--peer names ${id}, which is this process`);
   const processes = [id, ...Object.keys(peer)].sort();
   if (processes.length > PROCESSES_MAX) throw bad(`there are at most ${PROCESSES_MAX} processes`);
   const rule = wholeRule();
   const kv = { processes, port, host, isOnePort: true, ...definitionIn(options) };
   return {
-    ...{ id, processes, listen, peers: peer, sync, directory: options.dir },
+    ...{ id, processes, sync, directory: options.dir },
+    ...(listen && { listen }),
+    peers: listen ? (peer as Readonly<Record<ProcessId, string>>) : {},
+    ...(nats && { nats }),
     ...(compress !== undefined && { compress }),
     ...(keyFile !== undefined && { keyFile }),
     ...(tls !== undefined && { tls }),
@@ -326,6 +355,13 @@ function settingsIn({ set: settings }: KvOptions): Pick<KvSystemOptions, "settin
 function parseProcess(text: string): ProcessId {
   if (isProcessId(text)) return text;
   throw new InvalidArgumentError("A name has letters, digits, ., _ and -.");
+}
+
+/** A peer with its address, or its name alone. */
+function parseNamedPeer(text: string, others: KvOptions["peer"]): KvOptions["peer"] {
+  return isProcessId(text)
+    ? { ...others, [text]: undefined }
+    : { ...others, ...parsePeer(text, {}) };
 }
 
 /** As keys are: a text of bytes. */

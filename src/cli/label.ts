@@ -2,12 +2,12 @@
 
 import { Command } from "commander";
 import { TidemarkError } from "../core/error.ts";
+import { addNatsStoreOptions } from "./nats-options.ts";
 import { directoryOption, jsonOption } from "./options.ts";
-import { checkLabel, type KeyOptions, keyOption, openStore, snapshotNamed } from "./store.ts";
+import { checkLabel, keyOption, type StoreOptions, snapshotNamed, withStore } from "./store.ts";
 import { printable } from "./terminal.ts";
 
-interface LabelOptions extends KeyOptions {
-  readonly dir: string;
+interface LabelOptions extends StoreOptions {
   readonly remove?: true;
   readonly json?: true;
 }
@@ -24,7 +24,7 @@ Examples:
   tidemark label good --remove`;
 
 export function labelCommand(): Command {
-  return new Command("label")
+  const command = new Command("label")
     .description("give a snapshot a label, or take it away")
     .argument("<snapshot>", "its id, as in p2/7; its label; or latest")
     .argument("[label]", "what it is called from now on")
@@ -34,19 +34,17 @@ export function labelCommand(): Command {
     .addOption(jsonOption("print what it has now as one line of JSON"))
     .addHelpText("after", HELP)
     .action(async (name: string, label: string | undefined, options: LabelOptions) => {
-      const { dir, remove, json } = options;
+      const { remove, json } = options;
       if ((label === undefined) !== (remove === true))
         throw new TidemarkError("BAD_OPTION", "give a label, or --remove");
-      const store = openStore(dir, options);
-      try {
-        const snapshot = await snapshotNamed(store, name, dir);
+      await withStore(options, async (store, where) => {
+        const snapshot = await snapshotNamed(store, name, where);
         if (!(await store.label(snapshot, label === undefined ? label : checkLabel(label))))
-          throw new TidemarkError("NOT_FOUND", `there is no snapshot ${snapshot} in ${dir}`);
+          throw new TidemarkError("NOT_FOUND", `there is no snapshot ${snapshot} in ${where}`);
         if (json) console.log(JSON.stringify({ snapshot, label: label ?? null }));
         else if (label === undefined) console.log(`${snapshot} has no label any more`);
         else console.log(`${snapshot} is ${printable(label)}`);
-      } finally {
-        await store.close();
-      }
+      });
     });
+  return addNatsStoreOptions(command);
 }

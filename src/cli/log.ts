@@ -59,7 +59,7 @@ export function logCommand(): Command {
     .addOption(jsonOption("print one line of JSON"))
     .addHelpText("after", HELP)
     .action(async (directory: string, { salvage, json }: LogOptions) => {
-      checkDirectory(directory);
+      checkDirectory({ dir: directory });
       const survey = await surveyed(directory);
       if (survey.captures.length === 0 && survey.segments.length === 0)
         throw new TidemarkError("NOT_FOUND", `there is no input log in ${directory}`);

@@ -19,11 +19,14 @@ import {
 import { type SpoiledOptions, spoiledTransport } from "../runtime/spoiled-transport.ts";
 import type { Closing } from "../runtime/system-definition.ts";
 import { tcpTransport } from "../runtime/tcp-transport.ts";
+import type { Transport } from "../runtime/transport.ts";
 import { type HostMeasures, UsageWatch } from "../serve/host-measures.ts";
 import type { RedisServer } from "../serve/redis-server.ts";
 import type { HostVersions, RecordingHead } from "../serve/system-methods.ts";
 import type { RecordedEvent, RecorderOptions } from "../trace/recorder.ts";
 import { ManualAccount, type RunningAccount, type Taken } from "./manual-account.ts";
+import type { NatsPlace } from "./nats-options.ts";
+import { openNatsStore } from "./store.ts";
 import { type AnySystem, applicationOf, loadSystem, type SystemSource } from "./system-file.ts";
 import { tlsFiles } from "./tls-files.ts";
 import { TraceWindow } from "./trace-window.ts";
@@ -45,13 +48,16 @@ export interface HostOptions {
   readonly seed?: number | string;
   /** Where its inputs are logged. @default they are not */
   readonly log?: { readonly directory: string; readonly policy: LogPolicy };
-  /** The port to listen on, 0 for any; and where. @default 127.0.0.1 */
-  readonly port: number;
+  /** The port to listen on, 0 for any. @default none: NATS carries what processes say */
+  readonly port?: number;
+  /** Where to listen. @default 127.0.0.1 */
   readonly host?: string;
   /** The folder with the certificates. @default neither shown nor asked for */
   readonly tls?: string;
   /** Of the snapshot store. */
   readonly directory: string;
+  /** Where snapshots are instead, and what carries frames if there is no port. */
+  readonly nats?: NatsPlace;
   /** False: snapshots need not survive a power cut. */
   readonly sync: boolean;
   /** How much snapshots are compressed. @default 0 */
@@ -183,18 +189,23 @@ const methods: {
     const { id, source, processes, log } = options;
     const system = await loadSystem(heard(source));
     const { serve, requestCodec, captureBytes, ...same } = system;
-    const { directory, sync, compressLevel = 0, key, host, port, tls } = options;
-    const tcp = tcpTransport({
-      port,
-      ...(host !== undefined && { host }),
-      ...(tls !== undefined && { tls: tlsFiles(tls, id) }),
-    });
-    const network = options.spoil ? spoiledTransport(tcp, options.spoil) : tcp;
+    const { directory, sync, compressLevel = 0, key, host, port, tls, nats } = options;
+    const carrier =
+      nats && port === undefined
+        ? await overNats(nats, options.system ?? same.system, processes)
+        : tcpTransport({
+            ...(port !== undefined && { port }),
+            ...(host !== undefined && { host }),
+            ...(tls !== undefined && { tls: tlsFiles(tls, id) }),
+          });
+    const network = options.spoil ? spoiledTransport(carrier, options.spoil) : carrier;
     cuttable = options.cuts && new CutTransport(network, options.cuts);
-    const store = directoryStore(directory, {
-      ...{ sync, compressLevel },
-      ...(key === undefined ? {} : { key: new Uint8Array(Buffer.from(key, "hex")) }),
-    });
+    const store = nats
+      ? await openNatsStore(nats)
+      : directoryStore(directory, {
+          ...{ sync, compressLevel },
+          ...(key === undefined ? {} : { key: new Uint8Array(Buffer.from(key, "hex")) }),
+        });
     hosted = await startProcess<unknown, unknown, unknown, unknown>({
       id,
       processes,
@@ -299,6 +310,23 @@ const methods: {
     return null;
   },
 };
+
+/** Where the others listen follows from their names. */
+async function overNats(
+  { servers, credentials, tls, prefix }: NatsPlace,
+  system: string | undefined,
+  processes: readonly ProcessId[],
+): Promise<Transport> {
+  const { natsAddress, natsTransport } = await import("../nats/nats-transport.ts");
+  return natsTransport({
+    ...{ servers, prefix },
+    ...(credentials !== undefined && { credentials }),
+    ...(tls && { tls }),
+    peers: Object.fromEntries(
+      processes.map((id) => [id, natsAddress(system ?? "tidemark", id, prefix)]),
+    ),
+  });
+}
 
 /** The same; of a store, the server is known here once it serves. */
 function heard(source: SystemSource): SystemSource {

@@ -3,15 +3,15 @@
 import { Command } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { byteSize } from "../core/quantity.ts";
-import type { DirectoryStore } from "../runtime/directory-store.ts";
+import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import { expired, freedBytes, type Retained, type RetentionRule } from "../snapshot/retention.ts";
+import { addNatsStoreOptions } from "./nats-options.ts";
 import { directoryOption, jsonOption, parseAge, parseSize, wholeNumber } from "./options.ts";
 import { checkDirectory } from "./snapshots.ts";
-import { type KeyOptions, keyOption, openStore } from "./store.ts";
+import { filesOf, keyOption, type StoreOptions, withStore } from "./store.ts";
 import { grouped, printable } from "./terminal.ts";
 
-interface PruneOptions extends KeyOptions {
-  readonly dir: string;
+interface PruneOptions extends StoreOptions {
   readonly keep?: number;
   readonly olderThan?: number;
   readonly maxBytes?: number;
@@ -34,7 +34,7 @@ Examples:
   tidemark prune --older-than 7d --max-bytes 10GiB`;
 
 export function pruneCommand(): Command {
-  return new Command("prune")
+  const command = new Command("prune")
     .description("remove old snapshots that have no label")
     .addOption(directoryOption())
     .addOption(keyOption())
@@ -45,7 +45,7 @@ export function pruneCommand(): Command {
     .addOption(jsonOption("print a line of JSON for each, and one for all"))
     .addHelpText("after", HELP)
     .action(async (options: PruneOptions) => {
-      const { dir, keep, olderThan: olderThanMs, maxBytes } = options;
+      const { keep, olderThan: olderThanMs, maxBytes } = options;
       const rule: RetentionRule = {
         ...(keep === undefined ? {} : { keep }),
         ...(olderThanMs === undefined ? {} : { olderThanMs }),
@@ -56,18 +56,14 @@ export function pruneCommand(): Command {
           "BAD_OPTION",
           "say what to keep: --keep, --older-than, --max-bytes",
         );
-      checkDirectory(dir);
-      const store = openStore(dir, options);
-      try {
-        await prune(store, rule, options);
-      } finally {
-        await store.close();
-      }
+      checkDirectory(options);
+      await withStore(options, (store) => prune(store, rule, options));
     });
+  return addNatsStoreOptions(command);
 }
 
 async function prune(
-  store: DirectoryStore,
+  store: SnapshotStore,
   rule: RetentionRule,
   { dryRun: only, json }: Pick<PruneOptions, "dryRun" | "json">,
 ): Promise<void> {
@@ -82,8 +78,9 @@ async function prune(
     damaged += 1;
     complain(error);
   });
-  for await (const { id, label, startedAtMs } of listed) {
-    const files = await store.files(id);
+  for await (const one of listed) {
+    const { id, label, startedAtMs } = one;
+    const files = await filesOf(store, one);
     if (files)
       snapshots.push({ id, startedAtMs, files, ...(label === undefined ? {} : { label }) });
   }

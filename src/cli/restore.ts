@@ -70,7 +70,7 @@ export function restoreCommand(): Command {
 /** Gives the exit status. */
 async function restore(what: string, options: RestoreOptions): Promise<number> {
   const { dir } = options;
-  checkDirectory(dir);
+  checkDirectory({ dir });
   const store = openStore(dir, options);
   const client = await ControlClient.connect<SystemMethods>(dir).catch((error: unknown) => {
     if (isTidemarkError(error, "NOT_RUNNING")) return undefined;

@@ -9,14 +9,14 @@ import { find, type Hit, type Matcher } from "../process/find.ts";
 import type { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { type PathExpression, parsePath } from "../snapshot/value-path.ts";
+import { addNatsStoreOptions } from "./nats-options.ts";
 import { collect, directoryOption, jsonOption, parseChannel, wholeNumber } from "./options.ts";
 import { parseSearch } from "./search.ts";
-import { type KeyOptions, keyOption, openSnapshot, SNAPSHOT_NAME } from "./store.ts";
+import { keyOption, openSnapshot, SNAPSHOT_NAME, type StoreOptions, withStore } from "./store.ts";
 import { grouped, painter, printable } from "./terminal.ts";
 import { indented, jsonLine, literal, readable, shortened, shownPath } from "./values.ts";
 
-interface ShowOptions extends KeyOptions {
-  readonly dir: string;
+interface ShowOptions extends StoreOptions {
   readonly process?: readonly ProcessId[];
   readonly channel?: readonly [string, string];
   readonly path?: PathExpression;
@@ -66,7 +66,7 @@ Examples:
   tidemark show p2/7 --json | jq .states`;
 
 export function showCommand(): Command {
-  return new Command("show")
+  const command = new Command("show")
     .description("show the states and the messages in flight of a snapshot")
     .argument("<snapshot>", SNAPSHOT_NAME)
     .addOption(directoryOption())
@@ -89,20 +89,24 @@ export function showCommand(): Command {
     .addOption(jsonOption("print everything, decoded, as one line of JSON; or one for each find"))
     .addHelpText("after", HELP)
     .action(async (text: string, options: ShowOptions) => {
-      const { dir, channel, path, search, limit, all, json } = options;
+      const { channel, path, search, limit, all, json } = options;
       if (limit !== undefined && !path && !search)
         throw new TidemarkError("BAD_OPTION", "--limit goes with --path or --search");
-      const snapshot = await openSnapshot(text, dir, options);
-      const scope = scopeOf(snapshot, options);
-      if (path || search) {
-        await tellHits(snapshot, scope, options);
-        return;
-      }
-      const decoded = await decode(snapshot, scope);
-      if (json) console.log(jsonLine(decoded));
-      else if (channel && !options.process) console.log(describeChannels(decoded, true).join("\n"));
-      else console.log(describe(decoded, all === true).join("\n"));
+      await withStore(options, async (store, where) => {
+        const snapshot = await openSnapshot(store, text, where);
+        const scope = scopeOf(snapshot, options);
+        if (path || search) {
+          await tellHits(snapshot, scope, options);
+          return;
+        }
+        const decoded = await decode(snapshot, scope);
+        if (json) console.log(jsonLine(decoded));
+        else if (channel && !options.process)
+          console.log(describeChannels(decoded, true).join("\n"));
+        else console.log(describe(decoded, all === true).join("\n"));
+      });
     });
+  return addNatsStoreOptions(command);
 }
 
 /** @throws TidemarkError `UNKNOWN_PROCESS`, `NO_CHANNEL` */

@@ -5,12 +5,12 @@ import { Command } from "commander";
 import { TidemarkError } from "../core/error.ts";
 import { byteSize, duration } from "../core/quantity.ts";
 import type { SnapshotSummary } from "../snapshot/manifest.ts";
+import { addNatsStoreOptions, type NatsCommandOptions, natsPlace } from "./nats-options.ts";
 import { directoryOption, jsonOption, limitOption } from "./options.ts";
-import { type KeyOptions, keyOption, openStore } from "./store.ts";
+import { keyOption, type StoreOptions, withStore } from "./store.ts";
 import { grouped, printable, table } from "./terminal.ts";
 
-interface SnapshotsOptions extends KeyOptions {
-  readonly dir: string;
+interface SnapshotsOptions extends StoreOptions {
   readonly limit: number;
   readonly json?: true;
 }
@@ -25,7 +25,7 @@ Examples:
   tidemark snapshots --limit 1 --json`;
 
 export function snapshotsCommand(): Command {
-  return new Command("snapshots")
+  const command = new Command("snapshots")
     .description("list the snapshots of a directory, newest first")
     .addOption(directoryOption())
     .addOption(keyOption())
@@ -33,29 +33,32 @@ export function snapshotsCommand(): Command {
     .addOption(jsonOption("print a line of JSON for each"))
     .addHelpText("after", HELP)
     .action(async (options: SnapshotsOptions) => {
-      const { dir, limit, json } = options;
-      checkDirectory(dir);
-      const store = openStore(dir, options);
+      const { limit, json } = options;
+      checkDirectory(options);
       const listed: SnapshotSummary[] = [];
       const damaged = (error: Error): void => {
         console.error(`tidemark: ${printable(error.message)}`);
         process.exitCode = 1;
       };
-      for await (const summary of store.list(damaged)) {
-        if (listed.length === limit) break;
-        listed.push(summary);
-        if (json) console.log(JSON.stringify(summary));
-      }
-      if (json) return;
-      if (listed.length === 0) console.error(`tidemark: there are no snapshots in ${dir}`);
-      else console.log(describe(listed).join("\n"));
+      await withStore(options, async (store, where) => {
+        for await (const summary of store.list(damaged)) {
+          if (listed.length === limit) break;
+          listed.push(summary);
+          if (json) console.log(JSON.stringify(summary));
+        }
+        if (json) return;
+        if (listed.length === 0) console.error(`tidemark: there are no snapshots in ${where}`);
+        else console.log(describe(listed).join("\n"));
+      });
     });
+  return addNatsStoreOptions(command);
 }
 
-/** @throws TidemarkError `NOT_FOUND` */
-export function checkDirectory(directory: string): void {
-  if (!existsSync(directory))
-    throw new TidemarkError("NOT_FOUND", `there is no directory ${directory}`);
+/** If snapshots are looked for in a directory. @throws TidemarkError `NOT_FOUND`, `BAD_OPTION` */
+export function checkDirectory(options: Pick<StoreOptions, "dir"> & NatsCommandOptions): void {
+  const { dir } = options;
+  if (!natsPlace(options) && !existsSync(dir))
+    throw new TidemarkError("NOT_FOUND", `there is no directory ${dir}`);
 }
 
 function describe(listed: readonly SnapshotSummary[]): string[] {

@@ -12,11 +12,20 @@ import {
 } from "../runtime/directory-store.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
+import type { SnapshotSummary } from "../snapshot/manifest.ts";
+import { type NatsCommandOptions, type NatsPlace, natsName, natsPlace } from "./nats-options.ts";
 import { printable } from "./terminal.ts";
 
 /** What `keyOption` gives. */
 export interface KeyOptions {
   readonly keyFile?: string;
+}
+
+/** What a command is told of where snapshots are: in a directory, or on NATS. */
+export interface StoreOptions extends KeyOptions, NatsCommandOptions {
+  readonly dir: string;
+  readonly compress?: number;
+  readonly sync?: boolean;
 }
 
 /** How help describes an argument that names a snapshot. */
@@ -90,6 +99,64 @@ export function openStore(
 }
 
 /**
+ * Where on NATS the snapshots are; undefined if they are in a directory.
+ * @throws TidemarkError `BAD_OPTION` for what a store there does not do, too
+ */
+export function natsPlaceOf(options: Omit<StoreOptions, "dir">): NatsPlace | undefined {
+  const place = natsPlace(options);
+  if (!place) return undefined;
+  const bad = (reason: string): TidemarkError => new TidemarkError("BAD_OPTION", reason);
+  if (readKey(options)) {
+    const given = options.keyFile === undefined ? KEY_VARIABLE : "--key-file";
+    throw bad(
+      `${given} cannot go with --nats: Tidemark does not encrypt snapshots on NATS. ` +
+        "Have the server encrypt its disk, use --nats-tls on the way, and give no key",
+    );
+  }
+  if (options.compress !== undefined)
+    throw bad("--compress cannot go with --nats: snapshots there are not compressed");
+  if (options.sync === false)
+    throw bad(
+      "--no-sync cannot go with --nats: when snapshots are on the disk, the server decides",
+    );
+  return place;
+}
+
+/** A store on NATS; who does not use one loads nothing of it. It holds this OS process until it is closed. */
+export async function openNatsStore(place: NatsPlace): Promise<SnapshotStore> {
+  const { natsStore } = await import("../nats/nats-store.ts");
+  return natsStore(place);
+}
+
+/**
+ * Works on the store that the options name, and closes it.
+ * @param work is also told where that is, for messages: behind "in"
+ * @throws TidemarkError `BAD_OPTION`, and what `work` throws
+ */
+export async function withStore<T>(
+  options: StoreOptions,
+  work: (store: SnapshotStore, where: string) => Promise<T>,
+): Promise<T> {
+  const { dir, compress: compressLevel = 0 } = options;
+  const place = natsPlaceOf(options);
+  const store = place ? await openNatsStore(place) : openStore(dir, options, { compressLevel });
+  try {
+    return await work(store, place ? natsName(place) : dir);
+  } finally {
+    await store.close();
+  }
+}
+
+/** What of a snapshot lies in a store, with its bytes: what two snapshots share has one name. Undefined if it is gone. */
+export async function filesOf(
+  store: SnapshotStore,
+  { id, bytes }: Pick<SnapshotSummary, "id" | "bytes">,
+): Promise<ReadonlyMap<string, number> | undefined> {
+  // Elsewhere than in a directory each snapshot is whole for itself.
+  return "files" in store ? await (store as DirectoryStore).files(id) : new Map([[id, bytes]]);
+}
+
+/**
  * The id of the snapshot that has that name: its id, its label if no other has the same, or `latest`.
  * An id need not be there.
  * @throws TidemarkError `NOT_FOUND`, `BAD_ID` if several have that label
@@ -97,7 +164,7 @@ export function openStore(
 export async function snapshotNamed(
   store: SnapshotStore,
   name: string,
-  directory: string,
+  where: string,
 ): Promise<SnapshotId> {
   if (isSnapshotId(name)) return name;
   const found: SnapshotId[] = [];
@@ -110,8 +177,8 @@ export async function snapshotNamed(
     throw new TidemarkError(
       "NOT_FOUND",
       name === LATEST
-        ? `there are no snapshots in ${directory}`
-        : `no snapshot in ${directory} has the id or the label ${printable(name)}: tidemark snapshots lists those that there are`,
+        ? `there are no snapshots in ${where}`
+        : `no snapshot in ${where} has the id or the label ${printable(name)}: tidemark snapshots lists those that there are`,
     );
   if (more.length === 0) return id;
   const named = found.slice(0, NAMED_MAX).join(", ");
@@ -122,23 +189,23 @@ export async function snapshotNamed(
 }
 
 /**
- * The snapshot in a directory that has that name.
+ * The snapshot in a store that has that name.
+ * @param where the store is, for messages
  * @param codecs of the system, as for `GlobalSnapshot`
  * @throws TidemarkError `NOT_FOUND`, `BAD_ID`, `BAD_OPTION`, `DAMAGED`, `KEY_REQUIRED`, `WRONG_KEY`, `STORE_FAILED`
  */
 export async function openSnapshot(
+  store: SnapshotStore,
   name: string,
-  directory: string,
-  keyOptions: KeyOptions,
+  where: string,
   codecs: readonly Codec<unknown>[] = [],
 ): Promise<GlobalSnapshot> {
-  const store = openStore(directory, keyOptions);
-  const id = await snapshotNamed(store, name, directory);
+  const id = await snapshotNamed(store, name, where);
   const stored = await store.get(id);
   if (stored) return new GlobalSnapshot(stored, codecs);
   throw new TidemarkError(
     "NOT_FOUND",
-    `there is no snapshot ${id} in ${directory}: tidemark snapshots lists those that there are`,
+    `there is no snapshot ${id} in ${where}: tidemark snapshots lists those that there are`,
   );
 }
 

@@ -7,13 +7,13 @@ import { isSnapshotId, type SnapshotId } from "../core/id.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { Verdict } from "../snapshot/verify.ts";
+import { addNatsStoreOptions } from "./nats-options.ts";
 import { directoryOption, jsonOption } from "./options.ts";
 import { checkDirectory } from "./snapshots.ts";
-import { type KeyOptions, keyOption, openStore, snapshotNamed } from "./store.ts";
+import { keyOption, type StoreOptions, snapshotNamed, withStore } from "./store.ts";
 import { grouped, isLive, painter, printable } from "./terminal.ts";
 
-interface VerifyOptions extends KeyOptions {
-  readonly dir: string;
+interface VerifyOptions extends StoreOptions {
   readonly json?: true;
 }
 
@@ -39,7 +39,7 @@ Examples:
   tidemark verify backups/bank --json`;
 
 export function verifyCommand(): Command {
-  return new Command("verify")
+  const command = new Command("verify")
     .description("prove a snapshot, or all of a directory, consistent from the files alone")
     .argument(
       "[what]",
@@ -53,6 +53,7 @@ export function verifyCommand(): Command {
       const proven = await verify(what, options, options.json ? tellJson : tellPeople());
       process.exitCode = proven ? 0 : 1;
     });
+  return addNatsStoreOptions(command);
 }
 
 /** Gives true if everything is proven. */
@@ -61,22 +62,29 @@ async function verify(
   options: VerifyOptions,
   tell: Teller,
 ): Promise<boolean> {
-  const { dir } = options;
+  const { dir, nats } = options;
+  const isThere = (place: string): boolean => nats === undefined && existsSync(place);
   // What there is by that name: an id before a directory, and that before a label.
-  if (what !== undefined && (isSnapshotId(what) || !existsSync(what))) {
-    const named = openStore(dir, options);
-    if (!isSnapshotId(what) && !existsSync(dir))
+  if (what !== undefined && (isSnapshotId(what) || !isThere(what))) {
+    if (!isSnapshotId(what) && nats === undefined && !existsSync(dir))
       throw new TidemarkError("NOT_FOUND", `there is no directory ${what}`);
-    const finding = await proveOne(named, await snapshotNamed(named, what, dir));
+    const [finding, place] = await withStore(
+      options,
+      async (named, where) =>
+        [await proveOne(named, await snapshotNamed(named, what, where)), where] as const,
+    );
     if (finding) {
       tell.one(finding);
       return finding.consistent;
     }
-    if (!existsSync(what)) throw new TidemarkError("NOT_FOUND", `there is no ${what} in ${dir}`);
+    if (!isThere(what)) throw new TidemarkError("NOT_FOUND", `there is no ${what} in ${place}`);
   }
-  const directory = what ?? dir;
-  checkDirectory(directory);
-  const store = openStore(directory, options);
+  const other = what === undefined ? options : { ...options, dir: what };
+  checkDirectory(other);
+  return await withStore(other, (store, where) => verifyAll(store, where, tell));
+}
+
+async function verifyAll(store: SnapshotStore, where: string, tell: Teller): Promise<boolean> {
   const snapshots: SnapshotId[] = [];
   let proven = 0;
   let failed = 0;
@@ -95,7 +103,7 @@ async function verify(
     tell.progress(proven + failed, snapshots.length);
   }
   if (proven + failed === 0)
-    throw new TidemarkError("NOT_FOUND", `there are no snapshots in ${directory}`);
+    throw new TidemarkError("NOT_FOUND", `there are no snapshots in ${where}`);
   tell.all(proven + failed, proven);
   return failed === 0;
 }

@@ -9,7 +9,7 @@ import type { SystemMethods } from "../serve/system-methods.ts";
 import { inspectedBy, markOf, mustBeBank, parseDetectors } from "./detect.ts";
 import { directoryOption, jsonOption, parseDuration } from "./options.ts";
 import { stopSignal } from "./stop-signal.ts";
-import { type KeyOptions, keyOption, openSnapshot } from "./store.ts";
+import { type KeyOptions, keyOption, openSnapshot, openStore } from "./store.ts";
 import { painter, printable } from "./terminal.ts";
 
 interface WatchCommandOptions extends KeyOptions {
@@ -65,7 +65,12 @@ export function watchCommand(): Command {
       const running = {
         async snapshot() {
           const { snapshot } = await client.call("snapshot", {});
-          const opened = await openSnapshot(snapshot, dir, options, inspected.codecs);
+          const opened = await openSnapshot(
+            openStore(dir, options),
+            snapshot,
+            dir,
+            inspected.codecs,
+          );
           if (module === undefined) await mustBeBank(opened);
           application ??= inspected.application(opened);
           return opened;

@@ -343,17 +343,20 @@ function targetOf(given: unknown): {
   readonly tls: boolean;
   readonly who: { user: string; pass: string } | { token: string } | undefined;
 } {
-  const texts = (Array.isArray(given) ? given : [given]).flatMap((one: unknown) =>
-    typeof one === "string" ? one.split(",") : [one],
+  // A comma in a password, which should be written as %2C, parts it: so each goes with the whole that it is from.
+  const texts = (Array.isArray(given) ? given : [given]).flatMap((whole: unknown) =>
+    (typeof whole === "string" ? whole.split(",") : [whole]).map((text) => ({ text, whole })),
   );
   const servers: string[] = [];
   const schemes = new Set<string>();
   const whos = new Set<string | undefined>();
-  for (const text of texts) {
+  for (const { text, whole } of texts) {
     const groups = typeof text === "string" ? SERVER.exec(text.trim())?.groups : undefined;
     const { scheme = "nats", who, host, port = PORT } = groups ?? {};
     if (!host || !["nats", "tls"].includes(scheme) || Number(port) < 1 || Number(port) > 65_535)
-      throw bad(`${withoutSecret(text)} is not the address of a server: one looks like ${EXAMPLE}`);
+      throw bad(
+        `${withoutSecret(whole)} is not the address of a server: one looks like ${EXAMPLE}`,
+      );
     servers.push(`${host}:${Number(port)}`);
     schemes.add(scheme);
     whos.add(who);

@@ -58,6 +58,7 @@ describe("options", () => {
     ["a path", { servers: "nats://a:1/b" }, "is not the address"],
     ["a port that is none", { servers: "nats://a:65536" }, "is not the address"],
     ["half a list", { servers: ["nats://a", "nats:b c"] }, '"nats:b c" is not the address'],
+    ["a comma in a password", { servers: "nats://u:pa,ss@b:1" }, '"…@b:1" is not the address'],
     ["a server that is none", { servers: [7] }, "a value of type number"],
     ["two schemes", { servers: "nats://a,tls://b" }, "either all servers have tls://"],
     ["two users", { servers: "nats://u:p@a,nats://v:p@b" }, "need the same user and password"],
