@@ -175,6 +175,11 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     });
     const client = await clientWhenServed(port);
     expect(await asked(client, "SET", "k", "v")).toBe("+OK");
+    // Who begins while there is no server ends.
+    for (const i of NAMES.keys()) await clientWhenServed(port + i);
+    await server.kill();
+    expect(await client.ask("SET", "k", "w")).toBe("+OK");
+    await server.restart();
     const id = (await asked(client, "TIDEMARK", "SNAPSHOT")).slice(1);
     await stopped(processes);
     expect(await tidemark(["verify", id, "--nats", server.url])).toMatchObject({ status: 0 });
@@ -188,6 +193,7 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     );
     const client = await clientWhenServed(port + 1);
     expect(await asked(client, "SET", "k", "v")).toBe("+OK");
+    for (const i of NAMES.keys()) await clientWhenServed(port + i);
     await server.kill();
     const other = await clientWhenServed(port + 1);
     let written: unknown;
