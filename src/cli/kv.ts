@@ -148,7 +148,7 @@ export function kvCommand(): Command {
   const logged = "what is written";
   const timeout = [SAVE_TIMEOUT_MS, "10m"] as const;
   addRunOptions(command, { keep: 100, logged, log, restarts: "5", timeout });
-  return addNatsOptions(command, "with --join: where snapshots are")
+  return addNatsOptions(command, "with --join, for snapshots")
     .addOption(
       new Option("--join <name>", "run this one process of a store on several machines").argParser(
         parseProcess,

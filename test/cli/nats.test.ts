@@ -1,5 +1,6 @@
 // `--nats` of commands: a store whose processes share servers of NATS and nothing else, and commands that read what it left there.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { lacksNats, NatsServer } from "../nats/support.ts";
@@ -14,6 +15,10 @@ import {
   until,
 } from "./support/command.ts";
 import { clientWhenServed } from "./support/store-clients.ts";
+
+/** On CI a test that needs it fails for want of it. */
+const lacksOpenssl =
+  process.env["CI"] === undefined && spawnSync("openssl", ["version"]).status !== 0;
 
 const SECRET = "s3cret-Ünd-20";
 const JSON_LOG = ["--log-format", "json"];
@@ -170,6 +175,11 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     });
     const client = await clientWhenServed(port);
     expect(await asked(client, "SET", "k", "v")).toBe("+OK");
+    // Who begins while there is no server ends.
+    for (const i of NAMES.keys()) await clientWhenServed(port + i);
+    await server.kill();
+    expect(await client.ask("SET", "k", "w")).toBe("+OK");
+    await server.restart();
     const id = (await asked(client, "TIDEMARK", "SNAPSHOT")).slice(1);
     await stopped(processes);
     expect(await tidemark(["verify", id, "--nats", server.url])).toMatchObject({ status: 0 });
@@ -183,6 +193,7 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     );
     const client = await clientWhenServed(port + 1);
     expect(await asked(client, "SET", "k", "v")).toBe("+OK");
+    for (const i of NAMES.keys()) await clientWhenServed(port + i);
     await server.kill();
     const other = await clientWhenServed(port + 1);
     let written: unknown;
@@ -216,6 +227,43 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     expect(answer).toMatch(/^-/);
     await stopped([one]);
   });
+
+  test.skipIf(lacksOpenssl)(
+    "TLS to the servers, with a certificate to show",
+    {
+      timeout: 120_000,
+    },
+    async () => {
+      const folder = temporaryDirectory();
+      const file = (name: string): string => join(folder, name);
+      const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+      const name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"];
+      const made = ["-keyout", file("key.pem"), "-out", file("cert.pem")];
+      const args = ["req", "-x509", ...curve, "-days", "2", ...name, ...made];
+      execFileSync("openssl", args, { stdio: "ignore" });
+      copyFileSync(file("cert.pem"), file("ca.pem"));
+      const server = await serverWith(
+        `tls { cert_file: "${file("cert.pem")}", key_file: "${file("key.pem")}", ca_file: "${file("ca.pem")}", verify: true }`,
+      );
+      const nats = ["--nats", server.url, "--nats-tls", folder];
+      const port = await freePorts(3);
+      const processes = NAMES.map((id) =>
+        joined(id, port, temporaryDirectory(), [...namesWithout(id), ...nats]),
+      );
+      const client = await clientWhenServed(port);
+      const id = (await asked(client, "TIDEMARK", "SNAPSHOT")).slice(1);
+      await stopped(processes);
+      expect((await tidemark(["verify", ...nats])).stdout).toContain("1 snapshot proven");
+      rmSync(file("key.pem"));
+      const half = await tidemark(["verify", id, ...nats]);
+      expect(half.stderr).toContain("of cert.pem and key.pem");
+      expect(half.status).toBe(2);
+      rmSync(file("cert.pem"));
+      const unshown = await tidemark(["verify", id, ...nats]);
+      expect(unshown.stderr).toContain(`NATS at 127.0.0.1:${server.port}`);
+      expect(unshown.status).toBe(1);
+    },
+  );
 
   test("a server without JetStream, and one that does not let us in", {
     timeout: 60_000,
