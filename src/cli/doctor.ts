@@ -1,7 +1,7 @@
 /** `tidemark doctor`: whether a machine and a directory have what a system needs. */
 
-import { Command, InvalidArgumentError, Option } from "commander";
-import { isTidemarkError } from "../core/error.ts";
+import { Command, Option } from "commander";
+import { isTidemarkError, TidemarkError } from "../core/error.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import type { SystemMethods, SystemStatus, SystemVersions } from "../serve/system-methods.ts";
 import {
@@ -53,35 +53,37 @@ Examples:
   tidemark doctor --dir store --tls certificates --json`;
 
 export function doctorCommand(): Command {
-  return new Command("doctor")
-    .description("check whether a machine and a directory have what a system needs")
-    .addOption(directoryOption())
-    .addOption(
-      new Option(
-        "--port <host:port>",
-        "whether that is free, or who listens there; once for each",
-      ).argParser(parsePorts),
-    )
-    .addOption(
-      new Option("--tls <directory>", "look at the certificates and keys there").argParser(
-        directoryName,
-      ),
-    )
-    .addOption(
-      new Option("--nats <url>", "ask a NATS server whether it has JetStream").argParser(parseNats),
-    )
-    .addOption(jsonOption("print a line of JSON for each check"))
-    .addHelpText("after", HELP)
-    .action(async (options: DoctorOptions) => {
-      const findings = await examine(options);
-      const paint = painter(process.stdout);
-      for (const finding of findings)
-        console.log(options.json ? JSON.stringify(finding) : described(finding, paint));
-      process.exitCode = findings.some(({ verdict }) => verdict === "failure") ? 1 : 0;
-    });
+  return (
+    new Command("doctor")
+      .description("check whether a machine and a directory have what a system needs")
+      .addOption(directoryOption())
+      .addOption(
+        new Option(
+          "--port <host:port>",
+          "whether that is free, or who listens there; once for each",
+        ).argParser(parsePorts),
+      )
+      .addOption(
+        new Option("--tls <directory>", "look at the certificates and keys there").argParser(
+          directoryName,
+        ),
+      )
+      // Looked at later: commander would print a password in what it refuses.
+      .option("--nats <url>", "ask a NATS server whether it has JetStream")
+      .addOption(jsonOption("print a line of JSON for each check"))
+      .addHelpText("after", HELP)
+      .action(async (options: DoctorOptions) => {
+        const findings = await examine(options);
+        const paint = painter(process.stdout);
+        for (const finding of findings)
+          console.log(options.json ? JSON.stringify(finding) : described(finding, paint));
+        process.exitCode = findings.some(({ verdict }) => verdict === "failure") ? 1 : 0;
+      })
+  );
 }
 
 async function examine({ dir, port = [], tls, nats }: DoctorOptions): Promise<readonly Finding[]> {
+  if (nats !== undefined) checkNatsUrl(nats);
   const { status, versions } = await runningIn(dir);
   const own = { version: VERSION, node: process.versions.node };
   return [
@@ -133,8 +135,12 @@ function parsePorts(text: string, earlier: readonly Address[] = []): readonly Ad
   return [...earlier, parseAddress(text)];
 }
 
-function parseNats(text: string): string {
+/** @throws TidemarkError `BAD_OPTION` */
+function checkNatsUrl(text: string): void {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === "nats:" && url.hostname !== "") return text;
-  throw new InvalidArgumentError("Use nats://host or nats://host:port.");
+  if (url?.protocol === "nats:" && url.hostname !== "") return;
+  throw new TidemarkError(
+    "BAD_OPTION",
+    "what stands behind --nats is no server: use nats://host or nats://host:port",
+  );
 }
