@@ -1,4 +1,7 @@
-/** A Tidemark process with one group, as a member of a measured mesh. Its words: the order of messages, and how total order comes about. */
+/**
+ * A Tidemark process with one group, as a member of a measured mesh. Its words: the order of messages, and how total order comes about; if that
+ * is by a log, the servers of NATS, the replicas, and what its stream is called.
+ */
 
 import {
   type Delivery,
@@ -12,12 +15,14 @@ import {
   startProcess,
   tcpTransport,
 } from "tidemark";
+import { natsOrderLog } from "tidemark/nats";
 import { forgetfulStore } from "./forgetful-store.ts";
 import { type MemberOrder, serveMember } from "./member.ts";
 
 type Request = "flood" | { readonly send: Uint8Array };
 
-const [, , order = "fifo", total = "sequencer"] = process.argv as string[];
+const [, , order = "fifo", total = "sequencer", servers = "", replicas = "1", prefix = ""] =
+  process.argv as string[];
 
 class Load implements GroupApplication<Uint8Array, null, Request, null> {
   self = "";
@@ -67,7 +72,7 @@ serveMember({
     load.self = self;
     const processes = Array.from({ length: count }, (_, i) => `p${i + 1}`);
     const codecs = { messageCodec: lentBytesCodec, stateCodec: lentBytesCodec };
-    const setup = { members: processes, total: total as "sequencer" | "agreed" };
+    const setup = { members: processes, total: total as "sequencer" | "agreed" | "log" };
     const { messageCodec } = codecs;
     const application = new Grouped<Uint8Array, null, Request, null>({
       ...{ self, application: load, groups: { all: setup }, messageCodec },
@@ -75,6 +80,9 @@ serveMember({
     running = await startProcess({
       ...{ id: self, processes, application, ...groupedCodecs<Uint8Array, null>(codecs as never) },
       ...{ transport: tcpTransport(), store: forgetfulStore() },
+      ...(total === "log" && {
+        orderLog: natsOrderLog({ servers, prefix, replicas: replicas === "3" ? 3 : 1 }),
+      }),
     });
     return running.address;
   },

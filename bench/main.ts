@@ -8,6 +8,7 @@ import { kvSnapshot } from "./kv-snapshot.ts";
 import { latency } from "./latency.ts";
 import { machine } from "./machine.ts";
 import { multicast } from "./multicast.ts";
+import { nats } from "./nats.ts";
 import { page } from "./page.ts";
 import { pageLive } from "./page-live.ts";
 import { printResult, type Result } from "./result.ts";
@@ -33,6 +34,7 @@ const BENCHES: Readonly<Record<string, (options: Options) => AsyncGenerator<Resu
   store,
   sim,
   multicast,
+  nats,
   detect,
   kv,
   "kv-snapshot": kvSnapshot,
@@ -56,6 +58,7 @@ const USAGE = `Usage: npm run bench -- [NAME ...] [--json] [--keys N] [--minutes
   detect    messages that direct detection of termination and deadlock costs, beside the papers' bounds and snapshots
   page      the page with a trace of 100,000 events, in Chromium: frames a second while it is moved, and its heap
   page-live  the page of a bank and of a store at full load, each for ten minutes (or --minutes): what it holds on to
+  nats      total order by a stream of NATS, on 1 and on 3 servers, beside a plain client that publishes and reads
   multicast groups of 3, by each order, beside plain sockets that do the least it needs; of 2 to 16
 
 Without a name: all of them. Figures are medians of at least three rounds; on a busy machine look at ratios only.`;

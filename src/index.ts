@@ -107,6 +107,13 @@ export { type InspectOptions, inspectSnapshot } from "./runtime/inspect-snapshot
 export { memoryStore } from "./runtime/memory-store.ts";
 export { MemoryNetwork, type MemoryOptions } from "./runtime/memory-transport.ts";
 export { msgpackCodec } from "./runtime/msgpack-codec.ts";
+export {
+  MemoryOrderLog,
+  type OpenedOrderLog,
+  type OrderLog,
+  type OrderLogEvents,
+  type OrderLogReader,
+} from "./runtime/order-log.ts";
 export { readAttempts } from "./runtime/read-attempts.ts";
 export type { Restoration } from "./runtime/restoration.ts";
 export {

@@ -5,5 +5,6 @@
  */
 
 export type { NatsOptions } from "./nats/connection.ts";
+export { type NatsOrderLogOptions, natsOrderLog } from "./nats/nats-order-log.ts";
 export { type NatsStoreOptions, natsStore } from "./nats/nats-store.ts";
 export { type NatsTransportOptions, natsAddress, natsTransport } from "./nats/nats-transport.ts";

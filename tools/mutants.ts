@@ -18,6 +18,8 @@ interface Mutant {
     | "groups"
     | "keepers"
     | "stores"
+    | "stores by a log"
+    | "groups by a log"
     | "causal stores"
     | "fifo stores";
 }
@@ -300,6 +302,42 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: "return false;",
     among: "groups",
   },
+  "a place in a log of what was sent behind the cut": {
+    file: "multicast/log-order.ts",
+    from: "    state.line.splice(missing);\n",
+    to: "",
+    among: "stores by a log",
+  },
+  "the shortest past counts": {
+    file: "multicast/log-order.ts",
+    from: "if (!longest || endOf(past) > endOf(longest)) longest = past;",
+    to: "if (!longest || endOf(past) < endOf(longest)) longest = past;",
+    among: "stores by a log",
+  },
+  "a place in a log before those of what a packet depends on": {
+    file: "multicast/log-order.ts",
+    from: "    for (const place of state.accepted) {\n",
+    to: "    for (const place of state.accepted.filter(({ origin }) => origin === this.#self)) {\n",
+    among: "groups by a log",
+  },
+  "what is written to a log twice has two places": {
+    file: "multicast/log-order.ts",
+    from: "      if (this.#hasPlace(place)) continue;\n      state.line.push(place);",
+    to: "      state.line.push(place);",
+    among: "stores by a log",
+  },
+  "what a log has lost is not written anew": {
+    file: "multicast/log-order.ts",
+    from: "    state.underWay = false;\n    if",
+    to: "    if",
+    among: "stores by a log",
+  },
+  "of what was delivered nothing is remembered": {
+    file: "multicast/log-order.ts",
+    from: "    if (many > 0) past.splice(0, many);\n",
+    to: "    past.length = 0;\n",
+    among: "stores by a log",
+  },
   "store: one replica leaves out a write": {
     file: "kv/replica.ts",
     from: "    if (!command || !(isOwn || command.isEverywhere)) return;\n",
@@ -513,9 +551,24 @@ const run = (seed) => {
   runWorld({ ...world, eventually }, { seed, faults: deadly(seed, restored) });
 };
 `;
-const storesIn = (order: "total" | "causal" | "fifo"): string => `
+const LOGGED_GROUPS = `
+import { History, checkHistory } from "./src/trace.ts";
+import { drawFaults, runWorld } from "./src/sim.ts";
+import { historyOf, talkWorld } from "./test/multicast/support/world.ts";
+const run = (seed) => {
+  const { world, setup: { members } } = talkWorld(seed, "goes on", "log");
+  const kept = (view) => {
+    const history = new History();
+    history.add({ type: "group", group: "g", members });
+    for (const line of historyOf(new Map(members.map((id) => [id, view.state(id).state])))) history.add(line);
+    return checkHistory(history).find(({ holds }) => holds === false)?.reason ?? true;
+  };
+  runWorld({ ...world, eventually: { kept } }, { seed, faults: { ...drawFaults(seed), crashes: 0 } });
+};
+`;
+const storesIn = (order: "total" | "causal" | "fifo", engine = "sequencer"): string => `
 import { runStoreWorld } from "./test/kv/worlds/store-world.ts";
-const run = (seed) => void runStoreWorld(seed, "${order}");
+const run = (seed) => void runStoreWorld(seed, "${order}", "${engine}");
 `;
 const SCRIPTS = {
   purses: [PURSES, "sim/purses.ts"],
@@ -523,6 +576,8 @@ const SCRIPTS = {
   groups: [GROUPS, "multicast/support"],
   keepers: [KEEPERS, "sim/keepers.ts"],
   stores: [storesIn("total"), "kv/worlds"],
+  "stores by a log": [storesIn("total", "log"), "kv/worlds"],
+  "groups by a log": [LOGGED_GROUPS, "multicast/support"],
   "causal stores": [storesIn("causal"), "kv/worlds"],
   "fifo stores": [storesIn("fifo"), "kv/worlds"],
 } as const;

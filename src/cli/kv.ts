@@ -29,10 +29,15 @@ import { natsPlaceOf } from "./store.ts";
 import { PROCESSES_MAX, processNames, wholeRule } from "./system-file.ts";
 import { printable } from "./terminal.ts";
 
+/** How the total order comes about, by the names that people know. */
+const ORDER_ENGINES = { sequencer: "sequencer", agreed: "agreed", jetstream: "log" } as const;
+type OrderEngine = keyof typeof ORDER_ENGINES;
+
 interface KvOptions extends RunOptions, NatsCommandOptions {
   readonly processes: number;
   readonly host: string;
   readonly set?: Readonly<Record<string, string>>;
+  readonly orderEngine?: OrderEngine;
   readonly causal?: readonly string[];
   readonly fifo?: readonly string[];
   readonly users?: string;
@@ -58,6 +63,11 @@ what that process has.
 
 BGSAVE takes a snapshot of the whole store, with all replicas at one cut.
 tidemark snapshots, show, restore and the others work on its directory.
+
+Who gives that order is one process, the first by name: while it is away writes
+wait. With --order-engine agreed all must be there. With --join, --nats and
+--order-engine jetstream a stream of NATS gives it, and whoever dies, the others
+go on, as long as most processes and most servers are there.
 
 Keys like a pattern of --causal or --fifo are not in that order: a write is
 answered at once by the process that was asked, also while it is cut off from
@@ -129,6 +139,14 @@ export function kvCommand(): Command {
     )
     .addOption(
       new Option(
+        "--order-engine <name>",
+        "who gives the order: one process, all by agreement, or a stream of NATS",
+      )
+        .choices(Object.keys(ORDER_ENGINES))
+        .default(undefined, "sequencer"),
+    )
+    .addOption(
+      new Option(
         "--causal <pattern>",
         "keys like it are written at once where they are asked for, and converge; in causal order",
       ).argParser(parsePattern),
@@ -188,6 +206,11 @@ export function kvCommand(): Command {
       }
       if (options.listen || Object.keys(options.peer).length > 0)
         throw new TidemarkError("BAD_OPTION", "--listen and --peer are for --join");
+      if (options.orderEngine === "jetstream")
+        throw new TidemarkError(
+          "BAD_OPTION",
+          "--order-engine jetstream is for --join with --nats, whose servers give the order",
+        );
       if (natsPlaceOf(options))
         throw new TidemarkError(
           "BAD_OPTION",
@@ -224,6 +247,8 @@ function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[])
   const nats = natsPlaceOf(options);
   const [unsaid] = Object.keys(peer).filter((name) => peer[name] === undefined);
   const [said] = Object.keys(peer).filter((name) => peer[name] !== undefined);
+  if (options.orderEngine === "jetstream" && !nats)
+    throw bad("--order-engine jetstream needs --nats, whose servers give the order");
   if (!listen && !nats)
     throw bad(
       "with --join, say where the others reach it: --listen 10.0.0.1:7400; or --nats, and they find each other there",
@@ -321,9 +346,10 @@ function planOf(options: KvOptions): Plan {
 /** What processes are told of the store. @throws TidemarkError `BAD_OPTION` */
 function definitionIn(
   options: KvOptions,
-): Pick<KvSystemOptions, "settings" | "namespaces" | "users" | "clientTls"> {
-  const { causal, fifo } = options;
+): Pick<KvSystemOptions, "settings" | "namespaces" | "users" | "clientTls" | "total"> {
+  const { causal, fifo, orderEngine } = options;
   return {
+    ...(orderEngine && { total: ORDER_ENGINES[orderEngine] }),
     ...settingsIn(options),
     ...accessIn(options),
     ...((causal || fifo) && { namespaces: { ...(causal && { causal }), ...(fifo && { fifo }) } }),

@@ -10,6 +10,7 @@ import type { Explanation, ProcessCounters } from "../process/process.ts";
 import { CutTransport } from "../runtime/cut-transport.ts";
 import { directoryStore } from "../runtime/directory-store.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
+import type { OrderLog } from "../runtime/order-log.ts";
 import type { Restoration } from "../runtime/restoration.ts";
 import {
   type RecordedHere,
@@ -212,6 +213,7 @@ const methods: {
       application: applicationOf(source, system, id, processes),
       transport: cuttable ?? network,
       store,
+      ...(nats && { orderLog: await orderLogOn(nats) }),
       ...configured(same),
       ...(options.system === undefined ? {} : { system: options.system }),
       epoch: options.epoch ?? 1,
@@ -310,6 +312,11 @@ const methods: {
     return null;
   },
 };
+
+async function orderLogOn(place: NatsPlace): Promise<OrderLog> {
+  const { natsOrderLog } = await import("../nats/nats-order-log.ts");
+  return natsOrderLog(place);
+}
 
 /** Where the others listen follows from their names. */
 async function overNats(

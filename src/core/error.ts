@@ -50,6 +50,7 @@ export type ErrorCode =
   | "LOG_DAMAGED"
   | "LOG_LOCKED"
   | "LOG_BEHIND"
+  | "ORDER_LOG_FAILED"
   | "KEY_REQUIRED"
   | "WRONG_KEY"
   | "NOT_FOUND"
@@ -130,6 +131,10 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   ],
   LOG_BEHIND: ["local", "Others know of messages that a process lost with the end of its log."],
   LOG_LOCKED: ["remote", "Another process writes this input log."],
+  ORDER_LOG_FAILED: [
+    "remote",
+    "The log that gives groups their order could not be read or written.",
+  ],
   KEY_REQUIRED: [
     "local",
     "Snapshots are encrypted, and no key was given; or some are, and some not.",

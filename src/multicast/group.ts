@@ -18,7 +18,7 @@
  *   each origin, the last causal packet that happened before now: that is its *stamp*. Every packet brings that of its origin,
  *   whatever its level, for what happens before may go through any of them; only what changed since the packet before is sent.
  *   A causal packet waits until all that is in its stamp is delivered. A group without causal messages has no stamps.
- * - *Total*: total-order.ts. The combined levels wait for all that their parts wait for.
+ * - *Total*: total-order.ts, log-order.ts. The combined levels wait for all that their parts wait for.
  * - A message *for one member* goes the way of all others, and has its place in their orders; only that member hands it on. So it
  *   needs nothing of its own, and comes even if only another one had it when its sender died. It costs what a multicast costs.
  *
@@ -41,6 +41,7 @@ import { ORDER_LEVELS, type OrderLevel, type OrderPromise } from "../core/order-
 import { copyOf } from "../core/record.ts";
 import { Slab } from "../core/slab.ts";
 import type { Gap, GroupExplanation, HeldPacket, Stall, Unstable } from "./explanation.ts";
+import { LogOrder, type LogOrderState } from "./log-order.ts";
 import {
   ALL,
   Draft,
@@ -63,14 +64,17 @@ import {
   type TotalOrder,
 } from "./total-order.ts";
 
+/** How total order comes about: one member gives it, all agree, or it stands in a log beside them. */
+export type TotalOrderEngine = "sequencer" | "agreed" | "log";
+
 /** How a group is set up; the same at every member. */
 export interface GroupOptions {
   readonly self: ProcessId;
   /** In ascending order. */
   readonly members: readonly ProcessId[];
-  /** How total order comes about. With `sequencer` the first member gives it. */
-  readonly total: "sequencer" | "agreed";
-  /** Whether what is delivered by a member that dies is delivered by all. */
+  /** How total order comes about. With `sequencer` the first member gives it; with `log` a log that is no member. */
+  readonly total: TotalOrderEngine;
+  /** Whether what is delivered by a member that dies is delivered by all; a group with a log is so in any case. */
   readonly uniform: boolean;
   /** Bytes of own packets that may be unstable before there is no more room. */
   readonly windowBytes: number;
@@ -99,6 +103,10 @@ export type GroupInput = { readonly nowMs: number } & (
   | { readonly type: "lost" | "back"; readonly member: ProcessId }
   /** Tells the others of this life, before anything else. */
   | { readonly type: "start" }
+  /** The log of that epoch is there, for the first time or again. */
+  | { readonly type: "log-open"; readonly epoch: number }
+  /** A text of the log, at its position. */
+  | { readonly type: "log-read"; readonly position: number; readonly text: string }
   | { readonly type: "tick" }
 );
 
@@ -123,6 +131,9 @@ export type GroupEffect =
   /** Something has waited for `stalledAfterMs`, for the first time; and nothing does any more. */
   | { readonly type: "stalled"; readonly stall: Stall }
   | { readonly type: "resumed" }
+  /** To be written to the log; and up to where nobody needs it any more. */
+  | { readonly type: "log-write"; readonly text: string }
+  | { readonly type: "log-forget"; readonly position: number }
   /** What a peer sent is not well formed, or cannot be. */
   | { readonly type: "irregular"; readonly reason: string };
 
@@ -199,7 +210,7 @@ export interface GroupState {
   /** When to look whether anything has waited for long; and whether it was told that something has. */
   watchAtMs: number;
   stalled: boolean;
-  readonly order: SequencerState | AgreementState;
+  readonly order: SequencerState | AgreementState | LogOrderState;
 }
 
 /** What waits, and since when: a packet, a gap of an origin, or own packets. */
@@ -248,6 +259,9 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   readonly #self: number;
   readonly #others: readonly ProcessId[];
   readonly #order: TotalOrder;
+  /** The same, if it is by a log. */
+  readonly #log: LogOrder | undefined;
+  readonly #uniform: boolean;
   /** Of each origin where its packets are kept: they become stable one behind the other. */
   readonly #slabs: readonly Slab[];
   /** Stable, and not known to be delivered: then their bytes may be written anew. And whether some are new among them. */
@@ -264,19 +278,18 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
    * @throws TidemarkError `BAD_OPTION`
    */
   constructor(options: GroupOptions, state?: GroupState) {
-    const { self, members, total } = options;
+    const { self, members, total, uniform } = options;
     this.#options = options;
+    this.#uniform = uniform || total === "log";
     this.#self = members.indexOf(self);
     if (this.#self < 0 || members.length > MEMBERS_MAX)
       throw new TidemarkError("BAD_OPTION", `${self} is not one of up to ${MEMBERS_MAX} members`);
     this.#others = members.filter((id) => id !== self);
     this.#slabs = members.map(() => new Slab());
     const zeros = (): number[] => members.map(() => 0);
-    const order =
-      total === "sequencer"
-        ? new Sequencer(this.#self, SEQUENCER, state?.order as SequencerState | undefined)
-        : new Agreement(this.#self, members.length, state?.order as AgreementState | undefined);
+    const order = this.#orderOf(state);
     this.#order = order;
+    this.#log = order instanceof LogOrder ? order : undefined;
     this.state = state ?? {
       members,
       stamp: zeros(),
@@ -313,6 +326,24 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       stalled: false,
       order: order.state,
     };
+  }
+
+  #orderOf(state: GroupState | undefined): Sequencer | Agreement | LogOrder {
+    const { members, total, life } = this.#options;
+    const order = state?.order;
+    if (total === "sequencer")
+      return new Sequencer(this.#self, SEQUENCER, order as SequencerState | undefined);
+    if (total === "agreed")
+      return new Agreement(this.#self, members.length, order as AgreementState | undefined);
+    const own = state?.origins[this.#self]?.life ?? life;
+    return new LogOrder(this.#self, members, own, order as LogOrderState | undefined);
+  }
+
+  /** Up to where it has read the log, and of which epoch; `undefined` if it has none. */
+  get logRead(): { readonly epoch: number; readonly position: number } | undefined {
+    if (!this.#log) return undefined;
+    const { epoch, position } = this.#log.state;
+    return { epoch, position };
   }
 
   /** Whether more should be multicast now. */
@@ -378,17 +409,31 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
         // Who was lost in another life may be there.
         for (const origin of this.state.origins)
           Object.assign(origin, { lost: origin.replaced, asked: 0 });
+        this.#log?.start(({ origin, number }) => number <= this.#origin(origin).received);
         this.#soon(this.#options.windowBytes);
         // Nobody could be told between two lives.
         this.state.stalled = false;
         this.state.watchAtMs = Number.POSITIVE_INFINITY;
         this.#watchSoon();
         break;
+      case "log-open":
+        this.#log?.open(input.epoch);
+        break;
+      case "log-read": {
+        const wrong = this.#log?.read(input.position, input.text);
+        if (wrong)
+          this.#effects.push({
+            type: "irregular",
+            reason: `text ${input.position} of the log: ${wrong}`,
+          });
+        break;
+      }
       case "tick":
         this.#ask();
         break;
     }
     this.#progress();
+    this.#write();
     this.#tell();
     this.#watch();
     return this.#effects;
@@ -461,7 +506,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       ),
       members: missing.map((member) => this.#name(member)),
     });
-    if (this.#options.uniform && (unsafe[0]?.number ?? Number.POSITIVE_INFINITY) <= number) {
+    if (this.#uniform && (unsafe[0]?.number ?? Number.POSITIVE_INFINITY) <= number) {
       const missing = members.map((_, member) => member);
       return told(
         "majority",
@@ -640,7 +685,8 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
    */
   #mostBytes(index: number): number {
     const { members, total, windowBytes } = this.#options;
-    const placed = total === "agreed" ? 1 : index === SEQUENCER ? members.length : 0;
+    const bySequencer = total === "sequencer" && index === SEQUENCER ? members.length : 0;
+    const placed = total === "agreed" ? 1 : bySequencer;
     return windowBytes * (BEYOND + 2 * placed);
   }
 
@@ -705,7 +751,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
       atMs: this.#nowMs,
     };
     if (entries.length === 0) origin.heldBytes += bytes.length;
-    if (this.#options.uniform) origin.unsafe.push(held);
+    if (this.#uniform) origin.unsafe.push(held);
     else this.#admit(held);
   }
 
@@ -723,7 +769,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
   #hear(sender: number, { kind, entries }: Word): void {
     const { members, have } = this.state;
     if (kind === "proposals") this.#order.proposed(sender, entries);
-    else if (entries.some(([of]) => of >= members.length))
+    else if (entries.some(([of]) => of >= members.length + (this.#log && kind === "have" ? 1 : 0)))
       this.#irregular(members[sender] as ProcessId, "it speaks of a member that there is not");
     else if (kind === "want")
       for (const [of, number] of new Map(entries)) {
@@ -742,6 +788,10 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     else {
       const has = have[sender] as number[];
       for (const [of, number] of entries) {
+        if (of === members.length) {
+          this.#log?.heard(sender, number);
+          continue;
+        }
         const origin = this.#origin(of);
         if (of === this.#self && (origin.replaced || number > origin.received)) {
           // Of a life before this one, which began without its state.
@@ -859,11 +909,20 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
 
   #soon(bytes: number): void {
     const { state } = this;
-    const { tellAfterMs, windowBytes, uniform } = this.#options;
+    const { tellAfterMs, windowBytes } = this.#options;
     state.untoldBytes += bytes;
     const atMs =
-      uniform || state.untoldBytes * 4 >= windowBytes ? this.#nowMs : this.#nowMs + tellAfterMs;
+      this.#uniform || state.untoldBytes * 4 >= windowBytes
+        ? this.#nowMs
+        : this.#nowMs + tellAfterMs;
     state.tellAtMs = Math.min(state.tellAtMs, atMs);
+  }
+
+  #write(): void {
+    if (!this.#log) return;
+    const { texts, forget } = this.#log.takeTexts((member) => this.#origin(member).lost);
+    for (const text of texts) this.#effects.push({ type: "log-write", text });
+    if (forget !== undefined) this.#effects.push({ type: "log-forget", position: forget });
   }
 
   /** What one has, once it is time. */
@@ -872,6 +931,8 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     if (state.tellAtMs > this.#nowMs) return;
     const has = state.have[this.#self] as number[];
     const entries = has.map((number, of): Entry => [of, number]);
+    // Behind those of the origins, what was delivered in the order of the log.
+    if (this.#log) entries.push([has.length, this.#log.state.count]);
     this.#word(this.#others, "have", entries);
     state.untoldBytes = 0;
     state.tellAtMs = Number.POSITIVE_INFINITY;

@@ -129,6 +129,20 @@ export function natsStore(options: NatsStoreOptions): SnapshotStore {
   return new NatsStore(options);
 }
 
+/**
+ * How streams are called, and on how many servers they are.
+ * @throws TidemarkError `BAD_OPTION`
+ */
+export function checkPlace(prefix: unknown, replicas: unknown): void {
+  if (typeof prefix !== "string" || !PREFIX.test(prefix))
+    throw new TidemarkError(
+      "BAD_OPTION",
+      'the prefix of what lies on NATS has 1 to 64 letters, digits, "-" or "_"',
+    );
+  if (replicas !== 1 && replicas !== 3)
+    throw new TidemarkError("BAD_OPTION", `replicas is ${String(replicas)}; use 1 or 3`);
+}
+
 /** Of one process. */
 const NOTES_KEPT = 500;
 /** Snapshots whose fate this process does not know; of older ones it does not clear up what is abandoned. */
@@ -196,9 +210,7 @@ class NatsStore implements SnapshotStore {
   constructor(options: NatsStoreOptions) {
     const { prefix = "tidemark", replicas = 1, maxBytes, graceMs = 600_000 } = options;
     const bad = (what: string): TidemarkError => new TidemarkError("BAD_OPTION", what);
-    if (typeof prefix !== "string" || !PREFIX.test(prefix))
-      throw bad('the prefix of a store on NATS has 1 to 64 letters, digits, "-" or "_"');
-    if (replicas !== 1 && replicas !== 3) throw bad(`replicas is ${replicas}; use 1 or 3`);
+    checkPlace(prefix, replicas);
     if (maxBytes !== undefined && (!Number.isSafeInteger(maxBytes) || maxBytes < 1))
       throw bad(`maxBytes is ${maxBytes}; use a whole number of bytes, 1 or more`);
     if (typeof graceMs !== "number" || !(graceMs >= 0))

@@ -71,6 +71,11 @@ export class Stream {
     return this.#settings.name;
   }
 
+  /** Makes the stream if it is not there, and sees whether it is as it should be. */
+  async make(): Promise<void> {
+    await this.#isThere(true);
+  }
+
   /** Writes a message, and makes the stream if need be. Gives its sequence number; undefined if something else came before it. */
   async write(subject: string, content: Uint8Array, writing: Writing): Promise<number | undefined> {
     await this.#isThere(true);
@@ -118,6 +123,15 @@ export class Stream {
     return await this.#session.use(`look at ${this.name}`, async ({ manager }) => {
       const { state } = await manager.streams.info(this.name);
       return state.last_seq;
+    });
+  }
+
+  /** That of the first message that is still there; if there is none, of the next one. */
+  async firstSequence(): Promise<number> {
+    if (!(await this.#isThere(false))) return 1;
+    return await this.#session.use(`look at ${this.name}`, async ({ manager }) => {
+      const { state } = await manager.streams.info(this.name);
+      return state.messages > 0 ? state.first_seq : state.last_seq + 1;
     });
   }
 

@@ -40,6 +40,12 @@ export interface Application<M, State = unknown, Request = never, Reply = never>
   peer?(id: ProcessId, change: PeerChange, turn: Turn<M, Reply>): void;
   /** What waits in groups, by their names; of an application that has groups (`Grouped`), so that it is explained with the rest. */
   explainGroups?(): Readonly<Record<string, GroupExplanation>>;
+  /** The logs that stand beside the processes and give groups their order: by name, which epoch's was read, and up to where. */
+  orderLogs?(): Readonly<Record<string, { readonly epoch: number; readonly position: number }>>;
+  /** Such a log is there, for the first time in this epoch or again: what was written and not read may be lost. */
+  orderLogOpen?(log: string, epoch: number, turn: Turn<M, Reply>): void;
+  /** A text of such a log: all of them, in their order. */
+  orderLogRead?(log: string, position: number, text: string, turn: Turn<M, Reply>): void;
   /** What they have delivered and hold, for those who watch them over time. */
   measureGroups?(): Readonly<Record<string, GroupMeasures>>;
   /**
@@ -84,6 +90,8 @@ export interface Turn<M, Reply = never> {
   readonly peers: readonly ProcessId[];
   /** Who records what is done, if somebody does: for what stands between a process and an application. @internal */
   readonly observer?: ProcessObserver | undefined;
+  /** The logs that give groups their order: for what stands between a process and an application. @internal */
+  readonly orderLogs?: TurnOrderLogs | undefined;
   /**
    * Sends a message on a channel, or the same one on several (encoded once). False: it is sent, but so much
    * waits on a channel that it would be good to stop until `writable`.
@@ -102,6 +110,14 @@ export interface Turn<M, Reply = never> {
    * @throws TidemarkError `BAD_OPTION`
    */
   setTimer(name: string, afterMs: number): void;
+}
+
+/** What is done with a log that gives a group its order. */
+export interface TurnOrderLogs {
+  /** It comes back to all that read the log, or to nobody. */
+  write(log: string, text: string): void;
+  /** Nobody needs anything up to that position any more. */
+  forget(log: string, position: number): void;
 }
 
 /** No request has this id: `turn.reply(UNASKED, …)` says something that nobody asked for. */

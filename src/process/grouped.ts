@@ -29,8 +29,10 @@ import { describeStall, type GroupExplanation } from "../multicast/explanation.t
 import {
   Group,
   type GroupEffect,
+  type GroupInput,
   type GroupMeasures,
   type GroupState,
+  type TotalOrderEngine,
   undeliveredIn,
 } from "../multicast/group.ts";
 import {
@@ -48,6 +50,7 @@ import {
   type PeerChange,
   type Renamed,
   type Turn,
+  type TurnOrderLogs,
 } from "./application.ts";
 import type { Codec } from "./codec.ts";
 import type { Declarations } from "./declarations.ts";
@@ -55,9 +58,12 @@ import type { Declarations } from "./declarations.ts";
 /** One group; the same at all its members. */
 export interface GroupSetup {
   readonly members: readonly ProcessId[];
-  /** How total order comes about: the first member gives it, or all agree. @default "sequencer" */
-  readonly total?: "sequencer" | "agreed";
-  /** Whether what a member delivers that then dies is delivered by all that go on. @default false */
+  /**
+   * How total order comes about: the first member gives it, all agree, or it stands in a log beside the processes (`orderLog` of
+   * `startProcess`), so that it goes on whoever dies. @default "sequencer"
+   */
+  readonly total?: TotalOrderEngine;
+  /** Whether what a member delivers that then dies is delivered by all that go on; with a log always. @default false */
   readonly uniform?: boolean;
 }
 
@@ -209,7 +215,7 @@ export interface MessageInGroup<M> {
 /** A group in a captured state. */
 interface SavedGroup {
   readonly name: string;
-  readonly total: "sequencer" | "agreed";
+  readonly total: TotalOrderEngine;
   readonly state: GroupState;
   readonly congested: boolean;
 }
@@ -500,6 +506,26 @@ export class Grouped<M, State, Request, Reply>
     this.#run(turn);
   }
 
+  orderLogs(): Readonly<Record<string, { readonly epoch: number; readonly position: number }>> {
+    const read = [...this.#groups].map(([name, { machine }]) => [name, machine.logRead]);
+    return Object.fromEntries(read.filter(([, one]) => one !== undefined));
+  }
+
+  orderLogOpen(log: string, epoch: number, turn: Turn<Uint8Array, Reply>): void {
+    this.#stepLog(log, { type: "log-open", epoch, nowMs: turn.nowMs }, turn);
+  }
+
+  orderLogRead(log: string, position: number, text: string, turn: Turn<Uint8Array, Reply>): void {
+    this.#stepLog(log, { type: "log-read", position, text, nowMs: turn.nowMs }, turn);
+  }
+
+  #stepLog(log: string, input: GroupInput, turn: Turn<Uint8Array, Reply>): void {
+    const group = this.#groups.get(log);
+    if (!group) return;
+    this.#step(group, input, turn);
+    this.#run(turn);
+  }
+
   writable(to: ProcessId, turn: Turn<Uint8Array, Reply>): void {
     if (this.#full.delete(to)) this.#stepAll(to, "back", turn);
     this.#run(turn, (own) => this.#options.application.writable?.(to, own));
@@ -638,7 +664,7 @@ export class Grouped<M, State, Request, Reply>
       if (one.members.includes(member)) this.#step(one, { type, member, nowMs: turn.nowMs }, turn);
   }
 
-  #step(group: Named, input: Parameters<Group["step"]>[0], turn: Turn<Uint8Array, Reply>): void {
+  #step(group: Named, input: GroupInput, turn: Turn<Uint8Array, Reply>): void {
     for (const effect of group.machine.step(input)) this.#perform(group, effect, turn);
   }
 
@@ -646,6 +672,8 @@ export class Grouped<M, State, Request, Reply>
     const { self, onStalled } = this.#options;
     if (effect.type === "send") this.#send(effect, turn);
     else if (effect.type === "irregular") this.#irregular(effect.reason);
+    else if (effect.type === "log-write") turn.orderLogs?.write(group.name, effect.text);
+    else if (effect.type === "log-forget") turn.orderLogs?.forget(group.name, effect.position);
     else if (effect.type === "stalled") {
       const { members, sinceMs } = effect.stall;
       const text = `group ${group.name} does not go on at ${self}: ${describeStall(effect.stall, turn.nowMs)}`;
@@ -866,6 +894,10 @@ class GroupedTurn<M, Reply> implements GroupTurn<M, Reply> {
     return this.#turn.observer;
   }
 
+  get orderLogs(): TurnOrderLogs | undefined {
+    return this.#turn.orderLogs;
+  }
+
   send(to: ProcessId | readonly ProcessId[], message: M, options?: SendOptions): boolean {
     return this.#actions.send(to, message, options, this.#turn);
   }
@@ -929,8 +961,8 @@ function check<M, State, Request, Reply>(options: GroupedOptions<M, State, Reque
     if (members.length === 0 || members.length > MEMBERS_MAX)
       bad(group, `it has ${members.length} members, not 1 to ${MEMBERS_MAX}`);
     if (new Set(members).size < members.length) bad(group, "a member is named twice");
-    if (total !== "sequencer" && total !== "agreed")
-      bad(group, `total is ${JSON.stringify(total)}: use "sequencer" or "agreed"`);
+    if (!["sequencer", "agreed", "log"].includes(total))
+      bad(group, `total is ${JSON.stringify(total)}: use "sequencer", "agreed" or "log"`);
     if (typeof uniform !== "boolean") bad(group, "uniform must be true or false");
   }
 }

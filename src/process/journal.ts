@@ -234,6 +234,7 @@ function failuresIn(value: unknown): readonly CaptureFailure[] {
 const INPUTS: ReadonlySet<unknown> = new Set<ProcessInput<never>["type"]>([
   ...(["start", "recover", "peer-up", "peer-down", "dropped", "timer", "tick", "receive"] as const),
   ...(["snapshot", "abandon", "stored", "store-failed", "committed", "topology"] as const),
+  ...(["order-log-open", "order-log-read"] as const),
 ]);
 
 /** What stands in a record as JSON. */

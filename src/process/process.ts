@@ -57,7 +57,13 @@ import type {
   SnapshotMachine,
   SnapshotState,
 } from "../snapshot/recordings.ts";
-import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
+import {
+  type Application,
+  FrozenState,
+  type PeerChange,
+  type Turn,
+  type TurnOrderLogs,
+} from "./application.ts";
 import { type Codec, encodeApart } from "./codec.ts";
 import { checkWaits, type Wait } from "./declarations.ts";
 import { type ColouredBatch, Inbox } from "./inbox.ts";
@@ -187,6 +193,20 @@ type RareInput<Request> =
     }
   | { readonly type: "timer"; readonly name: string; readonly nowMs: number }
   | { readonly type: "tick"; readonly nowMs: number }
+  /** A log that gives a group its order is there: `orderLogOpen`; and a text of it: `orderLogRead`. */
+  | {
+      readonly type: "order-log-open";
+      readonly log: string;
+      readonly epoch: number;
+      readonly nowMs: number;
+    }
+  | {
+      readonly type: "order-log-read";
+      readonly log: string;
+      readonly position: number;
+      readonly text: string;
+      readonly nowMs: number;
+    }
   /** Manual mode: takes the head of that channel, a message or a marker. */
   | { readonly type: "receive"; readonly from: ProcessId; readonly nowMs: number }
   /** Begins a snapshot; `snapshot-started` or `snapshot-refused` answers with the same token. */
@@ -233,6 +253,9 @@ export type ProcessEffect<M, Reply> =
   | { readonly type: "frame"; readonly to: ProcessId; readonly frame: Uint8Array }
   | { readonly type: "reply"; readonly id: number; readonly reply: Reply }
   | { readonly type: "timer"; readonly name: string; readonly afterMs: number }
+  /** Write it to a log that gives a group its order; and what that log need not keep. */
+  | { readonly type: "order-log-write"; readonly log: string; readonly text: string }
+  | { readonly type: "order-log-forget"; readonly log: string; readonly position: number }
   /** A `tick` is wanted at that time; replaces what was wanted before. */
   | { readonly type: "wake"; readonly atMs: number }
   | { readonly type: "received"; readonly received: Received<M> | undefined }
@@ -492,6 +515,11 @@ export class Process<M, State, Request = never, Reply = never>
         send: (to, message) => this.#send(to, message),
         reply: (id, reply) => this.#effects.push({ type: "reply", id, reply }),
         setTimer: (name, afterMs) => this.#setTimer(name, afterMs),
+        orderLogs: {
+          write: (log, text) => this.#effects.push({ type: "order-log-write", log, text }),
+          forget: (log, position) =>
+            this.#effects.push({ type: "order-log-forget", log, position }),
+        },
       },
       self,
       this.#random,
@@ -565,6 +593,11 @@ export class Process<M, State, Request = never, Reply = never>
       groups: this.#application.measureGroups?.() ?? {},
       snapshotsUnderWay: new Set([...recordings.keys(), ...collections.keys()]).size,
     };
+  }
+
+  /** Which logs give its groups their order: of which epoch each was read, and up to where. */
+  get orderLogs(): Readonly<Record<string, { readonly epoch: number; readonly position: number }>> {
+    return this.#application.orderLogs?.() ?? {};
   }
 
   /** Manual mode: how many messages and markers wait in the channel from that process. */
@@ -674,6 +707,14 @@ export class Process<M, State, Request = never, Reply = never>
       case "timer":
         this.#timers.delete(input.name);
         this.#call((application, turn) => application.timer?.(input.name, turn));
+        break;
+      case "order-log-open":
+        this.#call((application, turn) => application.orderLogOpen?.(input.log, input.epoch, turn));
+        break;
+      case "order-log-read":
+        this.#call((application, turn) =>
+          application.orderLogRead?.(input.log, input.position, input.text, turn),
+        );
         break;
       case "tick":
         this.#tick();
@@ -1734,6 +1775,7 @@ interface TurnActions<M, Reply> {
   send(to: ProcessId | readonly ProcessId[], message: M): boolean;
   reply(id: number, reply: Reply): void;
   setTimer(name: string, afterMs: number): void;
+  readonly orderLogs: TurnOrderLogs;
 }
 
 /** One object for all turns of a process: a turn costs no memory. */
@@ -1756,6 +1798,10 @@ class ProcessTurn<M, Reply> implements Turn<M, Reply> {
     this.self = self;
     this.random = random;
     this.peers = peers;
+  }
+
+  get orderLogs(): TurnOrderLogs {
+    return this.#actions.orderLogs;
   }
 
   send(to: ProcessId | readonly ProcessId[], message: M): boolean {

@@ -35,6 +35,7 @@ import { Recorder, type RecorderOptions, type Recording } from "../trace/recorde
 import { AttemptNotes } from "./attempt-notes.ts";
 import { GlobalSnapshot } from "./global-snapshot.ts";
 import { msgpackCodec } from "./msgpack-codec.ts";
+import type { OrderLog, OrderLogReader } from "./order-log.ts";
 import { type LogConfiguration, ProcessLog } from "./process-log.ts";
 import { inTurns, rest } from "./rest.ts";
 import type { Restoration } from "./restoration.ts";
@@ -75,6 +76,8 @@ export interface ProcessConfiguration<M, State, Request, Reply> {
    * nothing, or, in a system that was restored, as it was in that snapshot.
    */
   readonly log?: LogConfiguration<Request>;
+  /** The log that gives its groups with `total: "log"` their order. @default none, and there is no such group */
+  readonly orderLog?: OrderLog;
   /** How messages become bytes; the same at every process. @default MessagePack */
   readonly messageCodec?: Codec<M>;
   /** How states become bytes. @default MessagePack */
@@ -355,6 +358,8 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
   #journal: Journal<M, State, Request, Reply> | undefined;
   /** Nothing is shown yet of what the log says to be settled: how the process began is not kept. */
   #unkept: boolean = false;
+  /** Of its groups, by their names. */
+  readonly #orderLogs = new Map<string, OrderLogReader>();
   /** It goes to another epoch; and whether it must look again. */
   #advancing: Promise<void> | undefined;
   /** The latest epoch that somebody spoke of. */
@@ -525,6 +530,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       if (image && image.epoch >= this.#epoch) {
         this.#beganWith = "log";
         await this.#recover(image);
+        this.#openOrderLogs();
         await this.#openTransport(system);
         return;
       }
@@ -540,10 +546,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       // With a log it begins to be kept before anybody meets it; else its peers are awaited from when they can come.
       if (!this.#log) await this.#openTransport(system);
       await this.#begin();
+      this.#openOrderLogs();
       if (this.#log) await this.#openTransport(system);
     } catch (error) {
       this.#end = error as TidemarkError;
       this.#clearTimers();
+      await this.#closeOrderLogs();
       await this.#transport.close().catch(() => {});
       await this.#log?.log.close().catch(() => {});
       throw error;
@@ -779,6 +787,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       this.#process = this.#newLife(topology, piece);
       this.#transport.advance({ incarnation: this.#incarnation, epoch: this.#epoch });
       await this.#begin();
+      this.#openOrderLogs();
     } catch (thrown) {
       const error = isTidemarkError(thrown)
         ? thrown
@@ -820,6 +829,47 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
     for (const storing of this.#storing.values()) storing.abort();
     this.#clearTimers();
     this.#up.clear();
+    void this.#closeOrderLogs();
+  }
+
+  // Logs that give groups their order.
+
+  /**
+   * Of this epoch, from where they have been read.
+   * @throws TidemarkError `BAD_OPTION` if a group needs one and there is none
+   */
+  #openOrderLogs(): void {
+    const { orderLog, system = "tidemark" } = this.#configuration;
+    const epoch = this.#epoch;
+    for (const [group, read] of Object.entries(this.#process.orderLogs)) {
+      if (!orderLog)
+        throw new TidemarkError(
+          "BAD_OPTION",
+          `the order of group ${JSON.stringify(group)} is in a log: give ${this.id} an orderLog`,
+        );
+      const position = read.epoch === epoch ? read.position : 0;
+      const input = { log: group, epoch };
+      const reader: OrderLogReader = orderLog.open(
+        { system, process: this.id, group, epoch, position },
+        {
+          opened: () => this.#step({ type: "order-log-open", ...input, nowMs: nowMs() }),
+          read: (position, text) =>
+            this.#step({ type: "order-log-read", log: group, position, text, nowMs: nowMs() }),
+          problem: this.#problems,
+          lost: (error) => {
+            this.#failure ??= error;
+            this.#stopping ??= this.#stop(error);
+          },
+        },
+      );
+      this.#orderLogs.set(group, reader);
+    }
+  }
+
+  async #closeOrderLogs(): Promise<void> {
+    const readers = [...this.#orderLogs.values()];
+    this.#orderLogs.clear();
+    await Promise.all(readers.map((reader) => reader.close()));
   }
 
   async follow(): Promise<number> {
@@ -1120,6 +1170,7 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       waiter.reject(end);
     for (const storing of this.#storing.values()) storing.abort();
     try {
+      await this.#closeOrderLogs();
       await this.#transport.close();
       await this.#closeLog(cause);
       await this.#notes.taken();
@@ -1246,6 +1297,12 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
         break;
       case "timer":
         this.#setTimer(effect.name, effect.afterMs);
+        break;
+      case "order-log-write":
+        this.#orderLogs.get(effect.log)?.write(effect.text);
+        break;
+      case "order-log-forget":
+        this.#orderLogs.get(effect.log)?.forget(effect.position);
         break;
       case "wake":
         this.#setWake(effect.atMs);

@@ -15,6 +15,7 @@ import {
   type ReplicaState,
 } from "../kv/replica.ts";
 import { describeGroup } from "../multicast/explanation.ts";
+import type { TotalOrderEngine } from "../multicast/group.ts";
 import { bytesCodec, lentBytesCodec } from "../process/codec.ts";
 import { Grouped, groupedCodecs } from "../process/grouped.ts";
 import { msgpackCodec } from "../runtime/msgpack-codec.ts";
@@ -36,6 +37,8 @@ export interface KvSystemOptions {
   readonly users?: string;
   /** A directory with `cert.pem`, `key.pem` and perhaps `ca.pem`: clients speak TLS. @default none */
   readonly clientTls?: string;
+  /** How the total order comes about; the same for all processes. @default "sequencer" */
+  readonly total?: TotalOrderEngine;
   /** Keys that are not in total order, and converge; the same for all processes. @default none */
   readonly namespaces?: NamespacePatterns;
   /** Hears of each server that serves, and of the replica beside it. */
@@ -53,13 +56,14 @@ const NAME_CHARACTERS = 256;
 export function kvSystem(
   options: KvSystemOptions,
 ): SystemDefinition<Uint8Array, unknown, ReplicaRequest, ReplicaReply> {
-  const { processes, port, isOnePort, host, settings, users, clientTls, namespaces } = options;
+  const { processes, port, isOnePort, host, settings, users, clientTls } = options;
+  const { namespaces, total = "sequencer" } = options;
   const levels = CONVERGING.filter((level) => (namespaces?.[level]?.length ?? 0) > 0);
   const groups = [GROUP, ...levels.map(groupOfLevel)];
   const applications = new Map<ProcessId, readonly [StoreApplication, Replica]>();
   return defineSystem<Uint8Array, unknown, ReplicaRequest, ReplicaReply>({
     processes,
-    system: nameOf(namespaces),
+    system: nameOf(namespaces, total),
     // The window of a group is to be the bound of what goes on while one is away.
     ...(levels.length > 0 && { windowBytes: 2 * WINDOW_BYTES }),
     application(self) {
@@ -70,7 +74,12 @@ export function kvSystem(
       const grouped: StoreApplication = new Grouped({
         self,
         application: replica,
-        groups: Object.fromEntries(groups.map((name) => [name, { members: processes }])),
+        groups: Object.fromEntries(
+          groups.map((name) => [
+            name,
+            { members: processes, ...(name === GROUP ? { total } : {}) },
+          ]),
+        ),
         messageCodec: lentBytesCodec,
         maxMessageBytes: MESSAGE_BYTES,
         windowBytes: WINDOW_BYTES,
@@ -112,11 +121,12 @@ export function kvSystem(
   });
 }
 
-/** Processes that do not agree on the namespaces are none of one system; nor is a log from before they were others. */
-function nameOf(namespaces: NamespacePatterns = {}): string {
+/** Processes that do not agree on namespaces and order are none of one system; nor is a log from before they were others. */
+function nameOf(namespaces: NamespacePatterns = {}, total: TotalOrderEngine): string {
   const named = CONVERGING.flatMap((level) =>
     (namespaces[level] ?? []).map((pattern) => ` ${level} ${JSON.stringify(pattern)}`),
   );
-  const name = `tidemark/kv${named.join("")}`;
+  const ordered = total === "sequencer" ? "" : ` order ${total}`;
+  const name = `tidemark/kv${ordered}${named.join("")}`;
   return name.length <= NAME_CHARACTERS ? name : `tidemark/kv ${sha256(encodeUtf8(name))}`;
 }

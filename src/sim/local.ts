@@ -372,6 +372,8 @@ export class LocalStates<M, State, Request, Reply> {
       case "recorded":
       case "cut":
       case "snapshot-started":
+      case "order-log-write":
+      case "order-log-forget":
         break;
     }
     return undefined;
@@ -513,6 +515,8 @@ class FixedCapture<M, State, Request, Reply> implements Application<M, State, Re
 
   start(turn: Turn<M, Reply>): void {
     checkMethod("start", this.#inner.start?.(turn));
+    if (Object.keys(this.#inner.orderLogs?.() ?? {}).length > 0)
+      throw new TypeError('a group with total "log" cannot be explored: there is no log');
   }
 
   receive(from: ProcessId, message: M, turn: Turn<M, Reply>): void {

@@ -43,6 +43,7 @@ import { Recorder, type RecorderOptions, type Recording } from "../trace/recorde
 import { Agenda } from "./agenda.ts";
 import { checkKeys, checkMs, checkNumber, refuse, told } from "./check.ts";
 import { checkFaults, type Faults, NO_FAULTS } from "./faults.ts";
+import { OrderLogs } from "./order-logs.ts";
 import { type SeenSnapshot, seeSnapshot, stateOf } from "./seen.ts";
 import { SimulatedLog } from "./simulated-log.ts";
 import { copyOfData } from "./values.ts";
@@ -176,6 +177,8 @@ interface Life<M, State, Request, Reply> {
   readonly recovered: boolean;
   wake: number;
   readonly timers: Map<string, number>;
+  /** Of logs that give groups their order: those that it has lost, until it has them again. */
+  readonly lostLogs: Set<string>;
   /** Pieces that are being stored; false when they are no longer wanted. */
   readonly storing: Map<SnapshotId, boolean>;
   /** Where it was when it recorded. */
@@ -270,6 +273,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
   readonly #lives = new Map<ProcessId, Life<M, State, Request, Reply>>();
   readonly #pairs = new Map<ProcessId, Map<ProcessId, Pair>>();
   readonly #allPairs: Pair[] = [];
+  readonly #orderLogs = new OrderLogs();
   readonly #parts = new Map<string, Part>();
   readonly #counts = new Map<ProcessId, number>();
   readonly #begun: Begun[] = [];
@@ -712,10 +716,15 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       recovered: image !== undefined,
       wake: 0,
       timers: new Map(),
+      lostLogs: new Set(),
       storing: new Map(),
       cuts: new Map(),
     };
-    if (!image) this.#soon(0, () => this.#step(life, { type: "start", nowMs: 0 }));
+    if (!image)
+      this.#soon(0, () => {
+        this.#step(life, { type: "start", nowMs: 0 });
+        this.#openLogs(life);
+      });
     for (const other of this.#lives.keys()) {
       if (other === id || this.#pairs.get(id)?.has(other)) continue;
       this.#introduce(id, other);
@@ -765,6 +774,7 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
     for (const { peer, channel } of life.process.state.links)
       if (channel.peerIncarnation !== 0) life.witness.met(peer, channel.peerIncarnation);
     this.#step(life, { type: "recover", nowMs: 0 });
+    this.#openLogs(life);
     for (const snapshot of life.process.committing) {
       const written = this.#begun.some((one) => one.id === snapshot && one.manifest);
       const failed = written ? {} : { failed: `${id} died before its manifest was written` };
@@ -975,10 +985,61 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
         break;
       case "failed":
         throw new Violation("application", effect.error.message);
+      case "order-log-write":
+        this.#writeLog(life, effect.log, effect.text);
+        break;
+      case "order-log-forget":
+        this.#orderLogs.forget(effect.log, effect.position);
+        break;
       case "received":
       case "cut":
         break;
     }
+  }
+
+  // Logs that give groups their order.
+
+  #openLogs(life: Life<M, State, Request, Reply>): void {
+    for (const log of Object.keys(life.process.orderLogs))
+      this.#soon(RECONNECT_MS, () => this.#openLog(life, log));
+  }
+
+  #openLog(life: Life<M, State, Request, Reply>, log: string): void {
+    life.lostLogs.delete(log);
+    this.#step(life, { type: "order-log-open", log, epoch: life.epoch, nowMs: 0 });
+    this.#readLog(life, log);
+  }
+
+  /** Some of what is there, and the rest later. */
+  #readLog(life: Life<M, State, Request, Reply>, log: string): void {
+    for (let many = this.random.between(1, 4); life.alive && !life.lostLogs.has(log); many -= 1) {
+      const { epoch, position } = life.process.orderLogs[log] ?? { epoch: 0, position: 0 };
+      const next = epoch === life.epoch && this.#orderLogs.next(log, epoch, position);
+      if (!next) return;
+      if (many === 0) {
+        this.#soon(this.#faults.delayMs[1], () => this.#readLog(life, log));
+        return;
+      }
+      this.#step(life, { type: "order-log-read", log, ...next, nowMs: 0 });
+    }
+  }
+
+  /** It may come late, twice, or not at all: then the log is lost with it, and comes back. */
+  #writeLog(life: Life<M, State, Request, Reply>, log: string, text: string): void {
+    const { delayMs, loss, refuse, repeat, troubleMs } = this.#faults;
+    if (life.lostLogs.has(log)) return;
+    if (this.#happens(Math.max(loss, refuse))) {
+      life.lostLogs.add(log);
+      this.#soon(troubleMs, () => this.#openLog(life, log));
+      return;
+    }
+    const arrive = (): void => {
+      this.#orderLogs.append(log, life.epoch, text);
+      for (const reader of this.#lives.values())
+        if (reader.epoch === life.epoch) this.#soon(delayMs[1], () => this.#readLog(reader, log));
+    };
+    this.#soon(delayMs[1], arrive);
+    if (this.#happens(repeat)) this.#soon(delayMs[1] * 4, arrive);
   }
 
   // The network.

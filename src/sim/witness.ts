@@ -17,6 +17,7 @@ import {
   FrozenState,
   type PeerChange,
   type Turn,
+  type TurnOrderLogs,
 } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
 import { checkMethod, lookAt, slicesOf } from "./seen.ts";
@@ -169,6 +170,18 @@ export class Witness<M, State, Request, Reply> implements Application<M, State, 
     this.#options.application.peer?.(id, change, this.#turn.of(turn));
   }
 
+  orderLogs(): Readonly<Record<string, { readonly epoch: number; readonly position: number }>> {
+    return this.#options.application.orderLogs?.() ?? {};
+  }
+
+  orderLogOpen(log: string, epoch: number, turn: Turn<M, Reply>): void {
+    this.#options.application.orderLogOpen?.(log, epoch, this.#turn.of(turn));
+  }
+
+  orderLogRead(log: string, position: number, text: string, turn: Turn<M, Reply>): void {
+    this.#options.application.orderLogRead?.(log, position, text, this.#turn.of(turn));
+  }
+
   capture(): State | FrozenState {
     const { application, beforeCapture, stateCodec, process, life } = this.#options;
     beforeCapture();
@@ -292,6 +305,10 @@ class WitnessTurn<M, Reply> implements Turn<M, Reply> {
 
   get observer(): ProcessObserver | undefined {
     return this.#turn.observer;
+  }
+
+  get orderLogs(): TurnOrderLogs | undefined {
+    return this.#turn.orderLogs;
   }
 
   send(to: ProcessId | readonly ProcessId[], message: M): boolean {

@@ -31,25 +31,32 @@ describe("who logs its inputs", () => {
       runWorld(keepers(seed), { seed, faults: deadly(seed, 0.7) });
   });
 
-  test("in groups: every promise is kept", { timeout: 7_200_000 }, () => {
-    for (const seed of seeds("logged-groups", 100, 20_000)) {
-      const { world, setup } = talkWorld(seed, "goes on");
-      const { members } = setup;
-      const eventually = {
-        "every promise is kept": (view: View<Uint8Array, GroupedState<Seen>, never>) => {
-          const history = new History();
-          history.add({ type: "group", group: "g", members });
-          const states = members.map(
-            (id) => [id, (view.state(id) as { readonly state: Seen }).state] as const,
-          );
-          for (const line of historyOf(new Map(states))) history.add(line);
-          const [broken] = checkHistory(history).filter(({ holds }) => holds === false);
-          if (broken?.holds !== false) return true;
-          return `${broken.reason}\n${drawSpaceTime(broken.witness)}`;
-        },
-      };
-      const faults = deadly(seed, seed % 2 === 0 ? 0.5 : 0);
-      runWorld({ ...world, logsInputs: true, eventually }, { seed, faults });
-    }
-  });
+  test.each([
+    ["by their members", undefined, () => seeds("logged-groups", 100, 20_000)],
+    ["by a log", "log", () => seeds("logged-groups-log", 100, 100_000)],
+  ] as const)(
+    "in groups with an order %s: every promise is kept",
+    { timeout: 7_200_000 },
+    (_, total, all) => {
+      for (const seed of all()) {
+        const { world, setup } = talkWorld(seed, "goes on", total);
+        const { members } = setup;
+        const eventually = {
+          "every promise is kept": (view: View<Uint8Array, GroupedState<Seen>, never>) => {
+            const history = new History();
+            history.add({ type: "group", group: "g", members });
+            const states = members.map(
+              (id) => [id, (view.state(id) as { readonly state: Seen }).state] as const,
+            );
+            for (const line of historyOf(new Map(states))) history.add(line);
+            const [broken] = checkHistory(history).filter(({ holds }) => holds === false);
+            if (broken?.holds !== false) return true;
+            return `${broken.reason}\n${drawSpaceTime(broken.witness)}`;
+          },
+        };
+        const faults = deadly(seed, seed % 2 === 0 ? 0.5 : 0);
+        runWorld({ ...world, logsInputs: true, eventually }, { seed, faults });
+      }
+    },
+  );
 });

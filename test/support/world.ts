@@ -471,6 +471,8 @@ export class World {
       case "reply":
       case "received":
       case "cut":
+      case "order-log-write":
+      case "order-log-forget":
         break;
     }
   }

@@ -443,6 +443,8 @@ class Driver {
         break;
       case "reply":
       case "received":
+      case "order-log-write":
+      case "order-log-forget":
         break;
     }
     return undefined;

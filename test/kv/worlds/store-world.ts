@@ -19,6 +19,7 @@ import {
   type ReplicaRequest,
   type ReplicaState,
 } from "../../../src/kv/replica.ts";
+import type { TotalOrderEngine } from "../../../src/multicast/group.ts";
 import { bytesCodec, lentBytesCodec } from "../../../src/process/codec.ts";
 import {
   type Delivery,
@@ -208,7 +209,11 @@ export type StoreOrder = "total" | ConvergingLevel;
  * Runs a world of a seed, and judges it.
  * @throws Error with what is wrong
  */
-export function runStoreWorld(seed: number, order: StoreOrder = "total"): StoreReport {
+export function runStoreWorld(
+  seed: number,
+  order: StoreOrder = "total",
+  engine: TotalOrderEngine = "sequencer",
+): StoreReport {
   const random = new Random(`store ${seed}`);
   const faults = faultsOf(seed);
   const doors = new Map<ProcessId, Door>();
@@ -291,7 +296,12 @@ export function runStoreWorld(seed: number, order: StoreOrder = "total"): StoreR
       new Grouped<Uint8Array, ReplicaState, ReplicaRequest, ReplicaReply>({
         self,
         application: begin(self),
-        groups: Object.fromEntries(groups.map((name) => [name, { members: PROCESSES }])),
+        groups: Object.fromEntries(
+          groups.map((name) => [
+            name,
+            { members: PROCESSES, total: name === GROUP ? engine : "sequencer" },
+          ]),
+        ),
         messageCodec: lentBytesCodec,
         maxMessageBytes: MESSAGE_BYTES,
         onIrregular: (reason) => {

@@ -3,6 +3,7 @@
 import type { ProcessId } from "../../../src/core/id.ts";
 import type { OrderLevel } from "../../../src/core/order-level.ts";
 import { Random } from "../../../src/core/random.ts";
+import type { TotalOrderEngine } from "../../../src/multicast/group.ts";
 import { jsonCodec } from "../../../src/process/codec.ts";
 import {
   type Delivery,
@@ -87,12 +88,20 @@ export interface TalkWorld {
   readonly levels: readonly OrderLevel[];
 }
 
-/** Two to four members, by the seed. */
-export function talkWorld(seed: number, restored: Restored = "is quiet"): TalkWorld {
+/**
+ * Two to four members, by the seed.
+ * @param given how total order comes about, if not by the seed
+ */
+export function talkWorld(
+  seed: number,
+  restored: Restored = "is quiet",
+  given?: TotalOrderEngine,
+): TalkWorld {
   const random = new Random(`talk ${seed}`);
   const processes = Array.from({ length: random.between(2, 4) }, (_, i) => `p${i + 1}`);
   const levels = random.chance(0.5) ? LEVELS : [random.pick(LEVELS) as OrderLevel];
-  const total = random.pick(["sequencer", "agreed"] as const) as "sequencer" | "agreed";
+  const drawn = random.pick(["sequencer", "agreed"] as const) as "sequencer" | "agreed";
+  const total = given ?? drawn;
   const setup = { members: processes, total, uniform: random.chance(0.3) };
   const messageCodec = jsonCodec<string>();
   const world = defineWorld<Uint8Array, GroupedState<Seen>>({

@@ -1,0 +1,242 @@
+/**
+ * The log that gives groups their total order, as a stream of JetStream: replicated by Raft, so it survives every process and, with
+ * three replicas, the loss of a server.
+ *
+ *     PREFIX-order-GROUP            a stream; GROUP in base64url
+ *       PREFIX.order.GROUP.7          texts of epoch 7, a line each: multicast/log-order.ts says which
+ *
+ * Theory of operation. One message is under way from each process, with all that was to be written meanwhile in the next: so texts stay in
+ * their order, and the more there is to write, the more goes at once. Each has an id, and one that is not answered is written
+ * again. It is read by an ordered consumer, which begins anew behind the last position whenever something is amiss; whoever comes
+ * back goes on from where its state is. A position is the sequence number in the stream, which ascends across epochs.
+ *
+ * What all members have delivered they take away (`forget`): the stream stays as long as what is under way. A member that lacks what was
+ * taken away could never go on in order: that is told as lost.
+ */
+
+import { randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  type ConsumerMessages,
+  DeliverPolicy,
+  DiscardPolicy,
+  type JsMsg,
+} from "@nats-io/jetstream";
+import { TidemarkError, textOf } from "../core/error.ts";
+import type {
+  OpenedOrderLog,
+  OrderLog,
+  OrderLogEvents,
+  OrderLogReader,
+} from "../runtime/order-log.ts";
+import { type NatsOptions, NatsSession } from "./connection.ts";
+import { checkPlace } from "./nats-store.ts";
+import { Stream } from "./stream.ts";
+
+/** Where `natsOrderLog` keeps the order. */
+export interface NatsOrderLogOptions extends NatsOptions {
+  /** What the names of its streams begin with: as of `natsStore`. @default "tidemark" */
+  readonly prefix?: string;
+  /** On how many servers it is kept: 1, or 3 of a cluster. @default 1 */
+  readonly replicas?: 1 | 3;
+}
+
+/**
+ * The log for groups with `total: "log"`, on NATS JetStream, for `orderLog` of `startProcess`. Every process of a system has one of its
+ * own on the same servers. It connects when a process begins, and is closed with it.
+ *
+ * @throws TidemarkError `BAD_OPTION`
+ *
+ * @example
+ * ```ts
+ * import { natsOrderLog } from "tidemark/nats";
+ * const orderLog = natsOrderLog({ servers: "nats://127.0.0.1:4222", prefix: "bank", replicas: 1 });
+ * ```
+ */
+export function natsOrderLog(options: NatsOrderLogOptions): OrderLog {
+  const { prefix = "tidemark", replicas = 1 } = options;
+  checkPlace(prefix, replicas);
+  // So that what is wrong with an address is told now.
+  const check = new NatsSession(options, "ORDER_LOG_FAILED");
+  void check.close();
+  return { open: (what, events) => new Reader(options, prefix, replicas, what, events) };
+}
+
+/** What goes into one message. */
+const WRITE_BYTES = 256 * 1024;
+const PAUSE_MS = 1_000;
+/** A pull that brings nothing ends by then; half of it without a sign of life, twice, and the consumer is made anew. */
+const PULL_MS = 2_000;
+const PULL_MESSAGES = 1_000;
+
+class Reader implements OrderLogReader {
+  readonly #session: NatsSession;
+  readonly #stream: Stream;
+  readonly #events: OrderLogEvents;
+  readonly #subject: string;
+  readonly #subjects: string;
+  #position: number;
+  #queue: string[] = [];
+  #writing: Promise<void> | undefined;
+  readonly #reading: Promise<void>;
+  #messages: ConsumerMessages | undefined;
+  /** Up to where it is to be forgotten, and whether that is being done. */
+  #forget = 0;
+  #forgetting: boolean = false;
+  readonly #closed = new AbortController();
+  /** It has been told that something is amiss, and not that it is over. */
+  #troubled: boolean = false;
+
+  constructor(
+    options: NatsOrderLogOptions,
+    prefix: string,
+    replicas: 1 | 3,
+    { group, epoch, position }: OpenedOrderLog,
+    events: OrderLogEvents,
+  ) {
+    const token = Buffer.from(group).toString("base64url");
+    this.#subjects = `${prefix}.order.${token}.*`;
+    this.#subject = `${prefix}.order.${token}.${epoch}`;
+    this.#session = new NatsSession(options, "ORDER_LOG_FAILED");
+    this.#stream = new Stream(this.#session, {
+      name: `${prefix}-order-${token}`,
+      description: `Tidemark: the total order of the group ${group}`,
+      subjects: [this.#subjects],
+      num_replicas: replicas,
+      discard: DiscardPolicy.Old,
+    });
+    this.#events = events;
+    this.#position = position;
+    this.#reading = this.#read();
+  }
+
+  write(text: string): void {
+    this.#queue.push(text);
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  forget(position: number): void {
+    this.#forget = Math.max(this.#forget, position);
+    if (!this.#forgetting) void this.#takeAway();
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    this.#messages?.stop();
+    await this.#session.close();
+    await Promise.all([this.#reading, this.#writing]);
+  }
+
+  async #write(): Promise<void> {
+    while (this.#queue.length > 0 && !this.#isClosed) {
+      let bytes = 0;
+      let many = 0;
+      for (const text of this.#queue) {
+        bytes += text.length + 1;
+        if (many > 0 && bytes > WRITE_BYTES) break;
+        many += 1;
+      }
+      const content = Buffer.from(this.#queue.splice(0, many).join("\n"));
+      const id = randomUUID();
+      await this.#insist("write the order", () =>
+        this.#stream.write(this.#subject, content, { id }),
+      );
+    }
+  }
+
+  async #read(): Promise<void> {
+    // Not within `open`.
+    await Promise.resolve();
+    await this.#insist("open the order", () => this.#stream.make());
+    if (this.#isClosed || (await this.#isLost())) return;
+    this.#events.opened();
+    while (!this.#isClosed)
+      await this.#insist("read the order", async () => {
+        await this.#readOn();
+        // It ended by itself: the server that had it is gone, say.
+      });
+  }
+
+  async #readOn(): Promise<void> {
+    const messages = await this.#session.use(`read ${this.#subject}`, async ({ jetstream }) => {
+      const consumer = await jetstream.consumers.get(this.#stream.name, {
+        filter_subjects: this.#subject,
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: this.#position + 1,
+      });
+      return await consumer.consume({
+        expires: PULL_MS,
+        max_messages: PULL_MESSAGES,
+        callback: (message) => this.#take(message),
+      });
+    });
+    this.#messages = messages;
+    if (this.#isClosed) messages.stop();
+    await messages.closed();
+  }
+
+  #take(message: JsMsg): void {
+    const { seq } = message;
+    if (this.#isClosed || seq <= this.#position) return;
+    this.#position = seq;
+    this.#events.read(seq, message.string());
+  }
+
+  /** What stands right behind the position is gone, and was read by all but this one. */
+  async #isLost(): Promise<boolean> {
+    if (this.#position === 0) return false;
+    let first = 0;
+    await this.#insist("look at the order", async () => {
+      first = await this.#stream.firstSequence();
+    });
+    if (this.#isClosed || first <= this.#position + 1) return this.#isClosed;
+    this.#events.lost(
+      new TidemarkError(
+        "ORDER_LOG_FAILED",
+        `the stream ${this.#stream.name} begins at ${first}, and this process has read it to ${this.#position}: ` +
+          "what is between was taken away when all had it. Its state is older than what it had told the others; restore a snapshot",
+      ),
+    );
+    return true;
+  }
+
+  async #takeAway(): Promise<void> {
+    this.#forgetting = true;
+    const position = this.#forget;
+    try {
+      await this.#stream.purge(this.#subjects, position);
+    } catch {
+      // It is asked again, for more.
+    }
+    this.#forgetting = false;
+    if (this.#forget > position && !this.#isClosed) void this.#takeAway();
+  }
+
+  get #isClosed(): boolean {
+    return this.#closed.signal.aborted;
+  }
+
+  /** Until it is done, or closed; what keeps it from being done is told once. */
+  async #insist(what: string, act: () => Promise<unknown>): Promise<void> {
+    while (!this.#isClosed)
+      try {
+        await act();
+        this.#troubled = false;
+        return;
+      } catch (thrown) {
+        if (this.#isClosed) return;
+        if (!this.#troubled)
+          this.#events.problem(
+            thrown instanceof TidemarkError
+              ? thrown
+              : new TidemarkError("ORDER_LOG_FAILED", `cannot ${what}: ${textOf(thrown)}`, {
+                  cause: thrown,
+                }),
+          );
+        this.#troubled = true;
+        await pause(PAUSE_MS, undefined, { signal: this.#closed.signal }).catch(() => {});
+      }
+  }
+}
