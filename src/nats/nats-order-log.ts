@@ -7,8 +7,8 @@
  *
  * Theory of operation. One message is under way from each process, with all that was to be written meanwhile in the next: so texts stay in
  * their order, and the more there is to write, the more goes at once. Each has an id, and one that is not answered is written
- * again. It is read by an ordered consumer, which begins anew behind the last position whenever something is amiss; whoever comes
- * back goes on from where its state is. A position is the sequence number in the stream, which ascends across epochs.
+ * again. It is read by a consumer without acknowledgements, which is made anew behind the last position when it does not answer, or
+ * leaves one out; whoever comes back goes on from where its state is. A position is the sequence number in the stream, which ascends across epochs.
  *
  * What all members have delivered they take away (`forget`): the stream stays as long as what is under way. A member that lacks what was
  * taken away could never go on in order: that is told as lost.
@@ -17,11 +17,13 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import {
+  AckPolicy,
   type ConsumerMessages,
   DeliverPolicy,
   DiscardPolicy,
   type JsMsg,
 } from "@nats-io/jetstream";
+import { nanos } from "@nats-io/transport-node";
 import { TidemarkError, textOf } from "../core/error.ts";
 import type {
   OpenedOrderLog,
@@ -65,7 +67,9 @@ export function natsOrderLog(options: NatsOrderLogOptions): OrderLog {
 /** What goes into one message. */
 const WRITE_BYTES = 256 * 1024;
 const PAUSE_MS = 1_000;
-/** A pull that brings nothing ends by then; half of it without a sign of life, twice, and the consumer is made anew. */
+/** A consumer that nobody uses any more goes by itself. */
+const UNUSED_MS = 30_000;
+/** A pull ends by then; if it does not, the consumer is made anew. */
 const PULL_MS = 2_000;
 const PULL_MESSAGES = 1_000;
 
@@ -152,36 +156,49 @@ class Reader implements OrderLogReader {
     await this.#insist("open the order", () => this.#stream.make());
     if (this.#isClosed || (await this.#isLost())) return;
     this.#events.opened();
-    while (!this.#isClosed)
-      await this.#insist("read the order", async () => {
-        await this.#readOn();
-        // It ended by itself: the server that had it is gone, say.
-      });
+    while (!this.#isClosed) await this.#insist("read the order", () => this.#readOn());
   }
 
+  /** By a consumer of its own, which acknowledges nothing: as long as that brings all, and answers. */
   async #readOn(): Promise<void> {
-    const messages = await this.#session.use(`read ${this.#subject}`, async ({ jetstream }) => {
-      const consumer = await jetstream.consumers.get(this.#stream.name, {
-        filter_subjects: this.#subject,
-        deliver_policy: DeliverPolicy.StartSequence,
-        opt_start_seq: this.#position + 1,
-      });
-      return await consumer.consume({
-        expires: PULL_MS,
-        max_messages: PULL_MESSAGES,
-        callback: (message) => this.#take(message),
-      });
-    });
-    this.#messages = messages;
-    if (this.#isClosed) messages.stop();
-    await messages.closed();
+    const consumer = await this.#session.use(
+      `read ${this.#subject}`,
+      async ({ manager, jetstream }) => {
+        const made = await manager.consumers.add(this.#stream.name, {
+          filter_subject: this.#subject,
+          deliver_policy: DeliverPolicy.StartSequence,
+          opt_start_seq: this.#position + 1,
+          ack_policy: AckPolicy.None,
+          inactive_threshold: nanos(UNUSED_MS),
+          mem_storage: true,
+          num_replicas: 1,
+        });
+        return jetstream.consumers.getConsumerFromInfo(made);
+      },
+    );
+    for (let next = 1; !this.#isClosed; ) {
+      const messages = await consumer.fetch({ max_messages: PULL_MESSAGES, expires: PULL_MS });
+      this.#messages = messages;
+      if (this.#isClosed) messages.stop();
+      // Whose server is gone may never say so.
+      const late = setTimeout(() => messages.stop(new Error("no answer")), 2 * PULL_MS);
+      try {
+        for await (const message of messages) {
+          // One is missing: it was on its way when a connection broke.
+          if (message.info.deliverySequence !== next) return;
+          next += 1;
+          this.#take(message);
+        }
+      } finally {
+        clearTimeout(late);
+      }
+    }
   }
 
-  #take(message: JsMsg): void {
-    const { seq } = message;
+  #take({ seq, data }: JsMsg): void {
     if (this.#isClosed || seq <= this.#position) return;
     this.#position = seq;
-    this.#events.read(seq, message.string());
+    this.#events.read(seq, Buffer.from(data).toString());
   }
 
   /** What stands right behind the position is gone, and was read by all but this one. */
