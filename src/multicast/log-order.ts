@@ -2,24 +2,24 @@
  * Total order by a log that stands beside the processes: whatever is written to it has one place, for everybody who reads it.
  *
  * Assumptions. The log takes texts and gives them, each at its position, to all in the same order, from any position on. A text may come
- * late or twice; or not at all, if whoever wrote it has lost the log meanwhile: then it is told when the log is there again. The log outlives
- * any process. There is one for each epoch. The group is uniform.
+ * late or twice; or not at all, if whoever wrote it has lost the log meanwhile: then it is told when the log is there again. The log
+ * outlives any process. There is one for each epoch. The group is uniform.
  *
  * Theory of operation (total order from consensus: Chandra and Toueg 1996, *Unreliable Failure Detectors for Reliable Distributed
  * Systems*, §7; the consensus is the log's).
  * - Packets go as they always do, by the channels; the log has their *places* alone. So whatever a snapshot needs of channels stays true,
  *   and the log has a few bytes for each packet.
  * - A member writes the place of a packet of its own once it has accepted it, which it does not before a majority has it: what has a
- *   place is not lost with whoever sent it. Before that place it writes those of all packets that it had accepted by then and that have none
- *   as far as it has read. So what a packet depends on stands in the log before it, in the same text or in what its writer had read; a text
- *   needs no other one, and it does no harm that one is lost, late or there twice. Of several places of a packet the first one counts. One
- *   text of each member is under way; what is accepted meanwhile comes with the next.
+ *   place is not lost with whoever sent it. Before that place it writes those of all packets that it had accepted by then and that have
+ *   none as far as it has read. So what a packet depends on stands in the log before it, in the same text or in what its writer had read;
+ *   a text needs no other one, and it does no harm that one is lost, late or there twice. Of several places of a packet the first one
+ *   counts. One text of each member is under way; what is accepted meanwhile comes with the next.
  * - For whoever is lost the others write: a packet that a majority has gets its place.
  * - *After a restore* members stand at different places of an order whose log is over, and may know of places that no packet has any more:
  *   the place was read before the cut, and the packet was sent behind it. So a member first forgets what it knows behind the first packet
  *   that it does not have. That packets before it were sent before the cut is what a consistent cut says. Then each writes to the new log
- *   what it knows, its *past*; when all have, the longest is what everybody goes on from. The pasts are parts of one order, and whatever somebody
- *   has delivered is in the longest: nobody delivers what it has not got.
+ *   what it knows, its *past*; when all have, the longest is what everybody goes on from. The pasts are parts of one order, and whatever
+ *   somebody has delivered is in the longest: nobody delivers what it has not got.
  * - What a member has delivered it remembers until all have: they say so by words on the channels, and not in the log, so that a snapshot
  *   cannot have such a word without what it speaks of.
  *

@@ -8,7 +8,8 @@
  * Theory of operation. One message is under way from each process, with all that was to be written meanwhile in the next: so texts stay in
  * their order, and the more there is to write, the more goes at once. Each has an id, and one that is not answered is written
  * again. It is read by a consumer without acknowledgements, which is made anew behind the last position when it does not answer, or
- * leaves one out; whoever comes back goes on from where its state is. A position is the sequence number in the stream, which ascends across epochs.
+ * leaves one out; whoever comes back goes on from where its state is. A position is the sequence number in the stream, which ascends
+ * across epochs.
  *
  * What all members have delivered they take away (`forget`): the stream stays as long as what is under way. A member that lacks what was
  * taken away could never go on in order: that is told as lost.

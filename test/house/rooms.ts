@@ -35,6 +35,7 @@ export const rooms: Readonly<Record<string, Room>> = {
         "runtime/manifest-file.ts",
         "runtime/stream-transport.ts",
         "runtime/shared-read.ts",
+        "runtime/order-log.ts",
       ],
     ],
   },
