@@ -70,8 +70,9 @@ const WRITE_BYTES = 256 * 1024;
 const PAUSE_MS = 1_000;
 /** A consumer that nobody uses any more goes by itself. */
 const UNUSED_MS = 30_000;
-/** A pull ends by then; if it does not, the consumer is made anew. */
+/** A pull ends by then. If it does not, its server is gone without a word. */
 const PULL_MS = 2_000;
+const NO_ANSWER_MS = 10_000;
 const PULL_MESSAGES = 1_000;
 
 class Reader implements OrderLogReader {
@@ -89,8 +90,6 @@ class Reader implements OrderLogReader {
   #forget = 0;
   #forgetting: boolean = false;
   readonly #closed = new AbortController();
-  /** It has been told that something is amiss, and not that it is over. */
-  #troubled: boolean = false;
 
   constructor(
     options: NatsOrderLogOptions,
@@ -157,11 +156,25 @@ class Reader implements OrderLogReader {
     await this.#insist("open the order", () => this.#stream.make());
     if (this.#isClosed || (await this.#isLost())) return;
     this.#events.opened();
-    while (!this.#isClosed) await this.#insist("read the order", () => this.#readOn());
+    let failures = 0;
+    while (!this.#isClosed)
+      try {
+        await this.#readOn(() => {
+          failures = 0;
+        });
+      } catch (thrown) {
+        failures += 1;
+        // A server that goes away is nothing to be told of, if another one has the stream.
+        if (failures === 2) this.#tell("read the order", thrown);
+        if (failures > 1) await this.#rest();
+      }
   }
 
-  /** By a consumer of its own, which acknowledges nothing: as long as that brings all, and answers. */
-  async #readOn(): Promise<void> {
+  /**
+   * By a consumer of its own, which acknowledges nothing: as long as that brings all, and answers.
+   * @param answered it has
+   */
+  async #readOn(answered: () => void): Promise<void> {
     const consumer = await this.#session.use(
       `read ${this.#subject}`,
       async ({ manager, jetstream }) => {
@@ -181,8 +194,7 @@ class Reader implements OrderLogReader {
       const messages = await consumer.fetch({ max_messages: PULL_MESSAGES, expires: PULL_MS });
       this.#messages = messages;
       if (this.#isClosed) messages.stop();
-      // Whose server is gone may never say so.
-      const late = setTimeout(() => messages.stop(new Error("no answer")), 2 * PULL_MS);
+      const late = setTimeout(() => messages.stop(new Error("no answer")), NO_ANSWER_MS);
       try {
         for await (const message of messages) {
           // One is missing: it was on its way when a connection broke.
@@ -190,6 +202,7 @@ class Reader implements OrderLogReader {
           next += 1;
           this.#take(message);
         }
+        answered();
       } finally {
         clearTimeout(late);
       }
@@ -238,23 +251,26 @@ class Reader implements OrderLogReader {
 
   /** Until it is done, or closed; what keeps it from being done is told once. */
   async #insist(what: string, act: () => Promise<unknown>): Promise<void> {
-    while (!this.#isClosed)
+    for (let tries = 0; !this.#isClosed; tries += 1)
       try {
-        await act();
-        this.#troubled = false;
-        return;
+        return void (await act());
       } catch (thrown) {
-        if (this.#isClosed) return;
-        if (!this.#troubled)
-          this.#events.problem(
-            thrown instanceof TidemarkError
-              ? thrown
-              : new TidemarkError("ORDER_LOG_FAILED", `cannot ${what}: ${textOf(thrown)}`, {
-                  cause: thrown,
-                }),
-          );
-        this.#troubled = true;
-        await pause(PAUSE_MS, undefined, { signal: this.#closed.signal }).catch(() => {});
+        if (tries === 0) this.#tell(what, thrown);
+        await this.#rest();
       }
+  }
+
+  #tell(what: string, thrown: unknown): void {
+    if (this.#isClosed) return;
+    const reason = `cannot ${what}: ${textOf(thrown)}`;
+    this.#events.problem(
+      thrown instanceof TidemarkError
+        ? thrown
+        : new TidemarkError("ORDER_LOG_FAILED", reason, { cause: thrown }),
+    );
+  }
+
+  #rest(): Promise<void> {
+    return pause(PAUSE_MS, undefined, { signal: this.#closed.signal }).catch(() => {});
   }
 }
