@@ -5,5 +5,20 @@
  */
 
 export type { NatsOptions } from "./nats/connection.ts";
+export {
+  forgetNatsProcess,
+  type NatsProcessOptions,
+  type RunningNatsProcess,
+  type StreamMessage,
+  type StreamTurn,
+  startNatsProcess,
+} from "./nats/nats-process.ts";
+export {
+  type NatsRestoreOptions,
+  type NatsSnapshotOptions,
+  type NatsSnapshotProgress,
+  restoreNatsSnapshot,
+  takeNatsSnapshot,
+} from "./nats/nats-snapshot.ts";
 export { type NatsStoreOptions, natsStore } from "./nats/nats-store.ts";
 export { type NatsTransportOptions, natsAddress, natsTransport } from "./nats/nats-transport.ts";
