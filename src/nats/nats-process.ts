@@ -178,6 +178,8 @@ class NatsProcess<State, M> implements RunningNatsProcess<State> {
   /** How many of the inbox are of each stream. */
   readonly #waiting = new Map<string, number>();
   #steps: Step<State>[] = [];
+  /** Which may publish now. */
+  #open: StreamTurn | undefined;
   /** Done, and not stored yet, each with the state after it. */
   #done: (readonly [step: Step<State>, state: State])[] = [];
   #control!: Control;
@@ -481,19 +483,24 @@ class NatsProcess<State, M> implements RunningNatsProcess<State> {
   /** What it sends counts only if it does not throw. */
   #turnOf(work: (turn: StreamTurn) => State): State {
     const sent: { readonly stream: string; readonly subject: string; readonly text: string }[] = [];
-    let isOver = false;
-    const state = work({
+    const turn: StreamTurn = {
       self: this.id,
       publish: (stream, subject, value) => {
-        if (isOver) throw new TidemarkError("STOPPED", "the turn is over: publish before it ends");
+        if (this.#open !== turn)
+          throw new TidemarkError("STOPPED", "the turn is over: publish before it ends");
         this.#ledger.checkWrites(stream);
         this.#checkSubject(stream, subject);
         sent.push({ stream, subject, text: jsonText(value, "a message") });
       },
-    });
-    isOver = true;
-    for (const { stream, subject, text } of sent) this.#ledger.send(stream, subject, text);
-    return state;
+    };
+    this.#open = turn;
+    try {
+      const state = work(turn);
+      for (const { stream, subject, text } of sent) this.#ledger.send(stream, subject, text);
+      return state;
+    } finally {
+      this.#open = undefined;
+    }
   }
 
   #checkSubject(stream: string, subject: string): void {

@@ -49,12 +49,12 @@ export function transfer(
 /** All the money of a snapshot, wherever it is. */
 export async function moneyIn(snapshot: ReadableSnapshot): Promise<number> {
   let sum = 0;
-  for (const process of snapshot.processes) {
+  for (const process of snapshot.manifest.processes) {
     if (process.startsWith("stream.")) continue;
     sum += ((await snapshot.state(process)) as Account).balance;
   }
-  for (const { from, to } of snapshot.channels)
-    for (const one of await snapshot.messages(from, to)) {
+  for (const { from, to } of snapshot.manifest.channels)
+    for (const one of await snapshot.inFlight(from, to)) {
       const { message } = one as { readonly message: Transfer };
       // Into a stream it is on the way to whom it is for; out of it, to each reader, and one of them takes it.
       if (!from.startsWith("stream.") || message.to === to) sum += message.amount;
