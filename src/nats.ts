@@ -6,6 +6,14 @@
 
 export type { NatsOptions } from "./nats/connection.ts";
 export {
+  type ConsumerPosition,
+  type NatsPositions,
+  type NatsPositionsOptions,
+  type PositionRound,
+  recordNatsPositions,
+  type StreamPosition,
+} from "./nats/nats-positions.ts";
+export {
   forgetNatsProcess,
   type NatsProcessOptions,
   type RunningNatsProcess,

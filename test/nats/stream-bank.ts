@@ -3,10 +3,12 @@
  * not for one it passes over. The money of a snapshot is in its states and in what is in flight to whom it is for.
  */
 import type { StreamMessage, StreamTurn } from "../../src/nats/nats-process.ts";
+import type { StreamState } from "../../src/nats/stream-control.ts";
 import type { ReadableSnapshot } from "../../src/process/readable-snapshot.ts";
 
 export interface Account {
   readonly balance: number;
+  readonly hasBegun: boolean;
   /** Transfers that it has had. */
   readonly received: number;
 }
@@ -16,7 +18,7 @@ export interface Transfer {
   readonly amount: number;
 }
 
-export const NEW: Account = { balance: 1_000, received: 0 };
+export const NEW: Account = { balance: 1_000, hasBegun: false, received: 0 };
 
 /** Takes what is for it, and sends as much on: the more there is under way, the more is sent. */
 export function receiveTransfer(
@@ -26,38 +28,69 @@ export function receiveTransfer(
   return (state, { value }, turn) => {
     if (value?.to !== turn.self) return state;
     const received = state.received + 1;
-    const after = { balance: state.balance + value.amount, received };
+    const after = { ...state, balance: state.balance + value.amount, received };
     return transfer(after, turn, accounts, streams);
   };
 }
 
 /** To one after the other, by one stream after the other. */
-export function transfer(
-  { balance, received }: Account,
+function transfer(
+  state: Account,
   turn: StreamTurn,
   accounts: readonly string[],
   streams: readonly string[],
+  number: number = state.received,
 ): Account {
   const others = accounts.filter((one) => one !== turn.self);
-  const to = others[received % others.length] as string;
-  const stream = streams[(received + accounts.indexOf(turn.self)) % streams.length] as string;
-  const amount = 1 + (received % 7);
+  const to = others[number % others.length] as string;
+  const stream = streams[(number + accounts.indexOf(turn.self)) % streams.length] as string;
+  const amount = 1 + (number % 7);
   turn.publish(stream, `${stream}.${to}`, { to, amount } satisfies Transfer);
-  return { balance: balance - amount, received };
+  return { ...state, balance: state.balance - amount };
+}
+
+/** So many are under way from then on. Does nothing the second time. */
+export function beginTransfers(
+  state: Account,
+  turn: StreamTurn,
+  accounts: readonly string[],
+  streams: readonly string[],
+  transfers: number,
+): Account {
+  if (state.hasBegun) return state;
+  let after: Account = { ...state, hasBegun: true };
+  for (let i = 0; i < transfers; i += 1) after = transfer(after, turn, accounts, streams, i);
+  return after;
 }
 
 /** All the money of a snapshot, wherever it is. */
 export async function moneyIn(snapshot: ReadableSnapshot): Promise<number> {
   let sum = 0;
-  for (const process of snapshot.manifest.processes) {
-    if (process.startsWith("stream.")) continue;
-    sum += ((await snapshot.state(process)) as Account).balance;
-  }
-  for (const { from, to } of snapshot.manifest.channels)
-    for (const one of await snapshot.inFlight(from, to)) {
-      const { message } = one as { readonly message: Transfer };
-      // Into a stream it is on the way to whom it is for; out of it, to each reader, and one of them takes it.
-      if (!from.startsWith("stream.") || message.to === to) sum += message.amount;
+  for (const process of snapshot.manifest.processes)
+    if (!process.startsWith("stream.")) sum += ((await snapshot.state(process)) as Account).balance;
+  for (const { from, to } of snapshot.manifest.channels) {
+    // What is in a stream twice counts once, and not if it was had before: the stream says how far its readers have come.
+    const had = new Map<string, number>();
+    if (from.startsWith("stream.")) {
+      const { readers } = (await snapshot.state(from)) as StreamState;
+      const reader = readers.find(({ process }) => process === to);
+      for (const sender of reader?.senders ?? []) had.set(sender.process, sender.count);
     }
+    for (const one of (await snapshot.inFlight(from, to)) as Sent[]) {
+      if (one.from !== undefined) {
+        if (one.count <= (had.get(one.from) ?? 0)) continue;
+        had.set(one.from, one.count);
+      }
+      // Into a stream it is on the way to whom it is for; out of it, to each reader, and one of them takes it.
+      if (!from.startsWith("stream.") || one.message?.to === to) sum += one.message?.amount ?? 0;
+    }
+  }
   return sum;
+}
+
+/** A message in flight. */
+interface Sent {
+  readonly from?: string;
+  readonly count: number;
+  readonly message?: Transfer;
 }
