@@ -20,9 +20,5 @@ const running = await startNatsProcess<Account, Transfer>({
   ...{ servers, id, prefix: "bank", reads: all[1], writes: all[1], initial: NEW },
   receive: receiveTransfer(...all),
 });
-running.ended.catch((error) => {
-  process.send?.({ ended: String(error.code) });
-});
-if (running.state === undefined) throw new Error("a process has a state");
 await running.turn((state, turn) => beginTransfers(state, turn, ...all, Number(transfers)));
 process.send?.({ running: true });
