@@ -71,6 +71,8 @@ const FORGET_HELP = `
 Only for a process that will not run again: later snapshots do not wait for
 it. What it had sent is published, and its state is removed.
 
+Exit status: 0 if it is done; 1 if NATS fails; 2 if there is no such process.
+
 Examples:
   tidemark nats forget p3 --nats nats://db1:4222`;
 

@@ -387,4 +387,26 @@ describe.skipIf(lacksNats)("processes whose only channels are streams", () => {
     });
     expect(await thrower.ended.then(() => "ended", codeOf)).toBe("APPLICATION_THREW");
   });
+
+  test("users need the permissions that the documentation names, and no more", LONG, async () => {
+    const server = await serverWithStreams();
+    const api = ["STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.MSG.GET.*", "STREAM.PURGE.*"];
+    const subjects = [
+      ...[...api, "CONSUMER.CREATE.>", "CONSUMER.MSG.NEXT.>"].map((one) => `$JS.API.${one}`),
+      ...["$KV.bank-streams.>", "east.>", "west.>"],
+    ];
+    const user = (name: string, publish: readonly string[]): string =>
+      `{ user: ${name}, password: x, permissions: { publish: ${JSON.stringify(publish)}, subscribe: "_INBOX.>" } }`;
+    const looking = ["$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.LIST.*"];
+    await server.kill();
+    await server.restart(
+      `authorization { users: [${user("bank", subjects)}, ${user("looks", looking)}] }\n`,
+    );
+    const at = (name: string): string => server.url.replace("//", `//${name}:x@`);
+    const running = await startAll(at("bank"));
+    await moved(running);
+    await expectRight(await take(at("bank"), memoryStore()));
+    const { rounds } = await recordNatsPositions({ servers: at("looks"), streams: STREAMS });
+    expect(rounds.length).toBeGreaterThan(1);
+  });
 });
