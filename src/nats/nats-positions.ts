@@ -114,11 +114,13 @@ function notProven(rounds: readonly PositionRound[], atOnce: boolean): readonly 
   if (atOnce) return [states];
   const [a = { stream: "" }] = streams;
   const b = streams.at(-1) ?? a;
+  const within = `${tookMs.toFixed(1)} ms`;
   const apart =
     a === b
-      ? `The position of ${a.stream} and those of its consumers were asked for within ${tookMs.toFixed(1)} ms, while they moved: they are of different moments.`
-      : `The positions of ${a.stream} and ${b.stream} were read up to ${tookMs.toFixed(1)} ms apart, while they moved: a message may be before the position ` +
-        `of ${b.stream} whose cause is behind the position of ${a.stream}.`;
+      ? `The position of ${a.stream} and those of its consumers were read within ${within}, while they moved: ` +
+        "they are of different moments."
+      : `The positions of ${a.stream} and ${b.stream} were read up to ${within} apart, while they moved: ` +
+        `a message may be before the position of ${b.stream} whose cause is behind the position of ${a.stream}.`;
   return [
     apart,
     "So the positions need not be of one moment, and what is restored from them may have effects without causes.",

@@ -1,14 +1,15 @@
 /**
  * A process whose only channels are streams of JetStream: what the application is, is a function of state and message.
  *
- * Theory of operation. Messages are taken from the inbox in turns; each gives a new state, and may send. After some of them the process writes a
- * *checkpoint* (stream-ledger.ts), on top of its last one, and only then publishes what was sent, one message of a stream after the
- * other. The checkpoint is the acknowledgement: what it has is in the state, and what it has not comes again after a crash. A message
- * whose publication was not answered is published again with the same id; one that is in the stream twice all the same is known by its number.
+ * Theory of operation. Messages are taken from the inbox in turns; each gives a new state, and may send. After some of them the process
+ * writes a *checkpoint* (stream-ledger.ts), on top of its last one, and only then publishes what was sent, one message of a stream
+ * after the other. The checkpoint is the acknowledgement: what it has is in the state, and what it has not comes again after a crash. A
+ * message whose publication was not answered is published again with the same id; one that is in the stream twice all the same is known
+ * by its number.
  *
  * Snapshots. The process looks now and then whether one was begun, and records it at its next checkpoint; it does so
- * at once when a message comes whose sender has. The checkpoint is then its piece, and is copied before anything else happens, also after a crash in
- * between: what is published later says that its sender had recorded.
+ * at once when a message comes whose sender has. The checkpoint is then its piece, and is copied before anything else happens, also
+ * after a crash in between: what is published later says that its sender had recorded.
  */
 
 import { setTimeout as pause } from "node:timers/promises";
@@ -98,6 +99,7 @@ const MESSAGES_PER_CHECKPOINT = 256;
 /** Messages of a stream that wait in memory; then no more are asked for. */
 const WAITING_MAX = 1_000;
 const LOOK_MS = 200;
+const START_ATTEMPTS = 5;
 
 const PREFIX = /^[A-Za-z0-9_-]{1,64}$/;
 const SUBJECT = /^[^\s.*>]+(?:\.[^\s.*>]+)*$/;
@@ -117,7 +119,8 @@ export function openControl(
 /**
  * Starts a process, or goes on with it where its last checkpoint is.
  *
- * @throws TidemarkError `BAD_OPTION`, `BAD_ID`, `NOT_FOUND` if a stream is not there, `BAD_MESSAGE` if `initial` has no JSON form, `STORE_FAILED`
+ * @throws TidemarkError `BAD_OPTION`, `BAD_ID`, `NOT_FOUND` if a stream is not there, `BAD_MESSAGE` if `initial` has no JSON form,
+ * `STORE_FAILED`
  *
  * @example
  * ```ts no-run
@@ -213,7 +216,22 @@ class NatsProcess<State, M> implements RunningNatsProcess<State> {
   async start(): Promise<void> {
     const { reads = [], writes = [] } = this.#options;
     await this.#lookAtStreams([...reads, ...writes]);
-    this.#control = await this.#join([...new Set(reads)].sort(), [...new Set(writes)].sort());
+    for (let attempt = 1; ; attempt += 1) {
+      this.#control = await this.#join([...new Set(reads)].sort(), [...new Set(writes)].sort());
+      await this.#goOn(reads, writes);
+      try {
+        // From here on nobody else goes on with it.
+        await this.#checkpoint();
+        break;
+      } catch (error) {
+        // The last words of one that was killed may come in between.
+        if (!isTidemarkError(error, "DUPLICATE_ID") || attempt === START_ATTEMPTS) throw error;
+      }
+    }
+    this.#loop = this.#run();
+  }
+
+  async #goOn(reads: readonly string[], writes: readonly string[]): Promise<void> {
     const { value, revision } = await this.#load();
     this.#revision = revision;
     this.#ledger = new StreamLedger(value, this.#control.lineage);
@@ -226,9 +244,6 @@ class NatsProcess<State, M> implements RunningNatsProcess<State> {
     const isOpen = (one: number): boolean => this.#control.open.some(({ count }) => count === one);
     await this.#copy(value.recorded.filter(isOpen), JSON.stringify(value));
     await this.#publish();
-    // From here on nobody else goes on with it.
-    await this.#checkpoint();
-    this.#loop = this.#run();
   }
 
   async turn(work: (state: State, turn: StreamTurn) => State): Promise<State> {

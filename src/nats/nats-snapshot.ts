@@ -2,9 +2,10 @@
  * Snapshots of processes whose only channels are streams of JetStream (nats-process.ts), and their restore.
  *
  * Theory of operation. Whoever takes one is no process of the system: he counts it in `control`, where all processes look, and waits until
- * each has left the checkpoint that it recorded. Then he reads what the streams hold between the position of the reader that is farthest behind and the end,
- * puts the cut together (stream-cut.ts), and writes it into a store as the global snapshot that it is: streams are processes of it,
- * called `stream.NAME`. So everything that reads snapshots reads this one, and the verifier proves it like any other. Any number may be under way.
+ * each has left the checkpoint that it recorded. Then he reads what the streams hold between the position of the reader that is
+ * farthest behind and the end, puts the cut together (stream-cut.ts), and writes it into a store as the global snapshot that it is:
+ * streams are processes of it, called `stream.NAME`. So everything that reads snapshots reads this one, and the verifier proves it like
+ * any other. Any number may be under way.
  *
  * A restore. What each process begins with, its checkpoint of the snapshot, is written beside what is there, and one
  * write begins the epoch. The streams are not touched: what was in flight is still in them, and what was sent after the snapshot is
@@ -83,8 +84,8 @@ export function streamProcess(stream: string): ProcessId {
 /**
  * Takes one snapshot of all processes with that prefix and of the streams between them.
  *
- * @throws TidemarkError `NOT_FOUND` if there are no processes; `BAD_OPTION` if the streams are not theirs; `SNAPSHOT_ABANDONED` if one does not
- * record in time, or a stream has lost what is needed; `ABORTED`, `STORE_FAILED`
+ * @throws TidemarkError `NOT_FOUND` if there are no processes; `BAD_OPTION` if the streams are not theirs; `SNAPSHOT_ABANDONED` if one
+ * does not record in time, or a stream has lost what is needed; `ABORTED`, `STORE_FAILED`
  */
 export async function takeNatsSnapshot(options: NatsSnapshotOptions): Promise<Manifest> {
   const { store, timeoutMs = 30_000 } = options;
@@ -365,9 +366,11 @@ export interface NatsRestoreOptions
 }
 
 /**
- * Begins an epoch from a snapshot: processes that run end with `RESTORED`, and each one that is started goes on from there. Gives the epoch.
+ * Begins an epoch from a snapshot: processes that run end with `RESTORED`, and each one that is started goes on from there. Gives the
+ * epoch.
  *
- * @throws TidemarkError `BAD_OPTION` if it is a snapshot of something else; `DAMAGED` if a stream does not hold any more what was in flight; `STORE_FAILED`
+ * @throws TidemarkError `BAD_OPTION` if it is a snapshot of something else; `DAMAGED` if a stream does not hold any more what was in
+ * flight; `STORE_FAILED`
  */
 export async function restoreNatsSnapshot(options: NatsRestoreOptions): Promise<number> {
   const { snapshot, prefix = "tidemark" } = options;

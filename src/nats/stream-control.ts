@@ -10,9 +10,9 @@
  * A process id may have dots, which part subjects: in keys they are written as "=".
  *
  * Theory of operation. All that several depend on is in one key, and is written only if that has not changed since it was read. So it is
- * settled who is part of a snapshot: whoever is in `control` when it is begun, and whoever comes later has it behind him. That an epoch begins
- * is one write, too: what its processes begin with was written before, under a name that nobody knows until then. A checkpoint is
- * written only on top of the one before it, so of two processes with one id, or one of an earlier epoch, one is refused.
+ * settled who is part of a snapshot: whoever is in `control` when it is begun, and whoever comes later has it behind him. That an epoch
+ * begins is one write, too: what its processes begin with was written before, under a name that nobody knows until then. A checkpoint
+ * is written only on top of the one before it, so of two processes with one id, or one of an earlier epoch, one is refused.
  */
 
 import { TidemarkError } from "../core/error.ts";

@@ -2,12 +2,12 @@
  * One consistent cut over processes and the streams between them, put together from the checkpoints that the processes recorded and from
  * the messages of the streams. Pure.
  *
- * Theory of operation. Where the cut goes through a process its checkpoint says. Through a stream it goes before the first message whose sender had
- * recorded, or, if there is none, behind the last message of all: any number between what its readers have had and that one would be right, for
- * a stream only hands on, and this one leaves the least on its way into it. No reader has had more: whoever takes such a message
- * records first (stream-ledger.ts). What lies in the stream between a reader's position and the cut is in flight to that reader.
- * What its writers had sent, and is not before the cut, is in flight to the stream: it stands behind the cut, among messages of
- * others that had recorded already, or it has not come yet, and the checkpoint of its sender has it.
+ * Theory of operation. Where the cut goes through a process its checkpoint says. Through a stream it goes before the first message
+ * whose sender had recorded, or, if there is none, behind the last message of all: any number between what its readers have had and
+ * that one would be right, for a stream only hands on, and this one leaves the least on its way into it. No reader has had more:
+ * whoever takes such a message records first (stream-ledger.ts). What lies in the stream between a reader's position and the cut is in
+ * flight to that reader. What its writers had sent, and is not before the cut, is in flight to the stream: it stands behind the cut,
+ * among messages of others that had recorded already, or it has not come yet, and the checkpoint of its sender has it.
  *
  * What is counted where. A stream's own count of what a process sent it goes on from what the reader that is farthest behind has
  * counted, over the messages as they lie in the stream; it is not taken from the sender. So the certificate compares what one process sent

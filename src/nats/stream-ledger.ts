@@ -5,8 +5,8 @@
  * Theory of operation. A stream is a log with many writers and many readers, and it has a number for each message: so it is treated as
  * a process of its own, which hands on to all readers, in one order, what writers send it. Publishing is sending on the channel
  * p → stream; taking a message is receiving on the channel stream → q. Both ends of p → stream count and hash, as anywhere in Tidemark:
- * each message says in a header (its *stamp*) who sent it, as which of its messages into that stream, the hash over all that it sent before, and how many
- * snapshots it had recorded then.
+ * each message says in a header (its *stamp*) who sent it, as which of its messages into that stream, the hash over all that it sent
+ * before, and how many snapshots it had recorded then.
  *
  * The last is Lai and Yang's colour (1987): who takes a message whose sender had recorded a snapshot that it has not, records first.
  * So no process has a message in its state whose sender sent it after recording, whatever the order in which several writers come

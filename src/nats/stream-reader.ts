@@ -1,12 +1,13 @@
 /**
  * Reads a stream of somebody else's from a position on, each message once and in order.
  *
- * Theory of operation. The server keeps no position for us: that is in the checkpoint of whoever reads, with the state that it belongs to. So
- * what reads is a consumer in the server's memory, without acknowledgement, which is asked for some messages at a time. It numbers what it gives: whatever
- * goes wrong (a number is left out, the connection breaks, the server is another one), it is forgotten, and a new one
- * begins behind the last message that came. An answer of nothing is believed only if the stream has nothing more.
+ * Theory of operation. The server keeps no position for us: that is in the checkpoint of whoever reads, with the state that it belongs
+ * to. So what reads is a consumer in the server's memory, without acknowledgement, which is asked for some messages at a time. It
+ * numbers what it gives: whatever goes wrong (a number is left out, the connection breaks, the server is another one), it is forgotten,
+ * and a new one begins behind the last message that came. An answer of nothing is believed only if the stream has nothing more.
  */
 
+import { setTimeout as pause } from "node:timers/promises";
 import {
   AckPolicy,
   type Consumer,
@@ -23,6 +24,10 @@ const AT_ONCE = 500;
 const WAIT_MS = 1_000;
 /** A consumer that nobody asks is removed by the server. */
 const FORGOTTEN_AFTER_MS = 60_000;
+
+/** A consumer may be gone with its server, or its heartbeat be late: another one is made, so often in a row. */
+const FAILURES_MAX = 10;
+const FAILURE_PAUSE_MS = 50;
 
 /** What a stream is, and where it is. */
 export interface StreamPlace {
@@ -66,6 +71,8 @@ export class StreamReader {
   #position: number;
   /** Counts what it asked: of an attempt that was given up nothing is taken any more. */
   #attempt: number = 0;
+  /** In a row. */
+  #failures: number = 0;
   #consumer: { readonly consumer: Consumer; given: number } | undefined;
 
   /** @param position begins behind that sequence number */
@@ -100,22 +107,32 @@ export class StreamReader {
         ),
       };
       this.#consumer = undefined;
-      const messages = await open.consumer.fetch({
-        max_messages: Math.min(most, AT_ONCE),
-        expires: WAIT_MS,
-      });
-      for await (const message of messages) {
-        const { deliverySequence, streamSequence } = message.info;
-        if (attempt !== this.#attempt || deliverySequence !== open.given + 1) {
-          messages.stop();
-          return;
+      try {
+        const messages = await open.consumer.fetch({
+          max_messages: Math.min(most, AT_ONCE),
+          expires: WAIT_MS,
+        });
+        for await (const message of messages) {
+          const { deliverySequence, streamSequence } = message.info;
+          if (attempt !== this.#attempt || deliverySequence !== open.given + 1) {
+            messages.stop();
+            return;
+          }
+          open.given += 1;
+          const header = message.headers?.get(STAMP_HEADER) ?? "";
+          this.#position = streamSequence;
+          came += 1;
+          take(arrivalOf(this.stream, streamSequence, message.subject, header, message.data));
         }
-        open.given += 1;
-        const header = message.headers?.get(STAMP_HEADER) ?? "";
-        this.#position = streamSequence;
-        came += 1;
-        take(arrivalOf(this.stream, streamSequence, message.subject, header, message.data));
+      } catch (error) {
+        // Of an attempt that was given up nobody hears.
+        if (attempt !== this.#attempt) return;
+        this.#failures = came > 0 ? 1 : this.#failures + 1;
+        if (this.#failures > FAILURES_MAX) throw error;
+        await pause(this.#failures * FAILURE_PAUSE_MS);
+        return;
       }
+      this.#failures = 0;
       this.#consumer = open;
     });
     if (came === 0) {

@@ -20,5 +20,10 @@ const running = await startNatsProcess<Account, Transfer>({
   ...{ servers, id, prefix: "bank", reads: all[1], writes: all[1], initial: NEW },
   receive: receiveTransfer(...all),
 });
+running.ended.catch((error) => {
+  process.stderr.write(`${id}: ${error}
+`);
+  process.exit(1);
+});
 await running.turn((state, turn) => beginTransfers(state, turn, ...all, Number(transfers)));
 process.send?.({ running: true });

@@ -75,7 +75,12 @@ async function fork1(servers: string, id: string): Promise<ChildProcess> {
   onTestFinished(() => {
     child.kill("SIGKILL");
   });
-  await once(child, "message");
+  const ended = once(child, "exit").then(() => {
+    throw new Error(`${id} has ended`);
+  });
+  // Later it is killed.
+  ended.catch(() => {});
+  await Promise.race([once(child, "message"), ended]);
   return child;
 }
 
