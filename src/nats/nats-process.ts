@@ -71,7 +71,10 @@ export interface NatsProcessOptions<State, M> extends NatsOptions {
   readonly writes?: readonly string[];
   /** What it begins with when it runs for the first time. JSON can hold it, and the server in one message. */
   readonly initial: State;
-  /** Takes a message; gives the state after it. Synchronous, and without effects of its own: after a crash it may be done again. */
+  /**
+   * Takes a message; gives the state after it, and leaves the one before as it is. Synchronous, and without effects of its own: after a
+   * crash it may be done again.
+   */
   receive(state: State, message: StreamMessage<M>, turn: StreamTurn): State;
   /** Is told what does not end the process. */
   readonly onProblem?: (problem: TidemarkError) => void;
@@ -454,6 +457,11 @@ class NatsProcess<State, M> implements RunningNatsProcess<State> {
 
   /** False: a snapshot has to be recorded first. */
   async #take(arrival: Arrival): Promise<boolean> {
+    // What is missing in between was deleted one by one, or the stream has lost its beginning.
+    if (arrival.sequence > this.#ledger.positionOf(arrival.stream) + 1) {
+      await this.#lookAtStreams([arrival.stream]);
+      this.#checkPositions([arrival.stream]);
+    }
     const taken = this.#ledger.take(arrival);
     switch (taken.kind) {
       case "deliver":

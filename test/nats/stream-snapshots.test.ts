@@ -414,4 +414,39 @@ describe.skipIf(lacksNats)("processes whose only channels are streams", () => {
     const { rounds } = await recordNatsPositions({ servers: at("looks"), streams: STREAMS });
     expect(rounds.length).toBeGreaterThan(1);
   });
+
+  test(
+    "who has missed something does not go on, and a restore that would is refused",
+    LONG,
+    async () => {
+      const server = await serverWithStreams({ max_msgs: 5 });
+      const store = memoryStore();
+      const p1 = await startAccount(server.url, "p1");
+      const { manifest } = await take(server.url, store);
+      await p1.stop();
+      await withNats(server.url, async (connection) => {
+        for (let i = 0; i < 20; i += 1) await jetstream(connection).publish("east.x", String(i));
+      });
+      const where = { servers: server.url, prefix: "bank" };
+      const missed = await startAccount(server.url, "p1").catch((error) => error);
+      expect([codeOf(missed), missed.message]).toEqual([
+        "DAMAGED",
+        "the stream east begins at 16, but p1 has had it up to 0 only: its limits removed the rest",
+      ]);
+      const snapshot = await store.get(manifest.id);
+      if (!snapshot) throw new Error("it is there");
+      const refused = await restoreNatsSnapshot({ ...where, snapshot }).catch((error) => error);
+      expect([codeOf(refused), refused.message]).toEqual([
+        "DAMAGED",
+        expect.stringContaining("begins at 16, and p1 goes on from 1"),
+      ]);
+      await withNats(server.url, async (connection) => {
+        const manager = await jetstreamManager(connection);
+        await manager.streams.delete("east");
+        await manager.streams.add({ name: "east", subjects: ["east.>"] });
+      });
+      const other = await restoreNatsSnapshot({ ...where, snapshot }).catch((error) => error);
+      expect(other.message).toContain("was made anew since");
+    },
+  );
 });
