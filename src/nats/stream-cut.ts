@@ -92,6 +92,8 @@ export function cutOf(
   const marks = new Map<ProcessId, Mark>();
   const atCut = new Map<ProcessId, Mark>();
   const behind = new Map<ProcessId, Behind[]>();
+  // What a reader that has not had it will get; what is there again, or was undone, it passes over.
+  const inside: Arrival[] = [];
   const [farthestBehind] = readings;
   for (const { process, count, hash } of farthestBehind?.reading.senders ?? []) {
     marks.set(process, { count, hash });
@@ -116,7 +118,10 @@ export function cutOf(
     const problem = meet(message.sequence);
     if (problem !== undefined) return { problem };
     const { stamp, text } = message;
-    if (!stamp || text === undefined) continue;
+    if (!stamp || text === undefined) {
+      if (isInside) inside.push(message);
+      continue;
+    }
     const { process, count } = stamp;
     const known = marks.get(process);
     const standing = standingOf({ ...message, stamp, text }, known, mayBegin, lineage);
@@ -124,8 +129,10 @@ export function cutOf(
     if (standing.kind === "lost" && isInside) return { problem: standing.problem };
     if (standing.kind !== "next") continue;
     marks.set(process, standing.mark);
-    if (isInside) atCut.set(process, standing.mark);
-    else {
+    if (isInside) {
+      atCut.set(process, standing.mark);
+      inside.push(message);
+    } else {
       if (!known) atCut.set(process, { count: count - 1, hash: stamp.before });
       const record = sentRecord(message.subject, count, text);
       const more = behind.get(process);
@@ -136,7 +143,6 @@ export function cutOf(
   const problem = meet(Number.POSITIVE_INFINITY);
   if (problem !== undefined) return { problem };
 
-  const inside = messages.filter((message) => message.sequence <= sequence);
   const readers = readings.map(({ process, reading: { position, received } }): CutChannel => {
     const inFlight = inside.filter((one) => one.sequence > position).map(streamRecord);
     return { process, sent: inFlight.reduce(markAfter, received), received, inFlight };

@@ -50,6 +50,7 @@ export interface Reading {
   readonly begun: number;
   /** All up to this one are in its state. */
   readonly position: number;
+  /** Of those, what the application got. */
   readonly received: Mark;
   readonly senders: readonly SenderMark[];
 }
@@ -334,8 +335,7 @@ export class StreamLedger {
     if (!reading || arrival.sequence <= reading.position) return { kind: "pass" };
     const { stamp, text } = arrival;
     if (!stamp || text === undefined) {
-      advance(reading, arrival);
-      return { kind: "deliver" };
+      return deliver(reading, arrival);
     }
     if (stamp.epoch > this.epoch) return { kind: "later", epoch: stamp.epoch };
     if (stamp.epoch === this.epoch && stamp.snapshots > this.#snapshots)
@@ -348,17 +348,17 @@ export class StreamLedger {
       this.#lineage,
     );
     if (standing.kind === "lost") return { kind: "lost", problem: standing.problem };
-    advance(reading, arrival);
+    reading.position = arrival.sequence;
     if (standing.kind === "altered") return { kind: "pass", problem: standing.problem };
     if (standing.kind !== "next") return { kind: "pass" };
     reading.senders.set(stamp.process, standing.mark);
-    return { kind: "deliver" };
+    return deliver(reading, arrival);
   }
 
   /** Passes over a message that says what cannot be. */
   pass(arrival: Arrival): void {
     const reading = this.#reads.get(arrival.stream);
-    if (reading && arrival.sequence > reading.position) advance(reading, arrival);
+    if (reading && arrival.sequence > reading.position) reading.position = arrival.sequence;
   }
 
   /** @throws TidemarkError `NO_CHANNEL` */
@@ -418,9 +418,11 @@ export class StreamLedger {
   }
 }
 
-function advance(reading: OpenReading, arrival: Arrival): void {
+/** What the application gets went through the channel; what is passed over did not. */
+function deliver(reading: OpenReading, arrival: Arrival): Taken {
   reading.position = arrival.sequence;
   reading.received = markAfter(reading.received, streamRecord(arrival));
+  return { kind: "deliver" };
 }
 
 /** @throws TidemarkError `BAD_MESSAGE` */

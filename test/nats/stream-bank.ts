@@ -3,7 +3,6 @@
  * not for one it passes over. The money of a snapshot is in its states and in what is in flight to whom it is for.
  */
 import type { StreamMessage, StreamTurn } from "../../src/nats/nats-process.ts";
-import type { StreamState } from "../../src/nats/stream-control.ts";
 import type { ReadableSnapshot } from "../../src/process/readable-snapshot.ts";
 
 export interface Account {
@@ -69,18 +68,7 @@ export async function moneyIn(snapshot: ReadableSnapshot): Promise<number> {
   for (const process of snapshot.manifest.processes)
     if (!process.startsWith("stream.")) sum += ((await snapshot.state(process)) as Account).balance;
   for (const { from, to } of snapshot.manifest.channels) {
-    // What is in a stream twice counts once, and not if it was had before: the stream says how far its readers have come.
-    const had = new Map<string, number>();
-    if (from.startsWith("stream.")) {
-      const { readers } = (await snapshot.state(from)) as StreamState;
-      const reader = readers.find(({ process }) => process === to);
-      for (const sender of reader?.senders ?? []) had.set(sender.process, sender.count);
-    }
     for (const one of (await snapshot.inFlight(from, to)) as Sent[]) {
-      if (one.from !== undefined) {
-        if (one.count <= (had.get(one.from) ?? 0)) continue;
-        had.set(one.from, one.count);
-      }
       // Into a stream it is on the way to whom it is for; out of it, to each reader, and one of them takes it.
       if (!from.startsWith("stream.") || one.message?.to === to) sum += one.message?.amount ?? 0;
     }
@@ -90,7 +78,5 @@ export async function moneyIn(snapshot: ReadableSnapshot): Promise<number> {
 
 /** A message in flight. */
 interface Sent {
-  readonly from?: string;
-  readonly count: number;
   readonly message?: Transfer;
 }
