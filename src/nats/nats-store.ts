@@ -216,7 +216,8 @@ class NatsStore implements SnapshotStore {
     if (typeof graceMs !== "number" || !(graceMs >= 0))
       throw bad(`graceMs is ${graceMs}; use 0 or more milliseconds`);
     this.#session = new NatsSession(options, "STORE_FAILED");
-    this.#register = new Register(this.#session, `${prefix}-register`, replicas);
+    const what = "Tidemark: what snapshots and epochs there are";
+    this.#register = new Register(this.#session, `${prefix}-register`, replicas, what);
     this.#objects = new Objects(this.#session, `${prefix}-pieces`, replicas, maxBytes ?? -1);
     this.#notesBefore = `${prefix}.notes.`;
     this.#notes = new Stream(this.#session, {

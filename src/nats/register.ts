@@ -30,11 +30,11 @@ export class Register {
   readonly #stream: Stream;
   readonly #before: string;
 
-  constructor(session: NatsSession, bucket: string, replicas: number) {
+  constructor(session: NatsSession, bucket: string, replicas: number, description: string) {
     this.#before = `$KV.${bucket}.`;
     this.#stream = new Stream(session, {
       name: `KV_${bucket}`,
-      description: "Tidemark: what snapshots and epochs there are",
+      description,
       subjects: [`${this.#before}>`],
       num_replicas: replicas,
       max_msgs_per_subject: 1,
@@ -72,16 +72,15 @@ export class Register {
     return await this.#stream.lastSequence();
   }
 
-  /** Gives a key a value, or takes it away. False, and nothing is changed, if something has changed meanwhile. */
-  async set(key: string, value: Uint8Array | undefined, since: Since): Promise<boolean> {
-    const written = await this.#stream.write(this.#before + key, value ?? new Uint8Array(), {
+  /** Gives a key a value, or takes it away. Gives its revision; undefined, and nothing is changed, if something has changed meanwhile. */
+  async set(key: string, value: Uint8Array | undefined, since: Since): Promise<number | undefined> {
+    return await this.#stream.write(this.#before + key, value ?? new Uint8Array(), {
       id: nuid.next(),
       ...(value ? {} : { headers: { [OPERATION]: "DEL" } }),
       ...("revision" in since
         ? { lastOfSubject: since.revision }
         : { lastOfStream: since.sequence }),
     });
-    return written !== undefined;
   }
 
   /** Forgets that a key was there, if it is still as it was at that revision. */
