@@ -9,10 +9,11 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { temporaryDirectory, until } from "../cli/support/command.ts";
 import { lacksNats } from "../nats/support.ts";
+import { cases } from "../support/soak.ts";
 import { type Host, lacksHosts, Network } from "./hosts.ts";
 import { add, agree, NAMES, PORT, type Three, writes } from "./three.ts";
 
-/** A client looks every 10 s whether its server is there, a server less often; then a leader is elected. */
+/** A client notices after 15 s that its server is gone, a server later; then a leader is elected. */
 const PATIENCE_MS = 180_000;
 const SNAPSHOT = /^[abc]\/\d+$/;
 
@@ -94,25 +95,37 @@ async function isRight(on: OnNats, answered: readonly string[]): Promise<void> {
   for (const host of Object.values(three) as Host[]) await writes(host, PATIENCE_MS);
   await agree(three, answered);
   await save(on, three.b);
-  const { status, stdout } = await three.a.run(["verify", ...nats, "--json"]);
-  const lines = stdout.trimEnd().split("\n");
-  const { snapshots, proven } = JSON.parse(lines.at(-1) ?? "");
-  expect([status, proven]).toEqual([0, snapshots]);
-  for (const id of told) expect(stdout).toContain(`"${id}"`);
+  let stdout = "";
+  // A server that was away may lead for a moment yet, as it believes, and answer with what it had.
+  await until(
+    `${told} to be listed`,
+    async () => {
+      const verified = await three.a.run(["verify", ...nats, "--json"]);
+      stdout = verified.stdout;
+      const { snapshots, proven } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
+      expect([verified.status, proven], stdout).toEqual([0, snapshots]);
+      return told.every((id) => stdout.includes(`"${id}"`));
+    },
+    PATIENCE_MS,
+  ).catch((error: unknown) => {
+    expect({ error: String(error), told, stdout }).toBe("all are listed");
+  });
 }
 
 const lacks = lacksHosts || lacksNats;
 
 test.skipIf(lacks)(
-  "each server is cut off once: all processes go on with the two others",
+  "servers are cut off one after another: all processes go on with the two others",
   {
-    timeout: 900_000,
+    timeout: 3_600_000,
   },
   async () => {
     const on = await start({ apart: true });
     const { three, servers } = on;
     const answered: string[] = [];
-    for (const [round, server] of servers.entries()) {
+    const rounds = cases("nats-hosts", 1, 12);
+    for (let round = 0; round < rounds; round += 1) {
+      const server = servers[round % servers.length] as Host;
       server.cut();
       for (const name of NAMES) {
         const host = three[name];
@@ -123,14 +136,14 @@ test.skipIf(lacks)(
       server.heal();
       await isRight(on, answered);
     }
-    expect(answered.length).toBeGreaterThan(20);
+    expect(answered.length).toBeGreaterThan(3 * rounds);
   },
 );
 
 test.skipIf(lacks)(
   "a host is cut off with its server, then two are, and they come back",
   {
-    timeout: 900_000,
+    timeout: 3_600_000,
   },
   async () => {
     const on = await start();
