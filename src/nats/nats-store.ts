@@ -307,7 +307,7 @@ class NatsStore implements SnapshotStore {
       const mine = entry?.value && readListed(id, entry.value).manifest?.pack === writer.name.pack;
       // A write that was repeated after a long while is refused, though it was done.
       if (!written && !mine) {
-        await this.#removePacks(id, [writer.name.pack]).catch(() => {});
+        await this.#objects.remove(id, [writer.name.pack]).catch(() => {});
         throw taken(id, entry?.value !== undefined);
       }
       this.#pending.delete(id);
@@ -594,22 +594,15 @@ class NatsStore implements SnapshotStore {
 
   /** Removes what this store wrote for an id, which is dead from then on; nothing if its snapshot is there. */
   async #discard(id: SnapshotId, { packs }: Pending): Promise<void> {
-    if (await this.#fence(id)) await this.#removePacks(id, packs);
-  }
-
-  /** Removes objects of an id that is dead. */
-  async #removePacks(id: SnapshotId, packs: Iterable<string>): Promise<void> {
-    await this.#objects.remove(id, packs, await this.#objects.sequence());
+    if (await this.#fence(id)) await this.#objects.remove(id, packs);
   }
 
   /** Removes whatever there is of an id that is dead. */
   async #removeAll(id: SnapshotId): Promise<void> {
-    const sequence = await this.#objects.sequence();
     const packs = (await this.#objects.all()).filter(({ snapshot }) => snapshot === id);
     await this.#objects.remove(
       id,
       packs.map(({ pack }) => pack),
-      sequence,
     );
   }
 
@@ -621,7 +614,6 @@ class NatsStore implements SnapshotStore {
   }
 
   async #sweep(nowMs: number): Promise<void> {
-    const sequence = await this.#objects.sequence();
     const packs = Map.groupBy(await this.#objects.all(), ({ snapshot }) => snapshot);
     const ids = await this.#ids("snapshot.>");
     const highest = new Map<ProcessId, number>();
@@ -641,12 +633,11 @@ class NatsStore implements SnapshotStore {
       await this.#objects.remove(
         id,
         own.map(({ pack }) => pack),
-        sequence,
       );
       const { initiator, count: one } = parseSnapshotId(id);
       const isLast = (highest.get(initiator) ?? 0) <= one;
       if (entry && own.length === 0 && !isLast && nowMs - entry.atMs > this.#graceMs)
-        await this.#register.forget(keyOf(id), entry.revision);
+        await this.#register.forget(entry.revision);
     });
   }
 

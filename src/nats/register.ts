@@ -40,7 +40,6 @@ export class Register {
       max_msgs_per_subject: 1,
       discard: DiscardPolicy.New,
       allow_rollup_hdrs: true,
-      deny_delete: true,
     });
   }
 
@@ -83,8 +82,8 @@ export class Register {
     });
   }
 
-  /** Forgets that a key was there, if it is still as it was at that revision. */
-  async forget(key: string, revision: number): Promise<void> {
-    await this.#stream.purge(this.#before + key, revision);
+  /** Forgets what was written at that revision, if no other one has replaced it. */
+  async forget(revision: number): Promise<void> {
+    await this.#stream.remove(revision);
   }
 }
