@@ -323,7 +323,7 @@ export class StreamControl {
 
   async #remove(key: string): Promise<void> {
     const entry = await this.#register.get(key);
-    if (entry) await this.#register.forget(key, entry.revision);
+    if (entry) await this.#register.forget(entry.revision);
   }
 }
 

@@ -17,20 +17,24 @@ import { type SavedReplica, savedIds, savedStore } from "./support/store-clients
 
 const SERVER_KILL_EVERY_MS = 5_000;
 const SERVER_AWAY_MS = 1_000;
-const PROCESS_KILL_EVERY_MS = cases("nats-load", 7_000, 13_000);
+const SHORT = { seconds: 8, processKillEveryMs: 5_000 };
+const LONG = { seconds: 120, processKillEveryMs: 13_000 };
 const SNAPSHOT_EVERY_MS = 100;
 /** After many kills nats-server 2.9 has now and then no leader for minutes. */
 const RECOVERY_MS = 300_000;
 
-test.skipIf(lacksNats)(
-  "servers of NATS and processes of a store that are killed at full load lose nothing that was acknowledged",
+test.skipIf(lacksNats).each([
+  ["sequencer", cases("nats-load", SHORT, LONG)],
+  ["jetstream", cases("nats-load-order", SHORT, LONG)],
+] as const)(
+  "servers of NATS and processes of a store that are killed at full load lose nothing that was acknowledged: order by %s",
   { timeout: 1_200_000 },
-  async () => {
-    const seconds = cases("nats-load", 12, 120);
+  async (engine, { seconds, processKillEveryMs }) => {
     const cluster = await NatsCluster.start();
     onTestFinished(() => cluster.stop());
     const nats = ["--nats", cluster.urls.join(), "--nats-replicas", "3"];
-    const options = [...nats, "--log", "always", "--restarts", "1000"];
+    const ordered = ["--order-engine", engine];
+    const options = [...nats, ...ordered, "--log", "always", "--restarts", "1000"];
     const store = new JoinedStore(await freePorts(NAMES.length), options, 1_100_000);
     for (const id of NAMES) (await store.client(id)).socket.destroy();
     const load = new Load(store.ports);
@@ -67,7 +71,7 @@ test.skipIf(lacksNats)(
       }
     };
     const killProcesses = async (): Promise<void> => {
-      await pause(PROCESS_KILL_EVERY_MS / 2);
+      await pause(processKillEveryMs / 2);
       while (hasTime()) {
         const id = load.random.pick(NAMES) ?? expect.fail("there are three");
         // With all that is on its machine, or what its command runs alone.
@@ -75,7 +79,7 @@ test.skipIf(lacksNats)(
           await store.killWhole(id);
           processKills += 1;
         } else if (store.killBelow(id)) processKills += 1;
-        await pause(PROCESS_KILL_EVERY_MS);
+        await pause(processKillEveryMs);
       }
     };
     await Promise.all([killServers(), killProcesses()]);
@@ -131,7 +135,7 @@ test.skipIf(lacksNats)(
     if (seconds < 60) return;
     process.stderr.write(
       [
-        `nats-load: ${serverKills} kills of servers, ${processKills} of processes; ${load}`,
+        `order by ${engine}: ${serverKills} kills of servers, ${processKills} of processes; ${load}`,
         `nobody was answered for ${(load.longestPauseMs / 1_000).toFixed(1)} s at the most`,
         `${ids.length} snapshots proven, ${saved.length} of them told to clients`,
         ...[...refusals].map(([reason, many]) => `${many} times: ${reason}`),
