@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LogOrder } from "../../src/multicast/log-order.ts";
 import type { Place } from "../../src/multicast/total-order.ts";
+import { cases, fuzzed } from "../support/soak.ts";
 
 const MEMBERS = ["a", "b", "c"];
 const life = (member: number): number => member + 1;
@@ -188,7 +189,8 @@ describe("a log", () => {
     expect(a.next).toBeUndefined();
   });
 
-  test("with anything in it stops nobody, and is told", () => {
+  test("with anything in it stops nobody, and is told", { timeout: 7_200_000 }, () => {
+    const numRuns = cases("order-log-fuzz", 1_000, 1_000_000);
     const text = fc.oneof(
       fc.string(),
       fc.json(),
@@ -216,8 +218,9 @@ describe("a log", () => {
           expect(one.next).toEqual(other.next);
         });
       }),
-      { numRuns: 2_000 },
+      { numRuns },
     );
+    fuzzed("order log", numRuns);
     const [a] = all();
     expect(a.read(1, "{")).toBe("it is no JSON");
     expect(a.read(2, "{}")).toBe("it is of no member");
