@@ -10,6 +10,7 @@ import type { SystemStatus } from "../serve/system-methods.ts";
 import { type LogOptions, openEventLog, type Tell } from "./event-log.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { HostedProcess } from "./hosted-process.ts";
+import { startAsMember } from "./join-members.ts";
 import { type NatsPlace, natsSecrets } from "./nats-options.ts";
 import type { Address } from "./options.ts";
 import { serveMetrics } from "./page.ts";
@@ -132,16 +133,17 @@ async function join(plan: JoinPlan, tell: Tell): Promise<number> {
       }),
   };
   const metrics = await serveMetrics(plan.metrics, operations, tell);
-  const first = await start().catch(async (error) => {
+  const member = await startAsMember(plan, start, tell).catch(async (error) => {
     await metrics?.close();
     throw error;
   });
-  supervised = new SupervisedProcess(first, start, restart, {
+  supervised = new SupervisedProcess(member.first, start, restart, {
     back: () => {},
     note: tell,
     givenUp: (_, { message }) => lose(message),
   });
   const joined = supervised;
+  member.present(joined);
   const kill = (): void => joined.kill();
   process.once("exit", kill);
   const stopped = new Promise<undefined>((settle) => {
@@ -152,6 +154,7 @@ async function join(plan: JoinPlan, tell: Tell): Promise<number> {
   if (why !== undefined) tell(why, { event: "process_given_up", process: id });
   if (joined.up) await joined.hosted.call("drain", { timeoutMs: DRAIN_MS }).catch(() => {});
   await joined.stop(STOP_MS);
+  await member.leave(why === undefined ? "stopped" : "given up");
   await metrics?.close();
   process.off("exit", kill);
   report.end();

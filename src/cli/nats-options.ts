@@ -90,6 +90,14 @@ export function natsPlace(options: NatsCommandOptions): NatsPlace | undefined {
   };
 }
 
+/**
+ * Of a command that is about nothing else: whoever says nothing means what the environment says.
+ * @throws TidemarkError `BAD_OPTION`
+ */
+export function requiredNatsPlace(options: NatsCommandOptions): NatsPlace {
+  return natsPlace({ ...options, nats: options.nats ?? true }) as NatsPlace;
+}
+
 /** For people: which system, on which servers, and nothing secret. */
 export function natsName({ servers, prefix }: NatsPlace): string {
   const hosts = servers.split(",").map((one) => one.replace(/^.*@|^.*:\/\//s, "").trim());

@@ -1,4 +1,4 @@
-/** `tidemark nats`: snapshots of applications whose only channels are streams of NATS JetStream. */
+/** `tidemark nats`: applications whose only channels are streams of NATS JetStream, and who is there of a system that uses NATS. */
 
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
@@ -7,12 +7,13 @@ import type { NatsPositions } from "../nats/nats-positions.ts";
 import type { NatsSnapshotProgress } from "../nats/nats-snapshot.ts";
 import { GlobalSnapshot } from "../runtime/global-snapshot.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
+import { natsMembersCommand } from "./nats-members.ts";
 import {
   addNatsOptions,
   type NatsCommandOptions,
   type NatsPlace,
   natsName,
-  natsPlace,
+  requiredNatsPlace,
 } from "./nats-options.ts";
 import { directoryName, jsonOption, parseTimeout } from "./options.ts";
 import {
@@ -78,10 +79,11 @@ Examples:
 
 export function natsCommand(): Command {
   return new Command("nats")
-    .description("snapshots of applications whose only channels are streams of NATS")
+    .description("snapshots of applications that use streams of NATS; members of a system")
     .addCommand(snapshotCommand())
     .addCommand(restoreCommand())
-    .addCommand(forgetCommand());
+    .addCommand(forgetCommand())
+    .addCommand(natsMembersCommand());
 }
 
 function snapshotCommand(): Command {
@@ -145,8 +147,8 @@ function forgetCommand(): Command {
     .addHelpText("after", FORGET_HELP)
     .action(async (id: string, options: NatsCommandOptions) => {
       const { forgetNatsProcess } = await import("../nats/nats-process.ts");
-      await forgetNatsProcess({ ...placeOf(options), id });
-      console.log(`${id} is no part of ${natsName(placeOf(options))} any more`);
+      await forgetNatsProcess({ ...requiredNatsPlace(options), id });
+      console.log(`${id} is no part of ${natsName(requiredNatsPlace(options))} any more`);
     });
 }
 
@@ -160,16 +162,11 @@ function withPlace(command: Command): Command {
     .addOption(keyOption());
 }
 
-/** Whoever says nothing means what the environment says. */
-function placeOf(options: NatsCommandOptions): NatsPlace {
-  return natsPlace({ ...options, nats: options.nats ?? true }) as NatsPlace;
-}
-
 async function withPlaces(
   options: PlaceOptions,
   work: (place: NatsPlace, store: SnapshotStore, where: string) => Promise<void>,
 ): Promise<void> {
-  const place = placeOf(options);
+  const place = requiredNatsPlace(options);
   if (options.dir === undefined && options.keyFile !== undefined)
     throw new TidemarkError("BAD_OPTION", "--key-file goes with --dir");
   const { dir } = options;
@@ -247,7 +244,10 @@ async function readOnly(options: SnapshotOptions): Promise<void> {
       `--${given} cannot go with --read-only: it keeps nothing but what it prints`,
     );
   const { recordNatsPositions } = await import("../nats/nats-positions.ts");
-  const positions = await recordNatsPositions({ ...placeOf(options), streams: options.streams });
+  const positions = await recordNatsPositions({
+    ...requiredNatsPlace(options),
+    streams: options.streams,
+  });
   if (options.json) console.log(JSON.stringify(positions));
   else for (const line of positionLines(positions)) console.log(line);
 }

@@ -39,6 +39,7 @@ export type ErrorCode =
   | "DUPLICATE_ID"
   | "VERSION_MISMATCH"
   | "EPOCH_MISMATCH"
+  | "CONFIGURATION_DIFFERS"
   | "ADDRESS_IN_USE"
   | "STORE_FAILED"
   | "EPOCH_TAKEN"
@@ -108,6 +109,10 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   DUPLICATE_ID: ["remote", "A second process uses an id that is in use."],
   VERSION_MISMATCH: ["remote", "The other side speaks another protocol version."],
   EPOCH_MISMATCH: ["remote", "The other side lives in another epoch."],
+  CONFIGURATION_DIFFERS: [
+    "local",
+    "The process does not agree with the configuration of its system; the message lists how.",
+  ],
   ADDRESS_IN_USE: ["remote", "The address to listen on is taken."],
   STORE_FAILED: ["remote", "The snapshot store could not read or write."],
   EPOCH_TAKEN: ["remote", "That epoch, or a later one, has begun already: somebody else restored."],
@@ -142,7 +147,7 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, readonly [Fault, string]>> 
   WRONG_KEY: ["local", "Snapshots are encrypted with another key, or not at all."],
   NOT_FOUND: ["remote", "The snapshot or system named does not exist."],
   NOT_RUNNING: ["remote", "No running system answers in the directory."],
-  ALREADY_RUNNING: ["remote", "A system is running in the directory already."],
+  ALREADY_RUNNING: ["remote", "A system is running there already."],
 };
 
 /** What `new TidemarkError` takes beside code and message. */
