@@ -380,7 +380,6 @@ export class Membership {
       const revision = await this.#members.register.set(key, value, { revision: this.#revision });
       if (revision !== undefined) {
         this.#revision = revision;
-        this.#other = undefined;
         if (this.#sinceMs === undefined && what.left === undefined)
           this.#sinceMs = (await this.#members.register.get(key))?.atMs;
         return;
