@@ -98,15 +98,14 @@ async function systemOf({
 }
 
 function agreementsOf({ total = "sequencer", namespaces }: KvSystemOptions): readonly Agreement[] {
-  const patterns = (["causal", "fifo"] as const).flatMap((level) => {
-    const given = namespaces?.[level] ?? [];
-    // Kept as bytes; people read them as what was typed.
-    const typed = given.map((pattern) => Buffer.from(pattern, "latin1").toString());
-    return given.length === 0
-      ? []
-      : [{ what: `--${level}`, value: typed.map((one) => JSON.stringify(one)).join(" ") }];
-  });
-  return [{ what: "--order-engine", value: ENGINES[total] }, ...patterns];
+  // Kept as bytes; people read them as what was typed.
+  const typed = (patterns: readonly string[] = []): string =>
+    patterns.map((one) => JSON.stringify(Buffer.from(one, "latin1").toString())).join(" ");
+  return [
+    { what: "--order-engine", value: ENGINES[total] },
+    { what: "--causal", value: typed(namespaces?.causal) || "none" },
+    { what: "--fifo", value: typed(namespaces?.fifo) || "none" },
+  ];
 }
 
 /** The error; if it comes from another one with this id, it says who that is. */

@@ -6,12 +6,12 @@
  *       member.SYSTEM.PROCESS   where that process runs; written anew every few seconds
  *       clock                   written by whoever asks what time it is
  *
- * SYSTEM is the name of the system in base64url; a dot in a process id is written as `=`. What is in a value has its SHA-256 on its first line.
+ * SYSTEM is the name of the system in base64url; a dot in a process id is written as `=`. Values have their SHA-256 on the first line.
  *
  * Theory of operation. A configuration is written only if there is none, so of two first processes one makes it and the other
- * one compares. It is not changed any more: whoever differs is refused, and who wants to change it takes it away while nobody is there, on
- * the condition that nothing in the bucket has changed since that was looked at. Whoever runs all the same, for he was cut off, finds it gone
- * and makes it again, or tells that there is another one.
+ * one compares. It is not changed any more: whoever differs is refused, and who wants to change it takes it away while nobody is
+ * there, on the condition that nothing in the bucket has changed since that was looked at. Whoever runs all the same, for he was cut
+ * off, finds it gone and makes it again, or tells that there is another one.
  *
  * When a process was seen last is when its key was written, by the server's clock; and what time it is now is asked in the same way. So
  * nobody's own clock matters. Presence decides nothing in the system: when the servers are away it is late, and that is all.
@@ -51,7 +51,7 @@ export interface MembersPlace extends NatsOptions {
   readonly replicas: 1 | 3;
 }
 
-/** Something on which all processes have to agree. */
+/** Something on which all processes have to agree. What another version has, and this one does not know, is passed over. */
 export interface Agreement {
   readonly what: string;
   readonly value: string;
@@ -479,7 +479,7 @@ async function agree(
   const { system } = own;
   const key = configurationKey(system);
   const stored: StoredConfiguration = {
-    ...{ system, processes: [...own.processes].sort(), by: id, host: HOST, version },
+    ...{ system, processes: [...new Set(own.processes)].sort(), by: id, host: HOST, version },
     agreed: own.agreed.map(({ what, value }) => ({ what, value: fitted(value) })),
   };
   const again =
@@ -520,12 +520,8 @@ function differencesBetween(there: Configuration, here: Configuration): string[]
         (unknown === "" ? "" : `, and this one names ${unknown}`),
     );
   }
-  const valueIn = (one: Configuration, what: string): string =>
-    one.agreed.find((agreement) => agreement.what === what)?.value ?? "none";
-  for (const what of new Set(
-    [...there.agreed, ...here.agreed].map((agreement) => agreement.what),
-  )) {
-    const [theirs, own] = [valueIn(there, what), valueIn(here, what)];
+  for (const { what, value: own } of here.agreed) {
+    const theirs = there.agreed.find((agreement) => agreement.what === what)?.value ?? own;
     if (theirs !== own) differences.push(`${what}: ${theirs}, and here ${own}`);
   }
   return differences;
@@ -545,7 +541,9 @@ function memberOf(
         : value.up
           ? "there"
           : "down";
-  return { state, seenMs: atMs, presence: value };
+  // What it says first is written when it begins.
+  const since = value.left === undefined && { sinceMs: value.sinceMs ?? atMs };
+  return { state, seenMs: atMs, presence: { ...value, ...since } };
 }
 
 function stillThere(system: string, there: readonly Member[]): TidemarkError {
@@ -554,7 +552,8 @@ function stillThere(system: string, there: readonly Member[]): TidemarkError {
   );
   return new TidemarkError(
     "ALREADY_RUNNING",
-    `${system} is running: ${names.join(", ")}. Stop all of its processes first; one that was killed counts as there until it has said nothing for ${SILENT_MS / 1_000} s`,
+    `${system} is running: ${names.join(", ")}. Stop all of its processes first; ` +
+      `one that was killed counts as there until it has said nothing for ${SILENT_MS / 1_000} s`,
   );
 }
 

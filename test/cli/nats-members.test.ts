@@ -1,6 +1,7 @@
 // Members of a store on several machines: who differs is refused, who is there is listed, and the configuration is changed on purpose.
 import { hostname } from "node:os";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { Membership } from "../../src/nats/members.ts";
 import { lacksNats, NatsServer } from "../nats/support.ts";
 import {
   type Ended,
@@ -59,13 +60,14 @@ describe.skipIf(lacksNats)("tidemark nats members", () => {
     const [title, by, processes, ...lines] = alone.stdout.trimEnd().split("\n");
     expect([title, processes]).toEqual([`tidemark/kv in ${where}`, "  processes: a, b, c"]);
     expect(by).toBe(`  set up by a on ${hostname()}, Tidemark ${packageVersion}`);
-    expect(lines.slice(0, 3)).toEqual([
+    expect(lines.slice(0, 4)).toEqual([
       "  --order-engine: sequencer",
       '  --causal: "cart:*"',
+      "  --fifo: none",
       "  transport: NATS",
     ]);
-    expect(lines[5]).toMatch(new RegExp(`^a +there +[0-9.]+ m?s ago .* ${hostname()} +${a.pid} `));
-    expect(lines[6]).toMatch(/^b +never$/);
+    expect(lines[6]).toMatch(new RegExp(`^a +there +[0-9.]+ m?s ago .* ${hostname()} +${a.pid} `));
+    expect(lines[7]).toMatch(/^b +never$/);
 
     const b = start("b", dirs[1] as string);
     const c = start("c", dirs[2] as string);
@@ -110,6 +112,16 @@ describe.skipIf(lacksNats)("tidemark nats members", () => {
     expect((await run()).status).toBe(1);
     a.child.kill("SIGTERM");
     outputs.push(await a.ended, await b.ended, await c.ended);
+    const other = await Membership.open({
+      place: { servers: env.TIDEMARK_NATS, prefix: "shop", replicas: 1 },
+      ...{ id: "x", version: "0", onProblem: () => {} },
+      configuration: { system: "another", processes: ["x"], agreed: [] },
+    });
+    await other.leave();
+    const several = await run("--forget");
+    expect([several.status, several.stdout]).toEqual([2, ""]);
+    expect(several.stderr).toContain("say which one to forget: another, tidemark/kv");
+    expect((await run("another", "--forget", "--json")).stdout).toBe('{"forgotten":"another"}\n');
     expect((await run("elsewhere", "--forget")).stderr).toContain(
       `no system elsewhere is known in ${where}`,
     );

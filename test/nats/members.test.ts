@@ -19,7 +19,10 @@ const SYSTEM = "shop/main.ä";
 const SHOP: Configuration = {
   system: SYSTEM,
   processes: ["a", "b.1"],
-  agreed: [{ what: "engine", value: "sequencer" }],
+  agreed: [
+    { what: "engine", value: "sequencer" },
+    { what: "causal", value: "none" },
+  ],
 };
 const CHILD = new URL("./member-child.ts", import.meta.url).pathname;
 const RENEW_MS = 50;
@@ -130,6 +133,9 @@ describe.skipIf(lacksNats)("the configuration", { timeout: 120_000 }, () => {
       "tidemark nats members --forget --nats-prefix shop",
     ])
       expect(error.message).toContain(part);
+    // Something that only another version knows is no difference.
+    await member(place, "a", { ...SHOP, agreed: [{ what: "new", value: "x" }, ...SHOP.agreed] });
+    await member(place, "a", { ...SHOP, agreed: [] });
     // Another system is none of its business.
     await member(place, "a", { ...other, system: "another" });
     expect((await listMembers(place)).systems.map(({ system }) => system)).toEqual([
@@ -248,10 +254,7 @@ describe.skipIf(lacksNats)("presence", { timeout: 120_000 }, () => {
   test("says who is there, since when, and who left how", async () => {
     const { place } = await oneServer();
     const a = await present(place, "a");
-    await until("a has said twice that it is there", async () => {
-      const [found] = await membersAt(place);
-      return found?.presence?.sinceMs !== undefined;
-    });
+    await until("a is there", async () => (await stateOf(place, "a")) === "there");
     const [first] = await membersAt(place);
     expect(first).toMatchObject({
       ...{ process: "a", state: "there", configured: true },
