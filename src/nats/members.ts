@@ -126,7 +126,7 @@ export interface MemberList {
 /** How often a process says that it is there. */
 const RENEW_MS = 5_000;
 /** Who has said nothing for so long is silent: longer than a cluster takes to elect a leader. */
-export const SILENT_MS: number = 20_000;
+const SILENT_MS = 20_000;
 /** When it ends it does not wait longer for servers. */
 const LEAVE_MS = 2_000;
 const READ_AT_ONCE = 16;

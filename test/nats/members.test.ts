@@ -382,6 +382,9 @@ describe.skipIf(lacksNats)("presence", { timeout: 120_000 }, () => {
         code: "STORE_FAILED",
         message: expect.stringContaining("others do not see that a is there: cannot "),
       });
+      // Long enough to fail several times.
+      const toldMs = performance.now();
+      await until("it has failed again", () => performance.now() - toldMs > 1_500);
       await server.restart();
       const [before] = await membersAt(place);
       await until("a is seen again", async () => {
@@ -390,11 +393,18 @@ describe.skipIf(lacksNats)("presence", { timeout: 120_000 }, () => {
       });
       expect(a.problems).toHaveLength(times);
     }
-    // Who is stopped meanwhile does not wait for a server.
+  });
+
+  test("of who is stopped while there is no server stays as it was, and he does not wait", {
+    timeout: 60_000,
+  }, async () => {
+    const { place, server } = await oneServer();
+    const a = await present({ ...place, patienceMs: 100_000 }, "a");
+    await until("a is there", async () => (await stateOf(place, "a")) === "there");
     await server.kill();
     await a.membership.leave("stopped");
     await server.restart();
-    expect((await membersAt(place))[0]?.presence?.left).toBeUndefined();
+    expect(await membersAt(place)).toMatchObject([{ state: "there" }, { state: "never" }]);
   });
 
   test("goes on when an answer was lost", async () => {
