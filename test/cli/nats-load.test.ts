@@ -48,7 +48,9 @@ test.skipIf(lacksNats).each([
         const heard = String(await client.ask("TIDEMARK", "SNAPSHOT"));
         if (heard.startsWith("$")) saved.push(heard.slice(1) as SnapshotId);
         else if (heard !== "closed") {
-          const reason = heard.replaceAll(/[a-z]\/\d+/g, "ID").replaceAll(/\d+/g, "N");
+          const reason = heard
+            .replaceAll(/\b[abc]\/\d+|the snapshot/g, "ID")
+            .replaceAll(/\b[abc]\b/g, "P");
           refusals.set(reason, 1 + (refusals.get(reason) ?? 0));
         }
         await pause(SNAPSHOT_EVERY_MS);
