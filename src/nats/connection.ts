@@ -384,8 +384,8 @@ function targetOf(given: unknown): {
 }
 
 /**
- * Whether a certificate is that of a server. The client has no name for Node to compare where a server is known by its IP address, and Node then takes
- * "localhost": so a certificate for any of the addresses that were given will do there.
+ * Whether a certificate is that of a server. The client gives Node no name to compare for a server that is known by its IP address,
+ * and Node then takes "localhost": so a certificate for any of the addresses that were given will do there.
  */
 function identityCheckOf(servers: readonly string[]): typeof checkServerIdentity {
   const hosts = servers.map((server) => server.replace(/:[0-9]+$/, "").replaceAll(/[[\]]/g, ""));

@@ -1,4 +1,4 @@
-/** What servers of NATS are, and what they have of a system, for whoever wants to know whether processes could use them. Nothing is changed. */
+/** What servers of NATS are, and what they have of a system: whether its processes could use them. Nothing is changed. */
 
 import { textOf } from "../core/error.ts";
 import { type NatsOptions, NatsSession } from "./connection.ts";
@@ -63,8 +63,8 @@ export async function examineServer(options: NatsOptions): Promise<NatsServerFou
 }
 
 /**
- * Asks for the streams of a system; those that are not there are left out. Whether it has orders of groups is not known to a user who may not
- * list streams: `hidden` has the reason then.
+ * Asks for the streams of a system; those that are not there are left out. Whether it has orders of groups is not known to a user
+ * who may not list streams: `hidden` has the reason then.
  * @throws TidemarkError `BAD_OPTION`, `STORE_FAILED`
  */
 export async function examineStreams({
