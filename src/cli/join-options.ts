@@ -1,4 +1,4 @@
-/** `--join`: which process of a system on several machines this one is, who the others are, and where; by options, or by a file that all have alike. */
+/** `--join`: which process of a system on several machines this one is, and who and where the others are, by options or a file. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError, textOf } from "../core/error.ts";

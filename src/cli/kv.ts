@@ -68,9 +68,9 @@ A process that dies is started again and comes back with all it knew, from its
 log. Ctrl-C ends all processes.
 
 On several machines each runs one process: --join says which it is, --peer who
-the others are, or --config with a file that all have alike. With --nats servers of NATS keep the snapshots and carry what
-processes say; with --listen as well, and where each peer listens, they keep the
-snapshots alone. Without --nats there are snapshots on one machine only, in a
+the others are, or --config, a file that all have alike. With --nats servers of
+NATS keep the snapshots and carry what processes say; with --listen as well, and
+where each peer listens, they keep the snapshots alone. Without --nats there are snapshots on one machine only, in a
 directory that all processes share. With --tls what goes between processes that
 listen is encrypted, and each proves who it is; without, trust the network.
 

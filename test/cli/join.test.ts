@@ -23,20 +23,23 @@ const NAMES = ["a", "b", "c"];
 /** Whose processes add up what any of them was asked to add. */
 const COUNTER = `
 import { type Application, defineSystem, type Turn } from "tidemark";
-class Counter implements Application<number, number, number, number> {
+type State = { id: string; sum: number };
+class Counter implements Application<number, State, number, number> {
   #sum = 0;
+  readonly #id: string;
+  constructor(id: string) { this.#id = id; }
   request(id: number, add: number, turn: Turn<number, number>) {
     this.#sum += add;
     if (add !== 0) turn.send(turn.peers, add);
     turn.reply(id, this.#sum);
   }
   receive(_from: string, add: number) { this.#sum += add; }
-  capture() { return this.#sum; }
-  restore(sum: number) { this.#sum = sum; }
+  capture() { return { id: this.#id, sum: this.#sum }; }
+  restore({ sum }: State) { this.#sum = sum; }
 }
 export default defineSystem({
   processes: ["a", "b", "c"],
-  application: () => new Counter(),
+  application: (id) => new Counter(id),
   log: "always",
   snapshots: { everyMs: 300, keep: 3 },
 });
@@ -142,7 +145,7 @@ describe("a system of one's own on several machines", { timeout: 180_000 }, () =
     // Each has a part of what would be a snapshot: there is none, and it is said why.
     const abandoned = await tidemark(["snapshot", "--dir", a.dir]);
     expect(abandoned.status).toBe(1);
-    expect(abandoned.stderr).toMatch(/missing|is not there|no part|lacks/);
+    expect(abandoned.stderr).toMatch(/was abandoned: .*it is missing/);
 
     // A process dies, and then a machine with all that it runs.
     process.kill(eventsOf(b.started, "started")[0]?.["pid"] as number, "SIGKILL");
@@ -154,6 +157,8 @@ describe("a system of one's own on several machines", { timeout: 180_000 }, () =
     c.started = c.start();
     await c.started.lines(1);
     await allHave(all, 13);
+    const told = await tidemark(["status", "--dir", b.dir]);
+    expect(told.stdout).toMatch(/^process \d+ runs b, one of 3 processes of a system, in /);
     await stop(all);
   });
 
@@ -185,7 +190,7 @@ describe("a system of one's own on several machines", { timeout: 180_000 }, () =
       const absent = temporaryDirectory();
       const nowhere = await tidemark(["restore", "five", "--dir", absent, ...nats]);
       expect(nowhere.status).toBe(1);
-      expect(nowhere.stderr).toContain("no system is running");
+      expect(nowhere.stderr).toContain("no system runs in");
       const dry = await json("restore", "five", "--dry-run", "--dir", b.dir, ...nats);
       expect(dry.said).toMatchObject({ dryRun: true, running: true });
       const restored = await json("restore", "five", "--dir", b.dir, ...nats);
@@ -261,7 +266,7 @@ describe("a file that says who there is", () => {
 
   test.for([
     ["not JSON", "{", /cluster\.json: .*JSON/],
-    ["no object", [], /the file must be an object, not \[\]/],
+    ["no object", [], /the file must be an object, not a list/],
     ["another field", { processes: ["a"], proces: 1 }, /there is no "proces"/],
     ["none", {}, /processes must be an object, as in .*, not undefined/],
     ["an empty list", { processes: [] }, /processes must be 1 to 64, not 0/],
@@ -322,7 +327,11 @@ describe("mistakes", () => {
     const { file, dir } = machine();
     const config = join(dir, "..", "cluster.json");
     writeFileSync(config, '{"processes": {"a": "h:1", "b": "h:2"}}');
-    const given = args.map((one) => ({ FILE: file, CONFIG: config })[one as "FILE"] ?? one);
+    const files = new Map([
+      ["FILE", file],
+      ["CONFIG", config],
+    ]);
+    const given = args.map((one) => files.get(one) ?? one);
     const refused = await tidemark(["up", ...given, "--dir", dir]);
     expect(refused).toMatchObject({ status: 2, stdout: "" });
     expect(refused.stderr).toContain(reason);
