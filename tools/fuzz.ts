@@ -6,7 +6,7 @@ import { root } from "./run.ts";
 /** The soaks of each entrance; each prints a line `fuzzed ENTRANCE COUNT` for what it gave to one. */
 const SOAKS = [
   ...["fuzz-frames", "tcp-fuzz", "tcp-answers", "tls-fuzz"],
-  ...["resp-fuzz", "resp-differential", "http-fuzz", "control-fuzz", "nats-fuzz"],
+  ...["resp-fuzz", "resp-differential", "http-fuzz", "control-fuzz", "nats-fuzz", "order-log-fuzz"],
 ];
 
 process.exitCode = await main();

@@ -31,6 +31,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   export: async () => (await import("./export.ts")).exportCommand(),
   import: async () => (await import("./export.ts")).importCommand(),
   clone: async () => (await import("./clone.ts")).cloneCommand(),
+  nats: async () => (await import("./nats.ts")).natsCommand(),
   bank: async () => (await import("./bank.ts")).bankCommand(),
   chat: async () => (await import("./chat.ts")).chatCommand(),
   sim: async () => (await import("./sim.ts")).simCommand(),

@@ -70,9 +70,10 @@ log. Ctrl-C ends all processes.
 On several machines each runs one process: --join says which it is, --peer who
 the others are, or --config, a file that all have alike. With --nats servers of
 NATS keep the snapshots and carry what processes say; with --listen as well, and
-where each peer listens, they keep the snapshots alone. Without --nats there are snapshots on one machine only, in a
-directory that all processes share. With --tls what goes between processes that
-listen is encrypted, and each proves who it is; without, trust the network.
+where each peer listens, they keep the snapshots alone. Without --nats there are
+snapshots on one machine only, in a directory that all processes share. With
+--tls what goes between processes that listen is encrypted, and each proves who
+it is; without, trust the network.
 
 Who may do what, --users says: each process reads that file when it starts, and
 by ACL LOAD. With --client-tls nobody is served who does not speak TLS. See

@@ -131,9 +131,8 @@ export type GroupEffect =
   /** Something has waited for `stalledAfterMs`, for the first time; and nothing does any more. */
   | { readonly type: "stalled"; readonly stall: Stall }
   | { readonly type: "resumed" }
-  /** To be written to the log; and up to where nobody needs it any more. */
+  /** To be written to the log. */
   | { readonly type: "log-write"; readonly text: string }
-  | { readonly type: "log-forget"; readonly position: number }
   /** What a peer sent is not well formed, or cannot be. */
   | { readonly type: "irregular"; readonly reason: string };
 
@@ -920,9 +919,8 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
 
   #write(): void {
     if (!this.#log) return;
-    const { texts, forget } = this.#log.takeTexts((member) => this.#origin(member).lost);
-    for (const text of texts) this.#effects.push({ type: "log-write", text });
-    if (forget !== undefined) this.#effects.push({ type: "log-forget", position: forget });
+    for (const text of this.#log.takeTexts((member) => this.#origin(member).lost))
+      this.#effects.push({ type: "log-write", text });
   }
 
   /** What one has, once it is time. */

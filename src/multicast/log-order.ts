@@ -65,20 +65,10 @@ export interface LogOrderState {
   underWay: boolean;
   /** By member: how many it has said to have delivered. */
   readonly counts: number[];
-  /** What was read of the log: how many places there are with it. */
-  readonly marks: { readonly position: number; readonly count: number }[];
-}
-
-/** Texts to be written, and up to where the log is not needed any more. */
-export interface LogSaid {
-  readonly texts: readonly string[];
-  readonly forget?: number;
 }
 
 /** So many places go into one text: less than a server of NATS takes. */
 const PLACES_MAX = 4_000;
-/** The log is told what it need not keep so many texts at a time. */
-const FORGET_AT_ONCE = 256;
 
 /** See the head of the file. */
 export class LogOrder implements TotalOrder {
@@ -87,7 +77,6 @@ export class LogOrder implements TotalOrder {
   readonly #members: readonly ProcessId[];
   readonly #life: number;
   #texts: string[] = [];
-  #forget: number | undefined;
 
   constructor(
     self: number,
@@ -102,7 +91,7 @@ export class LogOrder implements TotalOrder {
     this.state = state ?? {
       ...{ epoch: 0, position: 0, begun: false, pasts: new Map(), lives: zeros() },
       ...{ count: 0, line: [], past: [], delivered: zeros(), placed: zeros() },
-      ...{ accepted: [], written: 0, underWay: false, counts: zeros(), marks: [] },
+      ...{ accepted: [], written: 0, underWay: false, counts: zeros() },
     };
   }
 
@@ -176,7 +165,6 @@ export class LogOrder implements TotalOrder {
       state.position = 0;
       state.pasts.clear();
       state.lives.fill(0);
-      state.marks.length = 0;
     }
     state.underWay = false;
     if (!state.begun && state.pasts.get(this.#self)?.open !== false) this.#writePast();
@@ -197,39 +185,28 @@ export class LogOrder implements TotalOrder {
       else if ("first" in read) this.#readPast(read);
       else if (state.begun && state.lives[read.from] === read.life) this.#readPlaces(read);
     }
-    // Who has delivered all that is in the order now needs nothing of the log up to here.
-    if (state.begun) state.marks.push({ position, count: state.count + state.line.length });
     return wrong;
   }
 
   /** A member has delivered so many. */
   heard(member: number, count: number): void {
     const { state } = this;
-    const { counts, past, marks } = state;
+    const { counts, past } = state;
     if (count <= (counts[member] as number)) return;
-    const before = Math.min(...counts);
     counts[member] = count;
-    const everywhere = Math.min(...counts);
-    if (everywhere === before) return;
-    const many = everywhere - (state.count - past.length);
+    const many = Math.min(...counts) - (state.count - past.length);
     if (many > 0) past.splice(0, many);
-    const needed = marks.findIndex((mark) => mark.count > everywhere);
-    const free = needed < 0 ? marks.length : needed;
-    if (free < FORGET_AT_ONCE) return;
-    this.#forget = marks[free - 1]?.position;
-    marks.splice(0, free);
   }
 
   /**
-   * What is to be done with the log since the last call.
+   * What is to be written to the log since the last call.
    * @param isLost whether that member does not write for itself
    */
-  takeTexts(isLost: (member: number) => boolean): LogSaid {
+  takeTexts(isLost: (member: number) => boolean): readonly string[] {
     this.#writePlaces(isLost);
-    const said = { texts: this.#texts, ...(this.#forget && { forget: this.#forget }) };
+    const texts = this.#texts;
     this.#texts = [];
-    this.#forget = undefined;
-    return said;
+    return texts;
   }
 
   #hasPlace({ origin, number }: Place): boolean {

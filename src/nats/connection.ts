@@ -70,6 +70,8 @@ const ANSWER_MS = 3_000;
 const CONNECT_MS = 5_000;
 /** Then an attempt has ended before the server forgets the id of the first one (stream.ts). */
 const PATIENCE_MAX_MS = 100_000;
+/** A server that has not answered two of these when the third is due is left for another one: it may be cut off without a word. */
+const PING_MS = 5_000;
 const PAUSE_MIN_MS = 25;
 const PAUSE_MAX_MS = 1_000;
 const PORT = 4_222;
@@ -219,7 +221,7 @@ export class NatsSession {
       // For ever: how long somebody waits for it is for `use` to say.
       maxReconnectAttempts: -1,
       reconnectTimeWait: 250,
-      pingInterval: 10_000,
+      pingInterval: PING_MS,
       noAsyncTraces: true,
       // A server that is slow to look somebody up says so, too.
       ignoreAuthErrorAbort: true,

@@ -11,8 +11,8 @@
  * leaves one out; whoever comes back goes on from where its state is. A position is the sequence number in the stream, which ascends
  * across epochs.
  *
- * What all members have delivered they take away (`forget`): the stream stays as long as what is under way. A member that lacks what was
- * taken away could never go on in order: that is told as lost.
+ * The stream has the latest `maxBytes`. Nobody can be far behind: a group has no more room once a window of packets is not with all. A
+ * member that lacks something all the same could never go on in order: that is told as lost.
  */
 
 import { randomUUID } from "node:crypto";
@@ -42,6 +42,11 @@ export interface NatsOrderLogOptions extends NatsOptions {
   readonly prefix?: string;
   /** On how many servers it is kept: 1, or 3 of a cluster. @default 1 */
   readonly replicas?: 1 | 3;
+  /**
+   * How many bytes of places a stream keeps on each server, the latest ones; a place takes some ten bytes, and is written by several.
+   * @default 268_435_456
+   */
+  readonly maxBytes?: number;
 }
 
 /**
@@ -57,14 +62,24 @@ export interface NatsOrderLogOptions extends NatsOptions {
  * ```
  */
 export function natsOrderLog(options: NatsOrderLogOptions): OrderLog {
-  const { prefix = "tidemark", replicas = 1 } = options;
+  const { prefix = "tidemark", replicas = 1, maxBytes = MAX_BYTES } = options;
   checkPlace(prefix, replicas);
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < MAX_BYTES_LEAST)
+    throw new TidemarkError(
+      "BAD_OPTION",
+      `maxBytes is ${maxBytes}; use a whole number of bytes, ${MAX_BYTES_LEAST} or more`,
+    );
   // So that what is wrong with an address is told now.
   const check = new NatsSession(options, "ORDER_LOG_FAILED");
   void check.close();
-  return { open: (what, events) => new Reader(options, prefix, replicas, what, events) };
+  return {
+    open: (what, events) => new Reader(options, { prefix, replicas, maxBytes }, what, events),
+  };
 }
 
+const MAX_BYTES = 256 * 1024 * 1024;
+/** For what members may lack who are not there. */
+const MAX_BYTES_LEAST = 16 * 1024 * 1024;
 /** What goes into one message. */
 const WRITE_BYTES = 256 * 1024;
 const PAUSE_MS = 1_000;
@@ -79,12 +94,18 @@ const tokenOf = (group: string): string => Buffer.from(group).toString("base64ur
 const subjectsOf = (prefix: string, group: string): string => `${prefix}.order.${tokenOf(group)}.`;
 
 /** What the stream of a group should be. */
-export function orderSettings(prefix: string, group: string, replicas: number): StreamSettings {
+export function orderSettings(
+  prefix: string,
+  group: string,
+  replicas: number,
+  maxBytes: number = MAX_BYTES,
+): StreamSettings {
   return {
     name: `${prefix}-order-${tokenOf(group)}`,
     description: `Tidemark: the total order of the group ${group}`,
     subjects: [`${subjectsOf(prefix, group)}*`],
     num_replicas: replicas,
+    max_bytes: maxBytes,
     discard: DiscardPolicy.Old,
   };
 }
@@ -107,15 +128,11 @@ class Reader implements OrderLogReader {
   #writing: Promise<void> | undefined;
   readonly #reading: Promise<void>;
   #messages: ConsumerMessages | undefined;
-  /** Up to where it is to be forgotten, and whether that is being done. */
-  #forget = 0;
-  #forgetting: boolean = false;
   readonly #closed = new AbortController();
 
   constructor(
     options: NatsOrderLogOptions,
-    prefix: string,
-    replicas: 1 | 3,
+    { prefix, replicas, maxBytes }: Required<Omit<NatsOrderLogOptions, keyof NatsOptions>>,
     { group, epoch, position }: OpenedOrderLog,
     events: OrderLogEvents,
   ) {
@@ -123,7 +140,7 @@ class Reader implements OrderLogReader {
     this.#subjects = `${before}*`;
     this.#subject = `${before}${epoch}`;
     this.#session = new NatsSession(options, "ORDER_LOG_FAILED");
-    this.#stream = new Stream(this.#session, orderSettings(prefix, group, replicas));
+    this.#stream = new Stream(this.#session, orderSettings(prefix, group, replicas, maxBytes));
     this.#events = events;
     this.#position = position;
     this.#reading = this.#read();
@@ -134,11 +151,6 @@ class Reader implements OrderLogReader {
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined;
     });
-  }
-
-  forget(position: number): void {
-    this.#forget = Math.max(this.#forget, position);
-    if (!this.#forgetting) void this.#takeAway();
   }
 
   async close(): Promise<void> {
@@ -242,22 +254,10 @@ class Reader implements OrderLogReader {
       new TidemarkError(
         "ORDER_LOG_FAILED",
         `the stream ${this.#stream.name} begins at ${first}, and this process has read it to ${this.#position}: ` +
-          "what is between was taken away when all had it. Its state is older than what it had told the others; restore a snapshot",
+          "what is between is not kept any more. Its state is older than that of the others; restore a snapshot",
       ),
     );
     return true;
-  }
-
-  async #takeAway(): Promise<void> {
-    this.#forgetting = true;
-    const position = this.#forget;
-    try {
-      await this.#stream.purge(this.#subjects, position);
-    } catch {
-      // It is asked again, for more.
-    }
-    this.#forgetting = false;
-    if (this.#forget > position && !this.#isClosed) void this.#takeAway();
   }
 
   get #isClosed(): boolean {

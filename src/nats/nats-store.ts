@@ -192,6 +192,7 @@ interface Pending {
 const registerOf = (prefix: string): string => `${prefix}-register`;
 const piecesOf = (prefix: string): string => `${prefix}-pieces`;
 const notesBefore = (prefix: string): string => `${prefix}.notes.`;
+const REGISTER = "Tidemark: what snapshots and epochs there are";
 /** As many as the server has room for. */
 const ANY_BYTES = -1;
 
@@ -209,7 +210,7 @@ function notesSettings(prefix: string, replicas: number): StreamSettings {
 /** What the streams of a store without `maxBytes` should be. */
 export function storeStreams(prefix: string, replicas: number): StreamSettings[] {
   return [
-    registerSettings(registerOf(prefix), replicas),
+    registerSettings(registerOf(prefix), replicas, REGISTER),
     objectsSettings(piecesOf(prefix), replicas, ANY_BYTES),
     notesSettings(prefix, replicas),
   ];
@@ -243,7 +244,7 @@ class NatsStore implements SnapshotStore {
     if (typeof graceMs !== "number" || !(graceMs >= 0))
       throw bad(`graceMs is ${graceMs}; use 0 or more milliseconds`);
     this.#session = new NatsSession(options, "STORE_FAILED");
-    this.#register = new Register(this.#session, registerOf(prefix), replicas);
+    this.#register = new Register(this.#session, registerOf(prefix), replicas, REGISTER);
     this.#objects = new Objects(this.#session, piecesOf(prefix), replicas, maxBytes ?? ANY_BYTES);
     this.#notesBefore = notesBefore(prefix);
     this.#notes = new Stream(this.#session, notesSettings(prefix, replicas));
@@ -326,7 +327,7 @@ class NatsStore implements SnapshotStore {
       const mine = entry?.value && readListed(id, entry.value).manifest?.pack === writer.name.pack;
       // A write that was repeated after a long while is refused, though it was done.
       if (!written && !mine) {
-        await this.#removePacks(id, [writer.name.pack]).catch(() => {});
+        await this.#objects.remove(id, [writer.name.pack]).catch(() => {});
         throw taken(id, entry?.value !== undefined);
       }
       this.#pending.delete(id);
@@ -613,22 +614,15 @@ class NatsStore implements SnapshotStore {
 
   /** Removes what this store wrote for an id, which is dead from then on; nothing if its snapshot is there. */
   async #discard(id: SnapshotId, { packs }: Pending): Promise<void> {
-    if (await this.#fence(id)) await this.#removePacks(id, packs);
-  }
-
-  /** Removes objects of an id that is dead. */
-  async #removePacks(id: SnapshotId, packs: Iterable<string>): Promise<void> {
-    await this.#objects.remove(id, packs, await this.#objects.sequence());
+    if (await this.#fence(id)) await this.#objects.remove(id, packs);
   }
 
   /** Removes whatever there is of an id that is dead. */
   async #removeAll(id: SnapshotId): Promise<void> {
-    const sequence = await this.#objects.sequence();
     const packs = (await this.#objects.all()).filter(({ snapshot }) => snapshot === id);
     await this.#objects.remove(
       id,
       packs.map(({ pack }) => pack),
-      sequence,
     );
   }
 
@@ -640,7 +634,6 @@ class NatsStore implements SnapshotStore {
   }
 
   async #sweep(nowMs: number): Promise<void> {
-    const sequence = await this.#objects.sequence();
     const packs = Map.groupBy(await this.#objects.all(), ({ snapshot }) => snapshot);
     const ids = await this.#ids("snapshot.>");
     const highest = new Map<ProcessId, number>();
@@ -660,12 +653,11 @@ class NatsStore implements SnapshotStore {
       await this.#objects.remove(
         id,
         own.map(({ pack }) => pack),
-        sequence,
       );
       const { initiator, count: one } = parseSnapshotId(id);
       const isLast = (highest.get(initiator) ?? 0) <= one;
       if (entry && own.length === 0 && !isLast && nowMs - entry.atMs > this.#graceMs)
-        await this.#register.forget(keyOf(id), entry.revision);
+        await this.#register.forget(entry.revision);
     });
   }
 

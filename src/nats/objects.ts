@@ -7,8 +7,8 @@
  *
  * A process id may have dots, which part a subject; they are written as "=", which it cannot have.
  *
- * Theory of operation. Chunks have numbers in their subjects, so that a part in the middle is read without what is before it, all
- * chunks of a snapshot are listed by one request, and all are removed by one. Other clients are told to read `….PACK.*`, which gives them
+ * Theory of operation. Chunks have numbers in their subjects, so that a part in the middle is read without what is before it, and all
+ * chunks of a snapshot are listed by one request. Other clients are told to read `….PACK.*`, which gives them
  * in the order in which they were written. An object is announced first, as one that is deleted, which other clients pass over; at
  * its end that is written again with its length and digest. So what was not written to its end is found, and belongs to a snapshot
  * that can be known to be dead.
@@ -22,7 +22,7 @@ import { Stream, type StreamSettings } from "./stream.ts";
 
 /** All chunks of an object but the last have as many bytes. */
 export const CHUNK_BYTES = 131_072;
-/** Chunks that are read at once. */
+/** Chunks that are read, or removed, at once. */
 const READ_AT_ONCE = 8;
 
 const PACK = /^[0-9a-f]{64}$/;
@@ -66,7 +66,6 @@ export function objectsSettings(
     max_bytes: maxBytes,
     discard: DiscardPolicy.New,
     allow_rollup_hdrs: true,
-    deny_delete: true,
   };
 }
 
@@ -178,16 +177,17 @@ export class Objects {
     return latest;
   }
 
-  /** Where the bucket is now: what is removed later should have been there by then. */
-  async sequence(): Promise<number> {
-    return await this.#stream.lastSequence();
-  }
-
-  /** Removes objects of a snapshot, as far as they were written up to a sequence number: its chunks before what tells of them. */
-  async remove(snapshot: SnapshotId, packs: Iterable<string>, upTo: number): Promise<void> {
-    const names = [...packs].map((pack) => ({ snapshot, pack }));
-    for (const name of names) await this.#stream.purge(this.#chunkSubject(name, "*"), upTo);
-    for (const name of names) await this.#stream.purge(this.#aboutSubject(name), upTo);
+  /** Removes objects of a snapshot: of each its chunks before what tells of them. */
+  async remove(snapshot: SnapshotId, packs: Iterable<string>): Promise<void> {
+    for (const pack of packs) {
+      const name = { snapshot, pack };
+      const chunks = await this.#stream.subjects(this.#chunkSubject(name, "*"));
+      for (let at = 0; at < chunks.length; at += READ_AT_ONCE) {
+        const some = chunks.slice(at, at + READ_AT_ONCE);
+        await Promise.all(some.map((subject) => this.#stream.removeLast(subject)));
+      }
+      await this.#stream.removeLast(this.#aboutSubject(name));
+    }
   }
 
   #aboutSubject(name: PackName): string {

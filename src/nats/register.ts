@@ -26,16 +26,19 @@ export type Since = { readonly revision: number } | { readonly sequence: number 
 
 const OPERATION = "KV-Operation";
 
-export function registerSettings(bucket: string, replicas: number): StreamSettings {
+export function registerSettings(
+  bucket: string,
+  replicas: number,
+  description: string,
+): StreamSettings {
   return {
     name: `KV_${bucket}`,
-    description: "Tidemark: what snapshots and epochs there are",
+    description,
     subjects: [`${subjectsBefore(bucket)}>`],
     num_replicas: replicas,
     max_msgs_per_subject: 1,
     discard: DiscardPolicy.New,
     allow_rollup_hdrs: true,
-    deny_delete: true,
   };
 }
 
@@ -46,9 +49,9 @@ export class Register {
   readonly #stream: Stream;
   readonly #before: string;
 
-  constructor(session: NatsSession, bucket: string, replicas: number) {
+  constructor(session: NatsSession, bucket: string, replicas: number, description: string) {
     this.#before = subjectsBefore(bucket);
-    this.#stream = new Stream(session, registerSettings(bucket, replicas));
+    this.#stream = new Stream(session, registerSettings(bucket, replicas, description));
   }
 
   /** A key, for people who look for it. */
@@ -79,20 +82,19 @@ export class Register {
     return await this.#stream.lastSequence();
   }
 
-  /** Gives a key a value, or takes it away. False, and nothing is changed, if something has changed meanwhile. */
-  async set(key: string, value: Uint8Array | undefined, since: Since): Promise<boolean> {
-    const written = await this.#stream.write(this.#before + key, value ?? new Uint8Array(), {
+  /** Gives a key a value, or takes it away. Gives its revision; undefined, and nothing is changed, if something has changed meanwhile. */
+  async set(key: string, value: Uint8Array | undefined, since: Since): Promise<number | undefined> {
+    return await this.#stream.write(this.#before + key, value ?? new Uint8Array(), {
       id: nuid.next(),
       ...(value ? {} : { headers: { [OPERATION]: "DEL" } }),
       ...("revision" in since
         ? { lastOfSubject: since.revision }
         : { lastOfStream: since.sequence }),
     });
-    return written !== undefined;
   }
 
-  /** Forgets that a key was there, if it is still as it was at that revision. */
-  async forget(key: string, revision: number): Promise<void> {
-    await this.#stream.purge(this.#before + key, revision);
+  /** Forgets what was written at that revision, if no other one has replaced it. */
+  async forget(revision: number): Promise<void> {
+    await this.#stream.remove(revision);
   }
 }

@@ -9,6 +9,10 @@
  *
  * Everything is read by requests, each of which is answered or not. A consumer that waits for a message which somebody removes
  * would wait for ever. Requests are answered by the leader of the stream, so what was written is seen.
+ *
+ * Messages are removed one by one, each by its sequence number. To purge a subject would be one request for many; but where a stream is
+ * on three servers, one of nats-server 2.9 that is started again after a purge comes back without all that was before it in the stream,
+ * and the others take that over when it leads.
  */
 
 import { isDeepStrictEqual } from "node:util";
@@ -142,12 +146,25 @@ export class Stream {
     });
   }
 
-  /** Removes the messages of a subject that came up to a sequence number. */
-  async purge(filter: string, upTo: number): Promise<void> {
-    if (!(await this.#isThere(false))) return;
-    await this.#session.use(`remove ${filter}`, ({ manager }) =>
-      manager.streams.purge(this.name, { filter, seq: upTo + 1 }),
-    );
+  /** Removes the last message of a subject. */
+  async removeLast(subject: string): Promise<void> {
+    const message = await this.last(subject);
+    if (message) await this.remove(message.seq);
+  }
+
+  /** Removes the message with that sequence number, if it is still there. */
+  async remove(sequence: number): Promise<void> {
+    await this.#session.use(`remove from ${this.name}`, async ({ manager }) => {
+      try {
+        await manager.streams.deleteMessage(this.name, sequence, false);
+      } catch (error) {
+        const code = apiCodeOf(error);
+        if (code !== NO_SUCH_SEQUENCE && code !== DELETE_FAILED) throw error;
+        // A server on its own says only that it failed.
+        const query = { seq: sequence };
+        if (await manager.streams.getMessage(this.name, query)) throw error;
+      }
+    });
   }
 
   async #message(
@@ -190,6 +207,8 @@ export class Stream {
 }
 
 const NAME_IN_USE = 10_058;
+const NO_SUCH_SEQUENCE = 10_043;
+const DELETE_FAILED = 10_057;
 
 /** Undefined if there is no such stream. */
 export async function streamInfo(
@@ -217,7 +236,7 @@ export function differencesFrom(settings: StreamSettings, there: StreamConfig): 
 /** With what all streams of this room have. */
 function wholeSettings(settings: StreamSettings) {
   return {
-    ...{ max_bytes: -1, discard: DiscardPolicy.Old },
+    ...{ max_bytes: -1, discard: DiscardPolicy.Old, deny_delete: false },
     ...settings,
     ...{ storage: StorageType.File, retention: RetentionPolicy.Limits, max_age: 0 },
     duplicate_window: IDS_KEPT_NS,

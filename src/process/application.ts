@@ -90,8 +90,8 @@ export interface Turn<M, Reply = never> {
   readonly peers: readonly ProcessId[];
   /** Who records what is done, if somebody does: for what stands between a process and an application. @internal */
   readonly observer?: ProcessObserver | undefined;
-  /** The logs that give groups their order: for what stands between a process and an application. @internal */
-  readonly orderLogs?: TurnOrderLogs | undefined;
+  /** Writes to a log that gives a group its order; comes back to all that read it, or to nobody. @internal */
+  readonly writeOrderLog?: ((log: string, text: string) => void) | undefined;
   /**
    * Sends a message on a channel, or the same one on several (encoded once). False: it is sent, but so much
    * waits on a channel that it would be good to stop until `writable`.
@@ -110,14 +110,6 @@ export interface Turn<M, Reply = never> {
    * @throws TidemarkError `BAD_OPTION`
    */
   setTimer(name: string, afterMs: number): void;
-}
-
-/** What is done with a log that gives a group its order. */
-export interface TurnOrderLogs {
-  /** It comes back to all that read the log, or to nobody. */
-  write(log: string, text: string): void;
-  /** Nobody needs anything up to that position any more. */
-  forget(log: string, position: number): void;
 }
 
 /** No request has this id: `turn.reply(UNASKED, …)` says something that nobody asked for. */

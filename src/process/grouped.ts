@@ -50,7 +50,6 @@ import {
   type PeerChange,
   type Renamed,
   type Turn,
-  type TurnOrderLogs,
 } from "./application.ts";
 import type { Codec } from "./codec.ts";
 import type { Declarations } from "./declarations.ts";
@@ -672,8 +671,7 @@ export class Grouped<M, State, Request, Reply>
     const { self, onStalled } = this.#options;
     if (effect.type === "send") this.#send(effect, turn);
     else if (effect.type === "irregular") this.#irregular(effect.reason);
-    else if (effect.type === "log-write") turn.orderLogs?.write(group.name, effect.text);
-    else if (effect.type === "log-forget") turn.orderLogs?.forget(group.name, effect.position);
+    else if (effect.type === "log-write") turn.writeOrderLog?.(group.name, effect.text);
     else if (effect.type === "stalled") {
       const { members, sinceMs } = effect.stall;
       const text = `group ${group.name} does not go on at ${self}: ${describeStall(effect.stall, turn.nowMs)}`;
@@ -894,8 +892,8 @@ class GroupedTurn<M, Reply> implements GroupTurn<M, Reply> {
     return this.#turn.observer;
   }
 
-  get orderLogs(): TurnOrderLogs | undefined {
-    return this.#turn.orderLogs;
+  writeOrderLog(log: string, text: string): void {
+    this.#turn.writeOrderLog?.(log, text);
   }
 
   send(to: ProcessId | readonly ProcessId[], message: M, options?: SendOptions): boolean {

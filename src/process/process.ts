@@ -57,13 +57,7 @@ import type {
   SnapshotMachine,
   SnapshotState,
 } from "../snapshot/recordings.ts";
-import {
-  type Application,
-  FrozenState,
-  type PeerChange,
-  type Turn,
-  type TurnOrderLogs,
-} from "./application.ts";
+import { type Application, FrozenState, type PeerChange, type Turn } from "./application.ts";
 import { type Codec, encodeApart } from "./codec.ts";
 import { checkWaits, type Wait } from "./declarations.ts";
 import { type ColouredBatch, Inbox } from "./inbox.ts";
@@ -253,9 +247,8 @@ export type ProcessEffect<M, Reply> =
   | { readonly type: "frame"; readonly to: ProcessId; readonly frame: Uint8Array }
   | { readonly type: "reply"; readonly id: number; readonly reply: Reply }
   | { readonly type: "timer"; readonly name: string; readonly afterMs: number }
-  /** Write it to a log that gives a group its order; and what that log need not keep. */
+  /** Write it to a log that gives a group its order. */
   | { readonly type: "order-log-write"; readonly log: string; readonly text: string }
-  | { readonly type: "order-log-forget"; readonly log: string; readonly position: number }
   /** A `tick` is wanted at that time; replaces what was wanted before. */
   | { readonly type: "wake"; readonly atMs: number }
   | { readonly type: "received"; readonly received: Received<M> | undefined }
@@ -515,11 +508,7 @@ export class Process<M, State, Request = never, Reply = never>
         send: (to, message) => this.#send(to, message),
         reply: (id, reply) => this.#effects.push({ type: "reply", id, reply }),
         setTimer: (name, afterMs) => this.#setTimer(name, afterMs),
-        orderLogs: {
-          write: (log, text) => this.#effects.push({ type: "order-log-write", log, text }),
-          forget: (log, position) =>
-            this.#effects.push({ type: "order-log-forget", log, position }),
-        },
+        writeOrderLog: (log, text) => this.#effects.push({ type: "order-log-write", log, text }),
       },
       self,
       this.#random,
@@ -1775,7 +1764,7 @@ interface TurnActions<M, Reply> {
   send(to: ProcessId | readonly ProcessId[], message: M): boolean;
   reply(id: number, reply: Reply): void;
   setTimer(name: string, afterMs: number): void;
-  readonly orderLogs: TurnOrderLogs;
+  writeOrderLog(log: string, text: string): void;
 }
 
 /** One object for all turns of a process: a turn costs no memory. */
@@ -1800,16 +1789,16 @@ class ProcessTurn<M, Reply> implements Turn<M, Reply> {
     this.peers = peers;
   }
 
-  get orderLogs(): TurnOrderLogs {
-    return this.#actions.orderLogs;
-  }
-
   send(to: ProcessId | readonly ProcessId[], message: M): boolean {
     return this.#actions.send(to, message);
   }
 
   reply(id: number, reply: Reply): void {
     this.#actions.reply(id, reply);
+  }
+
+  writeOrderLog(log: string, text: string): void {
+    this.#actions.writeOrderLog(log, text);
   }
 
   setTimer(name: string, afterMs: number): void {

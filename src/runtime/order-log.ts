@@ -39,8 +39,6 @@ export interface OrderLogEvents {
 export interface OrderLogReader {
   /** Comes back to all who read; or, if the log was lost meanwhile, to nobody. */
   write(text: string): void;
-  /** Nobody needs what stands up to that position. */
-  forget(position: number): void;
   close(): Promise<void>;
 }
 
@@ -113,7 +111,6 @@ export class MemoryOrderLog implements OrderLog {
         this.#texts.push({ key, text });
         for (const reader of this.#readers) queueMicrotask(reader);
       },
-      forget: () => {},
       close: async () => {
         open = false;
         this.#readers.delete(goOn);

@@ -1301,9 +1301,6 @@ class Driver<M, State, Request, Reply> implements RunningProcess<M, State, Reque
       case "order-log-write":
         this.#orderLogs.get(effect.log)?.write(effect.text);
         break;
-      case "order-log-forget":
-        this.#orderLogs.get(effect.log)?.forget(effect.position);
-        break;
       case "wake":
         this.#setWake(effect.atMs);
         break;

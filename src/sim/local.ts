@@ -373,7 +373,6 @@ export class LocalStates<M, State, Request, Reply> {
       case "cut":
       case "snapshot-started":
       case "order-log-write":
-      case "order-log-forget":
         break;
     }
     return undefined;

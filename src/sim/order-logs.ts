@@ -1,11 +1,8 @@
 /** The logs that give groups their order, in a simulated world: as a log on other machines, which all processes read. */
 
-import { Violation } from "./witness.ts";
-
 interface Entry {
   readonly epoch: number;
-  /** `undefined` once it was forgotten. */
-  text: string | undefined;
+  readonly text: string;
 }
 
 /** By name. A position is one of all epochs, from 1. */
@@ -27,15 +24,8 @@ export class OrderLogs {
     const entries = this.#logs.get(log) ?? [];
     for (let at = after; at < entries.length; at += 1) {
       const entry = entries[at] as Entry;
-      if (entry.epoch !== epoch) continue;
-      if (entry.text === undefined)
-        throw new Violation("order log", `text ${at + 1} of ${log} was forgotten and is needed`);
-      return { position: at + 1, text: entry.text };
+      if (entry.epoch === epoch) return { position: at + 1, text: entry.text };
     }
     return undefined;
-  }
-
-  forget(log: string, position: number): void {
-    for (const entry of this.#logs.get(log)?.slice(0, position) ?? []) entry.text = undefined;
   }
 }

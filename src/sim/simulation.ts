@@ -988,9 +988,6 @@ export class Simulation<M = unknown, State = unknown, Request = never, Reply = n
       case "order-log-write":
         this.#writeLog(life, effect.log, effect.text);
         break;
-      case "order-log-forget":
-        this.#orderLogs.forget(effect.log, effect.position);
-        break;
       case "received":
       case "cut":
         break;

@@ -17,7 +17,6 @@ import {
   FrozenState,
   type PeerChange,
   type Turn,
-  type TurnOrderLogs,
 } from "../process/application.ts";
 import type { Codec } from "../process/codec.ts";
 import { checkMethod, lookAt, slicesOf } from "./seen.ts";
@@ -307,8 +306,8 @@ class WitnessTurn<M, Reply> implements Turn<M, Reply> {
     return this.#turn.observer;
   }
 
-  get orderLogs(): TurnOrderLogs | undefined {
-    return this.#turn.orderLogs;
+  writeOrderLog(log: string, text: string): void {
+    this.#turn.writeOrderLog?.(log, text);
   }
 
   send(to: ProcessId | readonly ProcessId[], message: M): boolean {

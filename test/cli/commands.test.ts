@@ -312,19 +312,19 @@ describe("the command line", () => {
     expect(nothing).toEqual({ status: 2, stdout: "", stderr: stdout });
   });
 
-  test.for([...COMMANDS, "kv import", "kv export"])(
-    "tidemark %s --help has examples and exit statuses, and fits 80 columns",
-    async (command) => {
-      const { status, stdout } = await tidemark([...command.split(" "), "--help"]);
-      expect(status).toBe(0);
-      expect(stdout).toMatch(/^Exit status: /m);
-      expect(stdout).toMatch(new RegExp(`^Examples:\n {2}tidemark ${command}`, "m"));
-      expect(stdout.split("\n").filter((line) => [...line].length > 80)).toEqual([]);
-      // The documentation leaves none out.
-      for (const [, option] of stdout.matchAll(/^ {2}(?:-., )?(--[a-z-]+)/gm))
-        if (option !== "--help") expect(documentation).toContain(`\`${option}`);
-    },
-  );
+  test.for([
+    ...COMMANDS,
+    ...["kv import", "kv export", "nats snapshot", "nats restore", "nats forget"],
+  ])("tidemark %s --help has examples and exit statuses, and fits 80 columns", async (command) => {
+    const { status, stdout } = await tidemark([...command.split(" "), "--help"]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^Exit status: /m);
+    expect(stdout).toMatch(new RegExp(`^Examples:\n {2}tidemark ${command}`, "m"));
+    expect(stdout.split("\n").filter((line) => [...line].length > 80)).toEqual([]);
+    // The documentation leaves none out.
+    for (const [, option] of stdout.matchAll(/^ {2}(?:-., )?(--[a-z-]+)/gm))
+      if (option !== "--help") expect(documentation).toContain(`\`${option}`);
+  });
 
   test.for([
     [["snpshot"], "unknown command 'snpshot'\n(Did you mean snapshot?)"],

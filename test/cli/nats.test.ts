@@ -9,11 +9,12 @@ import {
   type Ended,
   freePorts,
   parseLines,
-  Started,
+  type Started,
   temporaryDirectory,
   tidemark,
   until,
 } from "./support/command.ts";
+import { joined, NAMES, namesWithout, pidBelow, served } from "./support/joined.ts";
 import { clientWhenServed } from "./support/store-clients.ts";
 
 /** On CI a test that needs it fails for want of it. */
@@ -22,7 +23,6 @@ const lacksOpenssl =
 
 const SECRET = "s3cret-Ünd-20";
 const JSON_LOG = ["--log-format", "json"];
-const NAMES = ["a", "b", "c"];
 const USERS = `authorization { users: [ { user: shop, password: "${SECRET}" } ] }\n`;
 
 async function serverWith(config = "", jetstream = true): Promise<NatsServer> {
@@ -30,15 +30,6 @@ async function serverWith(config = "", jetstream = true): Promise<NatsServer> {
   onTestFinished(() => server.stop());
   return server;
 }
-
-/** Until `stop` is called: one process, on a port of its own, in a directory of its own. */
-function joined(id: string, port: number, dir: string, more: string[], env = {}): Started {
-  const where = ["--port", String(port + NAMES.indexOf(id)), "--dir", dir];
-  return new Started(["kv", "--join", id, ...where, "--json", ...more], env, "ignore", 150_000);
-}
-
-const namesWithout = (id: string): string[] =>
-  NAMES.flatMap((name) => (name === id ? [] : ["--peer", name]));
 
 /** What was answered, once it is no error of one that has not come up yet. */
 async function asked(client: TestClient, ...request: string[]): Promise<string> {
@@ -79,7 +70,7 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
       );
     const processes = NAMES.map(start);
     const clients: TestClient[] = [];
-    for (const i of NAMES.keys()) clients.push(await clientWhenServed(port + i));
+    for (const [i, process] of processes.entries()) clients.push(await served(process, port + i));
     const [one, two, three] = clients as [TestClient, TestClient, TestClient];
     expect(await asked(one, "SET", "k", "before")).toBe("+OK");
     const id = (await asked(two, "TIDEMARK", "SNAPSHOT", "good")).slice(1);
@@ -90,24 +81,22 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     );
 
     // The one process of that machine dies with all that it runs, and is started again there.
-    const [{ pid }] = parseLines((await (processes[1] as Started).lines(1)).join("\n"));
-    process.kill(pid, "SIGKILL");
+    process.kill(pidBelow(processes[1] as Started) as number, "SIGKILL");
     processes[1]?.child.kill("SIGKILL");
     await processes[1]?.ended;
     expect(await asked(one, "SET", "k", "after")).toBe("+OK");
     processes[1] = start("b");
-    const again = await clientWhenServed(port + 1);
+    const again = await served(processes[1], port + 1);
     await until("b to have what it missed", async () => (await again.ask("GET", "k")) === "$after");
     const [{ beganWith }] = parseLines((await processes[1].lines(1)).join("\n"));
     expect(beganWith).toBe("log");
 
     // Of another one only what it runs dies, and that is started again by it.
     const c = processes[2] as Started;
-    const [{ pid: below }] = parseLines((await c.lines(1)).join("\n"));
-    process.kill(below, "SIGKILL");
+    process.kill(pidBelow(c) as number, "SIGKILL");
     const [, { event }] = parseLines((await c.lines(2)).join("\n"));
     expect(event).toBe("started");
-    await clientWhenServed(port + 2);
+    await served(c, port + 2);
 
     await asked(again, "TIDEMARK", "RESTORE", id);
     for (const i of NAMES.keys()) {
@@ -173,10 +162,10 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
       const more = ["--listen", address(id), ...peers, "--nats", server.url];
       return joined(id, port, temporaryDirectory(), more);
     });
-    const client = await clientWhenServed(port);
+    const client = await served(processes[0] as Started, port);
     expect(await asked(client, "SET", "k", "v")).toBe("+OK");
     // Who begins while there is no server ends.
-    for (const i of NAMES.keys()) await clientWhenServed(port + i);
+    for (const [i, one] of processes.entries()) await served(one, port + i);
     await server.kill();
     expect(await client.ask("SET", "k", "w")).toBe("+OK");
     await server.restart();
@@ -191,11 +180,11 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     const processes = NAMES.map((id) =>
       joined(id, port, temporaryDirectory(), [...namesWithout(id), "--nats", server.url]),
     );
-    const client = await clientWhenServed(port + 1);
+    const client = await served(processes[1] as Started, port + 1);
     expect(await asked(client, "SET", "k", "v")).toBe("+OK");
-    for (const i of NAMES.keys()) await clientWhenServed(port + i);
+    for (const [i, one] of processes.entries()) await served(one, port + i);
     await server.kill();
-    const other = await clientWhenServed(port + 1);
+    const other = await served(processes[1] as Started, port + 1);
     let written: unknown;
     void client.ask("SET", "k", "w").then((answer) => {
       written = answer;
@@ -218,7 +207,7 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
     const one = joined("a", port, temporaryDirectory(), [
       ...["--nats", server.url, "--nats-replicas", "3"],
     ]);
-    const client = await clientWhenServed(port);
+    const client = await served(one, port);
     let answer = "";
     await until("a snapshot to be refused", async () => {
       answer = String(await client.ask("TIDEMARK", "SNAPSHOT"));
@@ -250,7 +239,7 @@ describe.skipIf(lacksNats)("a store on NATS", () => {
       const processes = NAMES.map((id) =>
         joined(id, port, temporaryDirectory(), [...namesWithout(id), ...nats]),
       );
-      const client = await clientWhenServed(port);
+      const client = await served(processes[0] as Started, port);
       const id = (await asked(client, "TIDEMARK", "SNAPSHOT")).slice(1);
       await stopped(processes);
       expect((await tidemark(["verify", ...nats])).stdout).toContain("1 snapshot proven");

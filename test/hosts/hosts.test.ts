@@ -5,16 +5,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { temporaryDirectory, until } from "../cli/support/command.ts";
 import { Authority } from "../support/certificates.ts";
 import { type Host, lacksHosts, Network } from "./hosts.ts";
-
-const NAMES = ["a", "b", "c"] as const;
-const PORT = 7379;
-const PATIENCE_MS = 60_000;
-
-interface Three {
-  readonly a: Host;
-  readonly b: Host;
-  readonly c: Host;
-}
+import { add, agree, listAt, NAMES, PATIENCE_MS, PORT, type Three, writes } from "./three.ts";
 
 /** @param clocks how far ahead the clock of a host is, by name */
 async function start(clocks: Readonly<Record<string, string>> = {}): Promise<Three> {
@@ -42,50 +33,8 @@ async function start(clocks: Readonly<Record<string, string>> = {}): Promise<Thr
     );
   }
   const three = hosts as unknown as Three;
-  for (const host of Object.values(three))
-    await until(
-      "the store to serve",
-      async () => (await host.redis(PORT, "SET", "begun", "yes")) === "OK",
-      PATIENCE_MS,
-    );
+  for (const host of Object.values(three)) await writes(host);
   return three;
-}
-
-/** Adds to a list in total order, as often as said, whatever becomes of it: what was answered. */
-async function add(host: Host, who: string, from: number, count: number): Promise<string[]> {
-  const done: string[] = [];
-  for (let i = from; i < from + count; i += 1)
-    if (/^\d+$/.test(await host.redis(PORT, "RPUSH", "list", `${who}${i}`)))
-      done.push(`${who}${i}`);
-  return done;
-}
-
-const listAt = async (host: Host): Promise<string[]> =>
-  (await host.redis(PORT, "LRANGE", "list", "0", "-1")).split("\n").filter(Boolean);
-
-/** All have the same list in the end, and in it what was answered, once. */
-async function agree(three: Three, answered: readonly string[]): Promise<void> {
-  const hosts = Object.values(three) as Host[];
-  let lists: string[][] = [];
-  await until(
-    "all to have the same",
-    async () => {
-      lists = await Promise.all(hosts.map(listAt));
-      return (
-        lists.every((list) => list.join() === lists[0]?.join()) &&
-        answered.every((one) => lists[0]?.includes(one))
-      );
-    },
-    PATIENCE_MS,
-  ).catch((error: unknown) => {
-    expect({ error: String(error), answered, lists }).toBe("the same");
-  });
-  const [list = []] = lists;
-  expect(new Set(list).size).toBe(list.length);
-  for (const who of NAMES) {
-    const own = list.filter((one) => one.startsWith(who)).map((one) => Number(one.slice(1)));
-    expect(own).toEqual(own.toSorted((x, y) => x - y));
-  }
 }
 
 test.skipIf(lacksHosts)(
@@ -126,11 +75,7 @@ test.skipIf(lacksHosts)(
     const waiting = add(b, "b", 300, 1);
     expect(await waiting).toEqual([]);
     a.heal();
-    await until(
-      "b to write again",
-      async () => (await b.redis(PORT, "SET", "x", "y")) === "OK",
-      PATIENCE_MS,
-    );
+    await writes(b);
     answered.push(...(await add(b, "b", 400, 2)));
     const list = await listAt(b);
     // What nobody was told of was done all the same, for it lay waiting.

@@ -111,6 +111,21 @@ export class Host {
     return this.start(process.execPath, ["--conditions=tidemark-source", MAIN, ...args], clock);
   }
 
+  /** Runs `tidemark` there to its end. */
+  run(
+    args: readonly string[],
+  ): Promise<{ readonly status: number | null; readonly stdout: string }> {
+    return new Promise((resolve) => {
+      const child = this.tidemark(args);
+      let stdout = "";
+      child.stdout?.setEncoding("utf8").on("data", (more: string) => {
+        stdout += more;
+      });
+      child.stderr?.resume();
+      child.on("close", (status) => resolve({ status, stdout }));
+    });
+  }
+
   /** What `redis-cli` says there of a command to a store; the words of an error if it fails or takes too long. */
   redis(port: number, ...words: string[]): Promise<string> {
     return new Promise((resolve) => {

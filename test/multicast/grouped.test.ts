@@ -51,7 +51,7 @@ function goOn(
       return true;
     },
     reply: () => {},
-    orderLogs: { write: (_log, text) => void texts.push(text), forget: () => {} },
+    writeOrderLog: (_log, text) => void texts.push(text),
     setTimer: (name, afterMs) => void (name === "talk" || dueMs.set(self, nowMs + afterMs)),
   });
   if (loses === "nothing")

@@ -1,69 +1,20 @@
 /** The directory store under several OS processes, some of which are killed. */
-import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { expect, onTestFinished, test } from "vitest";
-import { isTidemarkError } from "../../src/core/error.ts";
 import type { SnapshotId } from "../../src/core/id.ts";
 import { directoryStore } from "../../src/runtime/directory-store.ts";
-import type { SnapshotStore } from "../../src/runtime/snapshot-store.ts";
 import { commit } from "../../src/runtime/snapshot-store-contract.ts";
-import { partsOf } from "../../src/snapshot/manifest.ts";
 import { cases } from "../support/soak.ts";
-import type { Told } from "./directory-store-child.ts";
 import { age, expectNoLitter, filesIn, newDirectory } from "./directory-store-support.ts";
+import type { Task, Told } from "./store-child.ts";
+import { begunBy, readAll, StoreChild, toldOf } from "./store-children.ts";
 
-const CHILD = fileURLToPath(new URL("./directory-store-child.ts", import.meta.url));
-
-function start(directory: string, task: string, name: string, graceMs: number) {
-  const child = fork(CHILD, [directory, task, name, String(graceMs)], {
-    execArgv: [],
-    stdio: "pipe",
-  });
-  onTestFinished(() => {
-    child.kill("SIGKILL");
-  });
-  let errors = "";
-  child.stderr?.on("data", (text) => {
-    errors += text;
-  });
-  const told: Told[] = [];
-  child.on("message", (message) => {
-    told.push(message as Told);
-  });
-  return { child, told, errors: () => errors };
-}
-
-/** When the child has told that many things. */
-async function toldMany({ child, told }: { child: ChildProcess; told: Told[] }, count: number) {
-  while (told.length < count) {
-    const ended = once(child, "exit");
-    await Promise.race([once(child, "message"), ended]);
-    if (child.exitCode !== null) throw new Error(`the child ended with ${child.exitCode}`);
-  }
-}
-
-/** Reads every byte of every snapshot that is listed; gives their ids. */
-async function readAll(store: SnapshotStore): Promise<Set<SnapshotId>> {
-  const ids = new Set<SnapshotId>();
-  const fail = (error: Error): void => {
-    throw error;
-  };
-  for await (const { id } of store.list(fail)) {
-    try {
-      const stored = await store.get(id);
-      for (const reference of stored ? partsOf(stored.manifest) : []) await stored?.part(reference);
-      ids.add(id);
-    } catch (error) {
-      // It was deleted while it was read.
-      if (!isTidemarkError(error, "NOT_FOUND")) throw error;
-    }
-  }
-  return ids;
-}
+/** @param graceMs for how long pieces without a manifest are spared */
+const start = (directory: string, task: Task, name: string, graceMs: number): StoreChild =>
+  new StoreChild({ directory, options: { sync: false, graceMs } }, task, name);
 
 test("processes that write, delete and sweep at once never lose a part of a snapshot", async () => {
   const directory = newDirectory(onTestFinished);
@@ -83,18 +34,12 @@ test("processes that write, delete and sweep at once never lose a part of a snap
   while (performance.now() < untilMs || writers.some(({ told }) => told.length < 20)) {
     await readAll(reader);
     seen.push((await reader.epoch())?.epoch ?? 0);
-    for (const { child, errors } of children)
-      expect([child.exitCode, errors()]).toEqual([null, ""]);
+    for (const { standing } of children) expect(standing).toEqual([null, ""]);
   }
-  for (const { child } of children) {
-    const ended = once(child, "exit");
-    child.send("end");
-    await ended;
-  }
-  for (const { child, errors } of children) expect([child.exitCode, errors()]).toEqual([0, ""]);
+  for (const child of children) await child.end();
+  for (const { standing } of children) expect(standing).toEqual([0, ""]);
 
-  const ids = (what: Told["what"]) =>
-    children.flatMap(({ told }) => told.filter((one) => one.what === what).map(({ id }) => id));
+  const ids = (what: Told["what"]) => toldOf(children, what);
   const deleting = new Set(ids("deleting"));
   const listed = await readAll(reader);
   for (const id of ids("deleted")) expect(listed).not.toContain(id);
@@ -105,17 +50,14 @@ test("processes that write, delete and sweep at once never lose a part of a snap
   expect(new Set(ids("deleted")).size).toBe(ids("deleted").length);
 
   // Each epoch was begun by one of them, in order; and the newest one's snapshot is there.
-  const begun = children.flatMap(({ told }, i) =>
-    told.flatMap(({ epoch, id }) => (epoch === undefined ? [] : [{ epoch, id, by: `b${i}` }])),
-  );
-  begun.sort((a, b) => a.epoch - b.epoch);
+  const begun = begunBy(children);
   expect(begun.map(({ epoch }) => epoch)).toEqual(begun.map((_, i) => 1 + i));
-  expect(new Set(begun.map(({ by }) => by)).size).toBe(2);
+  expect(new Set(begun.map(({ child }) => child)).size).toBe(2);
   const newest = begun.at(-1);
   expect(await reader.epoch()).toMatchObject({
     epoch: newest?.epoch,
     snapshot: newest?.id,
-    by: newest?.by,
+    by: `b${newest?.child}`,
   });
   expect(listed).toContain(newest?.id);
   expect(seen).toEqual(seen.toSorted((a, b) => a - b));
@@ -134,12 +76,10 @@ test("a process that is killed leaves whole snapshots, and no litter after a res
   const doubtful = new Set<SnapshotId>();
   for (let round = 1; round <= cases("directory-store-kill", 6, 300); round++) {
     const writer = start(directory, "write", "w", 0);
-    await toldMany(writer, 1 + Math.floor(Math.random() * 8));
+    await writer.toldMany(1 + Math.floor(Math.random() * 8));
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 15));
-    const ended = once(writer.child, "close");
-    writer.child.kill("SIGKILL");
-    await ended;
-    expect(writer.errors()).toBe("");
+    await writer.kill();
+    expect(writer.errors).toBe("");
     const deleted: SnapshotId[] = [];
     for (const { what, id } of writer.told) {
       if (what === "committed") kept.add(id);
@@ -202,13 +142,11 @@ test("a process that is killed while it begins epochs leaves each one begun, or 
   let before = 0;
   for (let round = 1; round <= cases("directory-store-epoch-kill", 6, 300); round++) {
     const children = [0, 1].map((i) => start(directory, "begin", `b${i}`, 0));
-    await Promise.all(children.map((child) => toldMany(child, 2)));
+    await Promise.all(children.map((child) => child.toldMany(2)));
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 15));
-    for (const { child, errors } of children) {
-      const ended = once(child, "close");
-      child.kill("SIGKILL");
-      await ended;
-      expect(errors()).toBe("");
+    for (const child of children) {
+      await child.kill();
+      expect(child.errors).toBe("");
     }
     const told = children.flatMap((child) => child.told.map(({ epoch }) => epoch ?? 0));
     expect(new Set(told).size).toBe(told.length);

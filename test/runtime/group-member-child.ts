@@ -19,6 +19,7 @@ import {
   startProcess,
   tcpTransport,
 } from "../../src/index.ts";
+import { natsTransport } from "../../src/nats/nats-transport.ts";
 
 /** What a member is to do. */
 export interface Task {
@@ -30,6 +31,8 @@ export interface Task {
   readonly lostAfterMs: number;
   /** Where each delivery is written down before the next one: the index of the sender and the number, as two 32-bit words. */
   readonly log?: string;
+  /** Over which NATS it talks. @default over TCP */
+  readonly nats?: { readonly servers: string; readonly prefix: string };
 }
 
 /** What the parent says: where the others are; to begin; to end. */
@@ -65,6 +68,7 @@ const LOG_BYTES = 8;
 const MESSAGE_BYTES = 100;
 const TELL_EVERY_MS = 200;
 const FILL = 500;
+const PATIENCE = { handshakeTimeoutMs: 1000, reconnectMaxMs: 100 };
 
 const task = JSON.parse(process.argv[2] ?? "") as Task;
 const { self, level, most } = task;
@@ -203,7 +207,7 @@ const application = new Grouped<Uint8Array, Uint8Array, never, never>({
 });
 const running = await startProcess({
   ...{ id: self, processes: members, application, store: memoryStore() },
-  transport: tcpTransport({ handshakeTimeoutMs: 1000, reconnectMaxMs: 100 }),
+  transport: task.nats ? natsTransport({ ...task.nats, ...PATIENCE }) : tcpTransport(PATIENCE),
   ...groupedCodecs<Uint8Array, Uint8Array>({
     messageCodec: lentBytesCodec,
     stateCodec: lentBytesCodec,

@@ -1,4 +1,4 @@
-/** A group whose members are processes of their own, for tests: with a proxy between each two. */
+/** A group whose members are processes of their own, for tests: with a proxy between each two, or between each and NATS. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -98,19 +98,35 @@ export class Member {
   }
 }
 
+/** Where a group talks that does not talk over TCP. */
+export interface GroupOnNats {
+  /** As `host:port`. */
+  readonly server: string;
+  /** Of no other group there. */
+  readonly prefix: string;
+}
+
 /** Members that have found each other, and the proxies through which they talk. */
 export class Members implements AsyncDisposable {
   readonly members: readonly Member[];
-  /** By the two that it is between, ascending. */
-  readonly #proxies = new Map<string, CuttingProxy>();
+  /** By the two that it is between, ascending; over NATS, by the one that it is before. */
+  readonly #proxies: Map<string, CuttingProxy>;
 
-  private constructor(members: readonly Member[]) {
+  private constructor(members: readonly Member[], proxies: Map<string, CuttingProxy>) {
     this.members = members;
+    this.#proxies = proxies;
   }
 
-  static async start(tasks: readonly Task[]): Promise<Members> {
-    const group = new Members(tasks.map((task) => new Member(task)));
-    const { members } = group;
+  static async start(tasks: readonly Omit<Task, "nats">[], nats?: GroupOnNats): Promise<Members> {
+    const proxies = new Map<string, CuttingProxy>();
+    const members: Member[] = [];
+    for (const task of tasks) {
+      const proxy = nats && (await CuttingProxy.open(nats.server));
+      if (proxy) proxies.set(task.self, proxy);
+      const over = proxy && { servers: `nats://${proxy.address}`, prefix: nats.prefix };
+      members.push(new Member(over ? { ...task, nats: over } : task));
+    }
+    const group = new Members(members, proxies);
     try {
       await group.until("all are there", () => members.every(({ isThere }) => isThere));
       for (const one of members) {
@@ -118,7 +134,7 @@ export class Members implements AsyncDisposable {
         for (const other of members) {
           if (one.id === other.id) continue;
           let { address } = other.standing;
-          if (one.id < other.id) {
+          if (!nats && one.id < other.id) {
             const proxy = await CuttingProxy.open(address);
             group.#proxies.set(`${one.id} ${other.id}`, proxy);
             address = proxy.address;
@@ -138,8 +154,10 @@ export class Members implements AsyncDisposable {
     return [...this.#proxies.values()];
   }
 
+  /** By which the second hears of the first; over NATS, of all. */
   proxy(one: string, other: string): CuttingProxy {
-    return this.#proxies.get([one, other].sort().join(" ")) as CuttingProxy;
+    const name = [one, other].sort().join(" ");
+    return (this.#proxies.get(other) ?? this.#proxies.get(name)) as CuttingProxy;
   }
 
   others(id: string): readonly Member[] {

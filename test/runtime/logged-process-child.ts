@@ -17,10 +17,13 @@ import {
   type LogPolicy,
   msgpackCodec,
   startProcess,
+  type Transport,
   type Turn,
   tcpTransport,
   workerTransport,
 } from "../../src/index.ts";
+import { type NatsStoreOptions, natsStore } from "../../src/nats/nats-store.ts";
+import { natsTransport } from "../../src/nats/nats-transport.ts";
 
 /** What a process is to do. */
 export interface Task {
@@ -34,6 +37,11 @@ export interface Task {
   readonly captureBytes: number;
   /** It is a talker in a group, and no keeper of money. */
   readonly talks?: boolean;
+  /** Where on NATS frames go and snapshots lie. @default over TCP, and in the directory */
+  readonly nats?: Pick<NatsStoreOptions, "replicas"> & {
+    readonly servers: string;
+    readonly prefix: string;
+  };
 }
 
 /** What a worker is started with. */
@@ -194,7 +202,7 @@ class Talker implements GroupApplication<number, Talk, Request, Talk> {
 
 const thread = isMainThread ? undefined : (workerData as ThreadTask);
 const task = thread?.task ?? (JSON.parse(process.argv[2] ?? "") as Task);
-const { id, processes, port, peers, directory, policy, captureBytes, talks } = task;
+const { id, processes, port, peers, directory, policy, captureBytes, talks, nats } = task;
 const tell = (answer: Answer): void => {
   if (parentPort) parentPort.postMessage(answer);
   else if (process.connected) process.send?.(answer);
@@ -210,14 +218,21 @@ function talker() {
   return { application, ...groupedCodecs<number, Talk>(codecs) };
 }
 
+const network = (): Transport => {
+  if (thread) return workerTransport(thread.network);
+  if (!nats) return tcpTransport({ port, peers });
+  const { servers, prefix } = nats;
+  return natsTransport({ servers, prefix, peers });
+};
+
 const running = await startProcess<unknown, unknown, Request, unknown>({
   id,
   processes,
   ...((talks ? talker() : { application: new Keeper() }) as {
     readonly application: Application<unknown, unknown, Request, unknown>;
   }),
-  transport: thread ? workerTransport(thread.network) : tcpTransport({ port, peers }),
-  store: directoryStore(`${directory}/store`, { sync: false }),
+  transport: network(),
+  store: nats ? natsStore(nats) : directoryStore(`${directory}/store`, { sync: false }),
   ...(policy && { log: { directory: `${directory}/log-${id}`, policy, captureBytes } }),
   windowBytes: 65_536,
   lostAfterMs: 20_000,

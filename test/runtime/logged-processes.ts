@@ -20,7 +20,8 @@ export interface Sum {
   readonly inFlight: number;
 }
 
-type SharedTask = Omit<Task, "id" | "processes" | "port" | "peers">;
+/** What all processes of a bank are told. */
+export type SharedTask = Omit<Task, "id" | "processes" | "port" | "peers">;
 
 type What = Asked extends infer One ? (One extends Asked ? Omit<One, "ask"> : never) : never;
 
@@ -123,15 +124,16 @@ export class LoggedBank implements AsyncDisposable {
   ): Promise<LoggedBank> {
     const bank = new LoggedBank(ids, task, threads);
     for (const id of ids) await bank.begin(id);
+    // Of itself a process knows better.
+    const itself = task.nats ? "nobody.is.there" : "127.0.0.1:1";
     for (const id of ids)
-      await bank.ask(id, { what: "connect", peers: { ...bank.#addresses, [id]: "127.0.0.1:1" } });
+      await bank.ask(id, { what: "connect", peers: { ...bank.#addresses, [id]: itself } });
     return bank;
   }
 
   /** A process that is not there begins, or comes back. */
   async begin(id: string): Promise<void> {
-    const known = this.#addresses[id];
-    const port = Number(known?.split(":")[1] ?? 0);
+    const port = Number(this.#addresses[id]?.split(":")[1] ?? 0);
     const { [id]: _, ...peers } = this.#addresses;
     const task = { ...this.#task, id, processes: this.ids, port, peers };
     const life = new Life(task, this.#network, this.problems);

@@ -472,7 +472,6 @@ export class World {
       case "received":
       case "cut":
       case "order-log-write":
-      case "order-log-forget":
         break;
     }
   }

@@ -444,7 +444,6 @@ class Driver {
       case "reply":
       case "received":
       case "order-log-write":
-      case "order-log-forget":
         break;
     }
     return undefined;

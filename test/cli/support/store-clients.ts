@@ -1,4 +1,4 @@
-/** Clients of a store of operating-system processes, and what its snapshots hold, read from its directory. */
+/** Clients of a store of operating-system processes, and what its snapshots hold, read from where they lie. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Manifest, SnapshotId } from "../../../src/index.ts";
@@ -7,6 +7,7 @@ import type { Value } from "../../../src/kv/value.ts";
 import { List } from "../../../src/kv/values/list.ts";
 import { directoryStore } from "../../../src/runtime/directory-store.ts";
 import { GlobalSnapshot } from "../../../src/runtime/global-snapshot.ts";
+import type { SnapshotStore } from "../../../src/runtime/snapshot-store.ts";
 import { TestClient } from "../../serve/store.ts";
 
 /** A client of whoever serves that port; `undefined` if nobody does. */
@@ -16,7 +17,7 @@ export async function clientAt(port: number): Promise<TestClient | undefined> {
 }
 
 /** A client of whoever serves that port, as soon as somebody does. */
-export async function clientWhenServed(port: number, limitMs = 30_000): Promise<TestClient> {
+export async function clientWhenServed(port: number, limitMs = 60_000): Promise<TestClient> {
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
     const client = await clientAt(port);
@@ -51,14 +52,18 @@ export interface SavedReplica {
   readonly hashes: readonly string[];
 }
 
-/** A snapshot as it is in the directory, proven from its files. */
+/** A snapshot as it is in a store, proven from what lies there. */
 export interface SavedStore {
   readonly manifest: Manifest;
   readonly replicas: readonly SavedReplica[];
 }
 
-export async function savedStore(directory: string, id: SnapshotId): Promise<SavedStore> {
-  const stored = await directoryStore(directory).get(id);
+/** @param where the store of snapshots, or the directory that is one */
+export async function savedStore(
+  where: string | SnapshotStore,
+  id: SnapshotId,
+): Promise<SavedStore> {
+  const stored = await (typeof where === "string" ? directoryStore(where) : where).get(id);
   if (!stored) throw new Error(`there is no snapshot ${id}`);
   const snapshot = new GlobalSnapshot(stored);
   const verdict = await snapshot.verify();
@@ -76,10 +81,14 @@ export async function savedStore(directory: string, id: SnapshotId): Promise<Sav
   return { manifest, replicas };
 }
 
-/** All snapshots of a directory, the oldest first. */
-export async function savedIds(directory: string): Promise<SnapshotId[]> {
+/** All snapshots of a store or a directory, the oldest first. A damaged one is an error. */
+export async function savedIds(where: string | SnapshotStore): Promise<SnapshotId[]> {
   const ids: SnapshotId[] = [];
-  for await (const { id } of directoryStore(directory).list()) ids.push(id);
+  const store = typeof where === "string" ? directoryStore(where) : where;
+  const fail = (error: Error): void => {
+    throw error;
+  };
+  for await (const { id } of store.list(fail)) ids.push(id);
   return ids.reverse();
 }
 
