@@ -122,7 +122,6 @@ class Reader implements OrderLogReader {
   readonly #stream: Stream;
   readonly #events: OrderLogEvents;
   readonly #subject: string;
-  readonly #subjects: string;
   #position: number;
   #queue: string[] = [];
   #writing: Promise<void> | undefined;
@@ -136,9 +135,7 @@ class Reader implements OrderLogReader {
     { group, epoch, position }: OpenedOrderLog,
     events: OrderLogEvents,
   ) {
-    const before = subjectsOf(prefix, group);
-    this.#subjects = `${before}*`;
-    this.#subject = `${before}${epoch}`;
+    this.#subject = `${subjectsOf(prefix, group)}${epoch}`;
     this.#session = new NatsSession(options, "ORDER_LOG_FAILED");
     this.#stream = new Stream(this.#session, orderSettings(prefix, group, replicas, maxBytes));
     this.#events = events;
