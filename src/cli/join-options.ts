@@ -92,7 +92,11 @@ export function membersOf(
       "with --join, say where the others reach it: --listen 10.0.0.1:7400; or --nats, and they find each other there",
     );
   if (listen && unsaid !== undefined)
-    throw bad(`with --listen, say where ${unsaid} listens: --peer ${unsaid}=10.0.0.2:7400`);
+    throw bad(
+      all
+        ? `with --listen, ${config} has to say where ${unsaid} listens: {"processes": {"${unsaid}": "10.0.0.2:7400", …}}`
+        : `with --listen, say where ${unsaid} listens: --peer ${unsaid}=10.0.0.2:7400`,
+    );
   if (!listen && said !== undefined)
     throw bad(
       `--peer says where ${said} listens, and --listen is missing: give both and it is TCP, neither (--peer ${said}) and it is NATS`,
@@ -153,25 +157,29 @@ function checkMembers(value: unknown): Named {
     refuse(`processes must be 1 to ${PROCESSES_MAX}, not ${named.length}`);
   const places = new Map<string, ProcessId>();
   const members = new Map<ProcessId, string | undefined>();
-  for (const [i, [name, place]] of named.entries()) {
+  for (const [i, [name, given]] of named.entries()) {
     if (typeof name !== "string" || !isProcessId(name))
       refuse(
         `${isList ? `processes[${i}]` : "processes"}: ${told(name)} is no name of a process: one has letters, digits, ., _ and -`,
       );
     const id = name as ProcessId;
     if (members.has(id)) refuse(`processes[${i}]: ${id} is there already`);
-    members.set(id, isList ? undefined : placeOf(id, place));
-    const first = places.get(String(place));
-    if (!isList && first !== undefined)
-      refuse(`processes.${id} is ${told(place)}, and so is processes.${first}`);
-    places.set(String(place), id);
+    const place = isList ? undefined : placeOf(id, given);
+    members.set(id, place);
+    if (place === undefined) continue;
+    const first = places.get(place);
+    if (first !== undefined)
+      refuse(`processes.${id} is ${told(given)}, and so is processes.${first}`);
+    places.set(place, id);
   }
   return Object.fromEntries(members);
 }
 
 function placeOf(id: ProcessId, place: unknown): string {
   try {
-    if (typeof place === "string" && parseAddress(place).port > 0) return place;
+    if (typeof place === "string" && parseAddress(place).port > 0)
+      // As `--peer` has it.
+      return parsePeer(`${id}=${place}`, {})[id] as string;
   } catch {
     // It is told below what it must be.
   }

@@ -5,6 +5,7 @@ import { type NatsOptions, NatsSession } from "./connection.ts";
 import { orderedGroup, orderSettings } from "./nats-order-log.ts";
 import { checkPlace, storeStreams } from "./nats-store.ts";
 import { differencesFrom, type StreamSettings, streamInfo } from "./stream.ts";
+import { controlSettings } from "./stream-control.ts";
 
 /** What a server says of itself to whom it lets in. */
 export interface NatsServerFound {
@@ -86,7 +87,8 @@ export async function examineStreams({
           ),
         });
       };
-      for (const settings of storeStreams(prefix, replicas)) await look(settings);
+      for (const settings of [...storeStreams(prefix, replicas), controlSettings(prefix, replicas)])
+        await look(settings);
       const names: string[] = [];
       try {
         for await (const name of manager.streams.names(`${prefix}.order.>`)) names.push(name);

@@ -277,6 +277,7 @@ describe("a file that says who there is", () => {
     ["no address", { processes: { a: 7 } }, /processes\.a must be a host and a port, .*, not 7/],
     ["no port", { processes: { a: "h" } }, /processes\.a must be a host and a port/],
     ["port 0", { processes: { a: "h:0" } }, /processes\.a must be a host and a port/],
+    ["one place twice", { processes: { a: "h:1", b: "h:01" } }, /processes\.b is "h:01", and so/],
     ["one place", { processes: { a: "h:1", b: "h:1" } }, /processes\.b is "h:1", and so is .*\.a/],
   ] as const)("is refused: %s", ([, value, reason]) => {
     const problem = problemOf(value);
@@ -300,6 +301,10 @@ describe("a file that says who there is", () => {
     expect(members).toEqual({ processes: ["a", "b"], peers: {} });
     expect(() => membersOf("a", { config, peer: {} }, { nats: undefined })).toThrow(
       /say where the others reach it/,
+    );
+    const listen = { host: "127.0.0.1", port: 1 };
+    expect(() => membersOf("a", { config, listen, peer: {} }, { nats })).toThrow(
+      /with --listen, .*cluster\.json has to say where b listens/,
     );
   });
 });
