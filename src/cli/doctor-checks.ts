@@ -3,11 +3,13 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { type Dirent, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import * as fs from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { textOf } from "../core/error.ts";
 import { byteSize, duration } from "../core/quantity.ts";
+import type { NatsServerFound, NatsStreamFound } from "../nats/examination.ts";
 import type { SystemStatus, SystemVersions } from "../serve/system-methods.ts";
+import { type NatsPlace, serverName } from "./nats-options.ts";
 import type { Address } from "./options.ts";
 import { grouped } from "./terminal.ts";
 
@@ -399,53 +401,114 @@ function belongsTo(certificate: X509Certificate, pem: string): boolean {
   }
 }
 
-const NATS_MS = 3_000;
-const NATS_PORT = 4222;
-const INFO_BYTES_MAX = 65_536;
+const SEE_NATS =
+  "nats-server -js starts one; --nats, --nats-creds and --nats-tls say where, and as whom";
 
-/** Whether a NATS server answers there, and has JetStream: it says so before it is asked anything. */
-export async function checkNats(url: string): Promise<Finding> {
-  const check = "nats";
-  const { hostname, port } = new URL(url);
-  try {
-    const info = await greetingOf(hostname.replaceAll(/[[\]]/g, ""), Number(port) || NATS_PORT);
-    const { version, jetstream } = JSON.parse(info) as Partial<Record<string, unknown>>;
-    const found = `${hostname} answers, version ${String(version)}`;
-    if (jetstream === true) return ok(check, `${found}, with JetStream`);
-    return failure(check, `${found}, without JetStream`, "start it with nats-server -js");
-  } catch (error) {
-    return failure(check, textOf(error), "nats-server -js starts one; or name another with --nats");
-  }
-}
-
-/** What stands behind `INFO` in the first line that the server says. */
-function greetingOf(host: string, port: number): Promise<string> {
-  return new Promise((settle, reject) => {
-    const socket = connect({ host, port });
-    socket.setTimeout(NATS_MS);
-    let heard = "";
-    const end = (error: Error): void => {
-      socket.destroy();
-      reject(error);
-    };
-    socket.on("timeout", () => end(new Error(`${host}:${port} says nothing`)));
-    socket.on("error", end);
-    socket.on("close", () => end(new Error(`${host}:${port} is no NATS server: it hangs up`)));
-    socket.setEncoding("latin1").on("data", (more) => {
-      heard += more;
-      const line = heard.split("\r\n", 1)[0] ?? "";
-      if (!heard.includes("\r\n") && heard.length < INFO_BYTES_MAX) return;
-      const [, info] = /^INFO (\{.*\})\s*$/.exec(line) ?? [];
-      if (info === undefined)
-        end(
-          new Error(
-            `${host}:${port} is no NATS server: it says ${JSON.stringify(line.slice(0, 40))}`,
-          ),
-        );
-      else {
-        settle(info);
-        socket.destroy();
+/**
+ * Whether each of the servers lets a process in, whether they can keep as many copies as are wanted, and whether the streams that are there
+ * are as the processes want them. A wrong server is told as soon as it is, and one that says nothing after seconds.
+ */
+export async function checkNats(place: NatsPlace): Promise<readonly Finding[]> {
+  const { examineServer, examineStreams } = await import("../nats/examination.ts");
+  const found = await Promise.all(
+    place.servers.split(",").map(async (one) => {
+      const servers = one.trim();
+      const check = `nats ${serverName(servers)}`;
+      try {
+        const server = await examineServer({ ...place, servers });
+        return { server, finding: judgeServer(check, server) };
+      } catch (error) {
+        return { finding: failure(check, textOf(error), SEE_NATS) };
       }
-    });
-  });
+    }),
+  );
+  const servers = found.flatMap(({ server = [] }) => server);
+  const findings = found.map(({ finding }) => finding);
+  if (servers.length === 0) return findings;
+  findings.push(judgeReplicas(place.replicas, servers));
+  try {
+    const { streams, hidden } = await examineStreams(place);
+    findings.push(...judgeStreams(place, streams, hidden));
+  } catch (error) {
+    findings.push(
+      failure(
+        "nats streams",
+        textOf(error),
+        "docs/use/nats.md says what each of its answers means",
+      ),
+    );
+  }
+  return findings;
 }
+
+function judgeServer(check: string, server: NatsServerFound): Finding {
+  const { version, hasJetStream, isEncrypted, cluster } = server;
+  const where = cluster === undefined ? "" : `, of the cluster ${cluster}`;
+  const found = `version ${version}${where}, ${hasJetStream ? "with" : "without"} JetStream${isEncrypted ? ", by TLS" : ""}`;
+  if (hasJetStream) return ok(check, found);
+  if (cluster !== undefined)
+    return warning(check, found, "others of its cluster may have it; or start it with -js");
+  return failure(check, found, "start it with nats-server -js");
+}
+
+/** Servers that were named and answered, of one cluster, can each keep a copy. That others can is not known before streams are made. */
+function judgeReplicas(replicas: number, servers: readonly NatsServerFound[]): Finding {
+  const check = "nats replicas";
+  const clusters = new Set(servers.map(({ id, cluster }) => cluster ?? id));
+  if (clusters.size > 1)
+    return failure(
+      check,
+      "the servers are not of one cluster: what one of them keeps, the others do not",
+      "name those of one cluster with --nats, or join them: cluster { name, routes }",
+    );
+  if (replicas === 1) return ok(check, "one copy: what its server loses is lost");
+  const isCluster = servers.some(({ cluster }) => cluster !== undefined);
+  if (!isCluster)
+    return failure(
+      check,
+      `one server cannot keep ${replicas} copies`,
+      "three servers in one cluster, all with JetStream; or --nats-replicas 1",
+    );
+  const able = new Set(servers.flatMap(({ id, hasJetStream }) => (hasJetStream ? id : []))).size;
+  if (able >= replicas) return ok(check, `${able} servers can keep ${replicas} copies`);
+  return warning(
+    check,
+    `${able} of the servers that were named can keep a copy, and ${replicas} are wanted`,
+    `name ${replicas} with --nats, with commas between them: so each is looked at, and one may be away`,
+  );
+}
+
+function judgeStreams(
+  { prefix, replicas }: NatsPlace,
+  streams: readonly NatsStreamFound[],
+  hidden: string | undefined,
+): readonly Finding[] {
+  const findings = streams.map(({ name, differences, behind }) => {
+    const check = `nats ${name}`;
+    if (differences.length > 0) {
+      const found = `other settings than a process wants: ${differences.join("; ")}`;
+      const advice = `nats stream edit ${name}; or ask for what is there, or for another --nats-prefix`;
+      // A program may have given a store room for so much, and the command line knows nothing of it.
+      return differences.every((one) => one.startsWith("max_bytes "))
+        ? warning(check, found, advice)
+        : failure(check, found, advice);
+    }
+    if (behind.length === 0) return ok(check, `as it should be, ${copies(replicas)}`);
+    return warning(
+      check,
+      `of ${copies(replicas)} not all are up to date: ${behind.join(", ")}`,
+      "start the servers that are away, and wait: nats stream report shows how far they are",
+    );
+  });
+  if (streams.length === 0)
+    findings.push(
+      ok("nats streams", `JetStream answers; ${prefix} has none yet, the first write makes them`),
+    );
+  if (hidden !== undefined)
+    findings.push(
+      ok("nats orders", `not looked at, for this user may not list streams: ${hidden}`),
+    );
+  return findings;
+}
+
+const copies = (count: number): string => (count === 1 ? "one copy" : `${count} copies`);

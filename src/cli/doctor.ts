@@ -1,7 +1,7 @@
 /** `tidemark doctor`: whether a machine and a directory have what a system needs. */
 
 import { Command, Option } from "commander";
-import { isTidemarkError, TidemarkError } from "../core/error.ts";
+import { isTidemarkError } from "../core/error.ts";
 import { ControlClient } from "../runtime/control-socket.ts";
 import type { SystemMethods, SystemStatus, SystemVersions } from "../serve/system-methods.ts";
 import {
@@ -19,6 +19,7 @@ import {
   type Finding,
   openFilesLimit,
 } from "./doctor-checks.ts";
+import { addNatsOptions, type NatsCommandOptions, natsPlace } from "./nats-options.ts";
 import {
   type Address,
   directoryName,
@@ -29,11 +30,10 @@ import {
 import { type Paint, painter, printable } from "./terminal.ts";
 import { NODE_NEEDED, VERSION } from "./version.ts";
 
-interface DoctorOptions {
+interface DoctorOptions extends NatsCommandOptions {
   readonly dir: string;
   readonly port?: readonly Address[];
   readonly tls?: string;
-  readonly nats?: string;
   readonly json?: true;
 }
 
@@ -45,45 +45,51 @@ a system runs there, at the versions and clocks of its processes. Says of each
 what was found, and what to do. It asks and measures, and changes nothing: for
 the disk it writes a small file, flushes it, and removes it again.
 
+With --nats it asks each of the servers, and JetStream for the streams that the
+system has there: whether they are as a process with these options wants them.
+
 Exit status: 0 if nothing is a failure, warnings or not; else 1.
 
 Examples:
   tidemark doctor
   tidemark doctor --port 127.0.0.1:7379 --port 127.0.0.1:9464
-  tidemark doctor --dir store --tls certificates --json`;
+  tidemark doctor --dir store --tls certificates --json
+  tidemark doctor --nats nats://db1,nats://db2,nats://db3 --nats-replicas 3`;
 
 export function doctorCommand(): Command {
-  return (
-    new Command("doctor")
-      .description("check whether a machine and a directory have what a system needs")
-      .addOption(directoryOption())
-      .addOption(
-        new Option(
-          "--port <host:port>",
-          "whether that is free, or who listens there; once for each",
-        ).argParser(parsePorts),
-      )
-      .addOption(
-        new Option("--tls <directory>", "look at the certificates and keys there").argParser(
-          directoryName,
-        ),
-      )
-      // Looked at later: commander would print a password in what it refuses.
-      .option("--nats <url>", "ask a NATS server whether it has JetStream")
-      .addOption(jsonOption("print a line of JSON for each check"))
-      .addHelpText("after", HELP)
-      .action(async (options: DoctorOptions) => {
-        const findings = await examine(options);
-        const paint = painter(process.stdout);
-        for (const finding of findings)
-          console.log(options.json ? JSON.stringify(finding) : described(finding, paint));
-        process.exitCode = findings.some(({ verdict }) => verdict === "failure") ? 1 : 0;
-      })
-  );
+  const command = new Command("doctor")
+    .description("check whether a machine and a directory have what a system needs")
+    .addOption(directoryOption())
+    .addOption(
+      new Option(
+        "--port <host:port>",
+        "whether that is free, or who listens there; once for each",
+      ).argParser(parsePorts),
+    )
+    .addOption(
+      new Option("--tls <directory>", "look at the certificates and keys there").argParser(
+        directoryName,
+      ),
+    );
+  return addNatsOptions(command, "look at the servers of NATS")
+    .addOption(jsonOption("print a line of JSON for each check"))
+    .addHelpText("after", HELP)
+    .action(async (options: DoctorOptions) => {
+      const findings = await examine(options);
+      const paint = painter(process.stdout);
+      for (const finding of findings)
+        console.log(options.json ? JSON.stringify(finding) : described(finding, paint));
+      process.exitCode = findings.some(({ verdict }) => verdict === "failure") ? 1 : 0;
+    });
 }
 
-async function examine({ dir, port = [], tls, nats }: DoctorOptions): Promise<readonly Finding[]> {
-  if (nats !== undefined) checkNatsUrl(nats);
+async function examine(options: DoctorOptions): Promise<readonly Finding[]> {
+  const { dir, port = [], tls } = options;
+  const nats = natsPlace(options);
+  if (nats) {
+    const { checkNatsOptions } = await import("../nats/examination.ts");
+    await checkNatsOptions(nats);
+  }
   const { status, versions } = await runningIn(dir);
   const own = { version: VERSION, node: process.versions.node };
   return [
@@ -97,7 +103,7 @@ async function examine({ dir, port = [], tls, nats }: DoctorOptions): Promise<re
     checkClock(versions),
     ...(await Promise.all(port.map((address) => checkPort(address, status)))),
     ...(tls === undefined ? [] : await checkTls(tls, Date.now())),
-    ...(nats === undefined ? [] : [await checkNats(nats)]),
+    ...(nats === undefined ? [] : await checkNats(nats)),
   ];
 }
 
@@ -133,14 +139,4 @@ function described({ check, verdict, found, advice }: Finding, paint: Paint): st
 
 function parsePorts(text: string, earlier: readonly Address[] = []): readonly Address[] {
   return [...earlier, parseAddress(text)];
-}
-
-/** @throws TidemarkError `BAD_OPTION` */
-function checkNatsUrl(text: string): void {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === "nats:" && url.hostname !== "") return;
-  throw new TidemarkError(
-    "BAD_OPTION",
-    "what stands behind --nats is no server: use nats://host or nats://host:port",
-  );
 }

@@ -9,6 +9,7 @@
 
 import { type Command, Option } from "commander";
 import { isTidemarkError, textOf } from "../core/error.ts";
+import type { SystemNote } from "../serve/system-methods.ts";
 import { printable } from "./terminal.ts";
 
 export type LogLevel = (typeof LEVELS)[number];
@@ -17,7 +18,7 @@ const LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 
 /** The kinds of what is told. */
 export type EventName =
-  | ("page_served" | "metrics_served" | "metrics_exposed" | "failed")
+  | ("page_served" | "metrics_served" | "metrics_exposed" | "control_elsewhere" | "failed")
   | ("system_began" | "logs_moved_aside" | "logs_unused")
   | ("process_problem" | "process_ended" | "process_restarted" | "process_given_up")
   | ("requests_unanswered" | "restore_begun" | "restored" | "disturbed")
@@ -30,6 +31,10 @@ export const EVENTS: Readonly<Record<EventName, readonly [level: Level, meaning:
   page_served: ["info", "The page is served at `url`; its token is not told here."],
   metrics_served: ["info", "Metrics, health and readiness are served at `url`."],
   metrics_exposed: ["warn", "They are, at `url`, for others than this machine, too."],
+  control_elsewhere: [
+    "info",
+    "Another system in the directory answers commands; this one does not.",
+  ],
   system_began: ["info", "All processes run, in `epoch`; `began` says what each goes on from."],
   logs_moved_aside: ["warn", "Logs were moved out of the way."],
   logs_unused: ["warn", "There are logs that this system does not use."],
@@ -57,6 +62,22 @@ export type EventFields = { readonly event: EventName } & Readonly<
 
 /** Tells something: as a text, and as what it is. */
 export type Tell = (text: string, fields: EventFields) => void;
+
+/** So many notes are kept for those who come later. */
+const NOTES_MAX = 200;
+
+/** Tells it, and keeps the last texts for those who ask later. */
+export function noting(through: Tell): { readonly tell: Tell; readonly notes: SystemNote[] } {
+  const notes: SystemNote[] = [];
+  let number = 0;
+  const tell: Tell = (text, fields) => {
+    number += 1;
+    notes.push({ number, atMs: Date.now(), text });
+    if (notes.length > NOTES_MAX) notes.shift();
+    through(text, fields);
+  };
+  return { tell, notes };
+}
 
 /** What `addLogOptions` gives. */
 export interface LogOptions {

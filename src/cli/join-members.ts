@@ -86,12 +86,12 @@ async function systemOf({
   const transport = { what: "transport", value: listen ? "TCP" : "NATS" };
   if ("kv" in source)
     return { system: "tidemark/kv", agreed: [...agreementsOf(source.kv), transport] };
-  const { system = "tidemark", algorithm, order } = await loadSystem(source);
+  const { system = "tidemark", order = "fifo", algorithm } = await loadSystem(source);
   return {
     system,
     agreed: [
-      { what: "algorithm", value: algorithm ?? "chandy-lamport" },
-      { what: "order of channels", value: order ?? "fifo" },
+      { what: "algorithm", value: algorithm ?? (order === "fifo" ? "chandy-lamport" : "lai-yang") },
+      { what: "order of channels", value: order },
       transport,
     ],
   };

@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError, textOf } from "../core/error.ts";
-import { isProcessId, type ProcessId } from "../core/id.ts";
+import type { ProcessId } from "../core/id.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
 import { readClientTls } from "../serve/client-tls.ts";
 import type { KvSystemOptions } from "../serve/kv-system.ts";
@@ -11,29 +11,22 @@ import { SAVE_TIMEOUT_MS } from "../serve/redis-server.ts";
 import { ServerSettings } from "../serve/server-settings.ts";
 import { checkUsersFile } from "../serve/users-file.ts";
 import { jsonAppReport, lineAppReport } from "./app-report.ts";
-import { type JoinPlan, type JoinReport, joinSystem } from "./join-system.ts";
+import { addJoinOptions, type JoinOptions, membersOf, refuseJoinOptions } from "./join-options.ts";
+import { joinReport } from "./join-report.ts";
+import { type JoinPlan, joinSystem } from "./join-system.ts";
 import { kvExportCommand } from "./kv-export.ts";
 import { kvImportCommand } from "./kv-import.ts";
 import { addNatsOptions, type NatsCommandOptions } from "./nats-options.ts";
-import {
-  type Address,
-  jsonOption,
-  PORT_MAX,
-  parseAddress,
-  parseDuration,
-  parsePeer,
-  wholeNumber,
-} from "./options.ts";
+import { jsonOption, PORT_MAX, parseDuration, wholeNumber } from "./options.ts";
 import { addRunOptions, type Plan, type RunOptions, runSystem } from "./run-system.ts";
 import { natsPlaceOf } from "./store.ts";
 import { PROCESSES_MAX, processNames, wholeRule } from "./system-file.ts";
-import { printable } from "./terminal.ts";
 
 /** How the total order comes about, by the names that people know. */
 const ORDER_ENGINES = { sequencer: "sequencer", agreed: "agreed", jetstream: "log" } as const;
 type OrderEngine = keyof typeof ORDER_ENGINES;
 
-interface KvOptions extends RunOptions, NatsCommandOptions {
+interface KvOptions extends RunOptions, NatsCommandOptions, JoinOptions {
   readonly processes: number;
   readonly host: string;
   readonly set?: Readonly<Record<string, string>>;
@@ -49,10 +42,6 @@ interface KvOptions extends RunOptions, NatsCommandOptions {
   readonly restarts?: number;
   readonly then?: "stop" | "restore";
   readonly json?: true;
-  readonly join?: ProcessId;
-  readonly listen?: Address;
-  /** Where each listens, if that was said. */
-  readonly peer: Readonly<Record<ProcessId, string | undefined>>;
 }
 
 const HELP = `
@@ -79,11 +68,12 @@ A process that dies is started again and comes back with all it knew, from its
 log. Ctrl-C ends all processes.
 
 On several machines each runs one process: --join says which it is, --peer who
-the others are. With --nats servers of NATS keep the snapshots and carry what
-processes say; with --listen as well, and where each peer listens, they keep the
-snapshots alone. Without --nats there are snapshots on one machine only, in a
-directory that all processes share. With --tls what goes between processes that
-listen is encrypted, and each proves who it is; without, trust the network.
+the others are, or --config, a file that all have alike. With --nats servers of
+NATS keep the snapshots and carry what processes say; with --listen as well, and
+where each peer listens, they keep the snapshots alone. Without --nats there are
+snapshots on one machine only, in a directory that all processes share. With
+--tls what goes between processes that listen is encrypted, and each proves who
+it is; without, trust the network.
 
 Who may do what, --users says: each process reads that file when it starts, and
 by ACL LOAD. With --client-tls nobody is served who does not speak TLS. See
@@ -166,23 +156,8 @@ export function kvCommand(): Command {
   const logged = "what is written";
   const timeout = [SAVE_TIMEOUT_MS, "10m"] as const;
   addRunOptions(command, { keep: 100, logged, log, restarts: "5", timeout });
-  return addNatsOptions(command, "with --join, for snapshots")
-    .addOption(
-      new Option("--join <name>", "run this one process of a store on several machines").argParser(
-        parseProcess,
-      ),
-    )
-    .addOption(
-      new Option(
-        "--listen <host:port>",
-        "with --join: the other processes reach it there",
-      ).argParser(parseAddress),
-    )
-    .addOption(
-      new Option("--peer <name[=host:port]>", "with --join: another process, and where it listens")
-        .default({}, "none")
-        .argParser(parseNamedPeer),
-    )
+  addNatsOptions(command, "with --join, for snapshots");
+  return addJoinOptions(command, "a store")
     .addOption(jsonOption("print a line of JSON for each snapshot, and one for all at the end"))
     .addHelpText("after", HELP)
     .hook("preSubcommand", (_, below) => {
@@ -204,8 +179,7 @@ export function kvCommand(): Command {
         process.exitCode = await joinSystem(joinPlanOf(options, options.join, given));
         return;
       }
-      if (options.listen || Object.keys(options.peer).length > 0)
-        throw new TidemarkError("BAD_OPTION", "--listen and --peer are for --join");
+      refuseJoinOptions(options);
       if (options.orderEngine === "jetstream")
         throw new TidemarkError(
           "BAD_OPTION",
@@ -238,38 +212,22 @@ const OF_WHOLE_SYSTEMS = [
 
 /** @throws TidemarkError `BAD_OPTION` */
 function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[]): JoinPlan {
-  const { port, host, listen, peer, log, restarts, sync, compress, keyFile, tls, metrics } =
-    options;
+  const { port, host, log, restarts, sync, compress, keyFile, tls, metrics, timeout } = options;
   const password = options.set?.["requirepass"];
   const bad = (reason: string): TidemarkError => new TidemarkError("BAD_OPTION", reason);
   if (given[0] !== undefined)
     throw bad(`--${given[0]} is for a store on one machine: with --join, nobody decides it alone`);
   const nats = natsPlaceOf(options);
-  const [unsaid] = Object.keys(peer).filter((name) => peer[name] === undefined);
-  const [said] = Object.keys(peer).filter((name) => peer[name] !== undefined);
   if (options.orderEngine === "jetstream" && !nats)
     throw bad("--order-engine jetstream needs --nats, whose servers give the order");
-  if (!listen && !nats)
-    throw bad(
-      "with --join, say where the others reach it: --listen 10.0.0.1:7400; or --nats, and they find each other there",
-    );
-  if (listen && unsaid !== undefined)
-    throw bad(`with --listen, say where ${unsaid} listens: --peer ${unsaid}=10.0.0.2:7400`);
-  if (!listen && said !== undefined)
-    throw bad(
-      `--peer says where ${said} listens, and --listen is missing: give both and it is TCP, neither (--peer ${said}) and it is NATS`,
-    );
-  if (!listen && tls !== undefined)
-    throw bad("--tls is for processes that --listen: to the servers of NATS, --nats-tls is");
-  if (Object.hasOwn(peer, id)) throw bad(`--peer names ${id}, which is this process`);
-  const processes = [id, ...Object.keys(peer)].sort();
-  if (processes.length > PROCESSES_MAX) throw bad(`there are at most ${PROCESSES_MAX} processes`);
+  const { processes, listen, peers } = membersOf(id, options, { nats });
   const rule = wholeRule();
   const kv = { processes, port, host, isOnePort: true, ...definitionIn(options) };
+  const { clientTls } = kv;
+  const serves = { address: `${host}:${port}`, ...(clientTls !== undefined && { clientTls }) };
   return {
-    ...{ id, processes, sync, directory: options.dir },
+    ...{ kind: "store", id, processes, peers, sync, directory: options.dir, timeoutMs: timeout },
     ...(listen && { listen }),
-    peers: listen ? (peer as Readonly<Record<ProcessId, string>>) : {},
     ...(nats && { nats }),
     ...(compress !== undefined && { compress }),
     ...(keyFile !== undefined && { keyFile }),
@@ -281,33 +239,8 @@ function joinPlanOf(options: KvOptions, id: ProcessId, given: readonly string[])
     source: { kv },
     log: log === "off" ? undefined : log,
     restart: { ...rule, restarts: restarts ?? rule.restarts },
-    report: joinReport(id, `${host}:${port}`, options),
-  };
-}
-
-/** Lines for people, or for programs. */
-function joinReport(
-  id: ProcessId,
-  serves: string,
-  { json, clientTls }: Pick<KvOptions, "json" | "clientTls">,
-): JoinReport {
-  const tls = clientTls !== undefined;
-  const print = (event: object, text: string): void => {
-    process.stdout.write(`${json ? JSON.stringify(event) : text}\n`);
-  };
-  return {
-    started(pid, address, beganWith) {
-      const begins =
-        beganWith === "nothing"
-          ? "begins"
-          : `goes on from ${beganWith === "log" ? "its log" : beganWith}`;
-      const text = `${id} ${begins}: clients at ${serves}${tls ? " with TLS" : ""}, processes at ${address} (process ${pid}); Ctrl-C ends`;
-      print({ event: "started", process: id, pid, address, serves, tls, beganWith }, text);
-    },
-    note(text) {
-      process.stderr.write(`tidemark: ${printable(text)}\n`);
-    },
-    end: () => print({ event: "ended", process: id }, `${id} has ended`),
+    serves,
+    report: joinReport(process.stdout, id, options.json === true, serves),
   };
 }
 
@@ -376,18 +309,6 @@ function settingsIn({ set: settings }: KvOptions): Pick<KvSystemOptions, "settin
     throw new TidemarkError("BAD_OPTION", `--set: ${reason}`, { cause });
   }
   return { settings };
-}
-
-function parseProcess(text: string): ProcessId {
-  if (isProcessId(text)) return text;
-  throw new InvalidArgumentError("A name has letters, digits, ., _ and -.");
-}
-
-/** A peer with its address, or its name alone. */
-function parseNamedPeer(text: string, others: KvOptions["peer"]): KvOptions["peer"] {
-  return isProcessId(text)
-    ? { ...others, [text]: undefined }
-    : { ...others, ...parsePeer(text, {}) };
 }
 
 /** As keys are: a text of bytes. */

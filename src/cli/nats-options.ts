@@ -100,8 +100,12 @@ export function requiredNatsPlace(options: NatsCommandOptions): NatsPlace {
 
 /** For people: which system, on which servers, and nothing secret. */
 export function natsName({ servers, prefix }: NatsPlace): string {
-  const hosts = servers.split(",").map((one) => one.replace(/^.*@|^.*:\/\//s, "").trim());
-  return `${prefix} on NATS at ${hosts.join(", ")}`;
+  return `${prefix} on NATS at ${servers.split(",").map(serverName).join(", ")}`;
+}
+
+/** For people: the host and port of one of the servers. */
+export function serverName(server: string): string {
+  return server.replace(/^.*@|^.*:\/\//s, "").trim();
 }
 
 /** What of it is in no output, in whatever form it may come. */

@@ -9,14 +9,23 @@ import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SystemMethods } from "../serve/system-methods.ts";
 import type { RestorePlan } from "../serve/web/api.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
+import { addNatsOptions, type NatsCommandOptions, natsName } from "./nats-options.ts";
 import { directoryOption, jsonOption, parseTimeout } from "./options.ts";
 import { checkRestorable, planFromNow, restoreLater } from "./restore-plan.ts";
 import { checkDirectory } from "./snapshots.ts";
-import { type KeyOptions, keyOption, openStore, SNAPSHOT_NAME, snapshotNamed } from "./store.ts";
+import {
+  type KeyOptions,
+  keyOption,
+  natsPlaceOf,
+  openNatsStore,
+  openStore,
+  SNAPSHOT_NAME,
+  snapshotNamed,
+} from "./store.ts";
 import { grouped, painter, printable, table } from "./terminal.ts";
 import { mark } from "./up-table.ts";
 
-interface RestoreOptions extends KeyOptions {
+interface RestoreOptions extends KeyOptions, NatsCommandOptions {
   readonly dir: string;
   readonly dryRun?: true;
   readonly json?: true;
@@ -36,6 +45,9 @@ system then goes back to it in a new epoch; a snapshot that is taken after that
 proves that it goes on. Where no system runs, the next start goes on from it.
 Requests that wait fail: they may or may not have happened.
 
+Of a system on several machines, --dir is that of any process that runs on this
+one, and all go back. With --nats, its snapshots are there.
+
 --dry-run changes nothing, but that a running system takes one more snapshot:
 it says what the restore would take back.
 
@@ -46,10 +58,11 @@ for a mistake in the command.
 Examples:
   tidemark restore p2/7 --dry-run
   tidemark restore p2/7
-  tidemark restore latest --json`;
+  tidemark restore latest --json
+  tidemark restore before-upgrade --nats nats://10.0.0.9:4222`;
 
 export function restoreCommand(): Command {
-  return new Command("restore")
+  const command = new Command("restore")
     .description("bring all processes back to a snapshot")
     .argument("<snapshot>", SNAPSHOT_NAME)
     .addOption(directoryOption())
@@ -59,7 +72,8 @@ export function restoreCommand(): Command {
       new Option("--timeout <time>", "wait so long for all processes, and for the proof")
         .default(30_000, "30s")
         .argParser(parseTimeout),
-    )
+    );
+  return addNatsOptions(command, "snapshots are there, and a process of the system in --dir")
     .addOption(jsonOption("print what came of it as one line of JSON"))
     .addHelpText("after", HELP)
     .action(async (snapshot: string, options: RestoreOptions) => {
@@ -71,13 +85,16 @@ export function restoreCommand(): Command {
 async function restore(what: string, options: RestoreOptions): Promise<number> {
   const { dir } = options;
   checkDirectory({ dir });
-  const store = openStore(dir, options);
+  const nats = natsPlaceOf(options);
   const client = await ControlClient.connect<SystemMethods>(dir).catch((error: unknown) => {
-    if (isTidemarkError(error, "NOT_RUNNING")) return undefined;
+    // On NATS others may run on other machines, and would hear nothing of it.
+    if (isTidemarkError(error, "NOT_RUNNING") && !nats) return undefined;
     throw error;
   });
+  const store = nats ? await openNatsStore(nats) : openStore(dir, options);
   try {
-    const manifest = await checkRestorable(store, await snapshotNamed(store, what, dir));
+    const where = nats ? natsName(nats) : dir;
+    const manifest = await checkRestorable(store, await snapshotNamed(store, what, where));
     if (options.dryRun) return await tellPlan(store, manifest, client, options);
     if (client) return await restoreNow(client, manifest.id, options);
     const epoch = await restoreLater(store, dir, manifest.id, "tidemark restore");

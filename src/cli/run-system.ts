@@ -9,14 +9,13 @@ import { Random } from "../core/random.ts";
 import { shellWord } from "../core/shell-word.ts";
 import { type ControlHandlers, ControlServer } from "../runtime/control-socket.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
-import type { Restoration } from "../runtime/restoration.ts";
 import type { SnapshotStore } from "../runtime/snapshot-store.ts";
 import type { SpoiledOptions } from "../runtime/spoiled-transport.ts";
 import type { RestartRule } from "../runtime/system-definition.ts";
 import { healthOf, readinessOf } from "../serve/health.ts";
 import type { SystemMeasures } from "../serve/metrics.ts";
 import type { OperationsServer, OperationsSource } from "../serve/operations.ts";
-import type { SystemMethods, SystemNote } from "../serve/system-methods.ts";
+import type { SystemMethods } from "../serve/system-methods.ts";
 import type { SystemCaller } from "../serve/web/backend.ts";
 import type { WebServer } from "../serve/web-server.ts";
 import { audit, prove } from "./audit.ts";
@@ -24,8 +23,8 @@ import {
   addLogOptions,
   type EventLog,
   type LogOptions,
+  noting,
   openEventLog,
-  type Tell,
 } from "./event-log.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { type Address, directoryOption, PORT_MAX, parseTimeout, wholeNumber } from "./options.ts";
@@ -52,6 +51,7 @@ import {
   checkTracePageRequest,
   checkTraceRequest,
   proofResult,
+  restoredText,
   snapshotResult,
 } from "./system-control.ts";
 import { type About, beginIn } from "./system-directory.ts";
@@ -64,9 +64,6 @@ import { VERSION } from "./version.ts";
 const RESTARTS_MAX = 1_000_000;
 /** What is asked of a system that is starting waits so long for it: by then another one of its processes may serve already. */
 const STARTING_MS = 5_000;
-/** So many notes are kept for those who come later. */
-const NOTES_MAX = 200;
-
 /** The options of every command that runs a system; what is logged, and what is so if nothing is said, depends on the system. */
 export function addRunOptions(
   command: Command,
@@ -174,8 +171,7 @@ export async function runSystem(plan: Plan, options: RunOptions): Promise<number
 
 async function run(plan: Plan, options: RunOptions, eventLog: EventLog): Promise<number> {
   const { processes, source, log, restart, seed, about, report } = plan;
-  const notes: SystemNote[] = [];
-  const tell = noting(eventLog, report, notes);
+  const { tell, notes } = noting(eventLog.through((text) => report.note(text)));
   const { port, sync, timeout: timeoutMs } = options;
   if (port + processes.length - 1 > PORT_MAX)
     throw new TidemarkError("BAD_OPTION", `there are no ${processes.length} ports from ${port} on`);
@@ -387,18 +383,6 @@ async function run(plan: Plan, options: RunOptions, eventLog: EventLog): Promise
   return whole ? 0 : 1;
 }
 
-/** Keeps the last ones for those who come later. */
-function noting(log: EventLog, report: Report, notes: SystemNote[]): Tell {
-  const through = log.through((text) => report.note(text));
-  let number = 0;
-  return (text, fields) => {
-    number += 1;
-    notes.push({ number, atMs: Date.now(), text });
-    if (notes.length > NOTES_MAX) notes.shift();
-    through(text, fields);
-  };
-}
-
 /** All the money in the snapshot that the system goes on from. */
 async function moneyIn(store: SnapshotStore, snapshot: string, byDefault: number): Promise<number> {
   try {
@@ -428,12 +412,6 @@ function beginningText(began: ReadonlyMap<ProcessId, string>): string {
         `${ids.join(", ")} ${does(from, ids.length === 1, ids.length === 1 ? "its log" : "their logs")}`,
     )
     .join("; ");
-}
-
-function restoredText({ snapshot, epoch, absent, reason }: Restoration): string {
-  const but = reason === undefined ? "" : `, but ${reason}`;
-  const who = absent.length === 0 ? "" : ` without ${absent.join(", ")}`;
-  return `the system was restored to ${snapshot}${who}, in epoch ${epoch}${but}`;
 }
 
 function spoilOf({ delay, loss, repeat }: RunOptions, seed: number): SpoiledOptions | undefined {

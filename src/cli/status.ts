@@ -61,12 +61,17 @@ const printableLines = (lines: readonly string[]): string =>
   lines.map((line) => `  ${printable(line)}`).join("\n");
 
 function describe(status: SystemStatus): string {
-  const { pid, directory, startedAtMs, snapshots, processes } = status;
+  const { pid, directory, startedAtMs, snapshots, processes, elsewhere } = status;
   const since = duration(Date.now() - startedAtMs);
   if (processes.length === 0)
     return `process ${pid} is starting a system in ${printable(directory)}`;
+  const ids = processes.map(({ process }) => process).join(", ");
+  const all = processes.length + (elsewhere?.length ?? 0);
+  const what = elsewhere
+    ? `${ids}, one of ${all} processes of a system,`
+    : `a system of ${all} processes`;
   const lines = [
-    `process ${pid} runs a system of ${processes.length} processes in ${printable(directory)}`,
+    `process ${pid} runs ${what} in ${printable(directory)}`,
     `for ${since}, with ${grouped(snapshots)} snapshots so far`,
     ...table(
       [

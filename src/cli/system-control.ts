@@ -2,6 +2,7 @@
 
 import { TidemarkError } from "../core/error.ts";
 import { parseSnapshotId } from "../core/id.ts";
+import type { Restoration } from "../runtime/restoration.ts";
 import type {
   ApplicationRequest,
   Disturbance,
@@ -112,4 +113,11 @@ export function proofResult({ manifest, messagesInFlight, problem }: Proof): Sna
     durationMs: Math.round(manifest.cutMs * 100) / 100,
     ...(problem === undefined ? {} : { problem }),
   };
+}
+
+/** What came of a restore, for people. */
+export function restoredText({ snapshot, epoch, absent, reason }: Restoration): string {
+  const but = reason === undefined ? "" : `, but ${reason}`;
+  const who = absent.length === 0 ? "" : ` without ${absent.join(", ")}`;
+  return `the system was restored to ${snapshot}${who}, in epoch ${epoch}${but}`;
 }

@@ -73,10 +73,10 @@ export interface SystemEvents {
 const MEET_TIMEOUT_MS = 5_000;
 const MEET_POLL_MS = 5;
 /** How long a status waits for a process that does not answer. */
-const STATUS_TIMEOUT_MS = 1_000;
-const READ_TIMEOUT_MS = 10_000;
+export const STATUS_TIMEOUT_MS = 1_000;
+export const READ_TIMEOUT_MS = 10_000;
 /** So much later than an initiator should have given up it is taken to hang. */
-const PATIENCE_MS = 1_000;
+export const PATIENCE_MS = 1_000;
 /** A process may take so long to answer what it was asked, and then so long to end, with a log or without. */
 const DRAIN_MS = 2_000;
 const STOP_MS = 3_000;
@@ -86,7 +86,7 @@ const DONE = { kill: "killed", halt: "halted", resume: "resumed" } as const;
 /** How long the restore may take that follows when a process was given up. */
 const RESTORE_TIMEOUT_MS = 30_000;
 /** So much later than it should have, a process may say how a restore ended: it reads and writes files meanwhile. */
-const RESTORE_PATIENCE_MS = 5_000;
+export const RESTORE_PATIENCE_MS = 5_000;
 
 /** See the head of the file. */
 export class HostedSystem {
@@ -594,7 +594,7 @@ export async function measuresOf({
 }
 
 /** @throws TidemarkError `PEER_UNREACHABLE` when it takes longer */
-async function within<T>(timeoutMs: number, id: ProcessId, work: Promise<T>): Promise<T> {
+export async function within<T>(timeoutMs: number, id: ProcessId, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {

@@ -3,8 +3,13 @@
 import { dirname, relative, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { TidemarkError } from "../core/error.ts";
+import type { ProcessId } from "../core/id.ts";
 import type { LogPolicy } from "../runtime/input-log.ts";
 import { jsonAppReport, lineAppReport } from "./app-report.ts";
+import { addJoinOptions, type JoinOptions, membersOf, refuseJoinOptions } from "./join-options.ts";
+import { joinReport } from "./join-report.ts";
+import { type JoinPlan, joinSystem } from "./join-system.ts";
+import { addNatsOptions, type NatsCommandOptions } from "./nats-options.ts";
 import {
   jsonOption,
   PORT_MAX,
@@ -15,12 +20,13 @@ import {
   wholeNumber,
 } from "./options.ts";
 import { addRunOptions, type Plan, type RunOptions, runSystem } from "./run-system.ts";
+import { natsPlaceOf } from "./store.ts";
 import { loadSystem, PROCESSES_MAX, processNames, wholeRule } from "./system-file.ts";
 import { isLive } from "./terminal.ts";
 import { jsonReport, lineReport, type Report, tableReport } from "./up-report.ts";
 
 /** The options as commander gives them. */
-interface UpOptions extends RunOptions {
+interface UpOptions extends RunOptions, NatsCommandOptions, JoinOptions {
   readonly processes: number;
   readonly money: number;
   readonly rate: number | "max";
@@ -52,6 +58,11 @@ bank without logs: there, the loss of one ends all. When it has ended too
 often, the system ends, or with --then restore goes back, once, to its newest
 snapshot. With logs, the system goes on where it was when it is started again.
 
+On several machines each runs one process of such a file: --join says which it
+is. With --nats servers of NATS carry what processes say, and keep snapshots;
+with --listen, --peer or --config they reach each other by TCP. The first of
+the processes begins the snapshots. See docs/operate/several-machines.md.
+
 Ctrl-C ends all processes once they have answered what they were asked, says
 what it came to, and is a normal end.
 
@@ -66,7 +77,9 @@ Examples:
   tidemark up --processes 8 --rate 2000 --interval 200ms
   tidemark up --delay 0..50ms --loss 0.2 --repeat 0.1    # on a bad network
   tidemark up --log always                # kill -9 what you like
-  tidemark up system.ts                   # a system of yours`;
+  tidemark up system.ts                   # a system of yours
+  tidemark up system.ts --join a --nats nats://10.0.0.9:4222
+  tidemark up system.ts --join a --config cluster.json --tls certificates`;
 
 export function upCommand(): Command {
   const command = new Command("up")
@@ -120,16 +133,25 @@ export function upCommand(): Command {
     .addOption(
       new Option("--repeat <probability>", "repeat frames").default(0).argParser(probability(true)),
     );
-  return addRunOptions(command, {
+  addRunOptions(command, {
     timeout: [30_000, "30s"],
     keep: 1000,
     logged: "inputs",
     log: [undefined, "off; with a file, what that says, or everysec"],
     restarts: "5, or in a bank without logs 0; with a file, what that says",
-  })
+  });
+  addNatsOptions(command, "with --join, for snapshots");
+  return addJoinOptions(command, "a system of yours")
     .addOption(jsonOption("print a line of JSON for each snapshot, and one for all at the end"))
     .addHelpText("after", HELP)
     .action(async (file: string | undefined, options: UpOptions, command: Command) => {
+      if (options.join !== undefined) {
+        process.exitCode = await joinSystem(await joinPlan(file, options, options.join, command));
+        return;
+      }
+      refuseJoinOptions(options);
+      if (natsPlaceOf(options))
+        throw bad("--nats is for --join: a system on one machine has --dir");
       const plan = file === undefined ? bankPlan(options) : await filePlan(file, options, command);
       process.exitCode = await runSystem(plan, options);
     });
@@ -158,26 +180,36 @@ function bankPlan(options: UpOptions): Plan {
 
 /** @throws TidemarkError `BAD_OPTION` for what is wrong with the file, or with the options for one */
 async function filePlan(file: string, options: UpOptions, command: Command): Promise<Plan> {
+  const said = await fileSettings(file, options, command);
+  return {
+    ...said,
+    kind: "application",
+    about: { processes: said.processes },
+    seed: options.seed,
+    report: options.json ? jsonAppReport(process.stdout) : lineAppReport(process.stdout, file),
+  };
+}
+
+/** What both the file and the options may say: the options come first. */
+async function fileSettings(
+  file: string,
+  options: UpOptions,
+  command: Command,
+): Promise<
+  Pick<Plan, "source" | "processes" | "directory" | "log" | "restart" | "intervalMs" | "keep">
+> {
   const given = (name: string): boolean => command.getOptionValueSource(name) === "cli";
   for (const name of BANK_OPTIONS)
-    if (given(name))
-      throw new TidemarkError(
-        "BAD_OPTION",
-        `--${name} is for the bank: what ${file} runs is said there`,
-      );
-  const source = { file: resolve(file) };
+    if (given(name)) throw bad(`--${name} is for the bank: what ${file} runs is said there`);
   const definition = await loadSystem({ file });
-  const processes = processNames(definition.processes);
   const { everyMs = 10_000, keep = options.keep } = definition.snapshots ?? {};
   const rule = wholeRule(definition.restart);
   const { restarts = rule.restarts, then: afterwards = rule.afterwards } = options;
   const said = options.log ?? definition.log ?? "everysec";
   const beside = definition.directory ?? options.dir;
   return {
-    kind: "application",
-    source,
-    processes,
-    about: { processes },
+    source: { file: resolve(file) },
+    processes: processNames(definition.processes),
     directory:
       given("dir") || definition.directory === undefined
         ? options.dir
@@ -186,9 +218,57 @@ async function filePlan(file: string, options: UpOptions, command: Command): Pro
     restart: { ...rule, restarts, afterwards },
     intervalMs: given("interval") ? options.interval : everyMs,
     keep: given("keep") ? options.keep : keep,
-    seed: options.seed,
-    report: options.json ? jsonAppReport(process.stdout) : lineAppReport(process.stdout, file),
   };
+}
+
+/** What one process of several machines cannot decide, or what is of no use to one. */
+const OF_WHOLE_SYSTEMS: readonly string[] = [
+  ...["ui", "uiPort", "uiHost", "count", "port", "seed", "delay", "loss", "repeat"],
+  ...["then", "new", "chaos"],
+];
+
+/** @throws TidemarkError `BAD_OPTION` */
+async function joinPlan(
+  file: string | undefined,
+  options: UpOptions,
+  id: ProcessId,
+  command: Command,
+): Promise<JoinPlan> {
+  const given = (name: string): boolean => command.getOptionValueSource(name) === "cli";
+  const { sync, compress, keyFile, tls, metrics, spans, trace } = options;
+  if (file === undefined)
+    throw bad(
+      "--join is for a system of yours: name its file, as in tidemark up system.ts --join a",
+    );
+  const whole = command.options.find(
+    (option) => OF_WHOLE_SYSTEMS.includes(option.attributeName()) && given(option.attributeName()),
+  );
+  if (whole) throw bad(`${whole.long} is for a system on one machine, and cannot go with --join`);
+  const said = await fileSettings(file, options, command);
+  const nats = natsPlaceOf(options);
+  const members = membersOf(id, options, {
+    ...{ nats, system: { file, processes: said.processes } },
+  });
+  const { intervalMs: everyMs, keep, source, directory, log, restart } = said;
+  // Without NATS it depends on the directory whether there can be snapshots: who knows that there can says so.
+  const isRecording = id === members.processes[0] && (nats !== undefined || given("interval"));
+  return {
+    ...{ kind: "application", id, ...members, source, directory, log, restart, sync },
+    ...(nats && { nats }),
+    ...(compress !== undefined && { compress }),
+    ...(keyFile !== undefined && { keyFile }),
+    ...(tls !== undefined && { tls }),
+    ...(metrics && { metrics }),
+    ...{ ...(spans && { spans }), ...(trace && { trace }) },
+    ...(isRecording && { snapshots: { everyMs, keep } }),
+    timeoutMs: options.timeout,
+    events: { logLevel: options.logLevel, logFormat: options.logFormat },
+    report: joinReport(process.stdout, id, options.json === true),
+  };
+}
+
+function bad(reason: string): TidemarkError {
+  return new TidemarkError("BAD_OPTION", reason);
 }
 
 function makeReport({ json, logFormat }: UpOptions): Report {

@@ -11,7 +11,9 @@
  */
 
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
+import { checkServerIdentity } from "node:tls";
 import {
   type JetStreamClient,
   type JetStreamManager,
@@ -104,10 +106,13 @@ interface Failure {
 export class NatsSession {
   /** The servers, for people: without anything secret. */
   readonly where: string;
+  /** What is said is encrypted, or nothing is. */
+  readonly insistsOnTls: boolean;
   readonly #code: ErrorCode;
   readonly #options: NatsOptions;
-  readonly #target: Pick<NodeConnectionOptions, "servers" | "user" | "pass" | "token">;
-  readonly #insistsOnTls: boolean;
+  readonly #target: Pick<NodeConnectionOptions, "user" | "pass" | "token"> & {
+    readonly servers: string[];
+  };
   readonly #patienceMs: number;
   #opening: Promise<Line> | undefined;
   #wasOpen: boolean = false;
@@ -134,7 +139,7 @@ export class NatsSession {
     this.#options = options;
     this.#patienceMs = patienceMs;
     this.#code = code;
-    this.#insistsOnTls = tls !== undefined || target.tls;
+    this.insistsOnTls = tls !== undefined || target.tls;
     this.#target = { servers: target.servers, ...target.who };
     this.where = target.servers.join(", ");
   }
@@ -221,8 +226,13 @@ export class NatsSession {
       // A server that is slow to look somebody up says so, too.
       ignoreAuthErrorAbort: true,
       ...(authenticator ? { authenticator: credsAuthenticator(authenticator) } : {}),
-      ...(this.#insistsOnTls
-        ? { tls: { ...(ca ? { ca } : {}), ...(cert && key ? { cert, key } : {}) } }
+      ...(this.insistsOnTls
+        ? {
+            tls: {
+              ...{ ...(ca ? { ca } : {}), ...(cert && key ? { cert, key } : {}) },
+              ...{ checkServerIdentity: identityCheckOf(this.#target.servers) },
+            },
+          }
         : {}),
     });
     this.#wasOpen = true;
@@ -372,6 +382,21 @@ function targetOf(given: unknown): {
     tls: schemes.has("tls"),
     who:
       who === undefined ? undefined : pass === undefined ? { token: name } : { user: name, pass },
+  };
+}
+
+/**
+ * Whether a certificate is that of a server. The client gives Node no name to compare for a server that is known by its IP address,
+ * and Node then takes "localhost": so a certificate for any of the addresses that were given will do there.
+ */
+function identityCheckOf(servers: readonly string[]): typeof checkServerIdentity {
+  const hosts = servers.map((server) => server.replace(/:[0-9]+$/, "").replaceAll(/[[\]]/g, ""));
+  const addresses = hosts.filter((host) => isIP(host) !== 0);
+  return (name, certificate) => {
+    const isUnsaid = name === "localhost" && addresses.length > 0;
+    const accepted = isUnsaid ? [...addresses, ...hosts.filter((host) => host === name)] : [name];
+    const doubts = accepted.map((one) => checkServerIdentity(one, certificate));
+    return doubts.includes(undefined) ? undefined : doubts[0];
   };
 }
 

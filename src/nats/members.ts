@@ -43,7 +43,8 @@ import { decodeJson, encodeJson } from "../runtime/manifest-file.ts";
 import { type NatsOptions, NatsSession } from "./connection.ts";
 import { checkPlace } from "./nats-store.ts";
 import { processOf, subjectToken } from "./objects.ts";
-import { type Entry, Register } from "./register.ts";
+import { type Entry, Register, registerSettings } from "./register.ts";
+import type { StreamSettings } from "./stream.ts";
 
 /** Where the bucket is. */
 export interface MembersPlace extends NatsOptions {
@@ -164,6 +165,14 @@ interface Found<T> {
   readonly problem?: string;
 }
 
+const WHAT = "Tidemark: which processes a system has, and which are there";
+const bucketOf = (prefix: string): string => `${prefix}-members`;
+
+/** The stream of the bucket. */
+export function membersSettings(prefix: string, replicas: 1 | 3): StreamSettings {
+  return registerSettings(bucketOf(prefix), replicas, WHAT);
+}
+
 /** The bucket. */
 class Members {
   readonly session: NatsSession;
@@ -174,8 +183,7 @@ class Members {
     const { prefix, replicas } = place;
     checkPlace(prefix, replicas);
     this.session = new NatsSession(place, "STORE_FAILED");
-    const what = "Tidemark: which processes a system has, and which are there";
-    this.register = new Register(this.session, `${prefix}-members`, replicas, what);
+    this.register = new Register(this.session, bucketOf(prefix), replicas, WHAT);
   }
 
   async configuration(system: string): Promise<Found<StoredConfiguration>> {

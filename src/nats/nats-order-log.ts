@@ -34,7 +34,7 @@ import type {
 } from "../runtime/order-log.ts";
 import { type NatsOptions, NatsSession } from "./connection.ts";
 import { checkPlace } from "./nats-store.ts";
-import { Stream } from "./stream.ts";
+import { Stream, type StreamSettings } from "./stream.ts";
 
 /** Where `natsOrderLog` keeps the order. */
 export interface NatsOrderLogOptions extends NatsOptions {
@@ -90,12 +90,38 @@ const PULL_MS = 2_000;
 const NO_ANSWER_MS = 10_000;
 const PULL_MESSAGES = 1_000;
 
+const tokenOf = (group: string): string => Buffer.from(group).toString("base64url");
+const subjectsOf = (prefix: string, group: string): string => `${prefix}.order.${tokenOf(group)}.`;
+
+/** What the stream of a group should be. */
+export function orderSettings(
+  prefix: string,
+  group: string,
+  replicas: number,
+  maxBytes: number = MAX_BYTES,
+): StreamSettings {
+  return {
+    name: `${prefix}-order-${tokenOf(group)}`,
+    description: `Tidemark: the total order of the group ${group}`,
+    subjects: [`${subjectsOf(prefix, group)}*`],
+    num_replicas: replicas,
+    max_bytes: maxBytes,
+    discard: DiscardPolicy.Old,
+  };
+}
+
+/** The group whose order a stream has; undefined if that is not what it is for. */
+export function orderedGroup(prefix: string, stream: string): string | undefined {
+  const before = `${prefix}-order-`;
+  if (!stream.startsWith(before)) return undefined;
+  return Buffer.from(stream.slice(before.length), "base64url").toString();
+}
+
 class Reader implements OrderLogReader {
   readonly #session: NatsSession;
   readonly #stream: Stream;
   readonly #events: OrderLogEvents;
   readonly #subject: string;
-  readonly #subjects: string;
   #position: number;
   #queue: string[] = [];
   #writing: Promise<void> | undefined;
@@ -109,18 +135,9 @@ class Reader implements OrderLogReader {
     { group, epoch, position }: OpenedOrderLog,
     events: OrderLogEvents,
   ) {
-    const token = Buffer.from(group).toString("base64url");
-    this.#subjects = `${prefix}.order.${token}.*`;
-    this.#subject = `${prefix}.order.${token}.${epoch}`;
+    this.#subject = `${subjectsOf(prefix, group)}${epoch}`;
     this.#session = new NatsSession(options, "ORDER_LOG_FAILED");
-    this.#stream = new Stream(this.#session, {
-      name: `${prefix}-order-${token}`,
-      description: `Tidemark: the total order of the group ${group}`,
-      subjects: [this.#subjects],
-      num_replicas: replicas,
-      max_bytes: maxBytes,
-      discard: DiscardPolicy.Old,
-    });
+    this.#stream = new Stream(this.#session, orderSettings(prefix, group, replicas, maxBytes));
     this.#events = events;
     this.#position = position;
     this.#reading = this.#read();

@@ -77,13 +77,14 @@ import {
   type Chunks,
   Objects,
   type ObjectWriter,
+  objectsSettings,
   type PackName,
   processOf,
   subjectOf,
   subjectToken,
 } from "./objects.ts";
-import { Register } from "./register.ts";
-import { Stream } from "./stream.ts";
+import { Register, registerSettings } from "./register.ts";
+import { Stream, type StreamSettings } from "./stream.ts";
 
 /** Where `natsStore` keeps snapshots, and how. */
 export interface NatsStoreOptions extends NatsOptions {
@@ -188,6 +189,33 @@ interface Pending {
   abandoned: boolean;
 }
 
+const registerOf = (prefix: string): string => `${prefix}-register`;
+const piecesOf = (prefix: string): string => `${prefix}-pieces`;
+const notesBefore = (prefix: string): string => `${prefix}.notes.`;
+const REGISTER = "Tidemark: what snapshots and epochs there are";
+/** As many as the server has room for. */
+const ANY_BYTES = -1;
+
+function notesSettings(prefix: string, replicas: number): StreamSettings {
+  return {
+    name: `${prefix}-notes`,
+    description: "Tidemark: what processes noted of attempts at snapshots",
+    subjects: [`${notesBefore(prefix)}*`],
+    num_replicas: replicas,
+    max_msgs_per_subject: NOTES_KEPT,
+    discard: DiscardPolicy.Old,
+  };
+}
+
+/** What the streams of a store without `maxBytes` should be. */
+export function storeStreams(prefix: string, replicas: number): StreamSettings[] {
+  return [
+    registerSettings(registerOf(prefix), replicas, REGISTER),
+    objectsSettings(piecesOf(prefix), replicas, ANY_BYTES),
+    notesSettings(prefix, replicas),
+  ];
+}
+
 class NatsStore implements SnapshotStore {
   readonly #session: NatsSession;
   readonly #register: Register;
@@ -216,18 +244,10 @@ class NatsStore implements SnapshotStore {
     if (typeof graceMs !== "number" || !(graceMs >= 0))
       throw bad(`graceMs is ${graceMs}; use 0 or more milliseconds`);
     this.#session = new NatsSession(options, "STORE_FAILED");
-    const what = "Tidemark: what snapshots and epochs there are";
-    this.#register = new Register(this.#session, `${prefix}-register`, replicas, what);
-    this.#objects = new Objects(this.#session, `${prefix}-pieces`, replicas, maxBytes ?? -1);
-    this.#notesBefore = `${prefix}.notes.`;
-    this.#notes = new Stream(this.#session, {
-      name: `${prefix}-notes`,
-      description: "Tidemark: what processes noted of attempts at snapshots",
-      subjects: [`${this.#notesBefore}*`],
-      num_replicas: replicas,
-      max_msgs_per_subject: NOTES_KEPT,
-      discard: DiscardPolicy.Old,
-    });
+    this.#register = new Register(this.#session, registerOf(prefix), replicas, REGISTER);
+    this.#objects = new Objects(this.#session, piecesOf(prefix), replicas, maxBytes ?? ANY_BYTES);
+    this.#notesBefore = notesBefore(prefix);
+    this.#notes = new Stream(this.#session, notesSettings(prefix, replicas));
     this.#graceMs = graceMs;
   }
 

@@ -18,7 +18,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { DiscardPolicy } from "@nats-io/jetstream";
 import { isSnapshotId, parseSnapshotId, type SnapshotId } from "../core/id.ts";
 import type { NatsSession } from "./connection.ts";
-import { Stream } from "./stream.ts";
+import { Stream, type StreamSettings } from "./stream.ts";
 
 /** All chunks of an object but the last have as many bytes. */
 export const CHUNK_BYTES = 131_072;
@@ -52,22 +52,30 @@ export function processOf(token: string): string {
   return token.replaceAll("=", ".");
 }
 
+export function objectsSettings(
+  bucket: string,
+  replicas: number,
+  maxBytes: number,
+): StreamSettings {
+  return {
+    name: `OBJ_${bucket}`,
+    description: "Tidemark: the bodies of snapshots",
+    subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`],
+    num_replicas: replicas,
+    max_msgs_per_subject: 1,
+    max_bytes: maxBytes,
+    discard: DiscardPolicy.New,
+    allow_rollup_hdrs: true,
+  };
+}
+
 export class Objects {
   readonly #stream: Stream;
   readonly #bucket: string;
 
   constructor(session: NatsSession, bucket: string, replicas: number, maxBytes: number) {
     this.#bucket = bucket;
-    this.#stream = new Stream(session, {
-      name: `OBJ_${bucket}`,
-      description: "Tidemark: the bodies of snapshots",
-      subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`],
-      num_replicas: replicas,
-      max_msgs_per_subject: 1,
-      max_bytes: maxBytes,
-      discard: DiscardPolicy.New,
-      allow_rollup_hdrs: true,
-    });
+    this.#stream = new Stream(session, objectsSettings(bucket, replicas, maxBytes));
   }
 
   /** A chunk, for people who look for it. */

@@ -10,7 +10,7 @@
 import { DiscardPolicy } from "@nats-io/jetstream";
 import { nuid } from "@nats-io/transport-node";
 import type { NatsSession } from "./connection.ts";
-import { Stream } from "./stream.ts";
+import { Stream, type StreamSettings } from "./stream.ts";
 
 /** What a key has. */
 export interface Entry {
@@ -26,21 +26,32 @@ export type Since = { readonly revision: number } | { readonly sequence: number 
 
 const OPERATION = "KV-Operation";
 
+export function registerSettings(
+  bucket: string,
+  replicas: number,
+  description: string,
+): StreamSettings {
+  return {
+    name: `KV_${bucket}`,
+    description,
+    subjects: [`${subjectsBefore(bucket)}>`],
+    num_replicas: replicas,
+    max_msgs_per_subject: 1,
+    discard: DiscardPolicy.New,
+    allow_rollup_hdrs: true,
+  };
+}
+
+/** What stands before a key. */
+const subjectsBefore = (bucket: string): string => `$KV.${bucket}.`;
+
 export class Register {
   readonly #stream: Stream;
   readonly #before: string;
 
   constructor(session: NatsSession, bucket: string, replicas: number, description: string) {
-    this.#before = `$KV.${bucket}.`;
-    this.#stream = new Stream(session, {
-      name: `KV_${bucket}`,
-      description,
-      subjects: [`${this.#before}>`],
-      num_replicas: replicas,
-      max_msgs_per_subject: 1,
-      discard: DiscardPolicy.New,
-      allow_rollup_hdrs: true,
-    });
+    this.#before = subjectsBefore(bucket);
+    this.#stream = new Stream(session, registerSettings(bucket, replicas, description));
   }
 
   /** A key, for people who look for it. */

@@ -30,7 +30,8 @@ import {
 import type { ProcessId } from "../core/id.ts";
 import type { NatsSession } from "./connection.ts";
 import { processOf, subjectToken } from "./objects.ts";
-import { Register } from "./register.ts";
+import { Register, registerSettings } from "./register.ts";
+import type { StreamSettings } from "./stream.ts";
 import type {
   Ancestor,
   Checkpoint,
@@ -201,6 +202,13 @@ export interface Kept<T> {
 }
 
 const CONTROL = "control";
+const REGISTER = "Tidemark: processes whose channels are streams";
+const registerOf = (prefix: string): string => `${prefix}-streams`;
+
+/** What the stream below the register should be. */
+export function controlSettings(prefix: string, replicas: number): StreamSettings {
+  return registerSettings(registerOf(prefix), replicas, REGISTER);
+}
 
 export class StreamControl {
   readonly #session: NatsSession;
@@ -208,8 +216,7 @@ export class StreamControl {
 
   constructor(session: NatsSession, prefix: string, replicas: number) {
     this.#session = session;
-    const what = "Tidemark: processes whose channels are streams";
-    this.#register = new Register(session, `${prefix}-streams`, replicas, what);
+    this.#register = new Register(session, registerOf(prefix), replicas, REGISTER);
   }
 
   async read(): Promise<Kept<Control>> {

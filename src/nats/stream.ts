@@ -19,10 +19,12 @@ import { isDeepStrictEqual } from "node:util";
 import {
   DiscardPolicy,
   JetStreamApiCodes,
+  type JetStreamManager,
   RetentionPolicy,
   StorageType,
   type StoredMsg,
   type StreamConfig,
+  type StreamInfo,
 } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
 import { apiCodeOf, type NatsSession } from "./connection.ts";
@@ -64,12 +66,7 @@ export class Stream {
 
   constructor(session: NatsSession, settings: StreamSettings) {
     this.#session = session;
-    this.#settings = {
-      max_bytes: -1,
-      discard: DiscardPolicy.Old,
-      deny_delete: false,
-      ...settings,
-    };
+    this.#settings = settings;
   }
 
   get name(): string {
@@ -188,34 +185,19 @@ export class Stream {
   }
 
   async #check(make: boolean): Promise<boolean> {
-    const wanted = {
-      ...this.#settings,
-      storage: StorageType.File,
-      retention: RetentionPolicy.Limits,
-      max_age: 0,
-      duplicate_window: IDS_KEPT_NS,
-    };
     const there = await this.#session.use(`open ${this.name}`, async ({ manager }) => {
+      const found = await streamInfo(manager, this.name);
+      if (found || !make) return found;
       try {
-        return (await manager.streams.info(this.name)).config;
-      } catch (error) {
-        if (apiCodeOf(error) !== JetStreamApiCodes.StreamNotFound) throw error;
-      }
-      if (!make) return undefined;
-      try {
-        return (await manager.streams.add(wanted)).config;
+        return await manager.streams.add(wholeSettings(this.#settings));
       } catch (error) {
         // Somebody else made it meanwhile, with other settings: these are compared.
         if (apiCodeOf(error) !== NAME_IN_USE) throw error;
-        return (await manager.streams.info(this.name)).config;
+        return await manager.streams.info(this.name);
       }
     });
     if (!there) return false;
-    const differences = Object.entries(wanted).flatMap(([setting, value]) => {
-      const found = there[setting as keyof typeof wanted];
-      if (setting === "description" || isDeepStrictEqual(found, value)) return [];
-      return [`${setting} is ${JSON.stringify(found)}, wanted is ${JSON.stringify(value)}`];
-    });
+    const differences = differencesFrom(this.#settings, there.config);
     if (differences.length === 0) return true;
     throw this.#session.failed(
       `the stream ${this.name} at ${this.#session.where} has other settings: ${differences.join("; ")}. ` +
@@ -227,3 +209,36 @@ export class Stream {
 const NAME_IN_USE = 10_058;
 const NO_SUCH_SEQUENCE = 10_043;
 const DELETE_FAILED = 10_057;
+
+/** Undefined if there is no such stream. */
+export async function streamInfo(
+  manager: JetStreamManager,
+  name: string,
+): Promise<StreamInfo | undefined> {
+  try {
+    return await manager.streams.info(name);
+  } catch (error) {
+    if (apiCodeOf(error) !== JetStreamApiCodes.StreamNotFound) throw error;
+    return undefined;
+  }
+}
+
+/** In what a stream that is there is not as it should be: for each setting a text with what it is, and what is wanted. */
+export function differencesFrom(settings: StreamSettings, there: StreamConfig): string[] {
+  const wanted = wholeSettings(settings);
+  return Object.entries(wanted).flatMap(([setting, value]) => {
+    const found = there[setting as keyof typeof wanted];
+    if (setting === "description" || isDeepStrictEqual(found, value)) return [];
+    return [`${setting} is ${JSON.stringify(found)}, wanted is ${JSON.stringify(value)}`];
+  });
+}
+
+/** With what all streams of this room have. */
+function wholeSettings(settings: StreamSettings) {
+  return {
+    ...{ max_bytes: -1, discard: DiscardPolicy.Old, deny_delete: false },
+    ...settings,
+    ...{ storage: StorageType.File, retention: RetentionPolicy.Limits, max_age: 0 },
+    duplicate_window: IDS_KEPT_NS,
+  };
+}

@@ -24,6 +24,7 @@ import {
 } from "node:tls";
 import { TidemarkError, textOf } from "../core/error.ts";
 import { isProcessId, type ProcessId } from "../core/id.ts";
+import { Handshakes } from "./handshakes.ts";
 import { type Doubt, type Incoming, refusalOf, tidy } from "./stream-transport.ts";
 
 /** What a process has to show who it is, and to tell who others are. All in PEM. */
@@ -48,8 +49,8 @@ const USES = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
 export class TlsSockets {
   readonly #given: TlsIdentity | (() => TlsIdentity);
   readonly #handshakeTimeoutMs: number;
-  /** Those that somebody has opened and that have not shown a certificate, by where they come from, oldest first. */
-  readonly #shaking = new Map<string, Socket>();
+  /** Of those that somebody has opened and that have not shown a certificate. */
+  readonly #handshakes = new Handshakes();
   #identity: TlsIdentity;
   #certificate: X509Certificate;
   #self: ProcessId | undefined;
@@ -84,15 +85,11 @@ export class TlsSockets {
     // Before the server itself, which takes for a socket the certificates that it has at that moment.
     server.prependListener("connection", (socket: Socket) => {
       if (this.#renew()) server.setSecureContext({ ...TLS, ...this.#material() });
-      const from = portOf(socket);
-      this.#shaking.set(from, socket);
-      socket.once("close", () => {
-        if (this.#shaking.get(from) === socket) this.#shaking.delete(from);
-      });
-      if (this.#shaking.size > MAX_SHAKING) this.#cutOldest(incoming);
+      this.#handshakes.begin(socket);
+      if (this.#handshakes.size > MAX_SHAKING) this.#cutOldest(incoming);
     });
     server.on("secureConnection", (socket) => {
-      this.#shaking.delete(portOf(socket));
+      this.#handshakes.done(socket);
       const open = (read: (bytes: Uint8Array, length: number) => void) => {
         socket.on("data", (bytes) => read(bytes, bytes.length));
         return socket;
@@ -103,8 +100,7 @@ export class TlsSockets {
       const from = originOf(socket);
       const reason = inWords(error);
       // Whoever speaks no TLS is told in the clear, on the socket below, before it is closed.
-      if (reason === NO_TLS)
-        this.#shaking.get(portOf(socket))?.write(refusalOf("UNTRUSTED", reason));
+      if (reason === NO_TLS) this.#handshakes.under(socket)?.write(refusalOf("UNTRUSTED", reason));
       incoming.problem("UNTRUSTED", from, `refused a connection from ${from}: ${reason}`);
       // When time runs out Node leaves that to whoever listens.
       socket.destroy();
@@ -126,11 +122,11 @@ export class TlsSockets {
   }
 
   close(): void {
-    for (const socket of this.#shaking.values()) socket.destroy();
+    this.#handshakes.end();
   }
 
   #cutOldest(incoming: Incoming): void {
-    const [oldest] = this.#shaking.values();
+    const { oldest } = this.#handshakes;
     if (oldest === undefined) return;
     const from = originOf(oldest);
     oldest.destroy();
@@ -323,10 +319,6 @@ function inWords(error: Error & { code?: unknown; reason?: unknown }): string {
 
 function notRenewed(thrown: unknown): string {
   return `the certificates cannot be read anew, and those of before hold: ${textOf(thrown)}`;
-}
-
-function portOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress}:${remotePort}`;
 }
 
 /** Where a socket comes from. */

@@ -11,6 +11,7 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
 import { TidemarkError, textOf } from "../core/error.ts";
+import { Handshakes } from "../runtime/handshakes.ts";
 import type { AddressTls } from "./redis-connection.ts";
 
 const HANDSHAKE_MS = 10_000;
@@ -41,7 +42,7 @@ export class ClientTls {
   readonly asksForCertificates: boolean;
   readonly #server: Server;
   readonly #problem: (reason: string) => void;
-  readonly #shaking = new Set<Socket>();
+  readonly #handshakes = new Handshakes();
   readonly #refused = new Map<Kind, number>();
 
   /** @throws TidemarkError `BAD_OPTION` if the directory has not what is needed */
@@ -55,7 +56,7 @@ export class ClientTls {
       handshakeTimeout: handshakeMs,
     });
     this.#server.on("secureConnection", (socket) => {
-      this.#shaking.delete(rawOf(socket));
+      this.#handshakes.done(socket);
       // Who sends no more may be owed something; before, it would only be waited for.
       socket.allowHalfOpen = true;
       secured(socket);
@@ -68,7 +69,7 @@ export class ClientTls {
 
   /** How many have begun and are not done. */
   get handshakes(): number {
-    return this.#shaking.size;
+    return this.#handshakes.size;
   }
 
   /** How many were refused, by kind. */
@@ -77,15 +78,14 @@ export class ClientTls {
   }
 
   accept(socket: Socket): void {
-    this.#shaking.add(socket);
-    socket.once("close", () => this.#shaking.delete(socket));
+    this.#handshakes.begin(socket);
     socket.on("error", () => {});
     this.#server.emit("connection", socket);
   }
 
   /** Ends what has only begun. */
   close(): void {
-    for (const socket of this.#shaking) socket.destroy();
+    this.#handshakes.end();
   }
 
   #refuse(error: NodeJS.ErrnoException, socket: TLSSocket): void {
@@ -102,9 +102,6 @@ export class ClientTls {
     );
   }
 }
-
-/** What the encrypted socket stands on; of that its own counting is done. */
-const rawOf = (socket: TLSSocket): Socket => (socket as unknown as { _parent: Socket })._parent;
 
 /** Set when the certificate of the other side was looked at. */
 const authorizationError = (socket: TLSSocket): string | undefined => {

@@ -26,16 +26,11 @@ export function healthOf({ processes }: SystemStatus): Verdict {
 }
 
 /**
- * Whether the system does all that it is there for: every process is up, reaches its peers, and has what they have.
- *
- * @param options.alone it is one process of a system on several machines: that it reaches a majority is enough, for it is not to be taken
- *   out of service because another one is
+ * Whether the system does all that it is there for: every process is up, reaches its peers, and has what they have. If others are on
+ * other machines it is enough that a majority is reached, for none is to be taken out of service because another one is.
  */
-export function readinessOf(
-  status: SystemStatus,
-  { nowMs, alone }: { readonly nowMs: number; readonly alone?: { readonly processes: number } },
-): Verdict {
-  const { processes, restoring, stopping } = status;
+export function readinessOf(status: SystemStatus, { nowMs }: { readonly nowMs: number }): Verdict {
+  const { processes, restoring, stopping, elsewhere } = status;
   if (stopping) return { isWell: false, reasons: ["the system is stopping"] };
   if (processes.length === 0) return { isWell: false, reasons: ["the system is starting"] };
   const absences = processes.flatMap(absencesOf);
@@ -48,8 +43,8 @@ export function readinessOf(
     ...epochsOf(processes),
     ...processes.flatMap((one) => behindOf(one, nowMs)),
   ];
-  const reached = alone && alone.processes - absences.length;
-  const isAbsenceBad = reached === undefined || 2 * reached <= (alone?.processes ?? 0);
+  const all = processes.length + (elsewhere?.length ?? 0);
+  const isAbsenceBad = !elsewhere || 2 * (all - absences.length) <= all;
   return {
     isWell: reasons.length === 0 && (absences.length === 0 || !isAbsenceBad),
     reasons: [...reasons, ...absences],

@@ -40,6 +40,8 @@ export interface SystemStatus {
   readonly stopping?: true;
   /** Empty while it is starting. */
   readonly processes: readonly ProcessStatus[];
+  /** Of one process of a system on several machines: the others. */
+  readonly elsewhere?: readonly ProcessId[];
 }
 
 /** Of what versions a running system is. */

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import { DiscardPolicy, jetstreamManager } from "@nats-io/jetstream";
 import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -17,7 +18,13 @@ import {
   checkVersions,
   judgeDisk,
 } from "../../src/cli/doctor-checks.ts";
+import type { NatsPlace } from "../../src/cli/nats-options.ts";
+import { natsOrderLog } from "../../src/nats/nats-order-log.ts";
+import { natsStore } from "../../src/nats/nats-store.ts";
+import { commit } from "../../src/runtime/snapshot-store-contract.ts";
 import type { SystemStatus, SystemVersions } from "../../src/serve/system-methods.ts";
+import { lacksNats, NatsCluster, NatsServer, withNats } from "../nats/support.ts";
+import { directoryOf, lacksOpenssl, newAuthority } from "../serve/certified.ts";
 import {
   freePorts,
   packageVersion,
@@ -246,10 +253,16 @@ describe("certificates and keys", () => {
   });
 });
 
-describe("a NATS server", () => {
+const place = (servers: string, more: Partial<NatsPlace> = {}): NatsPlace => ({
+  ...{ servers, replicas: 1, prefix: "tidemark" },
+  ...more,
+});
+
+describe("a server of NATS", () => {
   const said = async (what: (socket: Socket) => void): Promise<string> => {
     const server = createServer((socket) => {
       socket.on("error", () => {});
+      onTestFinished(() => void socket.destroy());
       what(socket);
     });
     await new Promise<void>((settle) => server.listen(0, "127.0.0.1", settle));
@@ -257,27 +270,210 @@ describe("a NATS server", () => {
     return `nats://127.0.0.1:${(server.address() as AddressInfo).port}`;
   };
 
-  test.for([
-    ['INFO {"version":"2.9.10","jetstream":true} \r\n', "ok", /2\.9\.10, with JetStream/],
-    ['INFO {"version":"2.9.10"} \r\n', "failure", /without JetStream/],
-    ["INFO {broken}\r\n", "failure", /JSON/],
-    ["HTTP/1.1 400 Bad Request\r\n", "failure", /no NATS server: it says/],
-    ["", "failure", /hangs up/],
-  ] as const)("that says %j is: %s", async ([text, verdict, found]) => {
-    const url = await said((socket) => socket.end(text));
-    const finding = await checkNats(url);
-    expect(finding.verdict).toBe(verdict);
-    expect(finding.found).toMatch(found);
+  test.for([["INFO {broken}\r\n"], ["HTTP/1.1 400 Bad Request\r\n"], [""]] as const)(
+    "that says %j is none",
+    async ([text]) => {
+      const url = await said((socket) => socket.end(text));
+      const [finding, ...more] = await checkNats(place(url));
+      expect(finding).toMatchObject({
+        check: url.replace("nats://", "nats "),
+        verdict: "failure",
+        found: expect.stringMatching(/cannot connect to NATS/),
+        advice: expect.stringMatching(/nats-server -js/),
+      });
+      expect(more).toEqual([]);
+    },
+  );
+});
+
+describe.skipIf(lacksNats)("servers of NATS", () => {
+  const started = async (config?: string, jetstream?: boolean): Promise<NatsServer> => {
+    const server = await NatsServer.start(config, jetstream);
+    onTestFinished(() => server.stop());
+    return server;
+  };
+  const verdictsOf = async (of: NatsPlace) =>
+    Object.fromEntries((await checkNats(of)).map(({ check, verdict }) => [check, verdict]));
+  /** Has a store and an order make their streams. */
+  const fill = async (options: NatsPlace): Promise<void> => {
+    const store = natsStore(options);
+    await commit(store, { id: "p1/1" });
+    await store.note({ note: "refused", by: "p1", atMs: 1, reason: "nobody is there" });
+    await store.close();
+    const log = natsOrderLog(options);
+    const { promise: there, resolve: opened } = Promise.withResolvers<void>();
+    const reader = log.open(
+      { system: "bank", process: "p1", group: "talk", epoch: 1, position: 0 },
+      { opened, read() {}, problem() {}, lost() {} },
+    );
+    await there;
+    await reader.close();
+  };
+
+  test("with JetStream is well, without it is not", async () => {
+    const server = await started();
+    const check = `nats 127.0.0.1:${server.port}`;
+    const [first, ...rest] = await checkNats(place(server.url));
+    expect(first).toMatchObject({
+      ...{
+        check,
+        verdict: "ok",
+        found: expect.stringMatching(/^version [0-9.]+, with JetStream$/),
+      },
+    });
+    expect(rest).toMatchObject([
+      { check: "nats replicas", verdict: "ok" },
+      { check: "nats streams", verdict: "ok", found: expect.stringMatching(/has none yet/) },
+    ]);
+    const without = await started("", false);
+    expect(await verdictsOf(place(without.url))).toEqual({
+      [`nats 127.0.0.1:${without.port}`]: "failure",
+      "nats replicas": "ok",
+      "nats streams": "failure",
+    });
   });
 
-  test("is heard in pieces, and no further than it need be", async () => {
-    const pieces = await said((socket) => {
-      socket.write('INFO {"version":"3",');
-      setImmediate(() => socket.write('"jetstream":true}\r\n'));
+  test("are each looked at, and cannot keep three copies if they are no cluster", async () => {
+    const server = await started();
+    const gone = await freePorts(1);
+    const servers = `${server.url},127.0.0.1:${gone}`;
+    expect(await verdictsOf(place(servers, { replicas: 3 }))).toEqual({
+      [`nats 127.0.0.1:${server.port}`]: "ok",
+      [`nats 127.0.0.1:${gone}`]: "failure",
+      "nats replicas": "failure",
+      "nats streams": "ok",
     });
-    expect((await checkNats(pieces)).verdict).toBe("ok");
-    const endless = await said((socket) => void socket.write("x".repeat(1 << 20)));
-    expect((await checkNats(endless)).found).toMatch(/no NATS server/);
+    const other = await started();
+    expect((await checkNats(place(`${server.url},${other.url}`)))[2]).toMatchObject({
+      ...{ check: "nats replicas", verdict: "failure" },
+      found: expect.stringMatching(/not of one cluster/),
+    });
+  });
+
+  test.skipIf(lacksOpenssl)("with TLS and users are asked as a process would ask", async () => {
+    const authority = newAuthority();
+    const signed = authority.sign("nats", { names: ["IP:127.0.0.1"] });
+    const folder = directoryOf(signed, authority.ca);
+    const file = (name: string): string => join(folder, name);
+    const [ca, cert, key] = [file("ca.pem"), file("cert.pem"), file("key.pem")];
+    const server = await started(
+      `tls { cert_file: "${cert}", key_file: "${key}", ca_file: "${ca}", verify: true }
+      authorization { users: [ { user: bank, password: "s3cret" } ] }`,
+    );
+    const at = `127.0.0.1:${server.port}`;
+    const good = place(`tls://bank:s3cret@${at}`, { prefix: "bank", tls: { ca, cert, key } });
+    await fill(good);
+    const findings = await checkNats(good);
+    expect(findings.map(({ check, verdict }) => [check, verdict])).toEqual([
+      [`nats ${at}`, "ok"],
+      ["nats replicas", "ok"],
+      ["nats KV_bank-register", "ok"],
+      ["nats OBJ_bank-pieces", "ok"],
+      ["nats bank-notes", "ok"],
+      ["nats bank-order-dGFsaw", "ok"],
+    ]);
+    expect(findings[0]?.found).toMatch(/^version .*, with JetStream, by TLS$/);
+
+    // Whoever is not known, or does not know the server, hears nothing of streams.
+    for (const wrong of [
+      { ...good, servers: `tls://bank:wr0ng@${at}` },
+      { ...good, servers: `tls://${at}` },
+      { servers: good.servers, replicas: 1, prefix: "bank" } as const,
+    ]) {
+      const refused = await checkNats(wrong);
+      expect(refused).toMatchObject([{ check: `nats ${at}`, verdict: "failure" }]);
+      expect(JSON.stringify(refused)).not.toMatch(/s3cret|wr0ng/);
+    }
+
+    // The certificate of another server is none of this one, whoever has signed it.
+    const foreign = authority.sign("nats", { names: ["IP:127.0.0.2", "DNS:localhost"] });
+    const other = await started(
+      `tls { cert_file: "${foreign.certPath}", key_file: "${foreign.keyPath}" }`,
+    );
+    const [mistaken] = await checkNats(place(other.url, { tls: { ca } }));
+    expect(mistaken?.found).toMatch(/does not match certificate/);
+    const [known] = await checkNats(
+      place(other.url.replace("127.0.0.1", "localhost"), { tls: { ca } }),
+    );
+    expect(known?.verdict).toBe("ok");
+
+    // By the command line it is the same.
+    const nats = ["--nats", good.servers, "--nats-tls", folder, "--nats-prefix", "bank"];
+    const home = temporaryDirectory();
+    const { stdout, stderr } = await tidemark(["doctor", "--json", "--dir", home, ...nats]);
+    expect(stderr).toBe("");
+    expect(parseLines(stdout).filter(({ check }) => check.startsWith("nats "))).toEqual(findings);
+  });
+
+  test("whose streams have other settings: each setting is told", async () => {
+    const server = await started();
+    await fill(place(server.url));
+    const told = await checkNats(place(server.url, { replicas: 3 }));
+    for (const name of ["KV_tidemark-register", "OBJ_tidemark-pieces", "tidemark-notes"])
+      expect(told).toContainEqual(
+        expect.objectContaining({
+          ...{ check: `nats ${name}`, verdict: "failure" },
+          found: expect.stringMatching(/num_replicas is 1, wanted is 3$/),
+          advice: expect.stringContaining(`nats stream edit ${name}`),
+        }),
+      );
+    await withNats(server.url, async (connection) => {
+      const manager = await jetstreamManager(connection);
+      await manager.streams.update("tidemark-notes", {
+        max_msgs_per_subject: 7,
+        discard: DiscardPolicy.New,
+      });
+      await manager.streams.update("OBJ_tidemark-pieces", { max_bytes: 10 ** 9 });
+    });
+    const found = Object.fromEntries(
+      (await checkNats(place(server.url))).map((one) => [one.check, one]),
+    );
+    expect(found["nats KV_tidemark-register"]?.verdict).toBe("ok");
+    expect(found["nats OBJ_tidemark-pieces"]).toMatchObject({
+      ...{ verdict: "warning", found: expect.stringMatching(/max_bytes is 1000000000/) },
+    });
+    expect(found["nats tidemark-notes"]).toMatchObject({
+      verdict: "failure",
+      found: expect.stringMatching(/discard is "new", wanted is "old"; max_msgs_per_subject is 7/),
+    });
+    expect(await verdictsOf(place(server.url, { prefix: "another" }))).toMatchObject({
+      "nats streams": "ok",
+    });
+  });
+
+  test("who may not list streams is told that orders were not looked at", async () => {
+    const server = await started(
+      `authorization { users: [ { user: bank, password: p, permissions: {
+        publish: [ "$JS.API.STREAM.INFO.*" ], subscribe: "_INBOX.>" } } ] }`,
+    );
+    const findings = await checkNats(place(`nats://bank:p@127.0.0.1:${server.port}`));
+    expect(findings.every(({ verdict }) => verdict === "ok")).toBe(true);
+    expect(findings.at(-1)).toMatchObject({
+      ...{
+        check: "nats orders",
+        found: expect.stringMatching(/may not list streams: .*ermission/),
+      },
+    });
+  });
+
+  test("of one cluster keep three copies, also while one is behind", async () => {
+    const cluster = await NatsCluster.start();
+    onTestFinished(() => cluster.stop());
+    const all = place(cluster.urls.join(","), { replicas: 3 });
+    await fill(all);
+    await cluster.isWhole();
+    const well = await checkNats(all);
+    expect(well.filter(({ verdict }) => verdict !== "ok")).toEqual([]);
+    expect(well[3]).toMatchObject({ check: "nats replicas", found: "3 servers can keep 3 copies" });
+    const one = await checkNats({ ...all, servers: cluster.urls[0] ?? "" });
+    expect(one[1]).toMatchObject({ check: "nats replicas", verdict: "warning" });
+    await cluster.servers[2]?.kill();
+    await until("its copy is missed", async () =>
+      (await checkNats(all)).some(
+        ({ check, verdict, found }) =>
+          check === "nats KV_tidemark-register" && verdict === "warning" && found.includes("s2"),
+      ),
+    );
   });
 });
 
@@ -317,7 +513,10 @@ test("a store that runs is looked at as a whole", async () => {
 
 test.for([
   [["--nats", "http://user:secret@x"], /^(?!.*secret).*use nats:\/\/host/s],
-  [["--nats", "nats://"], /use nats:\/\/host/],
+  [["--nats", "nats://user:secret@"], /^(?!.*secret).*not the address of a server/s],
+  [["--nats", "nats://a,tls://b"], /either all servers have tls/],
+  [["--nats", "tls://a", "--nats-tls", "none"], /there is no .*ca\.pem/],
+  [["--nats-replicas", "3"], /goes with --nats/],
   [["--port", "7379"], /Use host:port/],
 ] as const)("doctor %j is a mistake", async ([args, reason]) => {
   const { status: ended, stderr } = await tidemark(["doctor", ...args]);

@@ -1,5 +1,7 @@
 // Members of a store on several machines: who differs is refused, who is there is listed, and the configuration is changed on purpose.
+import { writeFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Membership } from "../../src/nats/members.ts";
 import { lacksNats, NatsServer } from "../nats/support.ts";
@@ -8,7 +10,7 @@ import {
   freePorts,
   packageVersion,
   parseLines,
-  type Started,
+  Started,
   temporaryDirectory,
   tidemark,
   until,
@@ -136,5 +138,54 @@ describe.skipIf(lacksNats)("tidemark nats members", () => {
     changed.child.kill("SIGTERM");
     expect((await changed.ended).status).toBe(0);
     for (const { stdout, stderr } of outputs) expect(stdout + stderr).not.toContain(SECRET);
+  });
+
+  test("of a system of one's own, which goes over TCP", { timeout: 120_000 }, async () => {
+    const server = await NatsServer.start();
+    onTestFinished(() => server.stop());
+    const first = await freePorts(2);
+    const start = (id: string, more: string, ...options: string[]): Started => {
+      const file = join(temporaryDirectory(), "system.mjs");
+      writeFileSync(
+        file,
+        `export default { processes: ["a", "b"], system: "counters", ${more}
+           application: () => ({ capture: () => 0, restore() {} }) };`,
+      );
+      const at = id === "a" ? [first, first + 1] : [first + 1, first];
+      const peer = `${id === "a" ? "b" : "a"}=127.0.0.1:${at[1]}`;
+      const where = ["--listen", `127.0.0.1:${at[0]}`, "--peer", peer, "--nats", server.url];
+      const dir = ["--dir", temporaryDirectory(), "--json", ...options];
+      return new Started(["up", file, "--join", id, ...where, ...dir], {}, "ignore", 110_000);
+    };
+    const members = ["nats", "members", "--nats", server.url];
+    const both = [start("a", ""), start("b", "")];
+    await until("both to be there", async () => (await tidemark(members)).status === 0);
+    const [found] = parseLines((await tidemark([...members, "--json"])).stdout);
+    expect(found).toMatchObject({
+      system: "counters",
+      configuration: {
+        agreed: [
+          { what: "algorithm", value: "chandy-lamport" },
+          { what: "order of channels", value: "fifo" },
+          { what: "transport", value: "TCP" },
+        ],
+      },
+      members: [
+        { process: "a", presence: { address: `127.0.0.1:${first}`, epoch: 1 } },
+        { process: "b", presence: { address: `127.0.0.1:${first + 1}` } },
+      ],
+    });
+    const refused = await start("b", 'order: "none",').ended;
+    expect(refused.status).toBe(2);
+    expect(refused.stderr).toContain(
+      "algorithm: chandy-lamport, and here lai-yang; order of channels: fifo, and here none",
+    );
+    const second = await start("a", "").ended;
+    expect(second.status).toBe(1);
+    expect(second.stderr).toContain(`a runs already: process ${both[0]?.pid} on ${hostname()}`);
+    for (const { child } of both) child.kill("SIGTERM");
+    for (const { ended } of both) expect((await ended).status).toBe(0);
+    const left = parseLines((await tidemark([...members, "--json"])).stdout)[0].members;
+    expect(left).toMatchObject([{ state: "left" }, { state: "left" }]);
   });
 });

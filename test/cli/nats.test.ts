@@ -280,7 +280,7 @@ describe("what is wrong with the options is told before anything starts", () => 
       /is not the address of a server/,
     ],
     ["replicas", ["snapshots", ...there, "--nats-replicas", "2"], /Use 1, or 3 of a cluster/],
-    ["prefix", ["snapshots", ...there, "--nats-prefix", "a.b"], /the prefix of a store on NATS/],
+    ["prefix", ["snapshots", ...there, "--nats-prefix", "a.b"], /the prefix of what lies on NATS/],
     ["alone", ["snapshots", "--nats-tls", "x"], /--nats-tls goes with --nats/],
     ["no ca.pem", ["snapshots", ...there, "--nats-tls", "x"], /there is no .*ca\.pem/],
     ["both places", ["snapshots", ...there, "--dir", "x"], /cannot be used with option '--dir/],

@@ -2,9 +2,18 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { parseAllDocuments, parseDocument } from "yaml";
-import { temporaryDirectory, tidemark } from "../cli/support/command.ts";
+import { freePorts, Started, temporaryDirectory, tidemark, until } from "../cli/support/command.ts";
+import { lacksNats, NatsServer } from "../nats/support.ts";
+import {
+  directoryOf,
+  directoryWith,
+  lacksOpenssl,
+  newAuthority,
+  serverCertificate,
+} from "../serve/certified.ts";
+import { TestClient } from "../serve/store.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
@@ -16,7 +25,7 @@ const STOPPING_SECONDS = 22;
 type Anything = any;
 
 function yaml(path: string): readonly Anything[] {
-  const documents = parseAllDocuments(read(path), { uniqueKeys: true, strict: true });
+  const documents = parseAllDocuments(read(path), { uniqueKeys: true, strict: true, merge: true });
   if (!Array.isArray(documents)) throw new Error(`${path} holds nothing`);
   return documents.map((document) => {
     expect(document.errors, path).toEqual([]);
@@ -51,19 +60,23 @@ function unit(path: string): ReadonlyMap<string, readonly string[]> {
   return said;
 }
 
-const statefulSet = (): Anything =>
-  yaml("deploy/kubernetes/tidemark-kv.yaml").find(({ kind }) => kind === "StatefulSet");
+/** Over TCP, and over NATS. */
+const KUBERNETES = ["kubernetes", "kubernetes-nats"] as const;
+type Kubernetes = (typeof KUBERNETES)[number];
+
+const statefulSet = (folder: Kubernetes): Anything =>
+  yaml(`deploy/${folder}/tidemark-kv.yaml`).find(({ kind }) => kind === "StatefulSet");
 
 /** With what the shell of a pod starts the command line. */
-function argumentsInPod(name: string): readonly string[] {
+function argumentsInPod(from: Kubernetes, name: string): readonly string[] {
   const folder = temporaryDirectory();
   writeFileSync(join(folder, "tidemark"), '#!/bin/sh\nprintf "%s\\n" "$@"\n');
   chmodSync(join(folder, "tidemark"), 0o755);
-  const [container] = statefulSet().spec.template.spec.containers;
+  const [container] = statefulSet(from).spec.template.spec.containers;
   const [program, ...flags] = container.command;
   const env = {
     PATH: `${folder}:/usr/bin:/bin`,
-    ...{ POD_NAME: name, POD_IP: "10.1.2.3", PASSWORD: "with a space" },
+    ...{ POD_NAME: name, POD_IP: "10.1.2.3", PASSWORD: "with a space", TIDEMARK_NATS: "tls://n" },
   };
   for (const { name: wanted } of container.env) expect(Object.keys(env)).toContain(wanted);
   const printed = execFileSync(program, [...flags, ...container.args], { env, encoding: "utf8" });
@@ -82,7 +95,10 @@ function commandLines(): ReadonlyMap<string, readonly string[]> {
   const [compose] = yaml("deploy/compose.yaml");
   found.set("compose.yaml", compose.services.store.command);
   found.set("its health check", compose.services.store.healthcheck.test.slice(2));
-  found.set("kubernetes", argumentsInPod("tidemark-kv-1"));
+  const [withNats] = yaml("deploy/compose-nats.yaml");
+  for (const name of ["a", "b", "c"])
+    found.set(`compose-nats.yaml ${name}`, withNats.services[name].command);
+  for (const from of KUBERNETES) found.set(from, argumentsInPod(from, "tidemark-kv-1"));
   const page = read("docs/operate/deploy.md");
   for (const [i, [, line = ""]] of [
     ...page.matchAll(/^(?:sudo -u \w+ )?tidemark (.*)$/gm),
@@ -164,8 +180,8 @@ test("the image and what compose makes of it agree on ports, paths and files", (
   expect(Number.parseInt(store.stop_grace_period, 10)).toBeGreaterThan(STOPPING_SECONDS);
 });
 
-test("what Kubernetes is told agrees with itself", () => {
-  const all = yaml("deploy/kubernetes/tidemark-kv.yaml");
+test.for(KUBERNETES)("what deploy/%s tells agrees with itself", (from) => {
+  const all = yaml(`deploy/${from}/tidemark-kv.yaml`);
   const only = (kind: string, name: string): Anything => {
     const found = all.filter((one) => one.kind === kind && one.metadata.name === name);
     expect(found, `${kind} ${name}`).toHaveLength(1);
@@ -184,7 +200,8 @@ test("what Kubernetes is told agrees with itself", () => {
   // A majority stays.
   expect(budget.maxUnavailable * 2).toBeLessThan(set.replicas);
   // Peers are found before they are ready, and start without waiting for each other.
-  expect(peers).toMatchObject({ clusterIP: "None", publishNotReadyAddresses: true });
+  expect(peers.clusterIP).toBe("None");
+  if (from === "kubernetes") expect(peers.publishNotReadyAddresses).toBe(true);
   expect(set.podManagementPolicy).toBe("Parallel");
 
   const pod = set.template.spec;
@@ -192,9 +209,15 @@ test("what Kubernetes is told agrees with itself", () => {
   const ports = new Map<string, number>(
     container.ports.map((one: Anything) => [one.name, one.containerPort]),
   );
-  for (const { ports: served } of [clients, peers])
+  for (const { ports: served = [] } of [clients, peers])
     for (const { targetPort } of served) expect([...ports.keys()]).toContain(targetPort);
-  expect(peers.ports[0].port).toBe(ports.get("peers"));
+  expect(peers.ports?.[0].port).toBe(ports.get("peers"));
+  const allowed = only("NetworkPolicy", "tidemark-kv").spec.ingress;
+  expect(allowed.flatMap((one: Anything) => one.ports.map(({ port }: Anything) => port))).toEqual([
+    ...(from === "kubernetes" ? ["peers"] : []),
+    "clients",
+    "metrics",
+  ]);
   expect(container.livenessProbe.httpGet).toEqual({ path: "/healthz", port: "metrics" });
   expect(container.readinessProbe.httpGet).toEqual({ path: "/readyz", port: "metrics" });
   // A process that hangs is found out within a second, and answered for.
@@ -207,20 +230,125 @@ test("what Kubernetes is told agrees with itself", () => {
 
   const names = Array.from({ length: set.replicas }, (_, i) => `tidemark-kv-${i}`);
   for (const name of names) {
-    const args = argumentsInPod(name);
+    const args = argumentsInPod(from, name);
     expect(optionOf(args, "--join")).toBe(name);
     const listed = args.flatMap((one, i) => (one === "--peer" ? [args[i + 1]] : []));
     const others = names.filter((one) => one !== name);
-    const port = ports.get("peers");
-    expect(listed).toEqual(others.map((one) => `${one}=${one}.${set.serviceName}:${port}`));
-    expect(optionOf(args, "--listen")).toBe(`10.1.2.3:${port}`);
+    if (from === "kubernetes") {
+      const port = ports.get("peers");
+      expect(listed).toEqual(others.map((one) => `${one}=${one}.${set.serviceName}:${port}`));
+      expect(optionOf(args, "--listen")).toBe(`10.1.2.3:${port}`);
+      expect(optionOf(args, "--set")).toBe("requirepass=with a space");
+    } else {
+      // They find each other by their names; the servers are in the environment.
+      expect(listed).toEqual(others);
+      expect(args.at(-1)).toBe("--nats");
+      for (const option of ["--nats-tls", "--client-tls", "--users"])
+        expect(filesIn(pod, container)).toContain(
+          `${optionOf(args, option)}${{ "--nats-tls": "/ca.pem", "--client-tls": "/key.pem" }[option] ?? ""}`,
+        );
+    }
     expect(Number(optionOf(args, "--port"))).toBe(ports.get("clients"));
     expect(portOf(optionOf(args, "--metrics"))).toBe(ports.get("metrics"));
-    expect(optionOf(args, "--set")).toBe("requirepass=with a space");
     const [mount] = container.volumeMounts.filter((one: Anything) => one.name === "data");
     expect(set.volumeClaimTemplates[0].metadata.name).toBe(mount.name);
     expect(optionOf(args, "--dir")?.startsWith(`${mount.mountPath}/`)).toBe(true);
   }
+});
+
+/** The paths of the files that secrets put into a container. */
+function filesIn(pod: Anything, container: Anything): readonly string[] {
+  return container.volumeMounts.flatMap(({ name, mountPath }: Anything) => {
+    const { secret } = pod.volumes.find((one: Anything) => one.name === name) ?? {};
+    return (secret?.items ?? []).map(({ path }: Anything) => `${mountPath}/${path}`);
+  });
+}
+
+describe("a store with NATS and TLS in containers", () => {
+  const NAMES = ["a", "b", "c"];
+  const [{ services, volumes }] = yaml("deploy/compose-nats.yaml");
+
+  test("agrees with itself", () => {
+    const published: string[] = [];
+    for (const name of NAMES) {
+      const { command, ports, environment, healthcheck, volumes: mounts, ...rest } = services[name];
+      expect(optionOf(command, "--join")).toBe(name);
+      const peers = command.filter((one: string) => one.startsWith("--peer="));
+      expect(peers).toEqual(NAMES.flatMap((one) => (one === name ? [] : `--peer=${one}`)));
+      expect(command.at(-1)).toBe("--nats");
+      expect(environment.TIDEMARK_NATS).toMatch(
+        /^tls:\/\/store:\$\{NATS_PASSWORD:\?[^}]+\}@nats:4222$/,
+      );
+      const [host, port, inside] = ports[0].split(":");
+      expect([host, inside]).toEqual(["127.0.0.1", optionOf(command, "--port")]);
+      published.push(port);
+      const places = mounts.map((one: string) => one.split(":"));
+      for (const option of ["--client-tls", "--nats-tls"])
+        expect(places.map(([, at]: string[]) => at)).toContain(optionOf(command, option));
+      expect(places.at(-1)).toEqual([name, "/data"]);
+      expect(Object.keys(volumes)).toContain(name);
+      expect(optionOf(command, "--dir")?.startsWith("/data/")).toBe(true);
+      expect(optionOf(healthcheck.test, "--dir")).toBe(optionOf(command, "--dir"));
+      expect(Number.parseInt(rest.stop_grace_period, 10)).toBeGreaterThan(STOPPING_SECONDS);
+    }
+    expect(new Set(published).size).toBe(NAMES.length);
+    // All have the same, but for their names and those of the others.
+    const common = NAMES.map((name) =>
+      services[name].command.filter((one: string) => !/^--(join|peer)=/.test(one)),
+    );
+    expect(common).toEqual([common[0], common[0], common[0]]);
+    const [file] = services.nats.volumes[0].split(":");
+    expect(existsSync(join(root, "deploy", file))).toBe(true);
+    expect(services.nats.command.at(-1)).toBe(services.nats.volumes[0].split(":")[1]);
+  });
+
+  test.skipIf(lacksNats || lacksOpenssl)(
+    "serves clients, with that server of NATS",
+    {
+      timeout: 180_000,
+    },
+    async () => {
+      const authority = newAuthority();
+      const made = authority.sign("nats", { names: ["DNS:nats", "IP:127.0.0.1"] });
+      const certificates = directoryOf(made);
+      const trust = directoryWith({ "ca.pem": authority.ca });
+      const configured = read("deploy/nats/nats.conf")
+        .replaceAll("/certificates", certificates)
+        .replace("$NATS_PASSWORD", "s3cret")
+        .replace(/^(?:listen|jetstream) .*$|^listen: .*$/gm, "");
+      const server = await NatsServer.start(configured);
+      onTestFinished(() => server.stop());
+      const env = { TIDEMARK_NATS: `tls://store:s3cret@127.0.0.1:${server.port}` };
+      const clients = directoryOf(serverCertificate(authority));
+      const first = await freePorts(3);
+      const homes = NAMES.map(() => temporaryDirectory());
+      const started = NAMES.map((name, i) => {
+        const args = services[name].command.map((one: string) =>
+          one
+            .replace("=/data", `=${homes[i]}`)
+            .replace("=/certificates/clients", `=${clients}`)
+            .replace("=/certificates/trust", `=${trust}`)
+            .replace("=7379", `=${first + i}`)
+            .replace("0.0.0.0:9464", "127.0.0.1:0")
+            .replace("0.0.0.0", "127.0.0.1"),
+        );
+        return new Started(args, env, "ignore", 150_000);
+      });
+      for (const home of homes) {
+        const args = ["status", "--ready", "--dir", join(home, "store")];
+        await until("it is ready", async () => (await tidemark(args)).status === 0);
+      }
+      const ask = async (i: number, ...words: string[]): Promise<unknown> => {
+        const client = new TestClient(first + i, { ca: authority.ca });
+        onTestFinished(() => void client.socket.destroy());
+        return await client.ask(...words);
+      };
+      expect(await ask(0, "SET", "k", "v")).toBe("+OK");
+      await until("another one has it", async () => (await ask(2, "GET", "k")) === "$v");
+      for (const one of started) one.child.kill("SIGTERM");
+      for (const one of started) expect((await one.ended).status).toBe(0);
+    },
+  );
 });
 
 test("a planted mistake in a file is told", () => {

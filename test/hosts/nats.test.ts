@@ -102,7 +102,10 @@ async function isRight(on: OnNats, answered: readonly string[]): Promise<void> {
     async () => {
       const verified = await three.a.run(["verify", ...nats, "--json"]);
       stdout = verified.stdout;
-      const { snapshots, proven } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
+      const [last = ""] = stdout.trimEnd().split("\n").slice(-1);
+      // No server answered in time.
+      if (last === "") return false;
+      const { snapshots, proven } = JSON.parse(last);
       expect([verified.status, proven], stdout).toEqual([0, snapshots]);
       return told.every((id) => stdout.includes(`"${id}"`));
     },
@@ -113,8 +116,10 @@ async function isRight(on: OnNats, answered: readonly string[]): Promise<void> {
 }
 
 const lacks = lacksHosts || lacksNats;
+/** Leaders are elected at leisure: the long ones are for a soak. */
+const rounds = cases("nats-hosts", 0, 12);
 
-test.skipIf(lacks)(
+test.skipIf(lacks || rounds === 0)(
   "servers are cut off one after another: all processes go on with the two others",
   {
     timeout: 3_600_000,
@@ -123,7 +128,6 @@ test.skipIf(lacks)(
     const on = await start({ apart: true });
     const { three, servers } = on;
     const answered: string[] = [];
-    const rounds = cases("nats-hosts", 1, 12);
     for (let round = 0; round < rounds; round += 1) {
       const server = servers[round % servers.length] as Host;
       server.cut();
@@ -164,6 +168,7 @@ test.skipIf(lacks)(
     expect(await c.redis(PORT, "TIDEMARK", "SNAPSHOT")).not.toMatch(SNAPSHOT);
     c.heal();
     await isRight(on, answered);
+    if (rounds === 0) return;
 
     // A majority: each is alone, and no server has another one.
     b.cut();

@@ -58,12 +58,12 @@ describe.skipIf(lacksNats)("a bank on three servers", { timeout: 3_600_000 }, ()
   };
 
   test("that is killed", async () => {
-    await killAgain(task("kills", "always"), cases("nats-bank", 3, 60), killServer);
+    await killAgain(task("kills", "always"), cases("nats-bank", 1, 60), killServer);
     await allAreConsistent("kills");
   });
 
   test("that goes back", async () => {
-    await restoreAgain(task("restores", "everysec"), cases("nats-bank", 2, 40), killServer);
+    await restoreAgain(task("restores", "everysec"), cases("nats-bank", 1, 40), killServer);
     await allAreConsistent("restores");
   });
 });

@@ -65,7 +65,7 @@ describe("options", () => {
     ["a wrong escape", { servers: "nats://u:%zz@a" }, "% stands before two hexadecimal digits"],
     ["two ways in", { servers: "nats://u@a", credentials: "f" }, "are one too many"],
     ["half a certificate", { servers: "a", tls: { cert: "f" } }, "each needs the other"],
-    ["a bad prefix", { servers: "a", prefix: "a.b" }, "the prefix of a store on NATS"],
+    ["a bad prefix", { servers: "a", prefix: "a.b" }, "the prefix of what lies on NATS"],
     ["two replicas", { servers: "a", replicas: 2 }, "replicas is 2; use 1 or 3"],
     ["no bytes", { servers: "a", maxBytes: 0 }, "maxBytes is 0"],
     ["a bad grace", { servers: "a", graceMs: Number.NaN }, "graceMs is NaN"],

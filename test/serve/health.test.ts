@@ -116,10 +116,8 @@ describe("readiness", () => {
     [5, 2, true],
   ] as const)("one process of %d that does not reach %d", ([processes, absent, isWell]) => {
     const channels = Array.from({ length: absent }, (_, i) => channel("p1", `q${i}`, false));
-    const verdict = readinessOf(system([one("p1", channels)]), {
-      nowMs: NOW_MS,
-      alone: { processes },
-    });
+    const elsewhere = Array.from({ length: processes - 1 }, (_, i) => `q${i}`);
+    const verdict = readinessOf({ ...system([one("p1", channels)]), elsewhere }, { nowMs: NOW_MS });
     expect(verdict.isWell).toBe(isWell);
     // Whom it does not reach is told all the same.
     expect(verdict.reasons).toHaveLength(absent);

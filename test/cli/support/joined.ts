@@ -73,8 +73,8 @@ export class JoinedStore {
 
   /** All that is on its machine dies, and is started again. */
   async killWhole(id: string): Promise<void> {
-    this.process(id).child.kill("SIGKILL");
     this.killBelow(id);
+    this.process(id).child.kill("SIGKILL");
     await this.process(id).ended;
     this.#processes.set(id, this.#start(id));
   }
