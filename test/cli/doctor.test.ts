@@ -19,6 +19,7 @@ import {
   judgeDisk,
 } from "../../src/cli/doctor-checks.ts";
 import type { NatsPlace } from "../../src/cli/nats-options.ts";
+import { Membership } from "../../src/nats/members.ts";
 import { natsOrderLog } from "../../src/nats/nats-order-log.ts";
 import { natsStore } from "../../src/nats/nats-store.ts";
 import { commit } from "../../src/runtime/snapshot-store-contract.ts";
@@ -363,6 +364,11 @@ describe.skipIf(lacksNats)("servers of NATS", () => {
     const at = `127.0.0.1:${server.port}`;
     const good = place(`tls://bank:s3cret@${at}`, { prefix: "bank", tls: { ca, cert, key } });
     await fill(good);
+    const member = await Membership.open({
+      ...{ place: good, id: "a", version: "1", onProblem: () => {} },
+      configuration: { system: "bank", processes: ["a"], agreed: [] },
+    });
+    await member.leave();
     const findings = await checkNats(good);
     expect(findings.map(({ check, verdict }) => [check, verdict])).toEqual([
       [`nats ${at}`, "ok"],
@@ -370,6 +376,7 @@ describe.skipIf(lacksNats)("servers of NATS", () => {
       ["nats KV_bank-register", "ok"],
       ["nats OBJ_bank-pieces", "ok"],
       ["nats bank-notes", "ok"],
+      ["nats KV_bank-members", "ok"],
       ["nats bank-order-dGFsaw", "ok"],
     ]);
     expect(findings[0]?.found).toMatch(/^version .*, with JetStream, by TLS$/);

@@ -158,7 +158,7 @@ describe.skipIf(lacksNats)("tidemark nats members", () => {
       return new Started(["up", file, "--join", id, ...where, ...dir], {}, "ignore", 110_000);
     };
     const members = ["nats", "members", "--nats", server.url];
-    const both = [start("a", ""), start("b", "")];
+    const both = [start("a", ""), start("b", "")] as const;
     await until("both to be there", async () => (await tidemark(members)).status === 0);
     const [found] = parseLines((await tidemark([...members, "--json"])).stdout);
     expect(found).toMatchObject({
@@ -182,7 +182,7 @@ describe.skipIf(lacksNats)("tidemark nats members", () => {
     );
     const second = await start("a", "").ended;
     expect(second.status).toBe(1);
-    expect(second.stderr).toContain(`a runs already: process ${both[0]?.pid} on ${hostname()}`);
+    expect(second.stderr).toContain(`a runs already: process ${both[0].pid} on ${hostname()}`);
     for (const { child } of both) child.kill("SIGTERM");
     for (const { ended } of both) expect((await ended).status).toBe(0);
     const left = parseLines((await tidemark([...members, "--json"])).stdout)[0].members;

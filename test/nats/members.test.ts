@@ -194,16 +194,17 @@ describe.skipIf(lacksNats)("the configuration", { timeout: 120_000 }, () => {
     const forget = async (): Promise<void> =>
       await withNats(server.url, async (connection) => {
         const manager = await jetstreamManager(connection);
-        const subject = `$KV.shop-members.configuration.${TOKEN}`;
-        const found = await manager.streams.getMessage("KV_shop-members", {
-          last_by_subj: subject,
-        });
-        if (found) await manager.streams.deleteMessage("KV_shop-members", found.seq, false);
+        for (const key of [`configuration.${TOKEN}`, `member.${TOKEN}.a`]) {
+          const subject = `$KV.shop-members.${key}`;
+          const query = { last_by_subj: subject };
+          const found = await manager.streams.getMessage("KV_shop-members", query);
+          if (found) await manager.streams.deleteMessage("KV_shop-members", found.seq, false);
+        }
       });
     await forget();
     await until("it is made again", async () => {
       const [found] = (await listMembers(place)).systems;
-      return found?.configuration?.by === "a";
+      return found?.configuration?.by === "a" && found.members[0]?.state === "there";
     });
     expect(a.problems).toEqual([]);
     await meddle(server, `configuration.${TOKEN}`, "not what anybody wrote");
