@@ -133,6 +133,8 @@ export type GroupEffect =
   | { readonly type: "resumed" }
   /** To be written to the log. */
   | { readonly type: "log-write"; readonly text: string }
+  /** The log has the order of a group that this one is none of; nothing that is read there counts here. */
+  | { readonly type: "log-foreign" }
   /** What a peer sent is not well formed, or cannot be. */
   | { readonly type: "irregular"; readonly reason: string };
 
@@ -347,7 +349,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
 
   /** Whether more should be multicast now. */
   get room(): boolean {
-    return this.underWayBytes < this.#options.windowBytes;
+    return this.underWayBytes < this.#options.windowBytes && !this.#log?.isAhead;
   }
 
   get total(): GroupOptions["total"] {
@@ -425,6 +427,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
             type: "irregular",
             reason: `text ${input.position} of the log: ${wrong}`,
           });
+        if (this.#log?.state.isForeign) this.#effects.push({ type: "log-foreign" });
         break;
       }
       case "tick":
@@ -921,6 +924,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     if (!this.#log) return;
     for (const text of this.#log.takeTexts((member) => this.#origin(member).lost))
       this.#effects.push({ type: "log-write", text });
+    if (this.#log.isUntold) this.#soon(0);
   }
 
   /** What one has, once it is time. */
@@ -930,7 +934,10 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     const has = state.have[this.#self] as number[];
     const entries = has.map((number, of): Entry => [of, number]);
     // Behind those of the origins, what was delivered in the order of the log.
-    if (this.#log) entries.push([has.length, this.#log.state.count]);
+    if (this.#log) {
+      entries.push([has.length, this.#log.state.count]);
+      this.#log.state.told = this.#log.state.count;
+    }
     this.#word(this.#others, "have", entries);
     state.untoldBytes = 0;
     state.tellAtMs = Number.POSITIVE_INFINITY;

@@ -49,6 +49,8 @@ export interface LogOrderState {
   /** By member, until it has begun: what they have written; and then whose texts count. */
   readonly pasts: Map<number, Past>;
   readonly lives: number[];
+  /** Another life of this member has written to it first: it is the log of a group that this one is none of. */
+  isForeign: boolean;
   /** How many were delivered here. */
   count: number;
   /** Behind these. */
@@ -58,17 +60,23 @@ export interface LogOrderState {
   /** By origin: the last number that was delivered in total order; and that has a place. */
   readonly delivered: number[];
   readonly placed: number[];
-  /** In the order in which they were accepted; the first one is not delivered. */
+  /** In the order in which they were accepted; the first one is not delivered. And the last one that is own. */
   readonly accepted: Place[];
+  own: number;
   /** How many texts with places it has written, and whether the last one has not come back. */
   written: number;
   underWay: boolean;
-  /** By member: how many it has said to have delivered. */
+  /** By member: how many it has said to have delivered; and how many this one has told the others. */
   readonly counts: number[];
+  told: number;
 }
 
 /** So many places go into one text: less than a server of NATS takes. */
 const PLACES_MAX = 4_000;
+/** So many are remembered for those that have not delivered them, before there is no more room. */
+const PAST_MAX = 50_000;
+/** Others hear of so many at the latest. */
+const TELL_COUNT = 1_000;
 
 /** See the head of the file. */
 export class LogOrder implements TotalOrder {
@@ -90,6 +98,7 @@ export class LogOrder implements TotalOrder {
     const zeros = (): number[] => members.map(() => 0);
     this.state = state ?? {
       ...{ epoch: 0, position: 0, begun: false, pasts: new Map(), lives: zeros() },
+      ...{ isForeign: false, own: 0, told: 0 },
       ...{ count: 0, line: [], past: [], delivered: zeros(), placed: zeros() },
       ...{ accepted: [], written: 0, underWay: false, counts: zeros() },
     };
@@ -99,6 +108,7 @@ export class LogOrder implements TotalOrder {
 
   accepted({ origin, number }: Place): void {
     this.state.accepted.push({ origin, number });
+    if (origin === this.#self) this.state.own = number;
   }
 
   learned(): void {}
@@ -143,6 +153,16 @@ export class LogOrder implements TotalOrder {
 
   // What is particular to a log.
 
+  /** Some have not delivered what this one has, and so much of it that more would be too much. */
+  get isAhead(): boolean {
+    return this.state.past.length >= PAST_MAX;
+  }
+
+  /** The others should hear how many were delivered here. */
+  get isUntold(): boolean {
+    return this.state.count - this.state.told >= TELL_COUNT;
+  }
+
   /**
    * The member goes on from a state of an epoch before, or begins.
    * @param isHere whether it has that packet
@@ -165,6 +185,7 @@ export class LogOrder implements TotalOrder {
       state.position = 0;
       state.pasts.clear();
       state.lives.fill(0);
+      state.isForeign = false;
     }
     state.underWay = false;
     if (!state.begun && state.pasts.get(this.#self)?.open !== false) this.#writePast();
@@ -216,14 +237,24 @@ export class LogOrder implements TotalOrder {
   #writePlaces(isLost: (member: number) => boolean): void {
     const { state } = this;
     if (!state.begun || state.underWay) return;
+    const isOurs = ({ origin }: Place): boolean => origin === this.#self || isLost(origin);
+    // Mostly there is nothing, and the line may be long.
+    const isDone = this.#hasPlace({ origin: this.#self, number: state.own });
+    if (isDone && !this.#members.some((_, member) => isLost(member))) return;
     const places: Place[] = [];
     // Up to the last one that is to be written here; the others are written by their origins, unless something depends on them.
     let end = 0;
     for (const place of state.accepted) {
-      if (places.length === PLACES_MAX) break;
       if (this.#hasPlace(place)) continue;
+      const ours = isOurs(place);
+      if (places.length === PLACES_MAX) {
+        // It does not fit, with what stands before it: that comes first.
+        if (ours) end = PLACES_MAX;
+        if (ours) break;
+        continue;
+      }
       places.push(place);
-      if (place.origin === this.#self || isLost(place.origin)) end = places.length;
+      if (ours) end = places.length;
     }
     if (end === 0) return;
     state.written += 1;
@@ -252,6 +283,7 @@ export class LogOrder implements TotalOrder {
     const { begun, pasts, lives } = this.state;
     if (begun || (lives[from] !== 0 && lives[from] !== life)) return;
     lives[from] = life;
+    if (from === this.#self && life !== this.#life) this.state.isForeign = true;
     const known = pasts.get(from);
     if (known && !known.open) return;
     if (known && known.first + known.places.length === first) {

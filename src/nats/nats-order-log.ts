@@ -89,6 +89,8 @@ const UNUSED_MS = 30_000;
 const PULL_MS = 2_000;
 const NO_ANSWER_MS = 10_000;
 const PULL_MESSAGES = 1_000;
+/** So often it is looked whether something is lost before it is said. */
+const LOOKS = 10;
 
 const tokenOf = (group: string): string => Buffer.from(group).toString("base64url");
 const subjectsOf = (prefix: string, group: string): string => `${prefix}.order.${tokenOf(group)}.`;
@@ -177,8 +179,12 @@ class Reader implements OrderLogReader {
   async #read(): Promise<void> {
     // Not within `open`.
     await Promise.resolve();
-    await this.#insist("open the order", () => this.#stream.make());
-    if (this.#isClosed || (await this.#isLost())) return;
+    let isLost = false;
+    await this.#insist("open the order", async () => {
+      await this.#stream.make();
+      isLost = await this.#isLost();
+    });
+    if (this.#isClosed || isLost) return;
     this.#events.opened();
     let failures = 0;
     while (!this.#isClosed)
@@ -199,6 +205,7 @@ class Reader implements OrderLogReader {
    * @param answered it has
    */
   async #readOn(answered: () => void): Promise<void> {
+    if (await this.#isLost()) return;
     const consumer = await this.#session.use(
       `read ${this.#subject}`,
       async ({ manager, jetstream }) => {
@@ -224,12 +231,15 @@ class Reader implements OrderLogReader {
           // One is missing: it was on its way when a connection broke.
           if (message.info.deliverySequence !== next) return;
           next += 1;
+          // Those between may be of other epochs, or gone.
+          if (message.seq > this.#position + 1 && (await this.#isLost())) return;
           this.#take(message);
         }
         answered();
       } finally {
         clearTimeout(late);
       }
+      if (await this.#isLost()) return;
     }
   }
 
@@ -239,19 +249,29 @@ class Reader implements OrderLogReader {
     this.#events.read(seq, Buffer.from(data).toString());
   }
 
-  /** What stands right behind the position is gone, and was read by all but this one. */
+  /**
+   * What stands right behind the position is not there any more, or the stream is another one than was read: nobody can say what this
+   * process lacks. Then it is told, and it ends.
+   */
   async #isLost(): Promise<boolean> {
-    if (this.#position === 0) return false;
-    let first = 0;
-    await this.#insist("look at the order", async () => {
-      first = await this.#stream.firstSequence();
-    });
-    if (this.#isClosed || first <= this.#position + 1) return this.#isClosed;
+    const position = this.#position;
+    let bounds: Awaited<ReturnType<Stream["bounds"]>>;
+    for (let looks = 0; looks < LOOKS; looks += 1) {
+      // A server that was away may believe for a moment that it leads, and know less than there is.
+      if (looks > 0) await this.#rest();
+      if (this.#isClosed) return true;
+      bounds = await this.#stream.bounds();
+      if (bounds && (position === 0 || (bounds.first <= position + 1 && bounds.last >= position)))
+        return false;
+    }
+    const { first = 0, last = 0 } = bounds ?? {};
+    const there = bounds ? `has ${first} to ${last}` : "is not there any more";
+    this.#closed.abort();
     this.#events.lost(
       new TidemarkError(
         "ORDER_LOG_FAILED",
-        `the stream ${this.#stream.name} begins at ${first}, and this process has read it to ${this.#position}: ` +
-          "what is between is not kept any more. Its state is older than that of the others; restore a snapshot",
+        `the stream ${this.#stream.name} ${there}, and this process has read it to ${position}: what it lacks is not kept, or the stream is ` +
+          "another one. Stop all processes and restore a snapshot, which begins a new order",
       ),
     );
     return true;

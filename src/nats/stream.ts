@@ -128,12 +128,20 @@ export class Stream {
     });
   }
 
-  /** That of the first message that is still there; if there is none, of the next one. */
-  async firstSequence(): Promise<number> {
-    if (!(await this.#isThere(false))) return 1;
+  /**
+   * The sequence numbers of the first message that is still there, or if there is none of the next one, and of the last that was written;
+   * undefined if the stream is not there, now.
+   */
+  async bounds(): Promise<{ readonly first: number; readonly last: number } | undefined> {
     return await this.#session.use(`look at ${this.name}`, async ({ manager }) => {
-      const { state } = await manager.streams.info(this.name);
-      return state.messages > 0 ? state.first_seq : state.last_seq + 1;
+      try {
+        const { state } = await manager.streams.info(this.name);
+        const { messages, first_seq, last_seq: last } = state;
+        return { first: messages > 0 ? first_seq : last + 1, last };
+      } catch (error) {
+        if (apiCodeOf(error) === JetStreamApiCodes.StreamNotFound) return undefined;
+        throw error;
+      }
     });
   }
 

@@ -671,6 +671,12 @@ export class Grouped<M, State, Request, Reply>
     const { self, onStalled } = this.#options;
     if (effect.type === "send") this.#send(effect, turn);
     else if (effect.type === "irregular") this.#irregular(effect.reason);
+    else if (effect.type === "log-foreign")
+      throw new TidemarkError(
+        "ORDER_LOG_FAILED",
+        `group ${JSON.stringify(group.name)}: its log has the order of another system, or of a ${self} that had another state: ` +
+          "give each system a log of its own (another prefix), and a process that comes back its input log; or remove the log when all are stopped",
+      );
     else if (effect.type === "log-write") turn.writeOrderLog?.(group.name, effect.text);
     else if (effect.type === "stalled") {
       const { members, sinceMs } = effect.stall;

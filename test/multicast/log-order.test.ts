@@ -126,6 +126,30 @@ describe("a log", () => {
     expect(deliver(b)).toEqual(["a1", "a2", "a3"]);
   });
 
+  test("has places of many packets of others before an own one, in several texts", () => {
+    const members = all();
+    const [a, b] = members;
+    const log = begun(members);
+    for (const [one, origin] of [
+      [a, 1],
+      [b, 0],
+    ] as const) {
+      for (let number = 1; number <= 4_500; number += 1) one.accepted(of(origin, number));
+      for (let number = 1; number <= 4_500; number += 1) one.accepted(of(1 - origin, number));
+    }
+    for (let texts = -1; texts < log.texts.length; ) {
+      texts = log.texts.length;
+      for (const one of members) {
+        log.take(one);
+        log.readAll(one);
+      }
+    }
+    const [first, second, third] = members.map(deliver);
+    expect(first).toHaveLength(9_000);
+    expect(second).toEqual(first);
+    expect(third).toEqual(first);
+  });
+
   test("of which all have delivered something is not remembered so far", () => {
     const members = all();
     const log = begun(members);
@@ -187,6 +211,11 @@ describe("a log", () => {
     log.texts.push(JSON.stringify({ from: "b", life: 77, first: 0, places: [], more: false }));
     log.readAll(a);
     expect(a.next).toBeUndefined();
+    // Of one that comes back without its state the log is another one's.
+    const again = new LogOrder(1, MEMBERS, 77, undefined);
+    again.open(1);
+    log.readAll(again);
+    expect([a.state.isForeign, again.state.isForeign]).toEqual([false, true]);
   });
 
   test("with anything in it stops nobody, and is told", { timeout: 7_200_000 }, () => {

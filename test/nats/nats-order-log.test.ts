@@ -18,9 +18,10 @@ import { memoryStore } from "../../src/runtime/memory-store.ts";
 import { MemoryNetwork } from "../../src/runtime/memory-transport.ts";
 import { type RunningProcess, startProcess } from "../../src/runtime/running-process.ts";
 import type { SnapshotStore } from "../../src/runtime/snapshot-store.ts";
-import { lacksNats, NatsCluster, NatsServer, until, withNats } from "./support.ts";
+import { LosingProxy, lacksNats, NatsCluster, NatsServer, until, withNats } from "./support.ts";
 
 const IDS = ["a", "b", "c"];
+const STREAM = `tidemark-order-${Buffer.from("talk").toString("base64url")}`;
 type Lines = readonly string[];
 type Running = RunningProcess<Uint8Array, GroupedState<Lines>, string, null>;
 
@@ -127,8 +128,7 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
     const members = await Promise.all(IDS.map((id) => speak(id, talk)));
     await say(members, 0, 20);
     await until("all have all", haveAll(members, 60));
-    const token = Buffer.from("talk").toString("base64url");
-    await (await cluster.leaderOf(`tidemark-order-${token}`)).kill();
+    await (await cluster.leaderOf(STREAM)).kill();
     await say(members, 20, 60);
     await until("all have all", haveAll(members, 180));
     mustAgree(members);
@@ -186,7 +186,6 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
     onTestFinished(() => rmSync(logs, { recursive: true, force: true }));
     const talk = { ...talkOn(server.url), logs };
     const members = await Promise.all(IDS.map((id) => speak(id, talk)));
-    const stream = `tidemark-order-${Buffer.from("talk").toString("base64url")}`;
     await say(members, 0, 10);
     await until("all have all", haveAll(members, 30));
     await members[2]?.running.stop();
@@ -194,7 +193,7 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
     await until("the others have all", haveAll(members.slice(0, 2), 50));
     await withNats(server.url, async (connection) => {
       const manager = await jetstreamManager(connection);
-      await manager.streams.purge(stream);
+      await manager.streams.purge(STREAM);
     });
     const { running } = await speak("c", talk);
     const error = await running.stopped;
@@ -202,10 +201,58 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
     expect(error?.message).toContain("restore a snapshot");
   }, 120_000);
 
+  test("who is behind when the stream is emptied ends, and so do all when it is gone", async () => {
+    const server = await NatsServer.start();
+    onTestFinished(() => server.stop());
+    const proxy = await LosingProxy.before(server.port);
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    const talk = talkOn(server.url);
+    const far = { ...talk, place: { ...talk.place, servers: proxy.url } };
+    const members = await Promise.all(IDS.map((id) => speak(id, id === "c" ? far : talk)));
+    const others = members.slice(0, 2);
+    await say(members, 0, 10);
+    await until("all have all", haveAll(members, 30));
+    proxy.cut();
+    await say(others, 10, 20);
+    await until("the others have all", haveAll(others, 50));
+    await withNats(server.url, async (connection) => {
+      const manager = await jetstreamManager(connection);
+      await manager.streams.purge(STREAM);
+    });
+    proxy.resume();
+    await say(others, 20, 22);
+    expect((await members[2]?.running.stopped)?.code).toBe("ORDER_LOG_FAILED");
+    expect(members[2]?.speaker.lines.length).toBe(30);
+    await until("the others go on", haveAll(others, 54));
+    await withNats(server.url, async (connection) => {
+      const manager = await jetstreamManager(connection);
+      await manager.streams.delete(STREAM);
+    });
+    for (const { running } of others)
+      expect((await running.stopped)?.message).toContain("is not there any more");
+  }, 120_000);
+
+  test("the stream of other members with the same names is refused", async () => {
+    const server = await NatsServer.start();
+    onTestFinished(() => server.stop());
+    const talk = talkOn(server.url);
+    const members = await Promise.all(IDS.map((id) => speak(id, talk)));
+    await say(members, 0, 3);
+    await until("all have all", haveAll(members, 9));
+    const next = { ...talkOn(server.url), place: talk.place };
+    const strangers = await Promise.all(IDS.map((id) => speak(id, next)));
+    for (const { running, speaker } of strangers) {
+      expect((await running.stopped)?.message).toContain("its log has the order of another system");
+      expect(speaker.lines).toEqual([]);
+    }
+    await say(members, 3, 5);
+    await until("the first ones go on", haveAll(members, 15));
+  }, 60_000);
+
   test("a group without a log, a stream with other settings, and a server that is not there are told", async () => {
     const server = await NatsServer.start();
     onTestFinished(() => server.stop());
-    const name = `tidemark-order-${Buffer.from("talk").toString("base64url")}`;
+    const name = STREAM;
     await withNats(server.url, async (connection) => {
       const manager = await jetstreamManager(connection);
       await manager.streams.add({
