@@ -270,8 +270,8 @@ class Reader implements OrderLogReader {
     this.#events.lost(
       new TidemarkError(
         "ORDER_LOG_FAILED",
-        `the stream ${this.#stream.name} ${there}, and this process has read it to ${position}: what it lacks is not kept, or the stream is ` +
-          "another one. Stop all processes and restore a snapshot, which begins a new order",
+        `the stream ${this.#stream.name} ${there}, and this process has read it to ${position}: ` +
+          "what it lacks is not kept, or the stream is another one. Stop all processes and restore a snapshot, which begins a new order",
       ),
     );
     return true;

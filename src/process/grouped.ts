@@ -675,7 +675,8 @@ export class Grouped<M, State, Request, Reply>
       throw new TidemarkError(
         "ORDER_LOG_FAILED",
         `group ${JSON.stringify(group.name)}: its log has the order of another system, or of a ${self} that had another state: ` +
-          "give each system a log of its own (another prefix), and a process that comes back its input log; or remove the log when all are stopped",
+          "give each system a log of its own (another prefix), and a process that comes back its input log; " +
+          "or remove the log when all are stopped",
       );
     else if (effect.type === "log-write") turn.writeOrderLog?.(group.name, effect.text);
     else if (effect.type === "stalled") {
