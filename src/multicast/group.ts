@@ -441,7 +441,6 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return this.#effects;
   }
 
-  /** What waits, and for what. */
   /** Without a look into what waits for what, as `explain` takes it. */
   get measures(): GroupMeasures {
     const held: Partial<Record<OrderLevel, number>> = {};
@@ -460,6 +459,7 @@ export class Group implements Machine<GroupInput, GroupEffect, GroupState> {
     return gaps > 0 ? { ...known, gapSinceMs } : known;
   }
 
+  /** What waits, and for what. */
   explain(): GroupExplanation {
     const { origins } = this.state;
     const held = origins.flatMap((origin) => heldAt(origin).map((one) => this.#explainHeld(one)));

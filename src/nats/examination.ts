@@ -4,8 +4,8 @@ import { textOf } from "../core/error.ts";
 import { type NatsOptions, NatsSession } from "./connection.ts";
 import { membersSettings } from "./members.ts";
 import { orderedGroup, orderSettings } from "./nats-order-log.ts";
-import { checkPlace, storeStreams } from "./nats-store.ts";
-import { differencesFrom, type StreamSettings, streamInfo } from "./stream.ts";
+import { storeStreams } from "./nats-store.ts";
+import { checkPlace, differencesFrom, type StreamSettings, streamInfo } from "./stream.ts";
 import { controlSettings } from "./stream-control.ts";
 
 /** What a server says of itself to whom it lets in. */

@@ -41,10 +41,9 @@ import {
 import { isProcessId, type ProcessId } from "../core/id.ts";
 import { decodeJson, encodeJson } from "../runtime/manifest-file.ts";
 import { type NatsOptions, NatsSession } from "./connection.ts";
-import { checkPlace } from "./nats-store.ts";
 import { processOf, subjectToken } from "./objects.ts";
 import { type Entry, Register, registerSettings } from "./register.ts";
-import type { StreamSettings } from "./stream.ts";
+import { checkPlace, type StreamSettings } from "./stream.ts";
 
 /** Where the bucket is. */
 export interface MembersPlace extends NatsOptions {

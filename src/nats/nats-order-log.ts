@@ -33,8 +33,7 @@ import type {
   OrderLogReader,
 } from "../runtime/order-log.ts";
 import { type NatsOptions, NatsSession } from "./connection.ts";
-import { checkPlace } from "./nats-store.ts";
-import { Stream, type StreamSettings } from "./stream.ts";
+import { checkPlace, Stream, type StreamSettings } from "./stream.ts";
 
 /** Where `natsOrderLog` keeps the order. */
 export interface NatsOrderLogOptions extends NatsOptions {

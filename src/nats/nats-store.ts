@@ -84,7 +84,7 @@ import {
   subjectToken,
 } from "./objects.ts";
 import { Register, registerSettings } from "./register.ts";
-import { Stream, type StreamSettings } from "./stream.ts";
+import { checkPlace, Stream, type StreamSettings } from "./stream.ts";
 
 /** Where `natsStore` keeps snapshots, and how. */
 export interface NatsStoreOptions extends NatsOptions {
@@ -130,20 +130,6 @@ export function natsStore(options: NatsStoreOptions): SnapshotStore {
   return new NatsStore(options);
 }
 
-/**
- * How streams are called, and on how many servers they are.
- * @throws TidemarkError `BAD_OPTION`
- */
-export function checkPlace(prefix: unknown, replicas: unknown): void {
-  if (typeof prefix !== "string" || !PREFIX.test(prefix))
-    throw new TidemarkError(
-      "BAD_OPTION",
-      'the prefix of what lies on NATS has 1 to 64 letters, digits, "-" or "_"',
-    );
-  if (replicas !== 1 && replicas !== 3)
-    throw new TidemarkError("BAD_OPTION", `replicas is ${String(replicas)}; use 1 or 3`);
-}
-
 /** Of one process. */
 const NOTES_KEPT = 500;
 /** Snapshots whose fate this process does not know; of older ones it does not clear up what is abandoned. */
@@ -153,7 +139,6 @@ const READ_AT_ONCE = 16;
 /** So many parts are gone through without giving way to other work. */
 const GONE_THROUGH_AT_ONCE = 500;
 
-const PREFIX = /^[A-Za-z0-9_-]{1,64}$/;
 const SNAPSHOT_KEY = /^snapshot\.([^.]+)\.([1-9][0-9]{0,14})$/;
 const EPOCH_KEY = /^epoch\.([1-9][0-9]{0,9})$/;
 

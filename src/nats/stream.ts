@@ -27,6 +27,7 @@ import {
   type StreamInfo,
 } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
+import { TidemarkError } from "../core/error.ts";
 import { apiCodeOf, type NatsSession } from "./connection.ts";
 
 /** What is said of a stream when it is made. The rest is as the server has it by default, and is not looked at. */
@@ -249,4 +250,20 @@ function wholeSettings(settings: StreamSettings) {
     ...{ storage: StorageType.File, retention: RetentionPolicy.Limits, max_age: 0 },
     duplicate_window: IDS_KEPT_NS,
   };
+}
+
+const PREFIX = /^[A-Za-z0-9_-]{1,64}$/;
+
+/**
+ * How streams are called, and on how many servers they are.
+ * @throws TidemarkError `BAD_OPTION`
+ */
+export function checkPlace(prefix: unknown, replicas: unknown): void {
+  if (typeof prefix !== "string" || !PREFIX.test(prefix))
+    throw new TidemarkError(
+      "BAD_OPTION",
+      'the prefix of what lies on NATS has 1 to 64 letters, digits, "-" or "_"',
+    );
+  if (replicas !== 1 && replicas !== 3)
+    throw new TidemarkError("BAD_OPTION", `replicas is ${String(replicas)}; use 1 or 3`);
 }

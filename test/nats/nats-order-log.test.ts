@@ -47,6 +47,18 @@ class Speaker implements GroupApplication<string, Lines, string, null> {
   }
 }
 
+async function oneServer(): Promise<NatsServer> {
+  const server = await NatsServer.start();
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), "tidemark-order-"));
+  onTestFinished(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
 interface Talk {
   readonly network: MemoryNetwork;
   readonly store: SnapshotStore;
@@ -107,8 +119,7 @@ function mustAgree(members: readonly Spoken[]): void {
 
 describe.skipIf(lacksNats)("the order of a group on NATS", () => {
   test("is the same for all, and goes on when a server is killed and comes back", async () => {
-    const server = await NatsServer.start();
-    onTestFinished(() => server.stop());
+    const server = await oneServer();
     const talk = talkOn(server.url);
     const members = await Promise.all(IDS.map((id) => speak(id, talk)));
     await say(members, 0, 50);
@@ -135,11 +146,8 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
   }, 150_000);
 
   test("whoever dies comes back where it was, and the others went on meanwhile, the first member too", async () => {
-    const server = await NatsServer.start();
-    onTestFinished(() => server.stop());
-    const logs = mkdtempSync(join(tmpdir(), "tidemark-order-"));
-    onTestFinished(() => rmSync(logs, { recursive: true, force: true }));
-    const talk = { ...talkOn(server.url), logs };
+    const server = await oneServer();
+    const talk = { ...talkOn(server.url), logs: folder() };
     const members = await Promise.all(IDS.map((id) => speak(id, talk)));
     await say(members, 0, 20);
     await until("all have all", haveAll(members, 60));
@@ -156,8 +164,7 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
   }, 90_000);
 
   test("after a restore all go on from one order, and nothing of before comes", async () => {
-    const server = await NatsServer.start();
-    onTestFinished(() => server.stop());
+    const server = await oneServer();
     const talk = talkOn(server.url);
     const members = await Promise.all(IDS.map((id) => speak(id, talk)));
     for (let round = 0; round < 5; round += 1) {
@@ -180,11 +187,8 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
   }, 90_000);
 
   test("who needs what is not kept any more is told, and ends", async () => {
-    const server = await NatsServer.start();
-    onTestFinished(() => server.stop());
-    const logs = mkdtempSync(join(tmpdir(), "tidemark-order-"));
-    onTestFinished(() => rmSync(logs, { recursive: true, force: true }));
-    const talk = { ...talkOn(server.url), logs };
+    const server = await oneServer();
+    const talk = { ...talkOn(server.url), logs: folder() };
     const members = await Promise.all(IDS.map((id) => speak(id, talk)));
     await say(members, 0, 10);
     await until("all have all", haveAll(members, 30));
@@ -202,8 +206,7 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
   }, 120_000);
 
   test("who is behind when the stream is emptied ends, and so do all when it is gone", async () => {
-    const server = await NatsServer.start();
-    onTestFinished(() => server.stop());
+    const server = await oneServer();
     const proxy = await LosingProxy.before(server.port);
     onTestFinished(() => proxy[Symbol.asyncDispose]());
     const talk = talkOn(server.url);
@@ -233,8 +236,7 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
   }, 120_000);
 
   test("the stream of other members with the same names is refused", async () => {
-    const server = await NatsServer.start();
-    onTestFinished(() => server.stop());
+    const server = await oneServer();
     const talk = talkOn(server.url);
     const members = await Promise.all(IDS.map((id) => speak(id, talk)));
     await say(members, 0, 3);
@@ -250,8 +252,7 @@ describe.skipIf(lacksNats)("the order of a group on NATS", () => {
   }, 60_000);
 
   test("a group without a log, a stream with other settings, and a server that is not there are told", async () => {
-    const server = await NatsServer.start();
-    onTestFinished(() => server.stop());
+    const server = await oneServer();
     const name = STREAM;
     await withNats(server.url, async (connection) => {
       const manager = await jetstreamManager(connection);
