@@ -22,10 +22,10 @@ export interface Served {
   stop(): Promise<void>;
 }
 
-/** Ports in a row that are free. */
+/** Ports in a row that are free, below those that the system gives away. */
 export async function freePorts(many: number): Promise<number> {
   for (;;) {
-    const first = 20_000 + Math.floor(Math.random() * 20_000);
+    const first = 20_000 + Math.floor(Math.random() * 10_000);
     const ports = Array.from({ length: many }, (_, i) => first + i);
     const free = await Promise.all(
       ports.map(

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { shellWord } from "../../src/core/shell-word.ts";
-import { freePorts, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
+import { freePorts } from "../support/ports.ts";
+import { Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: what the events hold is what the tests are about
 type Event = any;

@@ -26,8 +26,8 @@ import { commit } from "../../src/runtime/snapshot-store-contract.ts";
 import type { SystemStatus, SystemVersions } from "../../src/serve/system-methods.ts";
 import { lacksNats, NatsCluster, NatsServer, withNats } from "../nats/support.ts";
 import { directoryOf, lacksOpenssl, newAuthority } from "../serve/certified.ts";
+import { freePorts } from "../support/ports.ts";
 import {
-  freePorts,
   packageVersion,
   parseLines,
   Started,

@@ -3,14 +3,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { EVENTS, type EventName, openEventLog } from "../../src/cli/event-log.ts";
 import { TidemarkError } from "../../src/core/error.ts";
-import {
-  freePorts,
-  parseLines,
-  Started,
-  temporaryDirectory,
-  tidemark,
-  until,
-} from "./support/command.ts";
+import { freePorts } from "../support/ports.ts";
+import { parseLines, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 
 const json = { logLevel: "info", logFormat: "json" } as const;
 

@@ -7,9 +7,9 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { membersOf, readMembers } from "../../src/cli/join-options.ts";
 import { lacksNats, NatsServer } from "../nats/support.ts";
 import { directoryWith, lacksOpenssl, newAuthority } from "../serve/certified.ts";
+import { freePorts } from "../support/ports.ts";
 import {
   type Ended,
-  freePorts,
   parseLines,
   Started,
   temporaryDirectory,

@@ -17,14 +17,8 @@ import {
   serverCertificate,
 } from "../serve/certified.ts";
 import { startStore, TestClient } from "../serve/store.ts";
-import {
-  filesBelow,
-  freePorts,
-  Started,
-  temporaryDirectory,
-  tidemark,
-  until,
-} from "./support/command.ts";
+import { freePorts } from "../support/ports.ts";
+import { filesBelow, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 import { transfer } from "./support/transfer.ts";
 
 const SECRET = "correct-horse-battery";

@@ -4,8 +4,9 @@ import { expect, test } from "vitest";
 import type { SnapshotId } from "../../src/core/id.ts";
 import { ControlClient } from "../../src/runtime/control-socket.ts";
 import type { SystemMethods } from "../../src/serve/system-methods.ts";
+import { freePorts } from "../support/ports.ts";
 import { cases } from "../support/soak.ts";
-import { freePorts, Started, temporaryDirectory, until } from "./support/command.ts";
+import { Started, temporaryDirectory, until } from "./support/command.ts";
 import { expectMoney, Load } from "./support/load.ts";
 import { clientWhenServed, savedIds, savedStore } from "./support/store-clients.ts";
 

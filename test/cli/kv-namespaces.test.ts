@@ -1,7 +1,8 @@
 // A store with namespaces, as operating-system processes: one of them is killed.
 import { expect, test } from "vitest";
 import { TestClient } from "../serve/store.ts";
-import { freePorts, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
+import { freePorts } from "../support/ports.ts";
+import { Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 
 test("namespaces are served while the process is dead that gives the order, and when it is back all have the same", async () => {
   const [processes, clients] = [await freePorts(3), await freePorts(3)];

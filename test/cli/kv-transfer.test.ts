@@ -13,7 +13,8 @@ import { keysIn } from "../kv/rdb-files.ts";
 import { lacksRedis, startRedis } from "../serve/redis.ts";
 import { askAll, fill, keysOfServer } from "../serve/redis-keys.ts";
 import { startStore, TestClient } from "../serve/store.ts";
-import { freePorts, Started, temporaryDirectory, until } from "./support/command.ts";
+import { freePorts } from "../support/ports.ts";
+import { Started, temporaryDirectory, until } from "./support/command.ts";
 import { transfer } from "./support/transfer.ts";
 
 const url = (port: number): string => `redis://127.0.0.1:${port}`;

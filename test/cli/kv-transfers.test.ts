@@ -4,8 +4,9 @@ import { expect, test } from "vitest";
 import type { SnapshotId } from "../../src/core/id.ts";
 import { Random } from "../../src/core/random.ts";
 import type { Heard, TestClient } from "../serve/store.ts";
+import { freePorts } from "../support/ports.ts";
 import { cases } from "../support/soak.ts";
-import { freePorts, Started, temporaryDirectory, until } from "./support/command.ts";
+import { Started, temporaryDirectory, until } from "./support/command.ts";
 import { MONEY, moneyIn, openAccounts, transfer } from "./support/purses.ts";
 import {
   clientWhenServed,

@@ -2,7 +2,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { type Heard, TestClient } from "../serve/store.ts";
-import { freePorts, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
+import { freePorts } from "../support/ports.ts";
+import { Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 import { clientWhenServed } from "./support/store-clients.ts";
 
 test("a store serves, is recorded, ends well, and goes on where it was", async () => {

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Membership } from "../../src/nats/members.ts";
 import { lacksNats, NatsServer } from "../nats/support.ts";
+import { freePorts } from "../support/ports.ts";
 import {
   type Ended,
-  freePorts,
   packageVersion,
   parseLines,
   Started,

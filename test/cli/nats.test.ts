@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { lacksNats, NatsServer } from "../nats/support.ts";
 import type { TestClient } from "../serve/store.ts";
+import { freePorts } from "../support/ports.ts";
 import {
   type Ended,
-  freePorts,
   parseLines,
   type Started,
   temporaryDirectory,

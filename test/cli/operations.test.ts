@@ -6,15 +6,9 @@ import { expect, onTestFinished, test } from "vitest";
 import { METRICS } from "../../src/serve/metrics.ts";
 import { isLoopback } from "../../src/serve/web/access.ts";
 import { type Family, readMetrics } from "../serve/prometheus.ts";
+import { freePorts } from "../support/ports.ts";
 import { Served } from "../web/support/served.ts";
-import {
-  freePorts,
-  parseLines,
-  Started,
-  temporaryDirectory,
-  tidemark,
-  until,
-} from "./support/command.ts";
+import { parseLines, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 
 /** A system whose metrics are served apart. */
 async function watched(

@@ -2,14 +2,8 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { lacksNats, NatsServer } from "../nats/support.ts";
 import type { TestClient } from "../serve/store.ts";
-import {
-  freePorts,
-  parseLines,
-  Started,
-  temporaryDirectory,
-  tidemark,
-  until,
-} from "./support/command.ts";
+import { freePorts } from "../support/ports.ts";
+import { parseLines, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 import { clientWhenServed } from "./support/store-clients.ts";
 
 const NAMES = ["a", "b", "c"];

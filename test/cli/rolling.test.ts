@@ -1,7 +1,8 @@
 import { createConnection } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { freePorts, Started, temporaryDirectory, until } from "./support/command.ts";
+import { freePorts } from "../support/ports.ts";
+import { Started, temporaryDirectory, until } from "./support/command.ts";
 
 const names = ["a", "b", "c"] as const;
 const AFTER = 20;

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { root } from "../docs/printed.ts";
-import { freePorts, Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
+import { freePorts } from "../support/ports.ts";
+import { Started, temporaryDirectory, tidemark, until } from "./support/command.ts";
 import { clientWhenServed } from "./support/store-clients.ts";
 
 const home = mkdtempSync(join(tmpdir(), "tidemark-tls-"));

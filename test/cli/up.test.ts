@@ -1,10 +1,11 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { connect, createServer, type Server } from "node:net";
+import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ControlClient } from "../../src/runtime/control-socket.ts";
 import type { SystemMethods } from "../../src/serve/system-methods.ts";
+import { freePorts } from "../support/ports.ts";
 import {
   filesBelow,
   isAlive,
@@ -303,23 +304,11 @@ describe("tidemark up", () => {
 
 /** A port that is free, and a server that has the next one. */
 async function twoPorts(): Promise<[number, Server]> {
-  for (;;) {
-    const server = createServer();
-    await new Promise<void>((settle) => server.listen(0, "127.0.0.1", settle));
-    const { port } = server.address() as { port: number };
-    const free = await new Promise<boolean>((settle) => {
-      const socket = connect(port - 1, "127.0.0.1");
-      socket.on("connect", () => socket.destroy());
-      socket.on("error", () => {});
-      socket.on("close", (failed) => settle(failed));
-    });
-    if (!free) {
-      server.close();
-      continue;
-    }
-    onTestFinished(() => {
-      server.close();
-    });
-    return [port - 1, server];
-  }
+  const port = await freePorts(2);
+  const server = createServer();
+  await new Promise<void>((settle) => server.listen(port + 1, "127.0.0.1", settle));
+  onTestFinished(() => {
+    server.close();
+  });
+  return [port, server];
 }

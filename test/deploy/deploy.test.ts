@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { parseAllDocuments, parseDocument } from "yaml";
-import { freePorts, Started, temporaryDirectory, tidemark, until } from "../cli/support/command.ts";
+import { Started, temporaryDirectory, tidemark, until } from "../cli/support/command.ts";
 import { lacksNats, NatsServer } from "../nats/support.ts";
 import {
   directoryOf,
@@ -14,6 +14,7 @@ import {
   serverCertificate,
 } from "../serve/certified.ts";
 import { TestClient } from "../serve/store.ts";
+import { freePorts } from "../support/ports.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string): string => readFileSync(join(root, path), "utf8");

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { expectExamples, isFree, LIMIT_MS, runExample } from "./store-example.ts";
+import { isFree } from "../support/ports.ts";
+import { expectExamples, LIMIT_MS, runExample } from "./store-example.ts";
 
 test.concurrent("what docs/learn/replicas.md says is printed is printed", {
   timeout: LIMIT_MS,

@@ -1,8 +1,8 @@
 /** Runs examples of the store as their pages in docs/learn show them: real processes, killed and restored. */
 
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { expect } from "vitest";
+import { freePorts } from "../support/ports.ts";
 import { expectPrinted, root } from "./printed.ts";
 
 /** As much time as a busy machine may need. */
@@ -23,23 +23,6 @@ const withoutFigures = (text: string): string =>
     .replaceAll(/\b(order|trade)\b/g, "$1s")
     .replaceAll(/ +/g, " ");
 
-/** Three free ones in a row, below those that are given to whoever asks for any. */
-async function freePorts(): Promise<number> {
-  for (;;) {
-    const first = 20_000 + Math.floor(Math.random() * 10_000);
-    const free = await Promise.all([first, first + 1, first + 2].map(isFree));
-    if (free.every((one) => one)) return first;
-  }
-}
-
-export function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
-}
-
 interface Run {
   readonly status: number | NodeJS.Signals | null;
   readonly stdout: string;
@@ -49,7 +32,7 @@ interface Run {
 
 /** At ports that are free, unless it is told others. */
 export async function runExample(args: readonly string[], interruptAt?: RegExp): Promise<Run> {
-  const port = await freePorts();
+  const port = await freePorts(3);
   const ports = [port, port + 1, port + 2];
   const at = args.includes("--port") ? [] : ["--port", String(port)];
   const all = ["--conditions=tidemark-source", ...args, ...at];

@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { freePorts } from "../cli/support/command.ts";
+import { freePorts } from "../support/ports.ts";
 import { cases, fuzzed } from "../support/soak.ts";
 import { Served } from "../web/support/served.ts";
 

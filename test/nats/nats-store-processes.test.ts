@@ -1,5 +1,5 @@
 /** The store on NATS under several OS processes and servers, some of which are killed. */
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstreamManager, type StreamState } from "@nats-io/jetstream";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { isTidemarkError } from "../../src/core/error.ts";
 import type { SnapshotId } from "../../src/core/id.ts";
@@ -24,9 +24,13 @@ async function withObjects({ servers, prefix }: NatsStoreOptions): Promise<Set<s
   return await withNats(servers as string | string[], async (connection) => {
     const manager = await jetstreamManager(connection);
     const filter = `$O.${prefix}-pieces.>`;
-    const { state } = await manager.streams.info(`OBJ_${prefix}-pieces`, {
-      subjects_filter: filter,
-    });
+    const { state } = await manager.streams
+      .info(`OBJ_${prefix}-pieces`, { subjects_filter: filter })
+      .catch((error: Error) => {
+        // Whoever was to make it was killed before.
+        if (error.name === "StreamNotFoundError") return { state: {} as Partial<StreamState> };
+        throw error;
+      });
     return new Set(
       Object.keys(state.subjects ?? {}).map((subject) => {
         const [, , kind, ...tokens] = subject.split(".");

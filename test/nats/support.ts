@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { freePorts } from "../support/ports.ts";
 
 /** On CI a test that needs one fails for want of it. */
 export const lacksNats: boolean =
@@ -18,22 +19,6 @@ if (lacksNats)
 
 const PATIENCE_MS = 60_000;
 const POLL_MS = 25;
-
-/** Ports that are free now, no two alike. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  const ports: number[] = [];
-  for (const server of servers) {
-    if (!server.listening) await once(server, "listening");
-    const address = server.address();
-    ports.push(typeof address === "object" && address ? address.port : 0);
-  }
-  for (const server of servers) {
-    server.close();
-    await once(server, "close");
-  }
-  return ports;
-}
 
 /** Waits until it is so. */
 export async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
@@ -65,7 +50,7 @@ export class NatsServer {
    * @param config more for its configuration: of a cluster, of users
    */
   static async start(config = "", jetstream = true): Promise<NatsServer> {
-    const [port = 0] = await freePorts(1);
+    const port = await freePorts(1);
     const server = new NatsServer(port, config, jetstream);
     await server.restart();
     return server;
@@ -150,11 +135,11 @@ export class NatsCluster {
   }
 
   static async start(): Promise<NatsCluster> {
-    const ports = await freePorts(6);
-    const routes = ports.slice(3);
+    const first = await freePorts(6);
+    const routes = [3, 4, 5].map((i) => first + i);
     const servers = routes.map((route, i) =>
       NatsServer.begin(
-        ports[i] as number,
+        first + i,
         `server_name: s${i}\ncluster { name: tidemark, listen: "127.0.0.1:${route}", routes: [${routes
           .map((port) => `"nats://127.0.0.1:${port}"`)
           .join(", ")}] }\n`,

@@ -1,27 +1,17 @@
 /** Debian's redis-server, to compare the store with. Where there is none, tests are left out; .ci/run installs it. */
 
 import { spawn, spawnSync } from "node:child_process";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { onTestFinished } from "vitest";
+import { freePorts } from "../support/ports.ts";
 
 /** There is nothing to compare with: on CI that is a failure of the test. */
 export const lacksRedis: boolean =
   process.env["CI"] === undefined && spawnSync("redis-server", ["--version"]).status !== 0;
 
-/** A port that is free now. */
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
-}
-
 /** Starts one with nothing in it, and gives its port; it is stopped when the test is over. */
 export async function startRedis(...options: readonly string[]): Promise<number> {
-  const port = await freePort();
+  const port = await freePorts(1);
   const plain = ["--port", String(port), "--save", "", "--appendonly", "no"];
   const child = spawn("redis-server", [...plain, ...options], { stdio: "ignore" });
   const isOver = new Promise<never>((_, reject) => {

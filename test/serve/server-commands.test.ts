@@ -1,8 +1,9 @@
 /** Commands about the server, as clients of it see them; those whose replies tell nothing of a server are compared with Redis. */
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { freePorts } from "../support/ports.ts";
 import { lacksRedis, startRedis } from "./redis.ts";
 import { type Heard, startStore, TestClient } from "./store.ts";
 
@@ -16,18 +17,8 @@ async function storeClient(
   return [new TestClient(port), port];
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
-}
-
 async function redisClient(): Promise<TestClient> {
-  const port = await freePort();
+  const port = await freePorts(1);
   const options = ["--port", String(port), "--save", "", "--appendonly", "no"];
   const child: ChildProcess = spawn("redis-server", options, { stdio: "ignore" });
   onTestFinished(() => {

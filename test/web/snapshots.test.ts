@@ -5,7 +5,8 @@ import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { directoryStore } from "../../src/runtime/directory-store.ts";
 import type { Manifest } from "../../src/snapshot/manifest.ts";
-import { filesBelow, freePorts, temporaryDirectory, tidemark } from "../cli/support/command.ts";
+import { filesBelow, temporaryDirectory, tidemark } from "../cli/support/command.ts";
+import { freePorts } from "../support/ports.ts";
 import {
   browserPath,
   expectAccessible,

@@ -2,7 +2,8 @@ import { get, type IncomingMessage } from "node:http";
 import { Redis } from "ioredis";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { freePorts, until } from "../cli/support/command.ts";
+import { until } from "../cli/support/command.ts";
+import { freePorts } from "../support/ports.ts";
 import { browserPath, expectAccessible, openPage, startBrowser } from "./support/browser.ts";
 import { Served } from "./support/served.ts";
 

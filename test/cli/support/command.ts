@@ -2,7 +2,6 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -124,23 +123,3 @@ export function filesBelow(directory: string): string[] {
 export const packageVersion: string = JSON.parse(
   readFileSync(new URL("../../../package.json", import.meta.url), "utf8"),
 ).version;
-
-/** The first of some ports that are free, one behind the other. */
-export async function freePorts(count: number): Promise<number> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    const first = 20_000 + Math.floor(Math.random() * 10_000);
-    const servers = Array.from({ length: count }, () => createServer());
-    const free = await Promise.all(
-      servers.map(
-        (server, i) =>
-          new Promise<boolean>((settle) => {
-            server.once("error", () => settle(false));
-            server.listen(first + i, "127.0.0.1", () => settle(true));
-          }),
-      ),
-    );
-    for (const server of servers) server.close();
-    if (free.every(Boolean)) return first;
-  }
-  throw new Error(`there are no ${count} free ports`);
-}
